@@ -1,0 +1,1 @@
+"""Pictures, masks and the data modules that pair them."""

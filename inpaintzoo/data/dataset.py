@@ -1,0 +1,61 @@
+"""Pairs a picture with a mask, reproducibly: a sample depends on (seed, epoch, index) and on nothing else."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from torch.utils.data import Dataset
+
+from inpaintzoo.data.masks import MaskGenerator
+from inpaintzoo.data.source import ImageSource
+
+# Streams keep the random numbers of pictures and masks apart: adding an augmentation must not change the masks.
+IMAGE_STREAM, MASK_STREAM = 0, 1
+
+
+class SampleKey(NamedTuple):
+    """What the sampler sends to the workers: they cannot see the epoch otherwise."""
+
+    epoch: int
+    index: int
+
+
+def sample_rng(seed: int, epoch: int, index: int, stream: int) -> np.random.Generator:
+    """The random generator of one sample, whatever process or worker loads it."""
+    return np.random.default_rng([seed, epoch, index, stream])
+
+
+class InpaintingDataset(Dataset[dict[str, Any]]):
+    """Pictures with masks, as single samples of a `Batch`.
+
+    Args:
+        source: the pictures.
+        masks: draws the hole.
+        seed: the same seed gives the same pairs.
+        augment: whether pictures are augmented (training); otherwise a key's epoch is ignored, so that
+            evaluation sees the same pairs each time.
+    """
+
+    def __init__(self, source: ImageSource, masks: MaskGenerator, seed: int, augment: bool) -> None:
+        self.source = source
+        self.masks = masks
+        self.seed = seed
+        self.augment = augment
+
+    def __len__(self) -> int:
+        return len(self.source)
+
+    def __getitem__(self, key: SampleKey | int) -> dict[str, Any]:
+        epoch, index = key if isinstance(key, SampleKey) else (0, key)
+        epoch = epoch if self.augment else 0
+        rng = sample_rng(self.seed, epoch, index, IMAGE_STREAM) if self.augment else None
+        picture = self.source.load(index, rng)
+        height, width = picture.image.shape[-2:]
+        mask = self.masks.draw(height, width, sample_rng(self.seed, epoch, index, MASK_STREAM), index)
+        sample: dict[str, Any] = {"image": picture.image, "mask": mask, "name": picture.name, "index": index}
+        if picture.labels is not None:
+            sample["labels"] = picture.labels
+        if picture.tags is not None:
+            sample["tags"] = picture.tags
+        return sample

@@ -1,0 +1,57 @@
+"""Where images come from: the contract that folders and built-in scenes share."""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+Split = Literal["train", "val", "test"]
+
+
+@dataclasses.dataclass
+class Sample:
+    """One picture.
+
+    Attributes:
+        image: `(3, H, W)` float32 in [0, 1].
+        name: unique within its source, with `/` for folders, usable as a relative file name without suffix.
+        labels: `(H, W)` int64 class indices, 255 = ignore, or None.
+        tags: `(T,)` float 0/1, or None.
+    """
+
+    image: Tensor
+    name: str
+    labels: Tensor | None = None
+    tags: Tensor | None = None
+
+
+class ImageSource(ABC):
+    """A finite, indexable set of pictures.
+
+    Attributes:
+        names: the pictures' names, by index.
+    """
+
+    names: Sequence[str]
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+    @abstractmethod
+    def load(self, index: int, rng: np.random.Generator | None = None) -> Sample:
+        """The picture at `index`, ready for the network.
+
+        Args:
+            index: from 0.
+            rng: drives random crops, flips and jitter; every random choice must come from it. None: no random
+                choice at all (evaluation), the same picture each time.
+        """
+
+    @abstractmethod
+    def fingerprint(self, index: int) -> str:
+        """SHA-256 (hex) that changes when the picture does: of the file's bytes, or of the recipe."""

@@ -1,0 +1,58 @@
+"""The contract of a generator."""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+from torch import Tensor, nn
+
+from inpaintzoo.types import Output
+
+
+class Generator(nn.Module):
+    """Fills holes: `forward(image, mask) -> Output`.
+
+    The Inpainter hands in `image * (1 - mask)`; a subclass must still not rely on what lies in the hole (call
+    `hide_hole` first), so that library users cannot leak the truth by passing a whole picture.
+
+    Attributes:
+        size_multiple: height and width must be multiples of this.
+        needs_labels: whether training needs `batch["labels"]`.
+        stochastic: whether two forwards of the same input may differ.
+    """
+
+    size_multiple: ClassVar[int] = 1
+    needs_labels: ClassVar[bool] = False
+    stochastic: bool = False
+
+    def forward(self, image: Tensor, mask: Tensor) -> Output:
+        """Fill the hole.
+
+        Args:
+            image: `(B, 3, H, W)` in [0, 1]; whatever lies in the hole is ignored.
+            mask: `(B, 1, H, W)`, exactly 0 or 1, 1 = hole.
+
+        Returns:
+            The raw prediction for the whole frame, and what the method's losses read.
+        """
+        raise NotImplementedError
+
+    def check_size(self, image: Tensor, mask: Tensor) -> None:
+        """Raise `ValueError` unless the pair's shapes fit the contract and `size_multiple`."""
+        height, width = image.shape[-2:]
+        if image.ndim != 4 or image.shape[1] != 3:
+            raise ValueError(f"the image must be (B, 3, H, W), got {tuple(image.shape)}")
+        if mask.shape != (image.shape[0], 1, height, width):
+            raise ValueError(
+                f"the mask must be ({image.shape[0]}, 1, {height}, {width}) to fit the image, got {tuple(mask.shape)}"
+            )
+        if height % self.size_multiple or width % self.size_multiple:
+            raise ValueError(
+                f"{type(self).__name__} needs height and width that are multiples of {self.size_multiple}, got "
+                f"{height}x{width}; resize or crop the images, or pad them with inpaintzoo.ops.pad_to_multiple"
+            )
+
+    @staticmethod
+    def hide_hole(image: Tensor, mask: Tensor, fill: float = 0.0) -> Tensor:
+        """The image with the hole replaced by `fill`; NaN or infinity inside the hole cannot pass either."""
+        return image.masked_fill(mask.bool(), fill)

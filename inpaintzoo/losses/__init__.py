@@ -1,0 +1,1 @@
+"""Losses: weighted terms of the generator's objective."""

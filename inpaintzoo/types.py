@@ -1,0 +1,79 @@
+"""What travels between the parts of the zoo: the batch, a generator's output, and the errors a caller may catch."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, TypedDict, TypeVar
+
+from torch import Tensor
+
+OutputT = TypeVar("OutputT", bound="Output")
+
+
+class _RequiredBatch(TypedDict):
+    image: Tensor
+    mask: Tensor
+
+
+class Batch(_RequiredBatch, total=False):
+    """One batch of training or evaluation pairs.
+
+    Keys:
+        image: `(B, 3, H, W)` float in [0, 1], the whole truth.
+        mask: `(B, 1, H, W)` float, exactly 0 or 1, **1 = hole**.
+        labels: `(B, H, W)` int64 class indices, 255 = ignore; present where the data has labels.
+        tags: `(B, T)` float 0/1 image-level tags; present where the data has them.
+        name: names of the images, one a sample.
+        index: `(B,)` int64, the sample's stable position in its split (exact distributed evaluation relies on it).
+    """
+
+    labels: Tensor
+    tags: Tensor
+    name: list[str]
+    index: Tensor
+
+
+@dataclasses.dataclass
+class Output:
+    """What a generator returns; a method subclasses it to add what its losses read.
+
+    Attributes:
+        image: `(B, 3, H, W)` float in [0, 1], the raw prediction for the whole frame (not the composite).
+    """
+
+    image: Tensor
+
+    def detach(self: OutputT) -> OutputT:
+        """The same output cut from the graph: every tensor in it, however deep in lists, tuples or dicts."""
+        fields = {field.name: _detached(getattr(self, field.name)) for field in dataclasses.fields(self)}
+        return dataclasses.replace(self, **fields)
+
+
+def _detached(value: Any) -> Any:
+    if isinstance(value, Tensor):
+        return value.detach()
+    if isinstance(value, dict):
+        return {key: _detached(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return type(value)(_detached(item) for item in value)
+    return value
+
+
+class InpaintzooError(Exception):
+    """Base of the errors that tell the user what to change; the command line prints them without a traceback."""
+
+
+class DataError(InpaintzooError, ValueError):
+    """Images, masks, labels or manifests that cannot be used as they are."""
+
+
+class WeightsError(InpaintzooError, RuntimeError):
+    """A weight file that is missing, does not fit or must not be trusted."""
+
+
+class ConfigError(InpaintzooError, ValueError):
+    """Settings that contradict each other."""
+
+
+class NonFiniteLossError(InpaintzooError, RuntimeError):
+    """A loss became NaN or infinite; the message names the loss and the step."""
