@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 
@@ -51,11 +52,11 @@ def ratio_bin(ratio: float, edges: Sequence[float] = RATIO_EDGES) -> str:
 def bin_labels(edges: Sequence[float] = RATIO_EDGES) -> list[str]:
     """Every label that `ratio_bin` can return, from small holes to large: the rows of a table."""
     bounds = _bounds(edges)
-    return [_label(low, high) for low, high in zip(bounds[:-1], bounds[1:], strict=True)]
+    return [_label(low, high) for low, high in itertools.pairwise(bounds)]
 
 
 def _bounds(edges: Sequence[float]) -> list[float]:
-    ordered = all(low < high for low, high in zip(edges[:-1], edges[1:], strict=True))
+    ordered = all(low < high for low, high in itertools.pairwise(edges))
     if not edges or not ordered or not all(math.isfinite(edge) and 0.0 <= edge <= 1.0 for edge in edges):
         raise ValueError(f"ratio edges must increase strictly within [0, 1], got {list(edges)}")
     return [*([0.0] if edges[0] > 0.0 else []), *edges, *([1.0] if edges[-1] < 1.0 else [])]
