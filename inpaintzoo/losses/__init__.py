@@ -1,1 +1,22 @@
-"""Losses: weighted terms of the generator's objective."""
+"""Losses: weighted terms of the generator's objective, one class a term; a config names them by class path."""
+
+from inpaintzoo.losses.base import Frozen, Loss
+from inpaintzoo.losses.matching import FeatureMatching
+from inpaintzoo.losses.perceptual import Perceptual, PerceptualStyle, Style, VGGFeatures
+from inpaintzoo.losses.reconstruction import L1, HoleL1, PyramidL1, TotalVariation, ValidL1, WeightedL1
+
+__all__ = [
+    "L1",
+    "FeatureMatching",
+    "Frozen",
+    "HoleL1",
+    "Loss",
+    "Perceptual",
+    "PerceptualStyle",
+    "PyramidL1",
+    "Style",
+    "TotalVariation",
+    "VGGFeatures",
+    "ValidL1",
+    "WeightedL1",
+]

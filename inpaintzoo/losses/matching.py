@@ -1,0 +1,71 @@
+"""Feature matching: the fake should look to the discriminator as the real picture does, layer by layer.
+
+Source: pix2pixHD, Wang et al. 2018, https://arxiv.org/abs/1711.11585, eq. 4; SPN (https://arxiv.org/abs/2112.04107)
+uses it with weight 10 and the mean over three layers (eq. 13).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor], layers: Sequence[int] | None = None) -> Tensor:
+    """Mean over layers of the mean absolute difference of a discriminator's features.
+
+    Args:
+        fake: the discriminator's answer to the fake picture: features, the logits last. The logits do not take part.
+        real: its answer to the real picture, of the same shapes; no gradient flows into it.
+        layers: positions in the list; None: all but the logits.
+
+    Returns:
+        A scalar, at least float32.
+
+    Raises:
+        ValueError: the lists do not fit each other, hold no features, or do not hold a wanted layer.
+    """
+    if len(fake) != len(real):
+        raise ValueError(f"feature matching compares list by list, got {len(fake)} fake and {len(real)} real tensors")
+    features = len(fake) - 1
+    wanted = range(features) if layers is None else layers
+    if features < 1 or any(not 0 <= layer < features for layer in wanted):
+        raise ValueError(
+            f"feature matching on layers {list(wanted)}: the discriminator gives {max(features, 0)} feature maps "
+            "(0 is the first) before its logits; choose among them, or use a discriminator that returns features"
+        )
+    return torch.stack([_layer(fake[layer], real[layer].detach()) for layer in wanted]).mean()
+
+
+def _layer(fake: Tensor, real: Tensor) -> Tensor:
+    if fake.shape != real.shape:
+        raise ValueError(f"feature maps of fake {tuple(fake.shape)} and real {tuple(real.shape)} must have one shape")
+    # Half-precision sums over a whole map lose digits.
+    dtype = torch.promote_types(fake.dtype, torch.float32)
+    return F.l1_loss(fake.to(dtype), real.to(dtype))
+
+
+class FeatureMatching(nn.Module):
+    """Weighted feature matching, for an adversary: it owns the discriminator whose features are compared.
+
+    Args:
+        weight: factor, 0 or more.
+        layers: positions in the discriminator's list of features, from 0; None: all but the logits.
+    """
+
+    def __init__(self, weight: float = 10.0, layers: tuple[int, ...] | None = None) -> None:
+        super().__init__()
+        if weight < 0:
+            raise ValueError(f"FeatureMatching: weight must be 0 or more, got {weight}")
+        if layers is not None and (not layers or min(layers) < 0):
+            raise ValueError(
+                f"FeatureMatching: layers must name at least one position from 0, got {tuple(layers)}; null takes all"
+            )
+        self.weight = weight
+        self.layers = layers
+
+    def forward(self, fake_features: Sequence[Tensor], real_features: Sequence[Tensor]) -> Tensor:
+        """The weighted loss as a scalar; arguments as `feature_matching`."""
+        return self.weight * feature_matching(fake_features, real_features, self.layers)

@@ -1,0 +1,388 @@
+"""Perceptual and style losses on the features of a VGG network that was trained on ImageNet.
+
+Sources:
+    Johnson et al. 2016, https://arxiv.org/abs/1603.08155; Gatys et al. 2016 (Gram matrices);
+    Liu et al. 2018, https://arxiv.org/abs/1804.07723 (L1 of both, on the prediction and on the composite);
+    VGG, Simonyan and Zisserman 2015, https://arxiv.org/abs/1409.1556, with torchvision's weights.
+
+Cost: every picture is one VGG forward and, the truth apart, one backward to the input. At 256x256 a forward is 24 GMAC
+up to `relu5_1` of VGG19 and 12 GMAC up to `pool3` of VGG16: the network is cut behind the deepest layer in use.
+`Perceptual` and `Style` as two losses pay twice, `PerceptualStyle` once.
+"""
+
+from __future__ import annotations
+
+import math
+import warnings
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Literal
+
+import safetensors.torch
+import torch
+import torch.nn.functional as F
+import torchvision
+from torch import Tensor, nn
+
+from inpaintzoo.losses.base import Frozen, Loss
+from inpaintzoo.losses.reconstruction import Pictures, select_pictures
+from inpaintzoo.types import Batch, Output, WeightsError
+
+Architecture = Literal["vgg16", "vgg19"]
+
+_CONVOLUTIONS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
+_WIDTHS = (64, 128, 256, 512, 512)
+_FIRST_OF_BLOCKS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
+_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+# -- the network -----------------------------------------------------------------------------------------------------
+
+
+def layer_names(architecture: Architecture) -> list[str]:
+    """The layers in order: `conv1_1`, `relu1_1`, ..., `pool1`, `conv2_1`, ...; positions are torchvision's."""
+    names = []
+    for block, count in enumerate(_CONVOLUTIONS[architecture], start=1):
+        for index in range(1, count + 1):
+            names += [f"conv{block}_{index}", f"relu{block}_{index}"]
+        names.append(f"pool{block}")
+    return names
+
+
+class VGGFeatures(nn.Module):
+    """The features of a VGG network at chosen layers; cut behind the deepest of them.
+
+    Args:
+        architecture: `vgg16` or `vgg19`, the ones without batch normalisation.
+        layers: names such as `relu1_1` to `relu5_3` (VGG16) or `relu5_4` (VGG19); `conv…` and `pool1` to `pool5` too.
+        weights: `torchvision`: the ImageNet weights, from torch hub's cache or downloaded into it; a path: a local file
+            with torchvision's names (`.pth`, or `.safetensors`; the `features.*` part is enough); None: random
+            features, the same in every process. None suits tests only, and warns.
+        normalise: standardise the input by ImageNet's mean and deviation, as the weights expect. SPN's released code
+            does not.
+
+    Raises:
+        ValueError: an unknown layer, a layer named twice, or none at all.
+        WeightsError: the weights cannot be had or do not fit.
+    """
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(
+        self,
+        architecture: Architecture = "vgg19",
+        layers: tuple[str, ...] = _FIRST_OF_BLOCKS,
+        weights: str | None = "torchvision",
+        normalise: bool = True,
+    ) -> None:
+        super().__init__()
+        names = layer_names(architecture)
+        _check_layers(layers, architecture, names)
+        self.layers = tuple(layers)
+        self.normalise = normalise
+        self.names = names[: 1 + max(names.index(layer) for layer in layers)]
+        # Without storage at first: default initialisation would cost time and draw from the global random state.
+        with torch.device("meta"):
+            self.features = _stack(self.names)
+        self.features.load_state_dict(_weights_for(self.features, architecture, weights), assign=True)
+        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        self.eval().requires_grad_(False)
+
+    def forward(self, image: Tensor) -> list[Tensor]:
+        """Features of `(B, 3, H, W)` in [0, 1], in the order of `layers`."""
+        hidden = (image - self.mean) / self.std if self.normalise else image
+        found: dict[str, Tensor] = {}
+        for name, layer in zip(self.names, self.features, strict=True):
+            hidden = layer(hidden)
+            if name in self.layers:
+                found[name] = hidden
+        return [found[name] for name in self.layers]
+
+
+def _check_layers(layers: Sequence[str], architecture: str, names: Sequence[str]) -> None:
+    if isinstance(layers, str) or not layers or len(set(layers)) < len(layers):
+        raise ValueError(f"layers must be a list of one or more different layer names, got {layers!r}")
+    for layer in layers:
+        if layer not in names:
+            raise ValueError(f"{architecture} has no layer {layer!r}; it has {', '.join(names)}")
+
+
+def _stack(names: Sequence[str]) -> nn.Sequential:
+    """The layers of these names, at torchvision's positions."""
+    modules: list[nn.Module] = []
+    channels = 3
+    for name in names:
+        if name.startswith("conv"):
+            width = _WIDTHS[int(name[4]) - 1]
+            modules.append(nn.Conv2d(channels, width, kernel_size=3, padding=1))
+            channels = width
+        else:
+            # Not in place: it would overwrite a `conv` layer that somebody asked for.
+            modules.append(nn.ReLU() if name.startswith("relu") else nn.MaxPool2d(2))
+    return nn.Sequential(*modules)
+
+
+# -- its weights -----------------------------------------------------------------------------------------------------
+
+
+def _weights_for(features: nn.Sequential, architecture: Architecture, weights: str | None) -> dict[str, Tensor]:
+    """A state dict for the cut stack, float32."""
+    if weights is None:
+        warnings.warn(
+            f"{architecture} has random weights (weights: null): its features mean nothing, use this in tests only",
+            stacklevel=4,
+        )
+        return _random(features)
+    if weights == "torchvision":
+        file = _torchvision_file(architecture)
+    else:
+        file = Path(weights).expanduser()
+        if not file.is_file():
+            raise WeightsError(
+                f"there is no {architecture} weight file {file}; give the path of one, or 'torchvision' to download it"
+            )
+    return _fit(_read(file), features, architecture, file)
+
+
+def _random(features: nn.Sequential) -> dict[str, Tensor]:
+    """He initialisation from a fixed seed, so that all processes agree; no draw from the global random state."""
+    generator = torch.Generator().manual_seed(0)
+    state = {}
+    for name, parameter in features.state_dict().items():
+        if name.endswith("bias"):
+            state[name] = torch.zeros(parameter.shape)
+        else:
+            fan_in = math.prod(parameter.shape[1:])
+            state[name] = torch.randn(parameter.shape, generator=generator) * math.sqrt(2 / fan_in)
+    return state
+
+
+def _torchvision_file(architecture: Architecture) -> Path:
+    """The file from torchvision in torch hub's cache, downloaded where it is missing."""
+    choices = {"vgg16": torchvision.models.VGG16_Weights, "vgg19": torchvision.models.VGG19_Weights}
+    url: str = choices[architecture].IMAGENET1K_V1.url
+    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
+    if file.is_file():
+        return file
+    digest = file.stem.rsplit("-", 1)[-1]  # torchvision puts the start of the SHA-256 into the name
+    try:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        torch.hub.download_url_to_file(url, str(file), hash_prefix=digest)
+    except (OSError, RuntimeError) as error:
+        raise WeightsError(
+            f"the {architecture} weights could not be downloaded ({error}). Fetch {url} on a machine with a "
+            f"connection and put it at {file}, or set `weights` to the path of a copy"
+        ) from error
+    return file
+
+
+def _read(file: Path) -> dict[str, Tensor]:
+    try:
+        if file.suffix == ".safetensors":
+            return safetensors.torch.load_file(str(file))
+        state = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle, zip and safetensors each raise their own
+        raise WeightsError(
+            f"{file} is no readable weight file ({error}); a broken download must be deleted and fetched again"
+        ) from error
+    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
+        raise WeightsError(f"{file} must hold a plain state dict (names and tensors), as torchvision's files do")
+    return dict(state)
+
+
+def _fit(
+    state: Mapping[str, Tensor], features: nn.Sequential, architecture: Architecture, file: Path
+) -> dict[str, Tensor]:
+    """The part of a file that the cut stack needs; every other key must at least belong to the architecture."""
+    names = layer_names(architecture)
+    known = {
+        f"features.{i}.{kind}" for i, name in enumerate(names) if name.startswith("conv") for kind in ("weight", "bias")
+    }
+    unknown = [key for key in state if key not in known and not key.startswith("classifier.")]
+    wanted = features.state_dict()
+    missing = [f"features.{key}" for key in wanted if f"features.{key}" not in state]
+    if unknown or missing:
+        raise WeightsError(
+            f"{file} does not fit torchvision's {architecture}: {len(missing)} missing ({_some(missing)}), "
+            f"{len(unknown)} unknown ({_some(unknown)}); is it another network, or the variant with batch norm?"
+        )
+    for key, value in wanted.items():
+        if state[f"features.{key}"].shape != value.shape:
+            raise WeightsError(
+                f"{file} does not fit torchvision's {architecture}: features.{key} is "
+                f"{tuple(state[f'features.{key}'].shape)}, expected {tuple(value.shape)}"
+            )
+    return {key: state[f"features.{key}"].float() for key in wanted}
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "none"
+
+
+# -- arithmetic ------------------------------------------------------------------------------------------------------
+
+
+def feature_distance(fake: Sequence[Tensor], real: Sequence[Tensor], layer_weights: Sequence[float]) -> Tensor:
+    """Weighted sum over layers of the mean absolute difference of `(B, C, H, W)` features, a scalar."""
+    terms = [w * F.l1_loss(_wide(f), _wide(r)) for w, f, r in zip(layer_weights, fake, real, strict=True)]
+    return torch.stack(terms).sum()
+
+
+def gram(features: Tensor) -> Tensor:
+    """Gram matrices `(B, C, C)` of `(B, C, H, W)`, divided by C * H * W; at least float32, also under autocast."""
+    with torch.autocast(features.device.type, enabled=False):
+        flat = _wide(features).flatten(2)
+        return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])
+
+
+def style_distance(fake: Sequence[Tensor], real: Sequence[Tensor], layer_weights: Sequence[float]) -> Tensor:
+    """Weighted sum over layers of the mean absolute difference of Gram matrices (Liu et al. 2018), a scalar."""
+    return feature_distance([gram(f) for f in fake], [gram(r) for r in real], layer_weights)
+
+
+def _wide(tensor: Tensor) -> Tensor:
+    # Sums over a whole map overflow or lose digits in half precision.
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
+
+
+# -- losses ----------------------------------------------------------------------------------------------------------
+
+
+class _VGGLoss(Loss):
+    """Compares VGG features of the output's pictures with those of the truth; a subclass says how."""
+
+    def __init__(
+        self,
+        weight: float,
+        architecture: Architecture,
+        layers: tuple[str, ...],
+        layer_weights: tuple[float, ...] | None,
+        weights: str | None,
+        normalise: bool,
+        on: Pictures,
+    ) -> None:
+        super().__init__(weight)
+        if layer_weights is not None and (len(layer_weights) != len(layers) or min(layer_weights) < 0):
+            raise ValueError(
+                f"{type(self).__name__}: layer_weights must give one number of 0 or more for each of the "
+                f"{len(layers)} layers, got {layer_weights}"
+            )
+        self.layer_weights = tuple(layer_weights) if layer_weights is not None else (1.0,) * len(layers)
+        self.on: Pictures = on
+        self.teacher = Frozen(VGGFeatures(architecture, layers, weights, normalise))
+
+    def compare(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
+        """The weighted distance of two lists of features, a scalar."""
+        raise NotImplementedError
+
+    def forward(self, output: Output, batch: Batch) -> Tensor:
+        """The weighted loss as a scalar: the sum over the pictures that `on` selects.
+
+        Raises:
+            ConfigError: the output has no such picture.
+        """
+        pictures = select_pictures(output, batch, self.on)
+        with torch.no_grad():
+            real = self.teacher(batch["image"])
+        return torch.stack([self.compare(self.teacher(picture), real) for picture in pictures]).sum()
+
+
+class Perceptual(_VGGLoss):
+    """L1 of VGG features.
+
+    Args:
+        weight: factor, 0 or more.
+        architecture: `vgg16` or `vgg19`.
+        layers: see `VGGFeatures`; by default the first of each block, as SPN.
+        layer_weights: one a layer; None: 1 each (a sum over layers). SPN's code: 1/32, 1/16, 1/8, 1/4, 1; its paper's
+            mean over five layers: 0.2 each.
+        weights: `torchvision`, a path, or None for random features; see `VGGFeatures`.
+        normalise: standardise the input by ImageNet's statistics.
+        on: which pictures, see `select_pictures`; several are summed, each costs one more VGG pass.
+    """
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        architecture: Architecture = "vgg19",
+        layers: tuple[str, ...] = _FIRST_OF_BLOCKS,
+        layer_weights: tuple[float, ...] | None = None,
+        weights: str | None = "torchvision",
+        normalise: bool = True,
+        on: Pictures = "prediction",
+    ) -> None:
+        super().__init__(weight, architecture, layers, layer_weights, weights, normalise, on)
+
+    def compare(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
+        """The weighted distance of two lists of features, a scalar."""
+        return self.weight * feature_distance(fake, real, self.layer_weights)
+
+
+class Style(_VGGLoss):
+    """L1 of the Gram matrices of VGG features.
+
+    Args:
+        weight: factor, 0 or more; Liu et al.'s is 120, on both pictures, with VGG16's `pool1` to `pool3`.
+        architecture: `vgg16` or `vgg19`.
+        layers: see `VGGFeatures`.
+        layer_weights: one a layer; None: 1 each (a sum over layers).
+        weights: `torchvision`, a path, or None for random features; see `VGGFeatures`.
+        normalise: standardise the input by ImageNet's statistics.
+        on: which pictures, see `select_pictures`; several are summed, each costs one more VGG pass.
+    """
+
+    def __init__(
+        self,
+        weight: float = 1.0,
+        architecture: Architecture = "vgg16",
+        layers: tuple[str, ...] = ("pool1", "pool2", "pool3"),
+        layer_weights: tuple[float, ...] | None = None,
+        weights: str | None = "torchvision",
+        normalise: bool = True,
+        on: Pictures = "prediction",
+    ) -> None:
+        super().__init__(weight, architecture, layers, layer_weights, weights, normalise, on)
+
+    def compare(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
+        """The weighted distance of two lists of features, a scalar."""
+        return self.weight * style_distance(fake, real, self.layer_weights)
+
+
+class PerceptualStyle(_VGGLoss):
+    """`Perceptual` and `Style` on the same layers and pictures, for the price of one; logged as one sum.
+
+    The defaults are those of Liu et al. 2018.
+
+    Args:
+        weight: factor of the perceptual part, 0 or more.
+        style_weight: factor of the style part, 0 or more.
+        architecture: `vgg16` or `vgg19`.
+        layers: see `VGGFeatures`.
+        layer_weights: one a layer, for both parts; None: 1 each (a sum over layers).
+        weights: `torchvision`, a path, or None for random features; see `VGGFeatures`.
+        normalise: standardise the input by ImageNet's statistics.
+        on: which pictures, see `select_pictures`; several are summed, each costs one more VGG pass.
+    """
+
+    def __init__(
+        self,
+        weight: float = 0.05,
+        style_weight: float = 120.0,
+        architecture: Architecture = "vgg16",
+        layers: tuple[str, ...] = ("pool1", "pool2", "pool3"),
+        layer_weights: tuple[float, ...] | None = None,
+        weights: str | None = "torchvision",
+        normalise: bool = True,
+        on: Pictures = "both",
+    ) -> None:
+        if style_weight < 0:
+            raise ValueError(f"PerceptualStyle: style_weight must be 0 or more, got {style_weight}")
+        super().__init__(weight, architecture, layers, layer_weights, weights, normalise, on)
+        self.style_weight = style_weight
+
+    def compare(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
+        """The weighted distance of two lists of features, a scalar."""
+        perceptual = self.weight * feature_distance(fake, real, self.layer_weights)
+        return perceptual + self.style_weight * style_distance(fake, real, self.layer_weights)

@@ -1,0 +1,300 @@
+"""Pixel losses: L1 in its variants, and total variation.
+
+Sources:
+    PEN-Net, Zeng et al. 2019, https://arxiv.org/abs/1904.07475 (hole, valid, pyramid L1, as in its code);
+    SPN, Zhang et al. 2021, https://arxiv.org/abs/2112.04107 (weighted L1, eq. 10);
+    partial convolutions, Liu et al. 2018, https://arxiv.org/abs/1804.07723 (total variation around the hole).
+
+All pictures are in [0, 1]. A weight that a paper tuned on [-1, 1] must be doubled to mean the same here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal, Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inpaintzoo.losses.base import Loss
+from inpaintzoo.ops import composite, mean_over_ranks
+from inpaintzoo.types import Batch, ConfigError, Output
+
+Resize = Literal["bilinear_aligned", "bilinear", "area"]
+Pictures = Literal["prediction", "composite", "both", "pyramid", "samples"]
+
+
+class HasPyramid(Protocol):
+    """An output with smaller pictures beside the full-size one: `(B, 3, h, w)` each, in [0, 1], of any sizes."""
+
+    pyramid: list[Tensor]
+
+
+# -- arithmetic ------------------------------------------------------------------------------------------------------
+
+
+def l1(prediction: Tensor, image: Tensor) -> Tensor:
+    """Mean absolute difference of two `(B, C, H, W)` pictures, a scalar."""
+    return _difference(prediction, image).mean()
+
+
+def weighted_l1(prediction: Tensor, image: Tensor, mask: Tensor, delta: float) -> Tensor:
+    """`mean(|prediction - image| * (1 + delta * mask))`: an element of the hole counts `1 + delta` times (SPN eq. 10).
+
+    Args:
+        prediction: `(B, C, H, W)`, pictures or features.
+        image: the same shape.
+        mask: `(B, 1, H, W)`, 1 = hole.
+        delta: extra weight of the hole.
+    """
+    return (_difference(prediction, image) * (1 + delta * mask)).mean()
+
+
+def hole_l1(prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+    """Mean absolute difference over the elements of the hole, pooled over the batch; 0 where there is no hole.
+
+    As PEN-Net codes it: the mean over all elements of `|prediction - image| * mask`, divided by the mean of the
+    mask. So a sample counts in proportion to its hole. The mean of the mask is taken over all training processes,
+    hence a batch that is split over processes has the gradient of the whole batch.
+
+    Args:
+        prediction: `(B, C, H, W)`.
+        image: the same shape.
+        mask: `(B, 1, H, W)`, 1 = hole.
+    """
+    share = mean_over_ranks(mask.mean())
+    # The numerator is 0 where the share is: any divisor but 0 gives a loss and a gradient of 0.
+    return (_difference(prediction, image) * mask).mean() / (share + (share == 0))
+
+
+def valid_l1(prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+    """`hole_l1` of the known part instead; 0 where everything is hole."""
+    return hole_l1(prediction, image, 1 - mask)
+
+
+def resize_truth(image: Tensor, size: tuple[int, int], resize: Resize = "bilinear_aligned") -> Tensor:
+    """The truth at the size of a pyramid level.
+
+    Args:
+        image: `(B, C, H, W)`.
+        size: height and width wanted.
+        resize: `bilinear_aligned`: bilinear with aligned corners, PEN-Net's; `bilinear`: pixel centres aligned;
+            `area`: the mean over each cell, without aliasing.
+    """
+    if image.shape[-2:] == size:
+        return image
+    if resize == "area":
+        return F.interpolate(image, size=size, mode="area")
+    return F.interpolate(image, size=size, mode="bilinear", align_corners=resize == "bilinear_aligned")
+
+
+def pyramid_l1(pyramid: Sequence[Tensor], image: Tensor, resize: Resize = "bilinear_aligned") -> Tensor:
+    """Sum over the levels of the mean absolute difference to the truth at that level's size.
+
+    Args:
+        pyramid: at least one `(B, C, h, w)`.
+        image: `(B, C, H, W)`, the truth.
+        resize: see `resize_truth`.
+    """
+    levels = [l1(level, resize_truth(image, (level.shape[-2], level.shape[-1]), resize)) for level in pyramid]
+    return torch.stack(levels).sum()
+
+
+def total_variation(picture: Tensor, region: Tensor | None = None) -> Tensor:
+    """Anisotropic total variation: absolute differences of neighbours, summed, over the number of elements.
+
+    Liu et al. 2018 (their L_tv): only pairs with both pixels in the region count; the divisor stays the number of
+    elements of the whole picture, so a small region gives a small value.
+
+    Args:
+        picture: `(B, C, H, W)`.
+        region: `(B, 1, H, W)` of 0 and 1; None: the whole frame.
+    """
+    down = (picture[..., 1:, :] - picture[..., :-1, :]).abs()
+    right = (picture[..., :, 1:] - picture[..., :, :-1]).abs()
+    if region is not None:
+        down = down * region[..., 1:, :] * region[..., :-1, :]
+        right = right * region[..., :, 1:] * region[..., :, :-1]
+    return (down.sum() + right.sum()) / picture.numel()
+
+
+def dilate(mask: Tensor) -> Tensor:
+    """The hole and its eight-neighbourhood, one pixel more on each side; `(B, 1, H, W)`."""
+    return F.max_pool2d(mask, kernel_size=3, stride=1, padding=1)
+
+
+def _difference(prediction: Tensor, image: Tensor) -> Tensor:
+    # Broadcasting would turn a forgotten resize or a lost channel into a loss that looks plausible.
+    if prediction.shape != image.shape:
+        raise ValueError(
+            f"the prediction {tuple(prediction.shape)} and the truth {tuple(image.shape)} must have the same shape"
+        )
+    return (prediction - image).abs()
+
+
+# -- which pictures of the output ------------------------------------------------------------------------------------
+
+
+def select_pictures(output: Any, batch: Batch, on: Pictures) -> list[Tensor]:
+    """The pictures that a loss compares with the truth, each `(B, 3, H, W)` of the truth's size.
+
+    Args:
+        output: what the generator returned.
+        batch: the batch that the generator saw.
+        on: `prediction`: the raw prediction; `composite`: the prediction in the hole, the truth elsewhere; `both`;
+            `pyramid`: every level of `output.pyramid`, bilinear to full size (SGE-Net eq. 7); `samples`: the raw
+            prediction and `output.second_sample` (probabilistic SPN).
+
+    Raises:
+        ConfigError: the output has no `pyramid` or `second_sample`.
+    """
+    if on == "prediction":
+        return [output.image]
+    if on == "composite":
+        return [composite(batch["image"], output.image, batch["mask"])]
+    if on == "both":
+        return [output.image, composite(batch["image"], output.image, batch["mask"])]
+    if on == "samples":
+        return [output.image, _required(output, "second_sample", "a stochastic generator (SPN with stochastic: true)")]
+    size = batch["image"].shape[-2:]
+    return [_enlarge(level, (size[0], size[1])) for level in require_pyramid(output)]
+
+
+def require_pyramid(output: Any) -> list[Tensor]:
+    """`output.pyramid`, or a `ConfigError` that names the output's class and the remedy."""
+    levels: list[Tensor] = _required(output, "pyramid", "a generator that predicts several sizes (PENNet, for one)")
+    return levels
+
+
+def _required(output: Any, field: str, remedy: str) -> Any:
+    value = getattr(output, field, None)
+    # An empty pyramid would be a loss that is silently nothing.
+    if value is None or (isinstance(value, (list, tuple)) and not value):
+        raise ConfigError(
+            f"a loss reads output.{field}, but the generator's {type(output).__name__} has none; "
+            f"use {remedy}, or remove this loss from the config"
+        )
+    return value
+
+
+def _enlarge(level: Tensor, size: tuple[int, int]) -> Tensor:
+    if level.shape[-2:] == size:
+        return level
+    return F.interpolate(level, size=size, mode="bilinear", align_corners=False)
+
+
+# -- losses ----------------------------------------------------------------------------------------------------------
+
+
+class L1(Loss):
+    """Mean absolute difference over the whole frame; several pictures are summed.
+
+    Args:
+        weight: factor, 0 or more.
+        on: which pictures, see `select_pictures`. For the mean of two samples halve the weight.
+    """
+
+    def __init__(self, weight: float = 1.0, on: Pictures = "prediction") -> None:
+        super().__init__(weight)
+        self.on: Pictures = on
+
+    def forward(self, output: Output, batch: Batch) -> Tensor:
+        """The weighted loss as a scalar."""
+        terms = [l1(picture, batch["image"]) for picture in select_pictures(output, batch, self.on)]
+        return self.weight * torch.stack(terms).sum()
+
+
+class WeightedL1(Loss):
+    """`mean(|prediction - image| * (1 + delta * mask))` (SPN eq. 10); several pictures are summed.
+
+    Args:
+        weight: factor, 0 or more; SPN's is 10 on [0, 1].
+        delta: extra weight of the hole, 0 or more; SPN's paper has 4, its released code 2.
+        on: which pictures, see `select_pictures`. For the mean of two samples halve the weight.
+    """
+
+    def __init__(self, weight: float = 10.0, delta: float = 4.0, on: Pictures = "prediction") -> None:
+        super().__init__(weight)
+        if delta < 0:
+            raise ValueError(f"WeightedL1: delta must be 0 or more, got {delta}")
+        self.delta = delta
+        self.on: Pictures = on
+
+    def forward(self, output: Output, batch: Batch) -> Tensor:
+        """The weighted loss as a scalar."""
+        pictures = select_pictures(output, batch, self.on)
+        terms = [weighted_l1(picture, batch["image"], batch["mask"], self.delta) for picture in pictures]
+        return self.weight * torch.stack(terms).sum()
+
+
+class HoleL1(Loss):
+    """L1 over the hole, divided by the hole's share of the batch, as PEN-Net codes it (see `hole_l1`).
+
+    Args:
+        weight: factor, 0 or more; PEN-Net's 6 on [-1, 1] is 12 here.
+    """
+
+    def forward(self, output: Output, batch: Batch) -> Tensor:
+        """The weighted loss as a scalar; 0 for a batch without a hole."""
+        return self.weight * hole_l1(output.image, batch["image"], batch["mask"])
+
+
+class ValidL1(Loss):
+    """L1 over the known part, divided by its share of the batch, as PEN-Net codes it (see `valid_l1`).
+
+    Args:
+        weight: factor, 0 or more; PEN-Net's 1 on [-1, 1] is 2 here.
+    """
+
+    def forward(self, output: Output, batch: Batch) -> Tensor:
+        """The weighted loss as a scalar; 0 for a batch that is all hole."""
+        return self.weight * valid_l1(output.image, batch["image"], batch["mask"])
+
+
+class PyramidL1(Loss):
+    """Sum of the L1 of all pyramid levels, each at its own size (PEN-Net).
+
+    Args:
+        weight: factor, 0 or more; PEN-Net's 0.5 on [-1, 1] is 1 here.
+        resize: how the truth is brought to a level's size, see `resize_truth`.
+    """
+
+    def __init__(self, weight: float = 1.0, resize: Resize = "bilinear_aligned") -> None:
+        super().__init__(weight)
+        self.resize: Resize = resize
+
+    def forward(self, output: HasPyramid, batch: Batch) -> Tensor:
+        """The weighted loss as a scalar.
+
+        Raises:
+            ConfigError: the output has no pyramid.
+        """
+        return self.weight * pyramid_l1(require_pyramid(output), batch["image"], self.resize)
+
+
+class TotalVariation(Loss):
+    """Total variation, for smooth fills and smooth seams (Liu et al. 2018).
+
+    Args:
+        weight: factor, 0 or more; Liu et al.'s is 0.1.
+        region: `hole`: neighbours within the hole dilated by one pixel (eight-neighbourhood), so that the step from
+            the hole's edge to the known picture counts; `frame`: everywhere.
+        on: the composite, as in Liu et al., or the raw prediction.
+    """
+
+    def __init__(
+        self,
+        weight: float = 0.1,
+        region: Literal["frame", "hole"] = "hole",
+        on: Literal["prediction", "composite"] = "composite",
+    ) -> None:
+        super().__init__(weight)
+        self.region: Literal["frame", "hole"] = region
+        self.on: Literal["prediction", "composite"] = on
+
+    def forward(self, output: Output, batch: Batch) -> Tensor:
+        """The weighted loss as a scalar."""
+        (picture,) = select_pictures(output, batch, self.on)
+        region = dilate(batch["mask"]) if self.region == "hole" else None
+        return self.weight * total_variation(picture, region)
