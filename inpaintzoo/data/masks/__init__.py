@@ -1,0 +1,27 @@
+"""Mask generators: which part of a picture is hole.
+
+A generator draws a mask of any size from the random numbers it is handed and from nothing else, so that the same
+seed, epoch and index give the same mask whatever the number of workers or ranks.
+"""
+
+from inpaintzoo.data.masks.base import MaskGenerator
+from inpaintzoo.data.masks.files import MaskFolder
+from inpaintzoo.data.masks.mixed import LimitedMask, MixedMasks
+from inpaintzoo.data.masks.recipes import MASK_CLASSES, mask_from_recipe
+from inpaintzoo.data.masks.shapes import CentreSquare, PENNetSquare, RandomRectangles
+from inpaintzoo.data.masks.strokes import FreeForm, LaMaStrokes, SquareFreeForm
+
+__all__ = [
+    "MASK_CLASSES",
+    "CentreSquare",
+    "FreeForm",
+    "LaMaStrokes",
+    "LimitedMask",
+    "MaskFolder",
+    "MaskGenerator",
+    "MixedMasks",
+    "PENNetSquare",
+    "RandomRectangles",
+    "SquareFreeForm",
+    "mask_from_recipe",
+]

@@ -1,0 +1,112 @@
+"""The contract of mask generators, and what the generators share."""
+
+from __future__ import annotations
+
+import inspect
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+
+from inpaintzoo.data.findings import Finding
+from inpaintzoo.ops import resize_mask
+
+MaskResize = Literal["nearest", "any"]
+
+
+class MaskGenerator(ABC):
+    """Draws hole masks; every random choice comes from the `rng` handed in.
+
+    A subclass keeps each constructor argument in an attribute of the same name: `recipe` relies on it.
+    """
+
+    @abstractmethod
+    def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:
+        """A `(1, height, width)` float32 mask, exactly 0 or 1, 1 = hole.
+
+        Args:
+            height: of the picture, in pixels.
+            width: of the picture, in pixels.
+            rng: seeded from (seed, epoch, index), so that a mask depends on nothing else.
+            index: the picture's index, for sets whose masks are paired by order.
+        """
+
+    def check(self) -> list[Finding]:
+        """What is worth knowing before these masks are used, such as a polarity that was decided on."""
+        return []
+
+    def recipe(self) -> dict[str, Any]:
+        """Class and arguments in JSON types; `mask_from_recipe` builds an equal generator from it."""
+        kind = type(self)
+        inside = kind.__module__.startswith("inpaintzoo.")
+        parameters = inspect.signature(kind).parameters
+        return {
+            "class": kind.__name__ if inside else f"{kind.__module__}.{kind.__qualname__}",
+            "args": {name: _plain(getattr(self, name)) for name in parameters},
+        }
+
+
+def hole_tensor(hole: np.ndarray | Image.Image) -> Tensor:
+    """A `(1, H, W)` float32 mask from a two-dimensional array or grey image; whatever is not 0 is hole."""
+    return torch.from_numpy((np.asarray(hole) != 0).astype(np.float32))[None]
+
+
+def grow_hole(mask: Tensor, pixels: int) -> Tensor:
+    """Dilate a `(1, H, W)` mask by so many pixels on every side, by a square window."""
+    if pixels == 0:
+        return mask
+    window = 2 * pixels + 1  # one axis after the other: the same square, in far fewer operations
+    tall = F.max_pool2d(mask[None], (window, 1), stride=1, padding=(pixels, 0))
+    return F.max_pool2d(tall, (1, window), stride=1, padding=(0, pixels))[0]
+
+
+def resize_hole(mask: Tensor, height: int, width: int, mode: MaskResize) -> Tensor:
+    """Resize a `(1, H, W)` mask; still exactly 0 or 1.
+
+    Args:
+        mask: 1 = hole.
+        height: wanted.
+        width: wanted.
+        mode: `nearest` takes the pixel at each cell's centre, which keeps the hole's ratio; `any` makes a cell hole
+            that contains any hole pixel, so that no hole is lost, but thin ones grow.
+    """
+    if mask.shape[-2:] == (height, width):
+        return mask
+    if mode == "any":
+        return resize_mask(mask[None], (height, width), "any")[0]
+    return F.interpolate(mask[None], size=(height, width), mode="nearest-exact")[0]
+
+
+def int_range(owner: str, name: str, value: Sequence[int], least: int) -> tuple[int, int]:
+    """Check a pair `(low, high)` of whole numbers, both ends included; lists come from YAML and JSON."""
+    if len(value) != 2 or any(int(end) != end for end in value) or not least <= value[0] <= value[1]:
+        raise ValueError(
+            f"{owner}: {name} must be two whole numbers (low, high) with {least} <= low <= high, got {value}"
+        )
+    return int(value[0]), int(value[1])
+
+
+def float_range(owner: str, name: str, value: Sequence[float], least: float, most: float) -> tuple[float, float]:
+    """Check a pair `(low, high)` of numbers within `[least, most]`."""
+    if len(value) != 2 or not least <= value[0] <= value[1] <= most:
+        raise ValueError(
+            f"{owner}: {name} must be two numbers (low, high) with {least:g} <= low <= high <= {most:g}, got {value}"
+        )
+    return float(value[0]), float(value[1])
+
+
+def _plain(value: Any) -> Any:
+    """The value in JSON types, nested generators as their recipes."""
+    if isinstance(value, MaskGenerator):
+        return value.recipe()
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return value

@@ -1,0 +1,208 @@
+"""Holes from a folder of mask files, the NVIDIA irregular masks among them (https://arxiv.org/abs/1804.07723)."""
+
+from __future__ import annotations
+
+import statistics
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from torch import Tensor
+
+from inpaintzoo.bins import RATIO_EDGES, bin_labels, ratio_bin
+from inpaintzoo.data.findings import Finding
+from inpaintzoo.data.masks.base import MaskGenerator, MaskResize, float_range, grow_hole, int_range, resize_hole
+from inpaintzoo.data.masks.reading import (
+    MaskSurvey,
+    Polarity,
+    file_ratios,
+    list_mask_files,
+    read_hole,
+    survey_files,
+)
+from inpaintzoo.types import DataError
+
+NVIDIA_TEST_COUNT = 12_000
+NVIDIA_LEVEL_COUNT = 2_000
+_AMBIGUOUS = (0.4, 0.6)  # a white part between these does not tell hole from rest
+_MUCH_HOLE = 0.6
+
+
+class MaskFolder(MaskGenerator):
+    """Masks from files, in a folder and its subfolders, in the order of their names.
+
+    A file is thresholded, resized to the picture, dilated and flipped, in this order. A file of other proportions
+    than the picture is stretched.
+
+    Args:
+        path: the folder.
+        polarity: the colour of the hole. `auto` takes the rarer colour of up to 64 files (`check` tells which), and
+            is an error where neither is clearly rarer. The attribute then holds `white` or `black`.
+        threshold: a pixel is hole if it is nearer than this to the hole's colour, as a part of the grey scale;
+            0.6 for the NVIDIA training archive.
+        dilation: pixels of the picture by which the hole grows on every side, or a range to draw from.
+        flips: mirror each axis with a chance of one half.
+        ratio: keep only files with a hole ratio in `(low, high]`, measured at their own size before dilation;
+            every file is read once for it.
+        level: keep only level 1 (1 to 10 % hole) to 6 (50 to 60 %) of the NVIDIA test set, which is told by the
+            order of its 12,000 files: 2,000 a level.
+        order: `random`, or `index`: picture i gets file i, from the start again when pictures outnumber files.
+        resize: `nearest` keeps the ratio of hole, as the papers' code does; `any` keeps even the thinnest hole, but
+            thin holes grow.
+
+    Raises:
+        DataError: no files, an unreadable one, an unclear polarity, nothing left by `ratio`, or a folder that is
+            not the NVIDIA test set though a `level` of it is wanted.
+    """
+
+    def __init__(
+        self,
+        path: str | Path,
+        polarity: Literal["auto", "white", "black"] = "auto",
+        threshold: float = 0.5,
+        dilation: int | Sequence[int] = 0,
+        flips: bool = False,
+        ratio: Sequence[float] | None = None,
+        level: int | None = None,
+        order: Literal["random", "index"] = "random",
+        resize: MaskResize = "nearest",
+    ) -> None:
+        _check_choices(polarity, threshold, level, order, resize)
+        self.path = Path(path).expanduser()
+        self.threshold = threshold
+        span = (dilation, dilation) if isinstance(dilation, int) else dilation
+        self.dilation = int_range("MaskFolder", "dilation", span, least=0)
+        self.flips = flips
+        self.ratio = None if ratio is None else float_range("MaskFolder", "ratio", ratio, least=0.0, most=1.0)
+        self.level = level
+        self.order = order
+        self.resize: MaskResize = resize
+        self.files = list_mask_files(self.path)
+        survey = survey_files(self.path, self.files)
+        self.polarity: Polarity = _decide(self.path, survey) if polarity == "auto" else polarity
+        self._findings = _findings(self.path, survey, self.polarity, polarity == "auto", threshold)
+        for finding in self._findings:
+            if finding.level == "warning":
+                warnings.warn(finding.text, stacklevel=2)
+        if level is not None:
+            self.files = self._files_of_level(level)
+        if self.ratio is not None:
+            self.files = self._files_of_ratio(*self.ratio)
+
+    def check(self) -> list[Finding]:
+        """Polarity, archive, JPEG files: see `MaskGenerator.check`."""
+        return list(self._findings)
+
+    def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:  # noqa: D102
+        file = self.pick(rng, index)
+        mask = resize_hole(read_hole(self.path / file, self.polarity, self.threshold), height, width, self.resize)
+        if self.dilation[1] > 0:
+            mask = grow_hole(mask, int(rng.integers(*self.dilation, endpoint=True)))
+        mirrored = [axis for axis in (1, 2) if rng.random() < 0.5] if self.flips else []
+        return mask.flip(mirrored) if mirrored else mask
+
+    def pick(self, rng: np.random.Generator, index: int) -> str:
+        """The file that `draw` takes, relative to the folder."""
+        position = index % len(self.files) if self.order == "index" else int(rng.integers(len(self.files)))
+        return self.files[position]
+
+    def _files_of_level(self, level: int) -> list[str]:
+        if len(self.files) != NVIDIA_TEST_COUNT:
+            raise DataError(
+                f"mask folder {self.path}: level {level} needs the {NVIDIA_TEST_COUNT:,} files of the NVIDIA test set "
+                f"in their order, but here are {len(self.files):,}; give the test archive's folder, or select by "
+                "ratio instead of level"
+            )
+        chosen = self.files[(level - 1) * NVIDIA_LEVEL_COUNT : level * NVIDIA_LEVEL_COUNT]
+        ratios = file_ratios(self.path, chosen[:: NVIDIA_LEVEL_COUNT // 20], self.polarity, self.threshold)
+        low, high = RATIO_EDGES[level - 1], RATIO_EDGES[level]
+        middle = statistics.median(ratios)
+        if not low <= middle <= high:
+            raise DataError(
+                f"mask folder {self.path}: level {level} of the NVIDIA test set has {low:g} to {high:g} hole, but "
+                f"these files have {middle:.3f} (median of {len(ratios)}, {self.polarity} = hole): neither its order "
+                "nor its polarity, or another archive; select by ratio instead of level"
+            )
+        return chosen
+
+    def _files_of_ratio(self, low: float, high: float) -> list[str]:
+        ratios = file_ratios(self.path, self.files, self.polarity, self.threshold)
+        chosen = [file for file, ratio in zip(self.files, ratios, strict=True) if low < ratio <= high]
+        if not chosen:
+            labels = [ratio_bin(ratio) for ratio in ratios]
+            bins = ", ".join(f"{label}: {labels.count(label)}" for label in bin_labels() if label in labels)
+            raise DataError(
+                f"mask folder {self.path}: none of {len(self.files)} files has a hole ratio in ({low:g}, {high:g}] "
+                f"({self.polarity} = hole; files by ratio: {bins})"
+            )
+        return chosen
+
+
+def _check_choices(polarity: str, threshold: float, level: int | None, order: str, resize: str) -> None:
+    if polarity not in ("auto", "white", "black"):
+        raise ValueError(f"MaskFolder: polarity must be auto, white or black (the hole's colour), got {polarity!r}")
+    if not 0.0 <= threshold < 1.0:
+        raise ValueError(f"MaskFolder: threshold must lie in [0, 1), a part of the grey scale, got {threshold}")
+    if level is not None and level not in range(1, len(RATIO_EDGES)):
+        raise ValueError(f"MaskFolder: level must be 1 to {len(RATIO_EDGES) - 1}, got {level}")
+    if order not in ("random", "index"):
+        raise ValueError(f"MaskFolder: order must be random or index, got {order!r}")
+    if resize not in ("nearest", "any"):
+        raise ValueError(f"MaskFolder: resize must be nearest or any, got {resize!r}")
+
+
+def _decide(folder: Path, survey: MaskSurvey) -> Polarity:
+    """The rarer colour is the hole's."""
+    if _AMBIGUOUS[0] <= survey.mean_white <= _AMBIGUOUS[1]:
+        raise DataError(
+            f"mask folder {folder}: {survey.mean_white:.0%} of the pixels of {len(survey.white)} files are white, so "
+            "neither colour is clearly the hole's; set polarity to white or black"
+        )
+    return "white" if survey.mean_white < 0.5 else "black"
+
+
+def _findings(folder: Path, survey: MaskSurvey, polarity: Polarity, decided: bool, threshold: float) -> list[Finding]:
+    hole = [part if polarity == "white" else 1.0 - part for part in survey.white]
+    mean = sum(hole) / len(hole)
+    where = f"mask folder {folder}"
+    why = "the rarer colour" if decided else "as set"
+    text = f"{where}: {survey.count:,} files, {polarity} is hole ({why}), {mean:.1%} hole over {len(hole)} files"
+    found = [Finding("ok", text + _archive(survey, polarity))]
+    if mean > _MUCH_HOLE:
+        other = "black" if polarity == "white" else "white"
+        found.append(
+            Finding("warning", f"{where}: {mean:.0%} hole is much; if {other} is the hole, set polarity {other}")
+        )
+    inverted = sum(part > 0.7 for part in hole)
+    if mean <= _MUCH_HOLE and inverted > 0.1 * len(hole):
+        text = f"{where}: {inverted} of {len(hole)} files have more than 70 % hole: do some have the other polarity?"
+        found.append(Finding("warning", text))
+    empty = hole.count(0.0)
+    if empty:
+        found.append(Finding("warning", f"{where}: {empty} of {len(hole)} files have no hole at all; remove them"))
+    if survey.jpegs:
+        text = (
+            f"{where}: {survey.jpegs:,} files are JPEGs, whose edges are grey; a pixel is hole above {threshold:g} of "
+            f"the way to {polarity}. PNG files are exact"
+        )
+        found.append(Finding("warning", text))
+    return found
+
+
+def _archive(survey: MaskSurvey, polarity: Polarity) -> str:
+    """Which of NVIDIA's two archives this looks like, as the end of a sentence."""
+    if survey.count == NVIDIA_TEST_COUNT:
+        # Order counts, not only number: most sampled files must lie in the bin of their level, give or take a little.
+        hits = 0
+        for position, white in zip(survey.positions, survey.white, strict=True):
+            level = position // NVIDIA_LEVEL_COUNT
+            hole = white if polarity == "white" else 1.0 - white
+            hits += RATIO_EDGES[level] - 0.01 <= hole <= RATIO_EDGES[level + 1] + 0.01
+        if hits >= 0.8 * len(survey.white):
+            return "; the NVIDIA test set, by number and order"
+        return f"; as many files as the NVIDIA test set, but not its order ({hits} of {len(survey.white)} fit)"
+    if survey.count > NVIDIA_TEST_COUNT and survey.mean_white > _AMBIGUOUS[1]:
+        return "; many and mostly white, like the NVIDIA training archive: take the test archive to repeat a table"
+    return ""

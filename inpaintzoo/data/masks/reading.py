@@ -1,0 +1,130 @@
+"""Mask files: found, read, thresholded, resized and surveyed."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from PIL import Image
+from torch import Tensor
+
+from inpaintzoo.data.masks.base import hole_tensor
+from inpaintzoo.types import DataError
+
+Polarity = Literal["white", "black"]
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
+JPEG_SUFFIXES = (".jpg", ".jpeg")
+
+
+def list_mask_files(folder: Path) -> list[str]:
+    """Mask files below a folder, relative and with `/`, in the order of their names.
+
+    Raises:
+        DataError: no such folder, or no mask file in it.
+    """
+    if not folder.is_dir():
+        raise DataError(f"mask folder {folder} {'is a file' if folder.exists() else 'does not exist'}; give a folder")
+    found = []
+    for root, directories, names in os.walk(folder):
+        directories[:] = [name for name in directories if not name.startswith((".", "__MACOSX"))]
+        below = Path(root).relative_to(folder)
+        found += [(below / name).as_posix() for name in names if _is_mask_name(name)]
+    if not found:
+        raise DataError(f"mask folder {folder} holds 0 mask files ({', '.join(SUFFIXES)}), subfolders included")
+    return sorted(found)
+
+
+def read_grey(path: Path) -> np.ndarray:
+    """The file's grey levels as `(H, W)` float32 in [0, 1], also of 16-bit, palette and colour files.
+
+    Raises:
+        DataError: the file is missing or not a readable picture.
+    """
+    try:
+        with Image.open(path) as picture:
+            if picture.mode.startswith("I"):  # 16-bit grey: convert("L") would cut it off at 255
+                return np.asarray(picture, dtype=np.float32) / 65535.0
+            return np.asarray(picture.convert("L"), dtype=np.float32) / 255.0
+    except FileNotFoundError as error:
+        raise DataError(f"mask file {path} does not exist") from error
+    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three for broken files
+        raise DataError(f"mask file {path} cannot be read as a picture: {error}") from error
+
+
+def read_hole(path: Path, polarity: Polarity, threshold: float) -> Tensor:
+    """The file's `(1, H, W)` mask at its own size.
+
+    Args:
+        path: of the file.
+        polarity: the colour of the hole.
+        threshold: a pixel is hole if it is nearer than this to the hole's colour: `grey > threshold` for white
+            holes, `1 - grey > threshold` for black ones.
+    """
+    grey = read_grey(path)
+    return hole_tensor((grey if polarity == "white" else 1.0 - grey) > threshold)
+
+
+def file_ratios(folder: Path, files: Sequence[str], polarity: Polarity, threshold: float) -> list[float]:
+    """Each file's hole ratio at its own size, read by several threads."""
+
+    def ratio(file: str) -> float:
+        return read_hole(folder / file, polarity, threshold).double().mean().item()
+
+    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
+        return list(pool.map(ratio, files))
+
+
+@dataclasses.dataclass(frozen=True)
+class MaskSurvey:
+    """What a sample of a folder's files looks like.
+
+    Attributes:
+        count: files in the folder.
+        positions: of the sampled files in the folder's order.
+        white: each sampled file's part of pixels that are nearer to white than to black.
+        brightest: the highest grey level in the sample, in [0, 1].
+        jpegs: files in the folder that are JPEGs.
+    """
+
+    count: int
+    positions: list[int]
+    white: list[float]
+    brightest: float
+    jpegs: int
+
+    @property
+    def mean_white(self) -> float:
+        """Mean of the sampled files' white parts."""
+        return sum(self.white) / len(self.white)
+
+
+def survey_files(folder: Path, files: Sequence[str], sample: int = 64) -> MaskSurvey:
+    """Look at up to `sample` files, evenly spread over the folder's order.
+
+    Raises:
+        DataError: a file cannot be read, or the files hold class values (0 and 1) instead of grey levels.
+    """
+    count = len(files)
+    positions = sorted({round(i * (count - 1) / max(sample - 1, 1)) for i in range(min(sample, count))})
+    white, brightest = [], 0.0
+    for position in positions:
+        grey = read_grey(folder / files[position])
+        white.append(float((grey > 0.5).mean()))
+        brightest = max(brightest, float(grey.max()))
+    if 0.0 < brightest <= 1.5 / 255:
+        raise DataError(
+            f"mask folder {folder}: the files hold the values 0 and 1, which both read as black; "
+            "save them with 0 and 255"
+        )
+    jpegs = sum(file.lower().endswith(JPEG_SUFFIXES) for file in files)
+    return MaskSurvey(count, positions, white, brightest, jpegs)
+
+
+def _is_mask_name(name: str) -> bool:
+    return name.lower().endswith(SUFFIXES) and not name.startswith(".")
