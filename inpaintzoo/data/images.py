@@ -1,0 +1,226 @@
+"""Image files in and out: upright 8-bit RGB whatever the file holds, label maps as they are, errors that name the file.
+
+Colour profiles are not applied, as in the papers' own loaders. Of files with several frames the first is read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from PIL import ExifTags, Image, UnidentifiedImageError
+from torch import Tensor
+
+from inpaintzoo.types import DataError
+
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff")
+
+# EXIF orientation -> what turns the stored picture upright (EXIF 2.3, tag 0x0112).
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def list_images(folder: str | Path, exclude: Sequence[Path] = ()) -> list[Path]:
+    """The image files below a folder, sorted by their path.
+
+    Symbolic links are followed; files and folders whose name starts with a dot, and `__MACOSX`, are left out.
+
+    Args:
+        folder: searched with all its sub-folders.
+        exclude: sub-folders to leave out, such as one with label maps.
+    """
+    left_out = {path.resolve() for path in exclude}
+    seen: set[str] = set()  # real paths: a link to a parent folder must not go round forever
+    found: list[Path] = []
+    for parent, folders, files in os.walk(folder, followlinks=True):
+        if os.path.realpath(parent) in seen:
+            folders.clear()
+            continue
+        seen.add(os.path.realpath(parent))
+        folders[:] = sorted(name for name in folders if not _hidden(name) and _outside(parent, name, left_out))
+        found += [Path(parent, name) for name in files if is_image_name(name) and not _hidden(name)]
+    return sorted(found, key=lambda path: path.as_posix())
+
+
+def is_image_name(name: str | Path) -> bool:
+    """Whether the suffix is one of `IMAGE_SUFFIXES`, in any case."""
+    return os.fspath(name).lower().endswith(IMAGE_SUFFIXES)
+
+
+def _hidden(name: str) -> bool:
+    return name.startswith(".") or name == "__MACOSX"
+
+
+def _outside(parent: str, name: str, left_out: set[Path]) -> bool:
+    return not left_out or Path(parent, name).resolve() not in left_out
+
+
+@contextlib.contextmanager
+def open_image(path: str | Path, load: bool = True) -> Iterator[Image.Image]:
+    """Open an image file; whatever goes wrong inside the `with`, decoding included, is a `DataError` with its name.
+
+    Args:
+        path: the file.
+        load: decode it now, except for JPEG, which `decode_rgb` may decode at a smaller scale. (Other formats
+            may store their orientation behind the pixels.) False reads the header only.
+
+    Raises:
+        DataError: the file is missing, damaged, or not an image.
+    """
+    try:
+        with Image.open(path) as image:
+            if load and image.format != "JPEG":
+                image.load()
+            yield image
+    except DataError:
+        raise
+    except Exception as error:  # damaged bytes make Pillow's decoders raise nearly anything
+        raise DataError(f"{path}: {_reason(path, error)}") from error
+
+
+def _reason(path: str | Path, error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "the file does not exist"
+    if isinstance(error, IsADirectoryError):
+        return "this is a folder, not an image file"
+    if isinstance(error, Image.DecompressionBombError):
+        return f"{error}; scale the picture down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+    if isinstance(error, UnidentifiedImageError):
+        with open(path, "rb") as file:
+            start = file.read(16)
+        return f"not an image that Pillow can read (it begins with {start!r})" if start else "the file is empty"
+    return f"the image cannot be decoded ({type(error).__name__}: {error})"
+
+
+def upright_size(image: Image.Image) -> tuple[int, int]:
+    """Height and width of an opened picture once its EXIF orientation is applied."""
+    turned = _orientation(image) >= 5
+    return (image.width, image.height) if turned else (image.height, image.width)
+
+
+def _orientation(image: Image.Image) -> int:
+    try:
+        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # damaged EXIF says nothing about the pixels, and there is no other orientation to go by
+        return 1
+
+
+def decode_rgb(image: Image.Image, shrink: float = 1.0) -> tuple[Image.Image, int]:
+    """Decode an opened picture to upright 8-bit RGB.
+
+    Alpha is dropped and the colours beneath are kept (whoever needs transparency restores it on the result).
+    16-bit greyscale is scaled from 0..65535, floating point from 0..1; CMYK is converted without a profile.
+
+    Args:
+        image: from `open_image`, or any Pillow image.
+        shrink: how many times smaller the result may be; JPEG files then decode faster, at 1/2, 1/4 or 1/8.
+
+    Returns:
+        The picture and the divisor used (1, 2, 4 or 8). Its sides are those of the file divided and rounded up.
+    """
+    orientation = _orientation(image)
+    divisor = _draft(image, shrink, upright=orientation not in _UPRIGHT)
+    image.load()  # here, where `open_image` still names the file if it is damaged
+    rgb = _to_rgb(image)
+    return (rgb.transpose(_UPRIGHT[orientation]) if orientation in _UPRIGHT else rgb), divisor
+
+
+def _draft(image: Image.Image, shrink: float, upright: bool) -> int:
+    width, height = image.size
+    for divisor in (8, 4, 2):
+        # A side that does not divide ends in part of a pixel; turning would bring that part to the front.
+        whole = upright or (width % divisor == 0 and height % divisor == 0)
+        if divisor <= shrink and whole and min(width, height) >= divisor:
+            image.draft(None, (width // divisor, height // divisor))  # type: ignore[arg-type]
+            return divisor if image.size != (width, height) else 1
+    return 1
+
+
+def _to_rgb(image: Image.Image) -> Image.Image:
+    if image.mode.startswith(("I", "F")):
+        return Image.fromarray(_deep_to_8_bits(image)).convert("RGB")
+    if image.mode in ("RGBa", "La"):  # colours premultiplied with alpha
+        image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
+    if image.mode == "P" and "transparency" in image.info:
+        image = image.convert("RGBA")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _deep_to_8_bits(image: Image.Image) -> np.ndarray:
+    values = np.asarray(image).astype(np.float64)
+    top = 1.0 if image.mode == "F" else 65535.0
+    if not (values.min() >= 0.0 and values.max() <= top):
+        raise DataError(
+            f"{getattr(image, 'filename', '') or 'image'}: {image.mode} pixels must lie in 0..{top:g}, "
+            f"got {values.min():g}..{values.max():g}; rescale them, or save the picture with 8 or 16 bits"
+        )
+    return np.round(values * (255.0 / top)).astype(np.uint8)
+
+
+def read_image(path: str | Path) -> np.ndarray:
+    """Read a picture as `(H, W, 3)` uint8 RGB, upright; see `decode_rgb` for alpha, CMYK and deep pixels.
+
+    Raises:
+        DataError: the file is missing, damaged, or not an image; the message names it.
+    """
+    with open_image(path) as image:
+        return np.array(decode_rgb(image)[0])
+
+
+def read_labels(path: str | Path) -> np.ndarray:
+    """Read a label map as `(H, W)` integers: grey values, or the indices of a palette file.
+
+    Raises:
+        DataError: the file cannot be read, has colours instead of indices, or is a JPEG.
+    """
+    with open_image(path) as image:
+        if image.format == "JPEG":
+            raise DataError(f"{path}: JPEG does not keep class indices; store label maps as PNG")
+        if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
+            raise DataError(
+                f"{path}: a label map has one channel with a class index per pixel, this file is {image.mode}; "
+                "turn its colours into indices first (greyscale or palette PNG)"
+            )
+        labels = np.array(image)
+        if labels.min() < 0:
+            raise DataError(f"{path}: label {labels.min()} is negative; class indices start at 0, 255 is ignored")
+        return labels.astype(np.uint8) if labels.dtype == np.bool_ else labels
+
+
+def image_to_tensor(image: Image.Image | np.ndarray) -> Tensor:
+    """8-bit RGB, `(H, W, 3)`, to a `(3, H, W)` float32 tensor in [0, 1]."""
+    pixels = torch.from_numpy(np.array(image))
+    return pixels.permute(2, 0, 1).to(torch.float32, memory_format=torch.contiguous_format).div_(255.0)
+
+
+def tensor_to_image(image: Tensor) -> Image.Image:
+    """A `(3, H, W)` or `(1, H, W)` tensor in [0, 1] to an RGB or greyscale image; values are clipped and rounded."""
+    if image.ndim != 3 or image.shape[0] not in (1, 3):
+        raise ValueError(f"expected a (3, H, W) or (1, H, W) tensor, got shape {tuple(image.shape)}")
+    pixels = image.detach().float().cpu().clamp(0.0, 1.0).mul(255.0).round().to(torch.uint8)
+    return Image.fromarray(pixels[0].numpy() if pixels.shape[0] == 1 else pixels.permute(1, 2, 0).numpy())
+
+
+def write_image(image: Tensor, path: str | Path) -> None:
+    """Write a tensor in [0, 1] as an image file, folders included; the suffix decides the format (PNG is lossless).
+
+    Raises:
+        ValueError: a suffix that is not in `IMAGE_SUFFIXES`, or a tensor of another shape.
+    """
+    if not is_image_name(path):
+        raise ValueError(f"{path}: cannot tell the format; use one of {' '.join(IMAGE_SUFFIXES)}")
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    lossy: dict[str, Any] = {"quality": 95, "subsampling": 0} if Path(path).suffix.lower() in (".jpg", ".jpeg") else {}
+    tensor_to_image(image).save(path, **lossy)
