@@ -1,0 +1,239 @@
+"""How a picture of any size becomes one of the network's size, and the augmentations of training.
+
+A resize policy only decides on a `View`: which part of the picture, at which size. Cutting it out is the same for
+all policies, in one resampling step, for the image (antialiased) and for its labels (nearest) alike.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from abc import ABC, abstractmethod
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+from torchvision.transforms.v2 import functional
+
+from inpaintzoo.data.images import image_to_tensor
+
+Resample = Literal["bicubic", "bilinear", "lanczos", "box", "nearest"]
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """A part of a picture, and the size it gets.
+
+    Attributes:
+        box: top, left, bottom, right in pixels of the upright picture; fractions are fine.
+        size: height and width of the result, in pixels.
+    """
+
+    box: tuple[float, float, float, float]
+    size: tuple[int, int]
+
+    @property
+    def shrink(self) -> float:
+        """How many times smaller the result is than its part of the picture; below 1 where it is enlarged."""
+        top, left, bottom, right = self.box
+        return min((bottom - top) / self.size[0], (right - left) / self.size[1])
+
+    def cut_image(self, image: Image.Image, resample: Resample = "bicubic", divisor: int = 1) -> Tensor:
+        """The view of an RGB picture as a `(3, height, width)` float32 tensor in [0, 1].
+
+        Args:
+            image: the picture, upright.
+            resample: the filter; when shrinking it is widened (antialiasing), except for `nearest`.
+            divisor: of a picture that was decoded smaller than the one the box is meant for.
+        """
+        top, left, bottom, right = (edge / divisor for edge in self.box)
+        box = (left, top, min(right, image.width), min(bottom, image.height))
+        height, width = self.size
+        return image_to_tensor(image.resize((width, height), Image.Resampling[resample.upper()], box))
+
+    def cut_labels(self, labels: np.ndarray, picture: tuple[int, int]) -> np.ndarray:
+        """The view of a label map, each pixel the label nearest to its centre.
+
+        Args:
+            labels: `(H, W)`; may be smaller or larger than the picture if its proportions are the same.
+            picture: height and width of the picture that the box is meant for.
+        """
+        rows = _nearest(self.box[0], self.box[2], self.size[0], labels.shape[0] / picture[0], labels.shape[0])
+        columns = _nearest(self.box[1], self.box[3], self.size[1], labels.shape[1] / picture[1], labels.shape[1])
+        return labels[rows[:, None], columns]
+
+
+def _nearest(start: float, stop: float, count: int, scale: float, limit: int) -> np.ndarray:
+    centres = start + (np.arange(count) + 0.5) * (stop - start) / count
+    return np.clip(np.floor(centres * scale).astype(np.int64), 0, limit - 1)
+
+
+class ResizePolicy(ABC):
+    """Decides which part of a picture a network sees, and at which size; the size is the same for all pictures.
+
+    Args:
+        resample: the filter for the image, as Pillow names it. Bicubic is the default of the zoo; shrinking is
+            always antialiased, except for `nearest`.
+    """
+
+    def __init__(self, resample: Resample = "bicubic") -> None:
+        if resample.upper() not in Image.Resampling.__members__:
+            raise ValueError(f"resample must be bicubic, bilinear, lanczos, box or nearest, got {resample!r}")
+        self.resample = resample
+
+    @abstractmethod
+    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> View:
+        """The view of a picture of this size.
+
+        Args:
+            height: of the upright picture, in pixels.
+            width: of the upright picture, in pixels.
+            rng: makes the random choices; None makes none (evaluation: the centre).
+        """
+
+
+class ResizeTo(ResizePolicy):
+    """The whole picture at a fixed size, whatever its proportions (CelebA-HQ, facades).
+
+    Args:
+        size: side of the square in pixels, or (height, width).
+        resample: the filter.
+    """
+
+    def __init__(self, size: int | tuple[int, int] = 256, resample: Resample = "bicubic") -> None:
+        super().__init__(resample)
+        self.size = _pair("ResizeTo: size", size)
+
+    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> View:  # noqa: D102
+        return View((0.0, 0.0, height, width), self.size)
+
+
+class SquareThenResize(ResizePolicy):
+    """The largest square in the middle, resized.
+
+    Args:
+        size: side of the result in pixels.
+        resample: the filter.
+    """
+
+    def __init__(self, size: int = 256, resample: Resample = "bicubic") -> None:
+        super().__init__(resample)
+        self.size = _pair("SquareThenResize: size", size)
+
+    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> View:  # noqa: D102
+        side = min(height, width)
+        top, left = (height - side) // 2, (width - side) // 2
+        return View((top, left, top + side, left + side), self.size)
+
+
+class ShortSideThenCrop(ResizePolicy):
+    """The picture resized so that its short side fits, then cropped (SGE-Net: short side 256, random 256x256 crops).
+
+    Args:
+        short_side: length of the short side after resizing, in pixels.
+        crop: side of the crop in pixels, or (height, width); None takes `short_side`.
+        position: where training crops; evaluation always takes the centre.
+        resample: the filter.
+    """
+
+    def __init__(
+        self,
+        short_side: int = 256,
+        crop: int | tuple[int, int] | None = None,
+        position: Literal["random", "centre"] = "random",
+        resample: Resample = "bicubic",
+    ) -> None:
+        super().__init__(resample)
+        self.crop = _pair("ShortSideThenCrop: crop", short_side if crop is None else crop)
+        if max(self.crop) > short_side:
+            raise ValueError(f"ShortSideThenCrop: a crop of {_by(self.crop)} does not fit short_side={short_side}")
+        if position not in ("random", "centre"):
+            raise ValueError(f"ShortSideThenCrop: position must be random or centre, got {position!r}")
+        self.short_side = short_side
+        self.position = position
+
+    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> View:  # noqa: D102
+        scale = self.short_side / min(height, width)
+        resized = (round(height * scale), round(width * scale))
+        return _crop(height, width, resized, self.crop, rng if self.position == "random" else None)
+
+
+class RandomCrop(ResizePolicy):
+    """A crop at the picture's own scale: random in training, the centre in evaluation (Places2).
+
+    A picture smaller than the crop is first enlarged until it covers it; the check of the data says how many are.
+
+    Args:
+        size: side of the crop in pixels, or (height, width).
+        resample: the filter for pictures that are enlarged.
+    """
+
+    def __init__(self, size: int | tuple[int, int] = 256, resample: Resample = "bicubic") -> None:
+        super().__init__(resample)
+        self.size = _pair("RandomCrop: size", size)
+
+    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> View:  # noqa: D102
+        scale = max(1.0, self.size[0] / height, self.size[1] / width)
+        return _crop(height, width, (round(height * scale), round(width * scale)), self.size, rng)
+
+
+def _crop(
+    height: int, width: int, resized: tuple[int, int], crop: tuple[int, int], rng: np.random.Generator | None
+) -> View:
+    """The view that equals resizing the picture to `resized` and cropping whole pixels from that."""
+    room = (resized[0] - crop[0], resized[1] - crop[1])
+    top, left = (int(rng.integers(free + 1)) for free in room) if rng is not None else (free // 2 for free in room)
+    rows, columns = height / resized[0], width / resized[1]  # picture pixels per pixel of the result
+    return View((top * rows, left * columns, (top + crop[0]) * rows, (left + crop[1]) * columns), crop)
+
+
+class ColourJitter:
+    """Random brightness, contrast, saturation and hue, in random order (PEN-Net trains with 0.05 of each).
+
+    Args:
+        brightness: factors are drawn from [1 - brightness, 1 + brightness].
+        contrast: likewise.
+        saturation: likewise.
+        hue: the shift is drawn from [-hue, hue], in turns of the colour circle; at most 0.5.
+    """
+
+    def __init__(
+        self, brightness: float = 0.05, contrast: float = 0.05, saturation: float = 0.05, hue: float = 0.05
+    ) -> None:
+        limits = {"brightness": 1.0, "contrast": 1.0, "saturation": 1.0, "hue": 0.5}
+        self.ranges = {"brightness": brightness, "contrast": contrast, "saturation": saturation, "hue": hue}
+        for name, value in self.ranges.items():
+            if not 0.0 <= value <= limits[name]:
+                raise ValueError(f"ColourJitter: {name} must lie in [0, {limits[name]}], got {value}")
+
+    def __call__(self, image: Tensor, rng: np.random.Generator) -> Tensor:
+        """The jittered `(3, H, W)` image in [0, 1]; the input is not changed."""
+        adjust = {
+            "brightness": lambda value, amount: functional.adjust_brightness(value, 1.0 + amount),
+            "contrast": lambda value, amount: functional.adjust_contrast(value, 1.0 + amount),
+            "saturation": lambda value, amount: functional.adjust_saturation(value, 1.0 + amount),
+            "hue": functional.adjust_hue,
+        }
+        names = list(self.ranges)
+        for name in (names[position] for position in rng.permutation(len(names))):
+            amount = float(rng.uniform(-self.ranges[name], self.ranges[name]))
+            if amount:
+                image = adjust[name](image, amount)
+        return image.clamp(0.0, 1.0)
+
+
+def flip_pair(image: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
+    """Image and labels mirrored left to right."""
+    return torch.flip(image, (-1,)), None if labels is None else torch.flip(labels, (-1,))
+
+
+def _pair(what: str, size: int | tuple[int, int]) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise ValueError(f"{what} must be at least 1 pixel, got {size}")
+    return int(height), int(width)
+
+
+def _by(size: tuple[int, int]) -> str:
+    return f"{size[0]}x{size[1]}"
