@@ -1,0 +1,251 @@
+"""A closer look at image and label files: what can be read, how large it is, and what two splits share."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import hashlib
+import os
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from PIL import Image
+
+from inpaintzoo.data.findings import Finding
+from inpaintzoo.data.images import decode_rgb, open_image, read_labels, upright_size
+from inpaintzoo.data.listing import FileSet, counted, some
+from inpaintzoo.data.transforms import ResizePolicy
+from inpaintzoo.types import DataError
+
+QUICK_FILES = 256  # looked at per split before training; all of them by `inpaintzoo doctor`
+IGNORE = 255  # the label that losses leave out
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+@dataclasses.dataclass(frozen=True)
+class Look:
+    """What one image file and its label map hold.
+
+    Attributes:
+        path: the image.
+        size: height and width, upright; None if it cannot be read.
+        problem: why the image or its label map cannot be used, with the file's name; None if all is well.
+        transparent: whether some pixel is not opaque (known only once decoded).
+        labels: the classes that occur, 255 left out; None without a label map.
+    """
+
+    path: Path
+    size: tuple[int, int] | None = None
+    problem: str | None = None
+    transparent: bool = False
+    labels: frozenset[int] | None = None
+
+
+def in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
+    """The function's results in order; decoding and hashing release the interpreter lock."""
+    with ThreadPoolExecutor(min(16, (os.cpu_count() or 1) + 2)) as pool:
+        return list(pool.map(function, items))
+
+
+def look_at(image: Path, labels: Path | None, decode: bool) -> Look:
+    """Look at one picture: its header only, or every pixel; its label map is always read whole."""
+    try:
+        size, transparent = _decoded(image) if decode else (_header(image), False)
+        if labels is None:
+            return Look(image, size, transparent=transparent)
+        values = read_labels(labels)
+        check_proportions(labels, values.shape, image, size)
+    except DataError as error:
+        return Look(image, problem=str(error))
+    return Look(image, size, None, transparent, frozenset(map(int, np.unique(values))) - {IGNORE})
+
+
+def _header(path: Path) -> tuple[int, int]:
+    with open_image(path, load=False) as image:
+        return upright_size(image) if image.format == "JPEG" else (image.height, image.width)
+
+
+def _decoded(path: Path) -> tuple[tuple[int, int], bool]:
+    with open_image(path) as image:
+        size = upright_size(image)
+        decode_rgb(image, shrink=8.0)  # the quickest decoding that still reads every byte
+        return size, _transparent(image)
+
+
+def _transparent(image: Image.Image) -> bool:
+    if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
+        return False
+    lowest = image.convert("RGBA").getchannel("A").getextrema()[0]
+    return isinstance(lowest, (int, float)) and lowest < 255
+
+
+def check_proportions(labels: Path, size: Sequence[int], image: Path, picture: tuple[int, int]) -> None:
+    """Raise `DataError` unless a label map has its image's size, or another size of the same proportions."""
+    height, width = size
+    if abs(width - height * picture[1] / picture[0]) >= 1.0 and abs(height - width * picture[0] / picture[1]) >= 1.0:
+        raise DataError(
+            f"{labels}: the label map is {height}x{width}, its image {image} {picture[0]}x{picture[1]} (height "
+            "x width, upright); they must have the same proportions"
+        )
+
+
+def check_label_range(labels: Path, highest: int, num_classes: int | None) -> None:
+    """Raise `DataError` if a class index is too large.
+
+    Args:
+        labels: the file, for the message.
+        highest: its largest class index, 255 left out.
+        num_classes: indices must be smaller; None allows all.
+    """
+    if num_classes is not None and highest >= num_classes:
+        raise DataError(
+            f"{labels}: label {highest}, but num_classes={num_classes} allows 0..{num_classes - 1} (255 is ignored); "
+            f"raise num_classes, or put {highest} into ignore_labels"
+        )
+
+
+def find_unreadable(images: Sequence[Path], labels: Sequence[Path] | None) -> dict[int, str]:
+    """Positions of images that cannot be used, and why; every file is decoded."""
+    looks = in_threads(lambda pair: look_at(*pair, decode=True), _pairs(images, labels))
+    return {position: look.problem for position, look in enumerate(looks) if look.problem}
+
+
+def _pairs(images: Sequence[Path], labels: Sequence[Path] | None) -> list[tuple[Path, Path | None]]:
+    return list(zip(images, labels if labels is not None else [None] * len(images), strict=True))
+
+
+def check_files(
+    split: str,
+    images: Sequence[Path],
+    labels: Sequence[Path] | None,
+    policy: ResizePolicy,
+    num_classes: int | None,
+    ignore_labels: Sequence[int],
+    thorough: bool,
+) -> list[Finding]:
+    """Findings about the files of one split.
+
+    Args:
+        split: for the messages.
+        images: image files.
+        labels: the label map of each, or None.
+        policy: tells which pictures it has to enlarge.
+        num_classes: label range, or None.
+        ignore_labels: class indices that are ignored besides 255.
+        thorough: decode every file instead of the headers of some.
+    """
+    pairs = _pairs(images, labels)
+    if not thorough:
+        step = max(1.0, len(pairs) / QUICK_FILES)
+        pairs = [pairs[int(position * step)] for position in range(min(len(pairs), QUICK_FILES))]
+    looks = in_threads(lambda pair: look_at(*pair, decode=thorough), pairs)
+    ignored = {IGNORE, *ignore_labels}
+    return [
+        *_about_problems(split, looks, thorough),
+        *_about_sizes(split, looks, policy),
+        *_about_transparency(split, looks),
+        *(_about_labels(split, looks, dict(pairs), num_classes, ignored) if labels is not None else []),
+    ]
+
+
+def _about_problems(split: str, looks: list[Look], thorough: bool) -> list[Finding]:
+    problems = [look.problem for look in looks if look.problem]
+    if problems:
+        remedy = "mend or remove the files, or set on_bad_image: skip"
+        text = f"{split}: {len(problems)} of {counted(looks, 'image')} looked at cannot be used: "
+        return [Finding("error", f"{text}{some(problems, 20)}; {remedy}")]
+    how = "decoded" if thorough else "opened (headers only; `inpaintzoo doctor` decodes every file)"
+    return [Finding("ok", f"{split}: {counted(looks, 'image')} {how} without a fault")]
+
+
+def _about_sizes(split: str, looks: list[Look], policy: ResizePolicy) -> list[Finding]:
+    sizes = [look.size for look in looks if look.size]
+    if not sizes:
+        return []
+    heights, widths = [size[0] for size in sizes], [size[1] for size in sizes]
+    findings = [Finding("ok", f"{split}: heights {_span(heights)}, widths {_span(widths)} pixels")]
+    views = [policy.plan(*size, None) for size in sizes]
+    enlarged = sum(view.shrink < 1.0 - 1e-9 for view in views)
+    if enlarged:
+        wanted = f"{views[0].size[0]}x{views[0].size[1]}"
+        text = f"{split}: {enlarged} of {counted(sizes, 'image')} looked at are too small for {wanted} and are enlarged"
+        findings.append(Finding("warning", f"{text}; use larger images or a smaller size if you want sharp results"))
+    return findings
+
+
+def _about_transparency(split: str, looks: list[Look]) -> list[Finding]:
+    names = [look.path for look in looks if look.transparent]
+    if not names:
+        return []
+    text = f"{split}: {counted(names, 'image')} with transparent parts ({some(names)})"
+    return [Finding("warning", f"{text}: transparency is dropped and the colours stored beneath it are used")]
+
+
+def _about_labels(
+    split: str, looks: list[Look], label_of: dict[Path, Path | None], num_classes: int | None, ignored: set[int]
+) -> list[Finding]:
+    findings = []
+    seen: collections.Counter[int] = collections.Counter()
+    for look in looks:
+        kept = (look.labels or frozenset()) - ignored
+        seen.update(kept)
+        try:
+            check_label_range(label_of[look.path] or look.path, max(kept, default=0), num_classes)
+        except DataError as error:
+            findings.append(Finding("error", f"{split}: {error}"))
+    if len(findings) > 5:
+        findings = [*findings[:5], Finding("error", f"{split}: {len(findings) - 5} more label maps with such labels")]
+    if not seen:
+        text = f"{split}: the label maps looked at hold no class at all, only ignored pixels"
+        return [*findings, Finding("warning", f"{text}; look at them and at ignore_labels")]
+    classes = f"{len(seen)} class{'es' if len(seen) > 1 else ''}, from {min(seen)} to {max(seen)}"
+    ignoring = ", ".join(map(str, sorted(ignored)))
+    return [*findings, Finding("ok", f"{split}: label maps hold {classes}; ignored: {ignoring}")]
+
+
+def _span(values: Sequence[int]) -> str:
+    return f"{min(values)}" if min(values) == max(values) else f"{min(values)} to {max(values)}"
+
+
+def check_overlap(first: str, ours: FileSet, second: str, theirs: FileSet, thorough: bool) -> list[Finding]:
+    """Findings about images that two splits share: by path, by name, and (`thorough`) by content."""
+    paths = {os.path.realpath(path) for path in ours.paths}
+    shared = [path for path in theirs.paths if os.path.realpath(path) in paths]
+    if shared:
+        text = f"{first} and {second} share {counted(shared, 'file')} ({some(shared)})"
+        return [Finding("warning", f"{text}: figures on {second} then say nothing about new images")]
+    same = _same_content(ours, theirs) if thorough else []
+    if same:
+        text = f"{first} and {second} hold {counted(same, 'identical image')}"
+        listed = some(f"{mine} = {other}" for mine, other in same)
+        return [Finding("warning", f"{text} ({listed}): figures on {second} are flattered; remove them from {first}")]
+    names = sorted(set(ours.names()) & set(theirs.names()))
+    if names and not thorough:
+        text = f"{first} and {second} have {counted(names, 'name')} in common ({some(names)})"
+        return [Finding("warning", f"{text}; `inpaintzoo doctor` tells whether they are the same images")]
+    done = "no image in common" if thorough else "no file and no name in common"
+    return [Finding("ok", f"{first} and {second} have {done}" + (f" ({len(names)} names are)" if names else ""))]
+
+
+def _same_content(ours: FileSet, theirs: FileSet) -> list[tuple[Path, Path]]:
+    # Only files of equal length can be equal; the rest need no hashing.
+    lengths = {path.stat().st_size for path in ours.paths} & {path.stat().st_size for path in theirs.paths}
+    mine, others = ([path for path in files.paths if path.stat().st_size in lengths] for files in (ours, theirs))
+    by_hash = dict(zip(in_threads(file_hash, mine), mine, strict=True))
+    return [
+        (by_hash[key], path) for key, path in zip(in_threads(file_hash, others), others, strict=True) if key in by_hash
+    ]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of the file's bytes, in hex."""
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()

@@ -1,0 +1,327 @@
+"""Pictures from folders and list files, and the data module that trains on them."""
+
+from __future__ import annotations
+
+import itertools
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from inpaintzoo.data.checks import (
+    IGNORE,
+    check_files,
+    check_label_range,
+    check_overlap,
+    check_proportions,
+    file_hash,
+    find_unreadable,
+)
+from inpaintzoo.data.findings import Finding
+from inpaintzoo.data.images import decode_rgb, open_image, read_labels, upright_size
+from inpaintzoo.data.listing import SPLITS, FileSet, counted, find_files, match_labels, some, split_by_fractions
+from inpaintzoo.data.masks import MaskGenerator
+from inpaintzoo.data.module import InpaintingData
+from inpaintzoo.data.source import ImageSource, Sample, Split
+from inpaintzoo.data.transforms import ColourJitter, ResizePolicy, ResizeTo, View, flip_pair
+from inpaintzoo.types import DataError
+
+BadImages = Literal["raise", "skip"]
+
+
+class FolderSource(ImageSource):
+    """Pictures from files, with their label maps where there are any.
+
+    A picture's name is its path below the folder without the suffix; two files that differ in the suffix only keep
+    theirs. Training (`rng` given) crops at random, flips and jitters, and decodes large JPEG files at a smaller scale
+    that is still twice the size needed; evaluation decodes in full and makes no random choice.
+
+    Args:
+        images: a folder, a text file with one path a line, or files already found.
+        labels: folder of label maps, matched by relative path or by name, the suffix aside; 255 is ignored.
+        transform: brings every picture to one size; None takes `ResizeTo(256)`.
+        flip: mirror every second picture, in training.
+        colour_jitter: applied in training.
+        num_classes: class indices must be smaller than this; None allows all.
+        ignore_labels: class indices to turn into 255, such as a set's own "unlabelled".
+        on_bad_image: `raise` names the file that cannot be used when it is met; `skip` decodes every file now,
+            leaves out those that cannot be used, and lists them in `skipped`.
+
+    Attributes:
+        files: the image files in use, by index.
+        skipped: why pictures were left out, by name.
+
+    Raises:
+        DataError: no images, list entries without a file, images without a label map, or no image can be used.
+    """
+
+    def __init__(
+        self,
+        images: str | Path | FileSet,
+        labels: str | Path | None = None,
+        transform: ResizePolicy | None = None,
+        flip: bool = False,
+        colour_jitter: ColourJitter | None = None,
+        num_classes: int | None = None,
+        ignore_labels: tuple[int, ...] = (),
+        on_bad_image: BadImages = "raise",
+    ) -> None:
+        if on_bad_image not in ("raise", "skip"):
+            raise ValueError(f"on_bad_image must be raise or skip, got {on_bad_image!r}")
+        if num_classes is not None and not 1 <= num_classes <= IGNORE:
+            raise ValueError(f"num_classes must lie in 1..{IGNORE} (label {IGNORE} is ignored), got {num_classes}")
+        found = images if isinstance(images, FileSet) else find_files("images", Path(images))
+        self.names = found.names()
+        self.files: tuple[Path, ...] = found.paths
+        self.label_files = None if labels is None else match_labels("labels", found, Path(labels))
+        self.transform = transform or ResizeTo(256)
+        self.flip = flip
+        self.colour_jitter = colour_jitter
+        self.num_classes = num_classes
+        self.ignore_labels = tuple(ignore_labels)
+        self.skipped = self._leave_out_unreadable() if on_bad_image == "skip" else {}
+        self._fingerprints: dict[int, str] = {}
+
+    def load(self, index: int, rng: np.random.Generator | None = None) -> Sample:  # noqa: D102
+        path = self.files[index]
+        with open_image(path) as file:
+            picture = upright_size(file)
+            view = self.transform.plan(*picture, rng)
+            rgb, divisor = decode_rgb(file, shrink=1.0 if rng is None else view.shrink / 2.0)
+        image = view.cut_image(rgb, self.transform.resample, divisor)
+        labels = None if self.label_files is None else self._labels(self.label_files[index], path, picture, view)
+        if rng is not None and self.flip and rng.random() < 0.5:
+            image, labels = flip_pair(image, labels)
+        if rng is not None and self.colour_jitter is not None:
+            image = self.colour_jitter(image, rng)
+        return Sample(image, self.names[index], labels)
+
+    def fingerprint(self, index: int) -> str:  # noqa: D102
+        if index not in self._fingerprints:
+            self._fingerprints[index] = file_hash(self.files[index])
+        return self._fingerprints[index]
+
+    def _labels(self, path: Path, image: Path, picture: tuple[int, int], view: View) -> Tensor:
+        labels = read_labels(path)
+        check_proportions(path, labels.shape, image, picture)
+        cut = view.cut_labels(labels, picture).astype(np.int64)
+        for ignored in self.ignore_labels:
+            cut[cut == ignored] = IGNORE
+        check_label_range(path, int(cut[cut != IGNORE].max(initial=0)), self.num_classes)
+        return torch.from_numpy(cut)
+
+    def _leave_out_unreadable(self) -> dict[str, str]:
+        bad = find_unreadable(self.files, self.label_files)
+        good = [index for index in range(len(self.files)) if index not in bad]
+        if not good:
+            raise DataError(f"none of the {len(bad)} images can be used: {some(bad.values(), 3)}")
+        skipped = {self.names[index]: reason for index, reason in bad.items()}
+        self.names = [self.names[index] for index in good]
+        self.files = tuple(self.files[index] for index in good)
+        if self.label_files is not None:
+            self.label_files = tuple(self.label_files[index] for index in good)
+        return skipped
+
+
+class FolderData(InpaintingData):
+    """Trains and tests on your own image files.
+
+    Either give `train`, `val` and `test` (those you need), or only `root`, which is then split by `fractions`.
+    Each of `train`, `val` and `test` is a folder, searched with its sub-folders, or a text file with one path a line.
+    Without `val`, validation uses the test images, and the other way round; a warning says so.
+
+    Args:
+        root: folder at which relative paths start, those in list files included; alone, the folder to split.
+            Without it, paths start at the working directory, and a list's entries at the list's folder.
+        train: training images.
+        val: validation images.
+        test: test images.
+        fractions: parts of `root` for train, val and test.
+        split_seed: of the division; it does not depend on the order of the files.
+        transform: brings every picture to one size; None takes `ResizeTo(256)`.
+        flip: mirror every second training picture.
+        colour_jitter: for training pictures.
+        labels: folder of label maps for all splits, matched by relative path or by name, the suffix aside.
+        labels_train: label maps of the training images, if they have a folder of their own.
+        labels_val: likewise.
+        labels_test: likewise.
+        num_classes: class indices must be smaller than this (255 is ignored); None allows all.
+        ignore_labels: class indices to turn into 255, such as a set's own "unlabelled".
+        on_bad_image: `raise` stops at a file that cannot be used and names it; `skip` decodes every file before
+            training, leaves out those that cannot be used, and lists them.
+        batch_size: samples a step and process.
+        num_workers: loading processes; the samples do not depend on it.
+        masks: holes for training.
+        test_masks: holes for validation and test.
+        seed: of order, augmentation and masks.
+        manifest: JSON-lines file of pinned image-mask pairs for test.
+
+    Raises:
+        DataError: no paths given. What is wrong with the files themselves shows in `check` and in `source`.
+    """
+
+    def __init__(
+        self,
+        root: str | Path | None = None,
+        train: str | Path | None = None,
+        val: str | Path | None = None,
+        test: str | Path | None = None,
+        fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        split_seed: int = 0,
+        transform: ResizePolicy | None = None,
+        flip: bool = True,
+        colour_jitter: ColourJitter | None = None,
+        labels: str | Path | None = None,
+        labels_train: str | Path | None = None,
+        labels_val: str | Path | None = None,
+        labels_test: str | Path | None = None,
+        num_classes: int | None = None,
+        ignore_labels: tuple[int, ...] = (),
+        on_bad_image: BadImages = "raise",
+        batch_size: int = 16,
+        num_workers: int = 2,
+        masks: MaskGenerator | None = None,
+        test_masks: MaskGenerator | None = None,
+        seed: int = 0,
+        manifest: str | Path | None = None,
+    ) -> None:
+        super().__init__(batch_size, num_workers, masks, test_masks, seed, manifest)
+        if root is None and train is None and val is None and test is None:
+            raise DataError("FolderData: no images given; set train, val and test, or root to split one folder")
+        if any(part < 0 for part in fractions) or abs(sum(fractions) - 1.0) > 1e-6:
+            raise DataError(f"FolderData: fractions must be three numbers from 0 that add up to 1, got {fractions}")
+        self.root = None if root is None else Path(root).expanduser()
+        self.paths = {"train": self._below(train), "val": self._below(val), "test": self._below(test)}
+        shared = self._below(labels)
+        own = {"train": self._below(labels_train), "val": self._below(labels_val), "test": self._below(labels_test)}
+        self.label_paths = {split: folder or shared for split, folder in own.items()}
+        self.fractions = fractions
+        self.split_seed = split_seed
+        self.transform = transform or ResizeTo(256)
+        self.flip = flip
+        self.colour_jitter = colour_jitter
+        self.num_classes = num_classes
+        self.ignore_labels = tuple(ignore_labels)
+        self.on_bad_image: BadImages = on_bad_image
+        self._files: dict[Split, FileSet] = {}
+        self._sources: dict[Split, FolderSource] = {}
+
+    def source(self, split: Split) -> FolderSource:
+        """The pictures of a split.
+
+        Raises:
+            DataError: there are none, or they cannot be used as they are.
+        """
+        split = self._stand_in(split)
+        if split not in self._sources:
+            self._sources[split] = FolderSource(
+                self.files(split),
+                self.label_paths[split],
+                self.transform,
+                self.flip,
+                self.colour_jitter,
+                self.num_classes,
+                self.ignore_labels,
+                self.on_bad_image,
+            )
+        return self._sources[split]
+
+    def files(self, split: Split) -> FileSet:
+        """The image files of a split, as listed.
+
+        Raises:
+            DataError: nothing there.
+        """
+        split = self._stand_in(split)
+        if split not in self._files:
+            path = self.paths[split]
+            if path is not None:
+                self._files[split] = find_files(split, path, self.root, self._label_folders())
+            else:
+                assert self.root is not None  # _stand_in has seen to it
+                whole = find_files("root", self.root, None, self._label_folders())
+                self._files.update(split_by_fractions(whole, self.fractions, self.split_seed))
+        return self._files[split]
+
+    def check(self, splits: tuple[Split, ...] = SPLITS, thorough: bool = False) -> list[Finding]:
+        """Look at paths, files, sizes, label maps and what the splits share.
+
+        Args:
+            splits: those that will be used.
+            thorough: decode every file and compare contents, instead of a quick look at some headers.
+        """
+        findings: list[Finding] = []
+        usable: list[Split] = []
+        for split in splits:
+            try:
+                self.source(split)
+                usable.append(split)
+            except DataError as error:
+                findings.append(Finding("error", str(error)))
+        findings += super().check(tuple(usable), thorough)
+        for split in usable:
+            findings += self._check_split(split, splits, thorough)
+        return findings + self._check_overlaps(usable, thorough)
+
+    def _check_split(self, split: Split, splits: tuple[Split, ...], thorough: bool) -> list[Finding]:
+        findings = []
+        actual = self._stand_in(split)
+        if actual != split:
+            text = f"{split}: no images of its own, so those of {actual} are used"
+            remedy = f"give `{split}`, or do not choose checkpoints by what {split} measures on them"
+            findings.append(Finding("warning", f"{text}; {remedy}"))
+            if actual in splits:  # they are looked at there
+                return findings
+        source = self.source(split)
+        if source.skipped:
+            text = f"{split}: left out {counted(len(source.skipped), 'image')} that cannot be used"
+            findings.append(Finding("warning", f"{text}: {some(source.skipped.values(), 20)}"))
+        return findings + check_files(
+            split,
+            source.files,
+            source.label_files,
+            self.transform,
+            self.num_classes,
+            self.ignore_labels,
+            thorough,
+        )
+
+    def _check_overlaps(self, usable: list[Split], thorough: bool) -> list[Finding]:
+        """Training images are compared with those of the test even if this run does not test."""
+        compared = [split for split in SPLITS if split in usable or (split == "test" and "train" in usable)]
+        compared = [split for split in compared if self._has_own(split)]
+        findings: list[Finding] = []
+        for first, second in itertools.combinations(compared, 2):
+            try:
+                findings += check_overlap(first, self.files(first), second, self.files(second), thorough)
+            except DataError as error:
+                findings.append(Finding("warning", f"{first} and {second} could not be compared: {error}"))
+        return findings
+
+    def _has_own(self, split: Split) -> bool:
+        if any(self.paths.values()):
+            return self.paths[split] is not None
+        return self.fractions[SPLITS.index(split)] > 0
+
+    def _stand_in(self, split: Split) -> Split:
+        """The split whose images are used: the one asked for, or, of val and test, the other."""
+        if self._has_own(split):
+            return split
+        others: dict[Split, Split] = {"val": "test", "test": "val"}
+        if split in others and self._has_own(others[split]):
+            return others[split]
+        raise DataError(
+            f"FolderData: no images for {split}; set `{split}` to a folder or list file, or give only `root`, "
+            "which is then split by `fractions`"
+        )
+
+    def _label_folders(self) -> list[Path]:
+        return [folder for folder in self.label_paths.values() if folder is not None]
+
+    def _below(self, path: str | Path | None) -> Path | None:
+        if path is None:
+            return None
+        path = Path(path).expanduser()
+        return path if self.root is None else self.root / path
