@@ -7,12 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from jsonargparse import ArgumentParser
 from PIL import Image
 
 from inpaintzoo.data import listing
 from inpaintzoo.data.checks import QUICK_FILES
 from inpaintzoo.data.folder import FolderData, FolderSource
 from inpaintzoo.data.images import read_image
+from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.transforms import ColourJitter, RandomCrop, ResizeTo
 from inpaintzoo.types import DataError
 
@@ -143,6 +145,8 @@ def test_bad_fractions(tmp_path):
     _folder(tmp_path, 2)
     with pytest.raises(DataError, match=r"add up to 1, got \(0.5, 0.1, 0.1\)"):
         FolderData(root=tmp_path, fractions=(0.5, 0.1, 0.1))
+    with pytest.raises(DataError, match=r"fractions divide `root`"):
+        FolderData(root=tmp_path, train=tmp_path, fractions=(0.5, 0.25, 0.25))
     with pytest.raises(DataError, match="2 images cannot be split into 3"):
         FolderData(root=tmp_path).source("train")
     assert len(FolderData(root=tmp_path, fractions=(0.5, 0.0, 0.5)).source("val")) == 1
@@ -422,3 +426,57 @@ def test_labels_without_any_class(tmp_path):
     _labels(tmp_path / "labels" / "a.png", np.full((32, 40), 255))
     data = FolderData(tmp_path, train="images", labels="labels", batch_size=1)
     assert "no class at all" in _texts(data.check(("train",)), "warning")
+
+
+# ------------------------------------------------------------------------------------------------ the user's doors
+
+
+def test_arguments_parse_from_yaml(tmp_path):
+    _folder(tmp_path, 10)
+    config = tmp_path / "data.yaml"
+    config.write_text(
+        f"""
+data:
+  class_path: inpaintzoo.data.folder.FolderData
+  init_args:
+    root: {tmp_path}
+    fractions: [0.6, 0.2, 0.2]
+    ignore_labels: [0, 11]
+    transform:
+      class_path: inpaintzoo.data.transforms.ShortSideThenCrop
+      init_args: {{short_side: 40, crop: [32, 16]}}
+    colour_jitter: {{class_path: inpaintzoo.data.transforms.ColourJitter, init_args: {{hue: 0.1}}}}
+    on_bad_image: skip
+"""
+    )
+    parser = ArgumentParser()
+    parser.add_argument("--config", action="config")
+    parser.add_subclass_arguments(InpaintingData, "data")
+    data = parser.instantiate(parser.parse_args([f"--config={config}", "--data.batch_size=3"])).data
+    assert isinstance(data, FolderData) and data.batch_size == 3 and data.ignore_labels == (0, 11)
+    assert [len(data.source(split)) for split in ("train", "val", "test")] == [6, 2, 2]
+    assert data.source("train").load(0, np.random.default_rng(0)).image.shape == (3, 32, 16)
+
+
+def test_batches_come_through_the_loader_with_workers(tmp_path):
+    _folder(tmp_path / "images", 6)
+    for number in range(6):
+        _labels(tmp_path / "labels" / f"{number:03}.png", np.full((32, 40), number))
+    both = []
+    for workers in (1, 0):
+        transform, jitter = RandomCrop(16), ColourJitter()
+        data = FolderData(
+            tmp_path,
+            train="images",
+            labels="labels",
+            transform=transform,
+            colour_jitter=jitter,
+            batch_size=3,
+            num_workers=workers,
+        )
+        both.append(list(data.train_dataloader()))
+    with_workers, alone = both
+    assert [batch["image"].shape for batch in alone] == [(3, 3, 16, 16)] * 2
+    for one, other in zip(with_workers, alone, strict=True):
+        assert torch.equal(one["image"], other["image"]) and torch.equal(one["labels"], other["labels"])
+        assert other["labels"][:, 0, 0].tolist() == [int(name) for name in other["name"]]

@@ -140,27 +140,30 @@ def check_files(
         thorough: decode every file instead of the headers of some.
     """
     pairs = _pairs(images, labels)
-    if not thorough:
+    if not thorough:  # evenly spaced
         step = max(1.0, len(pairs) / QUICK_FILES)
         pairs = [pairs[int(position * step)] for position in range(min(len(pairs), QUICK_FILES))]
     looks = in_threads(lambda pair: look_at(*pair, decode=thorough), pairs)
     ignored = {IGNORE, *ignore_labels}
     return [
-        *_about_problems(split, looks, thorough),
+        *_about_problems(split, looks, len(images), thorough),
         *_about_sizes(split, looks, policy),
         *_about_transparency(split, looks),
         *(_about_labels(split, looks, dict(pairs), num_classes, ignored) if labels is not None else []),
     ]
 
 
-def _about_problems(split: str, looks: list[Look], thorough: bool) -> list[Finding]:
+def _about_problems(split: str, looks: list[Look], total: int, thorough: bool) -> list[Finding]:
     problems = [look.problem for look in looks if look.problem]
     if problems:
         remedy = "mend or remove the files, or set on_bad_image: skip"
         text = f"{split}: {len(problems)} of {counted(looks, 'image')} looked at cannot be used: "
         return [Finding("error", f"{text}{some(problems, 20)}; {remedy}")]
-    how = "decoded" if thorough else "opened (headers only; `inpaintzoo doctor` decodes every file)"
-    return [Finding("ok", f"{split}: {counted(looks, 'image')} {how} without a fault")]
+    if thorough:
+        return [Finding("ok", f"{split}: all images decoded without a fault")]
+    opened = "all" if len(looks) == total else f"{len(looks)} of {total}"
+    text = f"{split}: headers of {opened} images read without a fault"
+    return [Finding("ok", f"{text}; `inpaintzoo doctor` decodes every file")]
 
 
 def _about_sizes(split: str, looks: list[Look], policy: ResizePolicy) -> list[Finding]:
@@ -191,15 +194,17 @@ def _about_labels(
 ) -> list[Finding]:
     findings = []
     seen: collections.Counter[int] = collections.Counter()
+    too_large: list[str] = []
     for look in looks:
         kept = (look.labels or frozenset()) - ignored
         seen.update(kept)
         try:
             check_label_range(label_of[look.path] or look.path, max(kept, default=0), num_classes)
         except DataError as error:
-            findings.append(Finding("error", f"{split}: {error}"))
-    if len(findings) > 5:
-        findings = [*findings[:5], Finding("error", f"{split}: {len(findings) - 5} more label maps with such labels")]
+            too_large.append(str(error))
+    if too_large:
+        text = f"{split}: {len(too_large)} of {counted(looks, 'label map')} looked at with labels out of range"
+        findings.append(Finding("error", f"{text}, the first: {too_large[0]}"))
     if not seen:
         text = f"{split}: the label maps looked at hold no class at all, only ignored pixels"
         return [*findings, Finding("warning", f"{text}; look at them and at ignore_labels")]

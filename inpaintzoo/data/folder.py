@@ -138,7 +138,7 @@ class FolderData(InpaintingData):
         train: training images.
         val: validation images.
         test: test images.
-        fractions: parts of `root` for train, val and test.
+        fractions: parts of `root` for train, val and test, where only `root` is given; None takes 0.8, 0.1, 0.1.
         split_seed: of the division; it does not depend on the order of the files.
         transform: brings every picture to one size; None takes `ResizeTo(256)`.
         flip: mirror every second training picture.
@@ -159,7 +159,8 @@ class FolderData(InpaintingData):
         manifest: JSON-lines file of pinned image-mask pairs for test.
 
     Raises:
-        DataError: no paths given. What is wrong with the files themselves shows in `check` and in `source`.
+        DataError: no paths given, or fractions that cannot be used. What is wrong with the files themselves shows in
+            `check` and in `source`.
     """
 
     def __init__(
@@ -168,7 +169,7 @@ class FolderData(InpaintingData):
         train: str | Path | None = None,
         val: str | Path | None = None,
         test: str | Path | None = None,
-        fractions: tuple[float, float, float] = (0.8, 0.1, 0.1),
+        fractions: tuple[float, float, float] | None = None,
         split_seed: int = 0,
         transform: ResizePolicy | None = None,
         flip: bool = True,
@@ -190,14 +191,12 @@ class FolderData(InpaintingData):
         super().__init__(batch_size, num_workers, masks, test_masks, seed, manifest)
         if root is None and train is None and val is None and test is None:
             raise DataError("FolderData: no images given; set train, val and test, or root to split one folder")
-        if any(part < 0 for part in fractions) or abs(sum(fractions) - 1.0) > 1e-6:
-            raise DataError(f"FolderData: fractions must be three numbers from 0 that add up to 1, got {fractions}")
+        self.fractions = self._checked(fractions, alone=train is None and val is None and test is None)
         self.root = None if root is None else Path(root).expanduser()
         self.paths = {"train": self._below(train), "val": self._below(val), "test": self._below(test)}
         shared = self._below(labels)
         own = {"train": self._below(labels_train), "val": self._below(labels_val), "test": self._below(labels_test)}
         self.label_paths = {split: folder or shared for split, folder in own.items()}
-        self.fractions = fractions
         self.split_seed = split_seed
         self.transform = transform or ResizeTo(256)
         self.flip = flip
@@ -269,9 +268,10 @@ class FolderData(InpaintingData):
         findings = []
         actual = self._stand_in(split)
         if actual != split:
-            text = f"{split}: no images of its own, so those of {actual} are used"
-            remedy = f"give `{split}`, or do not choose checkpoints by what {split} measures on them"
-            findings.append(Finding("warning", f"{text}; {remedy}"))
+            text = f"{split}: no images of its own, so those of {actual} are used and test figures are not independent"
+            findings.append(
+                Finding("warning", f"{text} of the choice of checkpoint; give `{split}` to keep them apart")
+            )
             if actual in splits:  # they are looked at there
                 return findings
         source = self.source(split)
@@ -316,6 +316,16 @@ class FolderData(InpaintingData):
             f"FolderData: no images for {split}; set `{split}` to a folder or list file, or give only `root`, "
             "which is then split by `fractions`"
         )
+
+    @staticmethod
+    def _checked(fractions: tuple[float, float, float] | None, alone: bool) -> tuple[float, float, float]:
+        if fractions is None:
+            return (0.8, 0.1, 0.1)
+        if not alone:
+            raise DataError("FolderData: fractions divide `root`; leave them out, or leave out train, val and test")
+        if min(fractions) < 0 or abs(sum(fractions) - 1.0) > 1e-6:
+            raise DataError(f"FolderData: fractions must be three numbers from 0 that add up to 1, got {fractions}")
+        return fractions
 
     def _label_folders(self) -> list[Path]:
         return [folder for folder in self.label_paths.values() if folder is not None]
