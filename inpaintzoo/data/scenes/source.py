@@ -1,0 +1,93 @@
+"""The image source of procedural scenes."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import torch
+
+from inpaintzoo.data.scenes.compose import paint_scene
+from inpaintzoo.data.scenes.parts import PART_CLASS, tag_vector
+from inpaintzoo.data.source import ImageSource, Sample, Split
+
+SCENES_VERSION = "scenes-1"
+"""Changes whenever a recipe draws another picture than before, and with it every fingerprint."""
+
+MIN_SIZE, MAX_SIZE = 32, 4096
+_SPLITS: tuple[Split, ...] = ("train", "val", "test")
+
+
+def check_size(owner: str, size: int | Sequence[int]) -> tuple[int, int]:
+    """Height and width in pixels from one number or two.
+
+    Raises:
+        ValueError: unless it is one or two whole numbers from 32 to 4096.
+    """
+    sides = (size, size) if isinstance(size, int) else tuple(size)
+    whole = all(isinstance(side, int) and not isinstance(side, bool) for side in sides)
+    if len(sides) != 2 or not whole or not all(MIN_SIZE <= side <= MAX_SIZE for side in sides):
+        raise ValueError(
+            f"{owner} must be one side or (height, width) in pixels, each from {MIN_SIZE} to {MAX_SIZE}, got {size!r}"
+        )
+    return sides[0], sides[1]
+
+
+class SceneSource(ImageSource):
+    """Painted landscapes and streets with exact labels, made on demand.
+
+    A picture depends on (seed, split, index) alone: no two splits or seeds share one, any process paints it
+    identically, and another size shows the same scene at another resolution.
+
+    Args:
+        split: `train`, `val` or `test`.
+        count: pictures.
+        size: side of a square or (height, width), in pixels, from 32.
+        seed: another seed, other pictures.
+        flip: whether training (`load` with `rng`) mirrors half of the pictures, labels included.
+
+    Raises:
+        ValueError: for an argument out of range.
+    """
+
+    def __init__(
+        self, split: Split, count: int, size: int | tuple[int, int] = 256, seed: int = 0, flip: bool = True
+    ) -> None:
+        if split not in _SPLITS:
+            raise ValueError(f"SceneSource: split must be one of {', '.join(_SPLITS)}, got {split!r}")
+        if count < 1:
+            raise ValueError(f"SceneSource: count must be at least 1, got {count}")
+        if seed < 0:
+            raise ValueError(f"SceneSource: seed must be 0 or more, got {seed}")
+        self.split: Split = split
+        self.size = check_size("SceneSource: size", size)
+        self.seed = seed
+        self.flip = flip
+        self.names = [f"scene-{split}-{index:06d}" for index in range(count)]
+
+    def load(self, index: int, rng: np.random.Generator | None = None) -> Sample:
+        """Paint a picture: image, labels (indices into `SCENE_CLASSES`) and tags (as `SCENE_TAGS`).
+
+        Args:
+            index: from 0.
+            rng: decides about mirroring; None never mirrors.
+        """
+        canvas = paint_scene((self.seed, _SPLITS.index(self.split), self._checked(index)), *self.size)
+        image = torch.from_numpy(canvas.image).permute(2, 0, 1)
+        labels = torch.from_numpy(PART_CLASS[canvas.parts].astype(np.int64))
+        if rng is not None and self.flip and rng.random() < 0.5:
+            image, labels = image.flip(-1), labels.flip(-1)
+        tags = torch.from_numpy(tag_vector(canvas.parts, canvas.notes))
+        return Sample(image.contiguous(), self.names[index], labels.contiguous(), tags)
+
+    def fingerprint(self, index: int) -> str:
+        """SHA-256 (hex) of the recipe: version, seed, split, index and size."""
+        height, width = self.size
+        recipe = f"{SCENES_VERSION} seed={self.seed} split={self.split} index={self._checked(index)} {height}x{width}"
+        return hashlib.sha256(recipe.encode()).hexdigest()
+
+    def _checked(self, index: int) -> int:
+        if not 0 <= index < len(self.names):
+            raise IndexError(f"scene {index} of split {self.split}: there are {len(self.names)}, counted from 0")
+        return int(index)
