@@ -1,0 +1,29 @@
+"""Metrics of inpainted images: each one defined exactly, collected per image and broken down by hole ratio."""
+
+from inpaintzoo.metrics.base import ImageMetric, Metric, SetMetric
+from inpaintzoo.metrics.inception import FID, InceptionScore, frechet_distance, inception_score
+from inpaintzoo.metrics.perceptual import LPIPS
+from inpaintzoo.metrics.pixel import L1, PSNR, L1Hole, PSNRHole
+from inpaintzoo.metrics.results import Column, MetricResults
+from inpaintzoo.metrics.similarity import MSSSIM, SSIM
+from inpaintzoo.metrics.suite import MetricSuite
+
+__all__ = [
+    "FID",
+    "L1",
+    "LPIPS",
+    "MSSSIM",
+    "PSNR",
+    "SSIM",
+    "Column",
+    "ImageMetric",
+    "InceptionScore",
+    "L1Hole",
+    "Metric",
+    "MetricResults",
+    "MetricSuite",
+    "PSNRHole",
+    "SetMetric",
+    "frechet_distance",
+    "inception_score",
+]

@@ -1,0 +1,111 @@
+"""The contract of a metric: of one image, or of a whole set."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import ClassVar, Literal
+
+import numpy as np
+import torch
+from torch import Tensor
+
+
+class Metric:
+    """A number that says how good predictions are; subclass `ImageMetric` or `SetMetric`.
+
+    No `nn.Module`: networks inside a metric stay out of checkpoints, optimizers and DDP.
+
+    Attributes:
+        name: key in logs, CSV and JSON; two metrics of one suite need different names.
+        unit: such as `dB`; empty for a plain number.
+        better: whether higher or lower values are better.
+        cap: the value that larger ones are cut to, or None.
+    """
+
+    name: str
+    unit: str = ""
+    better: ClassVar[Literal["higher", "lower"]]
+    cap: float | None = None
+
+    @property
+    def definition(self) -> str:
+        """One line that defines the number, parameters included; it is written beside every result."""
+        raise NotImplementedError
+
+    def prepare(self, device: torch.device) -> None:
+        """Load what the metric needs, before the run starts, and move it to the device.
+
+        Raises:
+            WeightsError: weights that can be neither found nor fetched.
+        """
+
+
+class ImageMetric(Metric):
+    """A metric of single images: `metric(prediction, image, mask) -> (B,)`; a subclass writes `measure`.
+
+    Images are measured one by one and in float64, and the value is handed out as float32. So it depends neither
+    on the batch an image came in, nor on autocast or TF32, nor on the number of threads.
+
+    Attributes:
+        needs_hole: whether the metric is undefined for an image without a hole.
+    """
+
+    needs_hole: ClassVar[bool] = False
+
+    def __call__(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        """One value an image.
+
+        Args:
+            prediction: `(B, 3, H, W)` in [0, 1], what is judged.
+            image: `(B, 3, H, W)` in [0, 1], the truth.
+            mask: `(B, 1, H, W)`, exactly 0 or 1, 1 = hole.
+
+        Returns:
+            `(B,)` float32; NaN where the metric is undefined.
+
+        Raises:
+            ValueError: shapes that do not fit each other.
+        """
+        check_shapes(prediction, image, mask)
+        values = [self.measure(*sample) for sample in zip(exact(prediction), exact(image), exact(mask), strict=True)]
+        return torch.stack(values).float()
+
+    def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        """The value of one image as a scalar; arguments as in `__call__`, without batch dimension, in float64."""
+        raise NotImplementedError
+
+
+class SetMetric(Metric):
+    """A metric of a whole set: features are kept for each image, and compared at the end."""
+
+    def features(self, prediction: Tensor, image: Tensor) -> dict[str, Tensor]:
+        """What to keep of each image of a batch, as named `(B, ...)` tensors.
+
+        Args:
+            prediction: `(B, 3, H, W)` in [0, 1].
+            image: `(B, 3, H, W)` in [0, 1], the truth.
+        """
+        raise NotImplementedError
+
+    def compute(self, features: Mapping[str, np.ndarray]) -> float | None:
+        """The value of a set, or None where the set is too small for one.
+
+        Args:
+            features: the named features, `(N, ...)`, in order of the images' index.
+        """
+        raise NotImplementedError
+
+
+def exact(tensor: Tensor) -> Tensor:
+    """The tensor in float64, on the CPU where the device has no float64."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
+
+
+def check_shapes(prediction: Tensor, image: Tensor, mask: Tensor) -> None:
+    """Raise `ValueError` unless prediction, truth and mask belong together."""
+    batch, _, height, width = image.shape if image.ndim == 4 else (0, 0, 0, 0)
+    if image.ndim != 4 or prediction.shape != image.shape or mask.shape != (batch, 1, height, width):
+        raise ValueError(
+            "metrics need prediction and image (B, 3, H, W) and mask (B, 1, H, W), got "
+            f"{tuple(prediction.shape)}, {tuple(image.shape)} and {tuple(mask.shape)}"
+        )

@@ -1,0 +1,183 @@
+"""What a suite of metrics found: a row for each image, means by hole ratio, and the ways to write them down."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import json
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from inpaintzoo.metrics.base import Metric
+
+ALL = "all"
+Row = dict[str, Any]
+Summary = dict[str, dict[str, float | None]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Column:
+    """A metric as results show it; the fields are those of `Metric`."""
+
+    name: str
+    unit: str
+    better: str
+    definition: str
+    cap: float | None = None
+
+    @classmethod
+    def of(cls, metric: Metric) -> Column:
+        """The column of a metric."""
+        return cls(metric.name, metric.unit, metric.better, metric.definition, metric.cap)
+
+    @property
+    def title(self) -> str:
+        """Name and unit."""
+        return f"{self.name} ({self.unit})" if self.unit else self.name
+
+
+@dataclasses.dataclass
+class MetricResults:
+    """Values per image and over the set.
+
+    Attributes:
+        rows: one an image, by ascending index: `index`, `name`, `ratio`, `bin` and each image metric. A value is
+            None where a metric is undefined (metrics of the hole of an image without one).
+        columns: the metrics, in order; those of images first.
+        labels: labels of the ratio bins, from small to large holes.
+        judge: whether the composite or the raw prediction was judged.
+        set_values: values of set metrics, by bin and over `all`.
+        notes: further facts that belong beside the numbers.
+    """
+
+    rows: list[Row]
+    columns: list[Column]
+    labels: list[str]
+    judge: str
+    set_values: Summary = dataclasses.field(default_factory=dict)
+    notes: list[str] = dataclasses.field(default_factory=list)
+
+    def summary(self) -> Summary:
+        """By bin, without empty ones, and over `all`: `count` and each metric.
+
+        An image metric is the mean over the images where it is defined, exactly rounded, so that it does not depend
+        on their order; None where it is defined nowhere.
+        """
+        return {group: self._group(group, rows) for group, rows in self.groups().items()}
+
+    def groups(self) -> dict[str, list[Row]]:
+        """The rows of each bin that is not empty, then all of them."""
+        bins = {label: [row for row in self.rows if row["bin"] == label] for label in self.labels}
+        return {**{label: rows for label, rows in bins.items() if rows}, ALL: self.rows}
+
+    def _group(self, group: str, rows: Sequence[Row]) -> dict[str, float | None]:
+        values: dict[str, float | None] = {"count": len(rows)}
+        of_set = self.set_values.get(group, {})
+        for column in self.columns:
+            name = column.name
+            values[name] = of_set[name] if name in of_set else mean([row[name] for row in rows])
+        return values
+
+    def flat(self) -> dict[str, float]:
+        """Each metric over the set, by name, for a logger; metrics that are undefined on this set are left out."""
+        values = self.summary()[ALL]
+        return {name: value for name, value in values.items() if name != "count" and value is not None}
+
+    def table(self) -> str:
+        """The summary as aligned text, with what has to be said beside the numbers."""
+        head = ["hole ratio", "images", *(column.title for column in self.columns)]
+        body = [
+            [group, str(values["count"]), *(_cell(values[column.name]) for column in self.columns)]
+            for group, values in self.summary().items()
+        ]
+        widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
+        lines = [_aligned(line, widths) for line in [head, *body]]
+        rule = "-" * len(lines[0])
+        return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *self._remarks()])
+
+    def _remarks(self) -> list[str]:
+        judged = "composites (known pixels from the image)" if self.judge == "composite" else "raw predictions"
+        remarks = [f"Judged: {judged}. Means over images.", *self.notes]
+        for column in self.columns:
+            values = [row[column.name] for row in self.rows if column.name in row]
+            capped = sum(value == column.cap for value in values) if column.cap is not None else 0
+            if capped:
+                remarks.append(
+                    f"{column.name}: {capped} of {len(values)} images count as the cap, {_cell(column.cap)}."
+                )
+            if undefined := sum(value is None for value in values):
+                remarks.append(f"{column.name}: {undefined} of {len(values)} images have no hole and do not count.")
+        return remarks
+
+    def to_json(self, extra: Mapping[str, Any] | None = None) -> str:
+        """Summary, count, judge and definitions as JSON.
+
+        A value that is undefined, or that is no number because a prediction was not, is `null`.
+
+        Args:
+            extra: more keys for the top level.
+
+        Raises:
+            ValueError: a key of `extra` that is taken.
+        """
+        content: dict[str, Any] = {
+            "count": len(self.rows),
+            "judge": self.judge,
+            "notes": self.notes,
+            "metrics": {column.name: dataclasses.asdict(column) for column in self.columns},
+            "summary": self.summary(),
+        }
+        if taken := content.keys() & (extra or {}).keys():
+            raise ValueError(f"to_json: the keys {sorted(taken)} are taken")
+        return json.dumps(_plain({**content, **(extra or {})}), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+
+    def to_csv(self, path: str | Path) -> None:
+        """Write the rows as CSV; nine digits, which give back each float32 value. Undefined values stay empty."""
+        names = ["index", "name", "ratio", "bin", *(c.name for c in self.columns if not self._is_of_set(c))]
+        with Path(path).open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, names)
+            writer.writeheader()
+            writer.writerows({name: _digits(row[name]) for name in names} for row in self.rows)
+
+    def _is_of_set(self, column: Column) -> bool:
+        return column.name in self.set_values.get(ALL, {})
+
+
+def mean(values: Sequence[float | None]) -> float | None:
+    """Mean of the values that are not None, independent of their order; None without any, NaN if one is NaN."""
+    defined = [value for value in values if value is not None]
+    if not defined:
+        return None
+    return math.fsum(defined) / len(defined)
+
+
+def _cell(value: float | None) -> str:
+    """Four significant digits, at least two decimals and at most five."""
+    if value is None:
+        return "-"
+    if not math.isfinite(value):
+        return str(value)
+    magnitude = math.floor(math.log10(abs(value))) if value else 0
+    return f"{value:.{min(max(3 - magnitude, 2), 5)}f}"
+
+
+def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
+    first = cells[0].ljust(widths[0])
+    return "  ".join([first, *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))])
+
+
+def _digits(value: Any) -> Any:
+    if value is None:
+        return ""
+    return f"{value:.9g}" if isinstance(value, float) else value
+
+
+def _plain(value: Any) -> Any:
+    """JSON has no NaN and no infinity."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,0 +1,591 @@
+"""Metrics against hand values, scikit-image and slow references; the suite against its promise of exactness."""
+
+import csv
+import json
+import math
+
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.ndimage
+import torch
+import torch.multiprocessing as mp
+import yaml
+from jsonargparse import ArgumentParser
+from skimage.metrics import structural_similarity
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+
+from inpaintzoo.metrics import (
+    FID,
+    L1,
+    LPIPS,
+    MSSSIM,
+    PSNR,
+    SSIM,
+    ImageMetric,
+    InceptionScore,
+    L1Hole,
+    MetricSuite,
+    PSNRHole,
+    SetMetric,
+    frechet_distance,
+    inception_score,
+    pretrained,
+)
+from inpaintzoo.types import WeightsError
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch, tmp_path):
+    """An empty hub cache, and a network that is down."""
+
+    def down(url, path):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(pretrained, "download", down)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+def pairs(count=4, size=48, seed=0):
+    """Predictions, truths with smooth structure, and masks with holes of 4, 16, 36, ... percent."""
+    generator = torch.Generator().manual_seed(seed)
+    coarse = torch.rand(count, 3, 6, 6, generator=generator)
+    image = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear")
+    prediction = (image + 0.1 * torch.randn(image.shape, generator=generator)).clamp(0, 1)
+    mask = torch.zeros(count, 1, size, size)
+    for i in range(count):
+        side = round(size * min(0.2 * (i + 1), 1.0))
+        mask[i, :, :side, :side] = 1
+    return prediction, image, mask
+
+
+def as_batch(image, mask, indices=None):
+    indices = list(range(len(image))) if indices is None else indices
+    return {"image": image, "mask": mask, "name": [f"{i}.png" for i in indices], "index": torch.tensor(indices)}
+
+
+# ---------------------------------------------------------------- pixels
+
+
+def test_constant_offset_by_hand():
+    image = torch.full((2, 3, 8, 8), 0.5)
+    mask = torch.zeros(2, 1, 8, 8)
+    mask[0, :, :4] = 1  # half of the first image
+    mask[1, :, :2] = 1  # a quarter of the second
+    prediction = image + torch.tensor([0.1, -0.2]).view(2, 1, 1, 1) * mask
+
+    def check(metric, expected):
+        torch.testing.assert_close(metric(prediction, image, mask), torch.tensor(expected), rtol=1e-5, atol=0)
+
+    check(L1(), [0.05, 0.05])
+    check(L1(percent=True), [5.0, 5.0])
+    check(L1Hole(), [0.1, 0.2])
+    check(L1Hole(percent=True), [10.0, 20.0])
+    check(PSNR(), [-10 * math.log10(0.01 / 2), -10 * math.log10(0.04 / 4)])
+    check(PSNRHole(), [20.0, -10 * math.log10(0.04)])
+
+
+def test_identical_image_has_the_capped_psnr():
+    image = torch.rand(2, 3, 8, 8)
+    mask = torch.zeros(2, 1, 8, 8)
+    mask[0, :, :4] = 1
+    assert PSNR()(image, image, mask).tolist() == [100.0, 100.0]
+    assert PSNR(cap=60)(image + 1e-4, image, mask).tolist() == [60.0, 60.0]
+    hole = PSNRHole()(image, image, mask)
+    assert hole[0] == 100.0
+    assert hole[1].isnan() and L1Hole()(image, image, mask)[1].isnan()
+    with pytest.raises(ValueError, match="cap must be a positive, finite number of dB, got inf"):
+        PSNR(cap=math.inf)
+
+
+def test_shapes_that_do_not_fit_are_named():
+    with pytest.raises(ValueError, match=r"got \(1, 3, 8, 8\), \(2, 3, 8, 8\) and \(2, 1, 8, 8\)"):
+        L1()(torch.rand(1, 3, 8, 8), torch.rand(2, 3, 8, 8), torch.zeros(2, 1, 8, 8))
+
+
+# ---------------------------------------------------------------- similarity
+
+
+@pytest.mark.parametrize(
+    ("metric", "options"),
+    [
+        (SSIM(), {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False}),
+        (SSIM(sample_covariance=True), {"gaussian_weights": True, "sigma": 1.5}),
+        (SSIM("uniform", 11, sample_covariance=True), {"win_size": 11}),
+        (SSIM("uniform", 51, sample_covariance=True), {"win_size": 51}),
+        (SSIM("uniform", 7), {"win_size": 7, "use_sample_covariance": False}),
+    ],
+)
+def test_ssim_equals_scikit_image(metric, options):
+    prediction, image, mask = pairs(count=2, size=61)
+    expected = [
+        structural_similarity(a.double().numpy(), b.double().numpy(), channel_axis=0, data_range=1.0, **options)
+        for a, b in zip(prediction, image, strict=True)
+    ]
+    np.testing.assert_allclose(metric(prediction, image, mask), expected, rtol=1e-6)
+
+
+def test_ssim_names_and_limits():
+    assert SSIM().name == "ssim"
+    assert SSIM("uniform", 51).name == "ssim_uniform51"
+    assert "sample covariance" in SSIM("uniform", 51, sample_covariance=True).definition
+    with pytest.raises(ValueError, match="at least 11x11, got 10x20"):
+        SSIM()(torch.rand(1, 3, 10, 20), torch.rand(1, 3, 10, 20), torch.zeros(1, 1, 10, 20))
+    with pytest.raises(ValueError, match="odd side of at least 3 pixels, got 10"):
+        SSIM("uniform", 10)
+    with pytest.raises(ValueError, match="got 'box'"):
+        SSIM("box")
+    with pytest.raises(ValueError, match="sigma must be a positive number of pixels, got 0"):
+        SSIM(sigma=0)
+
+
+def slow_ms_ssim(a, b, betas):
+    """MS-SSIM of one `(H, W)` channel by Wang et al. 2003, with scipy's filters."""
+    product = 1.0
+    for scale, beta in enumerate(betas):
+        if scale:
+            odd = [(0, side % 2) for side in a.shape]
+            a, b = (np.pad(x, odd, mode="symmetric") for x in (a, b))
+            a, b = ((x[::2, ::2] + x[1::2, ::2] + x[::2, 1::2] + x[1::2, 1::2]) / 4 for x in (a, b))
+
+        def blur(x):
+            return scipy.ndimage.gaussian_filter(x, 1.5, radius=5)[5:-5, 5:-5]
+
+        mean_a, mean_b = blur(a), blur(b)
+        contrast = (2 * (blur(a * b) - mean_a * mean_b) + 9e-4) / (
+            blur(a * a) - mean_a**2 + blur(b * b) - mean_b**2 + 9e-4
+        )
+        luminance = (2 * mean_a * mean_b + 1e-4) / (mean_a**2 + mean_b**2 + 1e-4)
+        last = scale == len(betas) - 1
+        product *= max((luminance * contrast if last else contrast).mean(), 0.0) ** beta
+    return product
+
+
+@pytest.mark.parametrize("size", [(161, 176), (192, 201)])
+def test_ms_ssim_equals_a_slow_reference(size):
+    generator = torch.Generator().manual_seed(1)
+    image = torch.rand(1, 3, *size, generator=generator)
+    prediction = (image + 0.2 * torch.randn(image.shape, generator=generator)).clamp(0, 1)
+    metric = MSSSIM()
+    expected = np.mean(
+        [
+            slow_ms_ssim(a.numpy(), b.numpy(), metric.betas)
+            for a, b in zip(prediction[0].double(), image[0].double(), strict=True)
+        ]
+    )
+    assert metric(prediction, image, torch.zeros(1, 1, *size)).item() == pytest.approx(expected, rel=1e-6)
+    assert metric(image, image, torch.zeros(1, 1, *size)).item() == pytest.approx(1.0, abs=1e-7)
+
+
+def test_ms_ssim_of_small_images_needs_an_explicit_choice():
+    prediction, image, mask = pairs(count=1, size=160)
+    with pytest.raises(ValueError, match="5 scales needs images of at least 161x161, got 160x160; give fewer `betas`"):
+        MSSSIM()(prediction, image, mask)
+    fewer = MSSSIM(betas=(0.5, 0.5))
+    assert fewer.name == "ms_ssim_2" and "betas 0.5, 0.5" in fewer.definition
+    expected = np.mean(
+        [slow_ms_ssim(a, b, (0.5, 0.5)) for a, b in zip(prediction[0].numpy(), image[0].numpy(), strict=True)]
+    )
+    assert fewer(prediction, image, mask).item() == pytest.approx(expected, rel=1e-4)
+    with pytest.raises(ValueError, match="betas must be positive"):
+        MSSSIM(betas=())
+
+
+def test_negative_structure_counts_as_zero_not_nan():
+    image = torch.rand(1, 3, 161, 161)
+    assert MSSSIM()(1 - image, image, torch.zeros(1, 1, 161, 161)).item() == 0.0
+
+
+# ---------------------------------------------------------------- suite
+
+
+def test_values_do_not_depend_on_the_batch():
+    prediction, image, mask = pairs(count=5, size=176)
+    metrics = [PSNR(), PSNRHole(), SSIM(), SSIM("uniform", 51), MSSSIM(), L1(), L1Hole()]
+    whole, single, other_threads = (MetricSuite(metrics) for _ in range(3))
+    whole.update(prediction, as_batch(image, mask))
+    for i in reversed(range(5)):
+        single.update(prediction[i : i + 1], as_batch(image[i : i + 1], mask[i : i + 1], [i]))
+    threads = torch.get_num_threads()
+    try:
+        torch.set_num_threads(1 if threads > 1 else 2)
+        other_threads.update(prediction, as_batch(image, mask))
+    finally:
+        torch.set_num_threads(threads)
+    assert single.compute().rows == whole.compute().rows == other_threads.compute().rows
+    assert single.compute().summary() == whole.compute().summary()
+
+
+def test_breakdown_by_ratio():
+    prediction, image, mask = pairs(count=4)  # holes of 4.3, 15.7, 36.6 and 62.7 %
+    mask[2] = mask[1]
+    suite = MetricSuite([L1(), L1Hole()])
+    suite.update(prediction, as_batch(image, mask))
+    summary = suite.compute().summary()
+    assert list(summary) == ["0.01-0.1", "0.1-0.2", "0.6-1", "all"]
+    assert [values["count"] for values in summary.values()] == [1, 2, 1, 4]
+    error = (prediction - image).abs() * mask
+    assert summary["0.1-0.2"]["l1"] == pytest.approx(error[1:3].mean().item(), rel=1e-6)
+    per_image = error.sum(dim=(1, 2, 3)) / (3 * mask.sum(dim=(1, 2, 3)))
+    assert summary["all"]["l1_hole"] == pytest.approx(per_image.mean().item(), rel=1e-6)
+    coarse = MetricSuite([L1()], bins=(0.2, 0.4))
+    coarse.update(prediction, as_batch(image, mask))
+    assert list(coarse.compute().summary()) == ["0-0.2", "0.4-1", "all"]
+
+
+def test_judge_and_quantise():
+    prediction, image, mask = pairs()
+    far = prediction + 0.6  # out of range: clamped first
+    expected = {
+        "composite": torch.where(mask.bool(), far.clamp(0, 1), image),
+        "raw": far.clamp(0, 1),
+    }
+    for judge, judged in expected.items():
+        suite = MetricSuite([L1()], judge=judge)
+        suite.update(far, as_batch(image, mask))
+        assert suite.compute().flat()["l1"] == pytest.approx((judged - image).abs().mean().item(), rel=1e-6)
+        assert torch.equal(suite.judged(far, image, mask), judged)
+    value = torch.full_like(image, 100.7 / 255)
+    for quantise, level in (("none", 100.7), ("round", 101), ("truncate", 100)):
+        seen = MetricSuite([L1()], judge="raw", quantise=quantise).judged(value, image, mask)
+        torch.testing.assert_close(seen * 255, torch.full_like(image, level))
+
+
+def test_reduced_precision_around_the_suite_changes_nothing():
+    prediction, image, mask = pairs()
+    plain, cast = MetricSuite(), MetricSuite()
+    plain.update(prediction, as_batch(image, mask))
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        cast.update(prediction, as_batch(image, mask))
+    assert plain.compute().rows == cast.compute().rows
+    half = MetricSuite()
+    half.update(prediction.bfloat16(), as_batch(image, mask))  # what a generator under autocast returns
+    reference = MetricSuite()
+    reference.update(prediction.bfloat16().float(), as_batch(image, mask))
+    assert half.compute().rows == reference.compute().rows
+
+
+def test_repeats_are_dropped_and_the_first_one_counts():
+    prediction, image, mask = pairs()
+    suite = MetricSuite()
+    suite.update(prediction, as_batch(image, mask))
+    once = suite.compute()
+    suite.update(prediction[:2].flip(-1), as_batch(image[:2], mask[:2], [0, 1]))
+    assert suite.compute().rows == once.rows
+    suite.reset()
+    assert suite.compute().rows == []
+    assert suite.compute().flat() == {}
+    assert "all" in suite.compute().table()
+
+
+def test_image_without_a_hole_and_exact_image():
+    prediction, image, mask = pairs()
+    mask[0] = 0
+    prediction[1] = image[1]
+    suite = MetricSuite([PSNR(), PSNRHole(), L1Hole()])
+    suite.update(prediction, as_batch(image, mask))
+    results = suite.compute()
+    assert results.rows[0]["psnr_hole"] is None and results.rows[0]["l1_hole"] is None
+    assert results.rows[0]["psnr"] == 100.0 and results.rows[0]["bin"] == "0-0.01"
+    summary = results.summary()
+    assert summary["0-0.01"]["psnr_hole"] is None
+    assert summary["all"]["l1_hole"] == pytest.approx(np.mean([row["l1_hole"] for row in results.rows[1:]]))
+    assert "psnr: 2 of 4 images count as the cap, 100.00." in results.table()
+    assert "l1_hole: 1 of 4 images have no hole and do not count." in results.table()
+
+
+def test_a_prediction_that_is_no_number_shows():
+    prediction, image, mask = pairs()
+    prediction[1] = math.nan
+    suite = MetricSuite([PSNR(), L1Hole()])
+    suite.update(prediction, as_batch(image, mask))
+    results = suite.compute()
+    assert math.isnan(results.flat()["psnr"]) and math.isnan(results.flat()["l1_hole"])
+    assert "nan" in results.table()
+    assert json.loads(results.to_json())["summary"]["all"]["psnr"] is None
+
+
+def test_suite_refuses():
+    prediction, image, mask = pairs()
+    batch = as_batch(image, mask)
+    del batch["index"]
+    with pytest.raises(ValueError, match=r"need batch\['index'\]"):
+        MetricSuite().update(prediction, batch)
+    with pytest.raises(ValueError, match=r"unique .* got \['psnr'\]"):
+        MetricSuite([PSNR(), PSNR(cap=60)])
+    with pytest.raises(ValueError, match="the list of metrics is empty"):
+        MetricSuite([])
+    with pytest.raises(ValueError, match="judge must be `composite` or `raw`, got 'both'"):
+        MetricSuite(judge="both")
+    with pytest.raises(ValueError, match="quantise must be"):
+        MetricSuite(quantise="floor")
+    with pytest.raises(ValueError, match="ratio edges must increase"):
+        MetricSuite(bins=(0.5, 0.2))
+
+
+def test_suite_from_yaml():
+    parser = ArgumentParser()
+    parser.add_argument("--suite", type=MetricSuite)
+    text = """
+    class_path: MetricSuite
+    init_args:
+      judge: raw
+      bins: [0.2, 0.4]
+      metrics:
+        - class_path: PSNR
+        - class_path: inpaintzoo.metrics.SSIM
+          init_args: {window: uniform, size: 51, sample_covariance: true}
+        - class_path: inpaintzoo.metrics.LPIPS
+          init_args: {net: vgg}
+        - class_path: inpaintzoo.metrics.FID
+    """
+    instantiate = getattr(parser, "instantiate", None) or parser.instantiate_classes  # the name changed in 4.49
+    suite = instantiate(parser.parse_object({"suite": yaml.safe_load(text)})).suite
+    assert [metric.name for metric in suite.metrics] == ["psnr", "ssim_uniform51", "lpips_vgg", "fid"]
+    assert suite.judge == "raw" and suite.bins == (0.2, 0.4)
+
+
+class Brightness(SetMetric):
+    """Mean brightness of the predictions, as a set metric."""
+
+    name = "brightness"
+    better = "higher"
+    definition = "mean"
+
+    def features(self, prediction, image):
+        return {"mean": prediction.double().mean(dim=(1, 2, 3))}
+
+    def compute(self, features):
+        return float(features["mean"].mean()) if len(features["mean"]) > 1 else None
+
+
+class Seen(ImageMetric):
+    """The mean of the prediction, to see which rows reach which set."""
+
+    name = "seen"
+    better = "higher"
+    definition = "mean"
+
+    def measure(self, prediction, image, mask):
+        return prediction.mean()
+
+
+def test_set_metrics_follow_bins_and_drop_repeats():
+    prediction, image, mask = pairs(count=4)
+    mask[2] = mask[1]
+    suite = MetricSuite([Brightness(), Seen()])
+    suite.update(prediction[2:], as_batch(image[2:], mask[2:], [2, 3]))
+    suite.update(prediction[:3], as_batch(image[:3], mask[:3], [0, 1, 2]))
+    results = suite.compute()
+    summary = results.summary()
+    assert [column.name for column in results.columns] == ["seen", "brightness"]
+    for group in ("0.1-0.2", "all"):
+        assert summary[group]["brightness"] == pytest.approx(summary[group]["seen"], rel=1e-6)
+    assert summary["0.6-1"]["brightness"] is None  # a single image
+
+
+def one_of_two(rank, folder, split):
+    """A process of two: measures its part and leaves what it gets."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    suite = suite_of(split[rank], batch_size=2)
+    (folder / f"{rank}.json").write_text(json.dumps([suite.rows, suite.summary()]))
+    torch.distributed.destroy_process_group()
+
+
+def suite_of(indices, batch_size):
+    prediction, image, mask = pairs(count=5, size=32)
+    suite = MetricSuite([PSNR(), PSNRHole(), SSIM(), L1Hole(), Brightness()])
+    for start in range(0, len(indices), batch_size):
+        part = indices[start : start + batch_size]
+        suite.update(prediction[part], as_batch(image[part], mask[part], part))
+    return suite.compute()
+
+
+def test_two_processes_equal_one(tmp_path):
+    # Five images on two ranks: the sampler repeats image 0 to even them out.
+    mp.spawn(one_of_two, args=(tmp_path, [[0, 2, 4], [1, 3, 0]]), nprocs=2)
+    one = suite_of([0, 1, 2, 3, 4], batch_size=3)
+    for rank in range(2):
+        rows, summary = json.loads((tmp_path / f"{rank}.json").read_text())
+        assert rows == one.rows
+        assert summary == one.summary()
+
+
+# ---------------------------------------------------------------- results
+
+
+def test_table_by_eye():
+    image = torch.full((2, 3, 16, 16), 0.5)
+    mask = torch.zeros(2, 1, 16, 16)
+    mask[0, :, :4], mask[1, :, :8] = 1, 1
+    suite = MetricSuite([PSNR(), L1Hole(percent=True)], quantise="round")
+    suite.update(image + 0.1, as_batch(image, mask))
+    # 0.6 is level 153; in the hole 0.1 off, so MSE 0.01/4 and 0.01/2.
+    assert suite.compute().table().splitlines() == [
+        "hole ratio  images  psnr (dB)  l1_hole (%)",
+        "------------------------------------------",
+        "0.2-0.3          1      26.02        10.00",
+        "0.4-0.5          1      23.01        10.00",
+        "------------------------------------------",
+        "all              2      24.52        10.00",
+        "Judged: composites (known pixels from the image). Means over images.",
+        "Predictions are 8-bit levels (quantise: round).",
+    ]
+
+
+def test_csv_and_json_give_the_values_back(tmp_path):
+    prediction, image, mask = pairs()
+    mask[0] = 0
+    suite = MetricSuite([PSNR(), L1Hole(), SSIM(), Brightness()])
+    suite.update(prediction, as_batch(image, mask, [7, 3, 5, 4]))
+    results = suite.compute()
+    results.to_csv(tmp_path / "rows.csv")
+    with (tmp_path / "rows.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["index", "name", "ratio", "bin", "psnr", "l1_hole", "ssim"]
+    assert [row["index"] for row in rows] == ["3", "4", "5", "7"]
+    for row, kept in zip(rows, results.rows, strict=True):
+        assert row["name"] == kept["name"] and row["bin"] == kept["bin"]
+        for name in ("psnr", "l1_hole", "ssim"):
+            if kept[name] is None:
+                assert row[name] == ""
+            else:
+                assert np.float32(row[name]) == np.float32(kept[name])
+    content = json.loads(results.to_json({"protocol": "own"}))
+    assert content["protocol"] == "own" and content["count"] == 4
+    assert content["summary"] == results.summary()
+    assert content["metrics"]["psnr"]["unit"] == "dB" and "MSE" in content["metrics"]["psnr"]["definition"]
+    with pytest.raises(ValueError, match=r"\['count'\] are taken"):
+        results.to_json({"count": 3})
+
+
+# ---------------------------------------------------------------- networks
+
+
+@pytest.mark.parametrize(
+    ("metric", "file"),
+    [
+        (LPIPS("alex"), "alexnet-owt-7be5be79.pth"),
+        (LPIPS("vgg"), "vgg16-397923af.pth"),
+        (FID(), "weights-inception-2015-12-05-6726825d.pth"),
+        (InceptionScore(), "weights-inception-2015-12-05-6726825d.pth"),
+    ],
+)
+def test_missing_weights_say_where_to_get_and_put_them(metric, file, tmp_path):
+    with pytest.raises(WeightsError) as error:
+        MetricSuite([metric]).prepare("cpu")
+    message = str(error.value)
+    assert "https://" in message and file in message and "no route to host" in message
+    assert str(tmp_path / "torch" / "hub" / "checkpoints" / file) in message
+    assert "`weights`" in message
+
+
+def test_weights_that_are_wrong(tmp_path):
+    with pytest.raises(WeightsError, match=r"LPIPS.*weights='.*nowhere.pth' is no file; fetch it from https://"):
+        LPIPS(weights=tmp_path / "nowhere.pth").prepare(torch.device("cpu"))
+    garbage = tmp_path / "garbage.pth"
+    garbage.write_bytes(b"not weights")
+    with pytest.raises(WeightsError, match="cannot be read as a state dict"):
+        FID(weights=garbage).prepare(torch.device("cpu"))
+    torch.save({"features.0.weight": torch.zeros(1)}, garbage)
+    with pytest.raises(WeightsError, match=r"not torchvision's of this backbone \(features.0.weight"):
+        LPIPS(weights=garbage).prepare(torch.device("cpu"))
+    with pytest.raises(WeightsError, match="the weights are not torch-fidelity's Inception"):
+        FID(weights=garbage).prepare(torch.device("cpu"))
+    with pytest.raises(ValueError, match="net must be one of alex, vgg, got 'squeeze'"):
+        LPIPS("squeeze")
+
+
+def test_lpips_with_a_backbone_from_the_cache(tmp_path):
+    """The arithmetic of Zhang et al., equation 1, written out with torchvision's own AlexNet (random weights)."""
+    from torchvision.models import alexnet
+
+    torch.manual_seed(0)
+    backbone = alexnet().eval()
+    cache = pretrained.hub_file("https://somewhere/alexnet-owt-7be5be79.pth")
+    cache.parent.mkdir(parents=True)
+    torch.save(backbone.state_dict(), cache)
+    metric = LPIPS("alex")
+    suite = MetricSuite([metric], judge="raw")
+    suite.prepare("cpu")
+    prediction, image, mask = pairs(count=2, size=64)
+    suite.update(prediction, as_batch(image, mask))
+
+    import lpips
+
+    heads = torch.load(f"{lpips.__path__[0]}/weights/v0.1/alex.pth", map_location="cpu", weights_only=True)
+    shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+    x, y = (((2 * side - 1) - shift.view(3, 1, 1)) / scale.view(3, 1, 1) for side in (prediction, image))
+    expected, head = torch.zeros(2), 0
+    with torch.no_grad():
+        for layer in backbone.features:
+            x, y = layer(x), layer(y)
+            if isinstance(layer, torch.nn.ReLU):
+                unit_x, unit_y = (torch.nn.functional.normalize(side, dim=1) for side in (x, y))
+                difference = (unit_x - unit_y) ** 2 * heads[f"lin{head}.model.1.weight"].view(1, -1, 1, 1)
+                expected += difference.sum(dim=1).mean(dim=(1, 2))
+                head += 1
+    assert head == 5
+    values = [row["lpips_alex"] for row in suite.compute().rows]
+    np.testing.assert_allclose(values, expected, rtol=1e-4)
+    assert metric(image, image, mask).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(200, 150, 8), (6, 9, 16), (40, 5, 12)])
+def test_frechet_distance_equals_the_matrix_square_root(n, m, d):
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(n, d)) @ rng.normal(size=(d, d))
+    b = rng.normal(size=(m, d)) @ rng.normal(size=(d, d)) + 0.5
+    sigma_a, sigma_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    # The textbook formula needs a nudge where covariances are singular.
+    nudge = 1e-10 * np.eye(d) if min(n, m) <= d else 0
+    root = scipy.linalg.sqrtm((sigma_a + nudge) @ (sigma_b + nudge)).real
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(sigma_a + sigma_b - 2 * root)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9 if min(n, m) > d else 1e-3)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+
+
+def test_inception_score_by_hand():
+    certain = np.full((8, 4), -1000.0)
+    certain[np.arange(8), np.arange(8) % 4] = 1000.0  # each class surely, all equally often
+    assert inception_score(certain) == pytest.approx(4.0)
+    assert inception_score(certain, splits=4) == pytest.approx(1.0)  # by turns: one class a split
+    assert inception_score(np.zeros((6, 5))) == pytest.approx(1.0)
+    logits = np.random.default_rng(0).normal(size=(30, 7))
+    p = scipy.special.softmax(logits, axis=1)
+    expected = np.exp(scipy.stats.entropy(p, p.mean(axis=0, keepdims=True), axis=1).mean())
+    assert inception_score(logits) == pytest.approx(expected)
+
+
+@pytest.fixture(scope="module")
+def inception(tmp_path_factory):
+    """A file with random weights of the Inception network, and the network."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(torch, "load", lambda *args, **kwargs: {})
+        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *args, **kwargs: None)
+        torch.manual_seed(0)
+        network = FeatureExtractorInceptionV3("test", ["2048", "logits_unbiased"], feature_extractor_weights_path="-")
+    path = tmp_path_factory.mktemp("weights") / "inception.pth"
+    torch.save(network.state_dict(), path)
+    return path, network
+
+
+def test_fid_and_inception_score_on_images(inception):
+    path, network = inception
+    prediction, image, mask = pairs(count=3, size=32)
+    mask[2] = mask[1]
+    suite = MetricSuite([FID(weights=path), InceptionScore(splits=2, weights=path)], judge="raw")
+    suite.prepare("cpu")
+    suite.update(prediction[:1], as_batch(image[:1], mask[:1], [0]))
+    suite.update(prediction[1:], as_batch(image[1:], mask[1:], [1, 2]))
+    summary = suite.compute().summary()
+    fake, logits = network((prediction * 255).round().byte())
+    real, _ = network((image * 255).round().byte())
+    assert summary["all"]["fid"] == pytest.approx(frechet_distance(fake.numpy(), real.numpy()), rel=1e-3)
+    assert summary["0.1-0.2"]["fid"] == pytest.approx(frechet_distance(fake[1:3].numpy(), real[1:3].numpy()), rel=1e-3)
+    assert summary["0.01-0.1"]["fid"] is None and summary["0.01-0.1"]["inception_score"] is None
+    assert summary["all"]["inception_score"] == pytest.approx(inception_score(logits.numpy(), 2), rel=1e-5)
+    assert suite.compute().flat().keys() == {"fid", "inception_score"}
+    with pytest.raises(ValueError, match="splits must be at least 1, got 0"):
+        InceptionScore(splits=0)
