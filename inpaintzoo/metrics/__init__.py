@@ -3,7 +3,7 @@
 from inpaintzoo.metrics.base import ImageMetric, Metric, SetMetric
 from inpaintzoo.metrics.inception import FID, InceptionScore, frechet_distance, inception_score
 from inpaintzoo.metrics.perceptual import LPIPS
-from inpaintzoo.metrics.pixel import L1, PSNR, L1Hole, PSNRHole
+from inpaintzoo.metrics.pixel import L1, PSNR, L1Grey, L1Hole, L1Relative, PSNRHole
 from inpaintzoo.metrics.results import Column, MetricResults
 from inpaintzoo.metrics.similarity import MSSSIM, SSIM
 from inpaintzoo.metrics.suite import MetricSuite
@@ -18,7 +18,9 @@ __all__ = [
     "Column",
     "ImageMetric",
     "InceptionScore",
+    "L1Grey",
     "L1Hole",
+    "L1Relative",
     "Metric",
     "MetricResults",
     "MetricSuite",

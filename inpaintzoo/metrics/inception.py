@@ -47,8 +47,7 @@ class _InceptionMetric(SetMetric):
         self.network.to(device)
 
     def _features(self, images: Tensor) -> Tensor:
-        if self.network is None:
-            self.prepare(images.device)
+        self.prepare(images.device)  # the device may have changed since
         assert self.network is not None
         return self.network((images * 255).round().to(torch.uint8))[0]
 

@@ -59,8 +59,7 @@ class LPIPS(ImageMetric):
     def __call__(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """One distance an image; arguments as in `ImageMetric`."""
         check_shapes(prediction, image, mask)
-        if self._network is None:
-            self.prepare(prediction.device)
+        self.prepare(prediction.device)  # the device may have changed since
         assert self._network is not None
         return self._network(prediction.float(), image.float(), normalize=True).flatten()
 

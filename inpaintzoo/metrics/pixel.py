@@ -112,6 +112,47 @@ class L1Hole(L1):
         return self._scale * hole_mean((prediction - image).abs(), mask)
 
 
+class L1Grey(L1):
+    """L1 between the plain RGB means of prediction and truth, as SPN's evaluation script takes it.
+
+    Args:
+        percent: as in `L1`.
+    """
+
+    name = "l1_grey"
+
+    @property
+    def definition(self) -> str:
+        """Formula, region and scale."""
+        return self._scaled("mean |RGB mean of prediction - RGB mean of truth| over all pixels")
+
+    def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        """L1 of the channel means."""
+        return self._scale * (prediction - image).mean(dim=0).abs().mean()
+
+
+class L1Relative(L1):
+    """Absolute error relative to brightness, `sum |prediction - truth| / sum (prediction + truth)`.
+
+    This is what PEN-Net's released evaluation calls MAE; it is defined as 0 where both images are black.
+
+    Args:
+        percent: as in `L1`.
+    """
+
+    name = "l1_relative"
+
+    @property
+    def definition(self) -> str:
+        """Formula, region and scale."""
+        return self._scaled("sum |prediction - truth| / sum (prediction + truth) over all pixels and channels")
+
+    def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        """Relative L1 of the frame."""
+        brightness = (prediction + image).sum().clamp(min=torch.finfo(prediction.dtype).tiny)
+        return self._scale * (prediction - image).abs().sum() / brightness
+
+
 def hole_mean(error: Tensor, mask: Tensor) -> Tensor:
     """Mean of `(C, H, W)` errors over the pixels where the `(1, H, W)` mask is 1; NaN without any."""
     return (error * mask).sum() / (mask.sum() * error.shape[0])

@@ -1,0 +1,175 @@
+"""Metrics that need pretrained networks: errors without them, and their arithmetic with random weights."""
+
+import lpips
+import numpy as np
+import pytest
+import scipy.linalg
+import scipy.special
+import scipy.stats
+import torch
+from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
+from torchvision.models import alexnet
+
+from inpaintzoo.metrics import FID, LPIPS, InceptionScore, MetricSuite, frechet_distance, inception_score, pretrained
+from inpaintzoo.types import WeightsError
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch, tmp_path):
+    """An empty hub cache, and a network that is down."""
+
+    def down(url, path):
+        raise OSError("no route to host")
+
+    monkeypatch.setattr(pretrained, "download", down)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
+def random_batch(count, size):
+    """A prediction and a batch whose holes cover 10, 20, 20, ... percent."""
+    generator = torch.Generator().manual_seed(0)
+    image, prediction = torch.rand(2, count, 3, size, size, generator=generator)
+    mask = torch.zeros(count, 1, size, size)
+    mask.flatten(1)[:, : round(0.2 * size**2)] = 1
+    mask[0].flatten()[round(0.1 * size**2) :] = 0
+    return prediction, {"image": image, "mask": mask, "index": torch.arange(count)}
+
+
+@pytest.mark.parametrize(
+    ("metric", "file"),
+    [
+        (LPIPS("alex"), "alexnet-owt-7be5be79.pth"),
+        (LPIPS("vgg"), "vgg16-397923af.pth"),
+        (FID(), "weights-inception-2015-12-05-6726825d.pth"),
+        (InceptionScore(), "weights-inception-2015-12-05-6726825d.pth"),
+    ],
+)
+def test_missing_weights_say_where_to_get_and_put_them(metric, file, tmp_path):
+    with pytest.raises(WeightsError) as error:
+        MetricSuite([metric]).prepare("cpu")
+    message = str(error.value)
+    assert "https://" in message and file in message and "no route to host" in message
+    assert str(tmp_path / "torch" / "hub" / "checkpoints" / file) in message
+    assert "`weights`" in message
+
+
+def test_weights_that_are_wrong(tmp_path):
+    with pytest.raises(WeightsError, match=r"LPIPS.*weights='.*nowhere.pth' is no file; fetch it from https://"):
+        LPIPS(weights=tmp_path / "nowhere.pth").prepare(torch.device("cpu"))
+    garbage = tmp_path / "garbage.pth"
+    garbage.write_bytes(b"not weights")
+    with pytest.raises(WeightsError, match="cannot be read as a state dict"):
+        FID(weights=garbage).prepare(torch.device("cpu"))
+    torch.save({"features.0.weight": torch.zeros(1)}, garbage)
+    with pytest.raises(WeightsError, match=r"not torchvision's of this backbone \(features.0.weight"):
+        LPIPS(weights=garbage).prepare(torch.device("cpu"))
+    with pytest.raises(WeightsError, match="the weights are not torch-fidelity's Inception"):
+        FID(weights=garbage).prepare(torch.device("cpu"))
+    with pytest.raises(ValueError, match="net must be one of alex, vgg, got 'squeeze'"):
+        LPIPS("squeeze")
+
+
+def test_lpips_with_a_backbone_from_the_cache(tmp_path):
+    """The arithmetic of Zhang et al., equation 1, written out with torchvision's own AlexNet (random weights)."""
+    torch.manual_seed(0)
+    backbone = alexnet().eval()
+    cache = pretrained.hub_file("https://somewhere/alexnet-owt-7be5be79.pth")
+    cache.parent.mkdir(parents=True)
+    torch.save(backbone.state_dict(), cache)
+    metric = LPIPS("alex")
+    suite = MetricSuite([metric], judge="raw")
+    suite.prepare("cpu")
+    prediction, batch = random_batch(count=2, size=64)
+    image, mask = batch["image"], batch["mask"]
+    suite.update(prediction, batch)
+
+    heads = torch.load(f"{lpips.__path__[0]}/weights/v0.1/alex.pth", map_location="cpu", weights_only=True)
+    shift, scale = torch.tensor([-0.030, -0.088, -0.188]), torch.tensor([0.458, 0.448, 0.450])
+    x, y = (((2 * side - 1) - shift.view(3, 1, 1)) / scale.view(3, 1, 1) for side in (prediction, image))
+    expected, head = torch.zeros(2), 0
+    with torch.no_grad():
+        for layer in backbone.features:
+            x, y = layer(x), layer(y)
+            if isinstance(layer, torch.nn.ReLU):
+                unit_x, unit_y = (torch.nn.functional.normalize(side, dim=1) for side in (x, y))
+                difference = (unit_x - unit_y) ** 2 * heads[f"lin{head}.model.1.weight"].view(1, -1, 1, 1)
+                expected += difference.sum(dim=1).mean(dim=(1, 2))
+                head += 1
+    assert head == 5
+    values = [row["lpips_alex"] for row in suite.compute().rows]
+    np.testing.assert_allclose(values, expected, rtol=1e-4)
+    assert metric(image, image, mask).tolist() == [0.0, 0.0]
+
+
+@pytest.mark.parametrize(("n", "m", "d"), [(200, 150, 8), (6, 9, 16), (40, 5, 12)])
+def test_frechet_distance_equals_the_matrix_square_root(n, m, d):
+    rng = np.random.default_rng(0)
+    a = rng.normal(size=(n, d)) @ rng.normal(size=(d, d))
+    b = rng.normal(size=(m, d)) @ rng.normal(size=(d, d)) + 0.5
+    sigma_a, sigma_b = np.cov(a, rowvar=False), np.cov(b, rowvar=False)
+    # The textbook formula needs a nudge where covariances are singular.
+    nudge = 1e-10 * np.eye(d) if min(n, m) <= d else 0
+    root = scipy.linalg.sqrtm((sigma_a + nudge) @ (sigma_b + nudge)).real
+    expected = ((a.mean(0) - b.mean(0)) ** 2).sum() + np.trace(sigma_a + sigma_b - 2 * root)
+    assert frechet_distance(a, b) == pytest.approx(expected, rel=1e-9 if min(n, m) > d else 1e-3)
+    assert frechet_distance(a, a) == pytest.approx(0, abs=1e-9)
+
+
+def test_inception_score_by_hand():
+    certain = np.full((8, 4), -1000.0)
+    certain[np.arange(8), np.arange(8) % 4] = 1000.0  # each class surely, all equally often
+    assert inception_score(certain) == pytest.approx(4.0)
+    assert inception_score(certain, splits=4) == pytest.approx(1.0)  # by turns: one class a split
+    assert inception_score(np.zeros((6, 5))) == pytest.approx(1.0)
+    logits = np.random.default_rng(0).normal(size=(30, 7))
+    p = scipy.special.softmax(logits, axis=1)
+    expected = np.exp(scipy.stats.entropy(p, p.mean(axis=0, keepdims=True), axis=1).mean())
+    assert inception_score(logits) == pytest.approx(expected)
+
+
+class Pooled(torch.nn.Module):
+    """In place of Inception: 8-bit images in, a tuple of features out."""
+
+    def __init__(self, features):
+        super().__init__()
+        self.map = torch.randn(27, features, generator=torch.Generator().manual_seed(0))
+
+    def forward(self, images):
+        assert images.dtype == torch.uint8
+        return (torch.nn.functional.adaptive_avg_pool2d(images.float() / 128 - 1, 3).flatten(1) @ self.map,)
+
+
+def test_fid_and_inception_score_follow_bins_and_repeats():
+    prediction, batch = random_batch(count=7, size=20)
+    fid, score = FID(), InceptionScore(splits=2)
+    fid.network, score.network = Pooled(6), Pooled(5)
+    suite = MetricSuite([fid, score], judge="raw")
+    suite.prepare("cpu")
+    for part in (slice(3, 7), slice(0, 5)):  # 3 and 4 twice
+        suite.update(prediction[part], {key: value[part] for key, value in batch.items()})
+    summary = suite.compute().summary()
+    assert {group: values["count"] for group, values in summary.items()} == {"0.01-0.1": 1, "0.1-0.2": 6, "all": 7}
+    levels = (prediction * 255).round().byte(), (batch["image"] * 255).round().byte()
+    fake, real = (fid.network(side)[0].numpy() for side in levels)
+    assert summary["all"]["fid"] == pytest.approx(frechet_distance(fake, real), rel=1e-5)
+    assert summary["0.1-0.2"]["fid"] == pytest.approx(frechet_distance(fake[1:], real[1:]), rel=1e-5)
+    logits = score.network(levels[0])[0].numpy()
+    assert summary["all"]["inception_score"] == pytest.approx(inception_score(logits, 2), rel=1e-6)
+    assert summary["0.01-0.1"] == {"count": 1, "fid": None, "inception_score": None}
+    assert suite.compute().flat().keys() == {"fid", "inception_score"}
+    with pytest.raises(ValueError, match="splits must be at least 1, got 0"):
+        InceptionScore(splits=0)
+
+
+def test_inception_features_are_those_of_torch_fidelity(tmp_path):
+    with pytest.MonkeyPatch.context() as patch:  # its constructor insists on loading published weights
+        patch.setattr(torch, "load", lambda *args, **kwargs: {})
+        patch.setattr(FeatureExtractorInceptionV3, "load_state_dict", lambda *args, **kwargs: None)
+        network = FeatureExtractorInceptionV3("test", ["2048", "logits_unbiased"], feature_extractor_weights_path="-")
+    weights = tmp_path / "inception.pth"
+    torch.save(network.state_dict(), weights)
+    prediction, _ = random_batch(count=1, size=32)
+    pooled, logits = network((prediction * 255).round().byte())
+    for metric, expected in ((FID(weights), pooled), (InceptionScore(weights=weights), logits)):
+        torch.testing.assert_close(metric._features(prediction), expected)
+        assert not metric.network.training
