@@ -29,6 +29,7 @@ def roof_plane(stage: Stage, corners: np.ndarray, colour: np.ndarray, facing: fl
         facing: how much it faces the light.
         part: name of the part.
     """
+    stage = stage.fork()
     canvas, camera = stage.canvas, stage.camera
     distance = float(corners[:, 2].mean())
     outline = camera.project(*corners.T)
@@ -95,14 +96,16 @@ def _pair(point: np.ndarray) -> tuple[float, float]:
 
 def _gable_wall(stage: Stage, wall: Wall, style: Style, rise: float) -> None:
     facade(stage, wall, style)
-    apex = wall.project(stage.camera, np.array([0.0, wall.length, wall.length / 2]), np.array([wall.top, wall.top, wall.top + rise]))
+    apex = wall.project(
+        stage.camera, np.array([0.0, wall.length, wall.length / 2]), np.array([wall.top, wall.top, wall.top + rise])
+    )
     tall = dataclasses.replace(wall, top=wall.top + 3 * rise)
     surface(stage, stage.canvas.cover([apex]), tall, style)
 
 
 def _house_shadow(stage: Stage, corner: dict[tuple[int, int], np.ndarray], top: float) -> None:
     ground = np.array([_xy(point, 0.0) for point in corner.values()])
-    roof = ground + (0.0, top, 0.0)
+    roof = ground + np.array((0.0, top, 0.0))
     hull = _hull(np.concatenate([stage.cast(ground), stage.cast(roof)]))
     stage.shadow([hull], blur=0.004)
 
@@ -197,20 +200,38 @@ def _gable_front(stage: Stage, wall: Wall, style: Style) -> None:
     middle = wall.length / 2
     centre = wall.project(camera, middle, wall.top + 0.34 * rise)
     radius = 0.62 * camera.focal / wall.distance
-    canvas.paint(canvas.cover(ellipses=np.array([[*centre, radius * 1.25, radius * 1.25]])), stage.light.on(style.trim, 0.7, wall.distance), style.material)
-    canvas.paint(canvas.cover(ellipses=np.array([[*centre, radius, radius]])), stage.light.on(rgb("3c4a58"), 0.7, wall.distance), "window")
+    canvas.paint(
+        canvas.cover(ellipses=np.array([[*centre, radius * 1.25, radius * 1.25]])),
+        stage.light.on(style.trim, 0.7, wall.distance),
+        style.material,
+    )
+    canvas.paint(
+        canvas.cover(ellipses=np.array([[*centre, radius, radius]])),
+        stage.light.on(rgb("3c4a58"), 0.7, wall.distance),
+        "window",
+    )
 
 
 def _parapet(stage: Stage, wall: Wall, style: Style) -> None:
     canvas, camera, light = stage.canvas, stage.camera, stage.light
     facing = light.facing(wall.normal)
     cornice = np.array([[-0.2, wall.length + 0.2, wall.top - 0.15, wall.top + 0.55]])
-    canvas.paint(canvas.cover(wall.rectangles(camera, cornice)), light.on(style.trim, facing, wall.distance), "flat roof")
-    lip = cornice + (0, 0, 0.5, 0.12)
-    canvas.paint(canvas.cover(wall.rectangles(camera, lip)), light.on(style.trim * 0.75, facing, wall.distance), "flat roof")
+    canvas.paint(
+        canvas.cover(wall.rectangles(camera, cornice)), light.on(style.trim, facing, wall.distance), "flat roof"
+    )
+    lip = cornice + np.array((0, 0, 0.5, 0.12))
+    canvas.paint(
+        canvas.cover(wall.rectangles(camera, lip)), light.on(style.trim * 0.75, facing, wall.distance), "flat roof"
+    )
     teeth = np.arange(0.1, wall.length, 0.7)
-    blocks = np.column_stack([teeth, teeth + 0.3, np.full(len(teeth), wall.top - 0.4), np.full(len(teeth), wall.top - 0.15)])
-    canvas.paint(canvas.cover(wall.rectangles(camera, blocks)), light.on(style.trim * 0.85, facing, wall.distance), style.material)
+    blocks = np.column_stack(
+        [teeth, teeth + 0.3, np.full(len(teeth), wall.top - 0.4), np.full(len(teeth), wall.top - 0.15)]
+    )
+    canvas.paint(
+        canvas.cover(wall.rectangles(camera, blocks)),
+        light.on(style.trim * 0.85, facing, wall.distance),
+        style.material,
+    )
 
 
 def _drainpipe(stage: Stage, wall: Wall) -> None:
@@ -229,20 +250,23 @@ def canyon(stage: Stage, half: float, side: int, tall: bool) -> None:
         tall: office towers instead of town houses.
     """
     ends = [stage.between(2.5, 5.0)]
-    while ends[-1] < 130.0:
+    while ends[-1] < 110.0:
         ends.append(ends[-1] + stage.between(9.0, 16.0) * (1.6 if tall else 1.0))
-    for near, far in reversed(list(zip(ends[:-1], ends[1:], strict=True))):
-        tower = tall and stage.chance(0.8)
-        style = draw_style(stage, "tower" if tower else None)
-        top = style.storey * int(stage.rng.integers(6, 14) if tower else stage.rng.integers(2, 6))
-        x = side * half
-        front = ((x, near), (x + 16.0, near)) if side > 0 else ((x - 16.0, near), (x, near))
-        facade(stage, Wall(*front, top), style)
-        along = ((x, far), (x, near)) if side > 0 else ((x, near), (x, far))
-        wall = Wall(*along, top)
-        shop = near < 60 and stage.chance(0.4)
-        # Along the street, +X is on the viewer's right: the left side's facades start near, the right side's far.
-        facade(stage, wall, style, "shop" if shop else "windows")
+    count, x = len(ends) - 1, side * half
+    towers = stage.rng.random(count) < (0.8 if tall else 0.0)
+    styles = [draw_style(stage, "tower" if tower else None) for tower in towers]
+    tops = [
+        style.storey * int(stage.rng.integers(6, 14) if tower else stage.rng.integers(2, 6))
+        for style, tower in zip(styles, towers, strict=True)
+    ]
+    for number in reversed(range(count)):
+        near, far, style, top = ends[number], ends[number + 1], styles[number], tops[number]
+        if number > 0 and tops[number - 1] < top:  # otherwise the neighbour hides it
+            front = ((x, near), (x + 16.0, near)) if side > 0 else ((x - 16.0, near), (x, near))
+            facade(stage.fork(), Wall(*front, top), style)
+        # On the right the far end is the left one, as the viewer sees it.
+        wall = Wall((x, far), (x, near), top) if side > 0 else Wall((x, near), (x, far), top)
+        facade(stage, wall, style, "shop" if near < 60 and stage.chance(0.4) else "windows")
         _parapet(stage, wall, style)
 
 
@@ -254,7 +278,9 @@ def skyline(stage: Stage, z: float, count: int, tallest: float) -> None:
             style = draw_style(stage, "tower" if stage.chance(0.85) else "brick")
             top = tallest * stage.between(0.25, 1.0) * (1.1 if depth > 1 else 0.75)
             width = stage.between(0.045, 0.11) * z * depth
-            coarse = dataclasses.replace(style, storey=max(top / 14, 4.0), bay=width / int(stage.rng.integers(4, 9)), bars=False, shutters=False)
+            coarse = dataclasses.replace(
+                style, storey=max(top / 14, 4.0), bay=width / int(stage.rng.integers(4, 9)), bars=False, shutters=False
+            )
             wall = Wall((x - width / 2, z * depth), (x + width / 2, z * depth), top)
             facade(stage, wall, coarse)
             _side_shade(stage, wall)
@@ -272,7 +298,12 @@ def _crown(stage: Stage, wall: Wall, style: Style) -> None:
     canvas, camera, light = stage.canvas, stage.camera, stage.light
     tone = light.on(style.colour * 0.85, 0.5, wall.distance)
     kind, middle = int(stage.rng.integers(3)), wall.length / 2
-    slab = np.array([[-0.02, 1.02, 0.0, 0.02]]) * (wall.length, wall.length, wall.top, wall.top) + (0, 0, wall.top, wall.top)
+    slab = np.array([[-0.02, 1.02, 0.0, 0.02]]) * (wall.length, wall.length, wall.top, wall.top) + (
+        0,
+        0,
+        wall.top,
+        wall.top,
+    )
     canvas.paint(canvas.cover(wall.rectangles(camera, slab)), tone, "flat roof")
     if kind == 0:
         setback = np.array([[0.2 * wall.length, 0.8 * wall.length, wall.top, wall.top * 1.1]])

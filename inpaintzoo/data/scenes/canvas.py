@@ -8,6 +8,7 @@ belongs to a part when the part covers at least half of it.
 from __future__ import annotations
 
 import dataclasses
+import itertools
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -105,20 +106,17 @@ class Canvas:
             ellipses: `(n, 4)` world x, y and radii in x and y.
             blur: radius of a soft edge, in world units.
         """
-        outlines = [self._pixels(polygon) for polygon in polygons]
+        corners, ends = self._corners(polygons)
+        ovals = np.zeros((0, 2, 2))
         if ellipses is not None and len(ellipses):
-            ovals = np.concatenate([ellipses[:, :2] - ellipses[:, 2:], ellipses[:, :2] + ellipses[:, 2:]], axis=1)
-            ovals = self._pixels(ovals.reshape(-1, 2)).reshape(-1, 4)
-            outlines_and_ovals = [*outlines, ovals.reshape(-1, 2)]
-        else:
-            ovals, outlines_and_ovals = np.zeros((0, 4)), outlines
-        if not outlines_and_ovals:
-            return None
-        box = self._box(np.concatenate(outlines_and_ovals), 2.0 * blur * self.unit)
+            reach = ellipses[:, None, 2:] * np.array([[-1.0], [1.0]])
+            ovals = self._pixels(ellipses[:, None, :2] + reach)
+        points = np.concatenate([corners, ovals.reshape(-1, 2)])
+        box = self._box(points, 2.0 * blur * self.unit) if len(points) else None
         if box is None:
             return None
         rows, columns = box
-        mask = self._rasterise(outlines, ovals, rows, columns)
+        mask = self._rasterise(corners, ends, ovals, rows, columns)
         if blur > 0.0:
             mask = mask.filter(ImageFilter.BoxBlur(blur * self.unit)).filter(ImageFilter.BoxBlur(blur * self.unit))
         return Patch(rows, columns, np.asarray(mask).astype(np.float32) * np.float32(1 / 255))
@@ -180,6 +178,19 @@ class Canvas:
         moved = (np.asarray(points, dtype=np.float64) - (self.left, self.top)) * self.unit
         return np.clip(moved, -_FAR, _FAR)
 
+    def _corners(self, polygons: Iterable[np.ndarray]) -> tuple[np.ndarray, list[int]]:
+        """All corners in pixels, one below the other, and where each polygon ends; invisible ones are left out."""
+        if isinstance(polygons, np.ndarray) and polygons.ndim == 3 and len(polygons):
+            corners = self._pixels(polygons)
+            low, high = corners.min(axis=1), corners.max(axis=1)
+            inside = ((high > 0.0) & (low < (self.width, self.height))).all(axis=1)
+            corners = corners[inside]
+            return corners.reshape(-1, 2), list(range(corners.shape[1], corners[..., 0].size + 1, corners.shape[1]))
+        outlines = list(polygons)
+        if not outlines:
+            return np.zeros((0, 2)), []
+        return self._pixels(np.concatenate(outlines)), list(itertools.accumulate(map(len, outlines)))
+
     def _box(self, points: np.ndarray, margin: float) -> tuple[slice, slice] | None:
         low, high = points.min(axis=0) - margin, points.max(axis=0) + margin
         x0, y0 = max(int(np.floor(low[0])), 0), max(int(np.floor(low[1])), 0)
@@ -187,15 +198,17 @@ class Canvas:
         return None if x1 <= x0 or y1 <= y0 else (slice(y0, y1), slice(x0, x1))
 
     @staticmethod
-    def _rasterise(outlines: list[np.ndarray], ovals: np.ndarray, rows: slice, columns: slice) -> Image.Image:
+    def _rasterise(corners: np.ndarray, ends: list[int], ovals: np.ndarray, rows: slice, columns: slice) -> Image.Image:
         n = _OVERSAMPLING
         mask = Image.new("L", ((columns.stop - columns.start) * n, (rows.stop - rows.start) * n))
         draw = ImageDraw.Draw(mask)
         origin = (columns.start, rows.start)
-        for outline in outlines:
-            draw.polygon(((outline - origin) * n - 0.5).ravel().tolist(), fill=255)
-        for x0, y0, x1, y1 in ((ovals - (*origin, *origin)) * n - 0.5).tolist():
-            draw.ellipse((x0, y0, x1, y1), fill=255)
+        flat, start = ((corners - origin) * n - 0.5).ravel().tolist(), 0
+        for end in ends:
+            draw.polygon(flat[2 * start : 2 * end], fill=255)
+            start = end
+        for oval in ((ovals - origin) * n - 0.5).reshape(-1, 4).tolist():
+            draw.ellipse(oval, fill=255)
         return mask.reduce(n)
 
 

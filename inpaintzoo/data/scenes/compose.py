@@ -24,7 +24,7 @@ def paint_scene(entropy: tuple[int, ...], height: int, width: int) -> Canvas:
         The canvas: image in [0, 1], parts and notes.
     """
     rng = np.random.default_rng(entropy)
-    painter, (low, high), eye, share = _KINDS[int(rng.choice(len(_KINDS), p=[kind[3] for kind in _KINDS]))]
+    painter, (low, high), eye, _ = _KINDS[int(rng.choice(len(_KINDS), p=[kind[3] for kind in _KINDS]))]
     camera = Camera(
         horizon=float(rng.uniform(low, high)),
         eye=float(rng.uniform(*eye)),
@@ -44,9 +44,9 @@ def _background(stage: Stage, high: float = 1.0) -> None:
     """Mountains or hills, a wood at their foot, and mist before them."""
     horizon = stage.camera.horizon
     if stage.chance(0.6):
-        terrain.mountains(stage, horizon + 0.01, stage.between(0.16, 0.34) * high, stage.between(6000, 14000))
+        terrain.mountains(stage, horizon + 0.01, stage.between(0.16, 0.34) * high, stage.between(6000, 14000), True)
         if stage.chance(0.35):
-            terrain.mountains(stage, horizon + 0.01, stage.between(0.08, 0.16) * high, stage.between(3000, 6000))
+            terrain.mountains(stage, horizon + 0.01, stage.between(0.08, 0.16) * high, stage.between(3000, 6000), False)
     for distance in (2500.0, 1200.0, 600.0)[int(stage.rng.integers(3)) :]:
         rise = stage.between(0.03, 0.10) * high * (0.6 + distance / 3000.0)
         terrain.hills(stage, horizon + 0.01, rise, distance, stage.chance(0.55))
@@ -85,7 +85,7 @@ def _meadow(stage: Stage) -> None:
     _background(stage)
     terrain.ground(stage)
     plants.wood(stage, stage.camera.horizon + 0.012, stage.between(0.02, 0.05), 250.0)
-    if stage.chance(0.4):
+    if stage.chance(0.4) and stage.light.season != "winter":
         terrain.crops(stage, stage.between(-30, -2) * eye, stage.between(4, 30) * eye, 4.0 * eye, 60.0 * eye)
     elif stage.chance(0.6):
         patch = terrain.river(stage, 90.0 * eye)
@@ -116,7 +116,9 @@ def _lake(stage: Stage) -> None:
     bank = near - 0.05 * noise.profile(stage.rng, canvas.x[0], 3, 5)
     tilt = stage.between(-0.25, 0.25)
     bank = np.maximum(bank + tilt * (canvas.x[0] - 0.5), shore + 0.15)
-    surface = canvas.below(np.full(canvas.width, shore, dtype=np.float32) + 0.002 * noise.profile(stage.rng, canvas.x[0], 6, 4))
+    surface = canvas.below(
+        np.full(canvas.width, shore, dtype=np.float32) + 0.002 * noise.profile(stage.rng, canvas.x[0], 6, 4)
+    )
     if surface is not None:
         land = np.clip((canvas.y[surface.rows] - bank) * canvas.unit + 0.5, 0, 1)
         surface = Patch(surface.rows, surface.columns, (surface.cover * (1.0 - land)).astype(np.float32))
@@ -167,7 +169,7 @@ def _road(stage: Stage) -> None:
 def _sea(stage: Stage) -> None:
     canvas, horizon = stage.canvas, stage.camera.horizon
     if stage.chance(0.55):
-        terrain.mountains(stage, horizon + 0.004, stage.between(0.06, 0.16), stage.between(4000, 9000))
+        terrain.mountains(stage, horizon + 0.004, stage.between(0.06, 0.16), stage.between(4000, 9000), True)
     elif stage.chance(0.5):
         buildings.skyline(stage, 900.0, 14, stage.between(80.0, 160.0))
     sky.paint_fog(stage)
@@ -194,9 +196,9 @@ def _row(stage: Stage) -> None:
     sky.paint_fog(stage)
     if stage.chance(0.4):
         buildings.skyline(stage, 160.0, 8, stage.between(30.0, 60.0))
-    buildings.row(stage, wall, -0.75 * wall, 0.75 * wall)
     kerb = wall - stage.between(3.5, 5.0)
-    street.cross_street(stage, wall, kerb)
+    street.cross_street(stage, wall + 2.0, kerb)
+    buildings.row(stage, wall, -0.75 * wall, 0.75 * wall)
     _street_front(stage, wall, kerb)
 
 
@@ -246,8 +248,8 @@ def _facade(stage: Stage) -> None:
     style = draw_style(stage)
     floor = "shop" if stage.chance(0.4) else "door"
     wall = Wall((-14.0, distance), (14.0, distance + stage.between(-2.5, 2.5)), style.storey * 5)
+    street.cross_street(stage, distance + 3.0, distance - stage.between(2.2, 3.0))
     facade(stage, wall, style, floor)
-    street.cross_street(stage, distance - 0.1, distance - stage.between(2.2, 3.0))
     if stage.chance(0.5):
         street.lamp(stage, stage.between(-4.0, 4.0), distance - 2.0, 4.4, 1.0)
     for x in stage.rng.uniform(-5.0, 5.0, int(stage.rng.integers(0, 3))):
@@ -264,7 +266,7 @@ def _skyline(stage: Stage) -> None:
     buildings.skyline(stage, 500.0, int(stage.rng.integers(16, 24)), stage.between(110.0, 190.0))
     sky.paint_fog(stage)
     shore = horizon + 0.012
-    plants.wood(stage, shore, 0.022, 300.0, 130)
+    plants.wood(stage, shore, 0.028, 300.0, 170)
     surface = canvas.below(np.full(canvas.width, shore, dtype=np.float32))
     terrain.water(stage, surface, shore, "river", stage.between(0.3, 0.9))
     if stage.chance(0.6):

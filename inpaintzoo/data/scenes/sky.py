@@ -23,9 +23,9 @@ _PALETTES: dict[Hour, tuple[tuple[str, str, str, str, str], ...]] = {
         ("7c8fc4", "e6b3c4", "ffdcc0", "d9b4c0", "fff0d0"),
     ),
     "night": (
-        ("070d22", "131f42", "2d3f6a", "223257", "cfdcff"),
-        ("0a0a20", "1d1b46", "4a3a6c", "30294f", "e6e0ff"),
-        ("06141f", "0f2c3f", "2a5263", "1d3b4b", "dcf2ff"),
+        ("0b1430", "1b2c58", "3f5688", "30446f", "cfdcff"),
+        ("12102e", "2a2660", "64508a", "443b6a", "e6e0ff"),
+        ("0a1e2e", "174258", "3d7080", "2a5264", "dcf2ff"),
     ),
     "overcast": (
         ("8b98a6", "aab4bd", "ced3d6", "bcc3c8", "ffffff"),
@@ -36,7 +36,7 @@ _PALETTES: dict[Hour, tuple[tuple[str, str, str, str, str], ...]] = {
 _FACTORS: dict[Hour, tuple[tuple[float, ...], tuple[float, ...], float]] = {
     "day": ((1.10, 1.05, 0.95), (0.56, 0.62, 0.74), 0.85),
     "sunset": ((1.16, 0.85, 0.60), (0.48, 0.42, 0.56), 0.7),
-    "night": ((0.36, 0.42, 0.60), (0.18, 0.21, 0.34), 0.45),
+    "night": ((0.50, 0.56, 0.76), (0.26, 0.30, 0.45), 0.45),
     "overcast": ((0.86, 0.87, 0.89), (0.66, 0.68, 0.72), 0.25),
 }
 
@@ -104,6 +104,7 @@ def _paint_stars(stage: Stage) -> None:
 
 
 def _paint_sun(stage: Stage) -> None:
+    stage = stage.fork()
     canvas, light = stage.canvas, stage.light
     radius = stage.between(0.022, 0.04)
     if light.sun is None or light.haze_length < 200:
@@ -114,13 +115,14 @@ def _paint_sun(stage: Stage) -> None:
     canvas.add(canvas.disc(x, y, 0.22, 2.0), light.glow * (0.16 if night else 0.40))
     disc = canvas.cover(ellipses=np.array([[x, y, radius, radius]]))
     if not night:
-        canvas.paint(disc, mix(light.glow, (1, 1, 1), 0.5), "sun")
+        canvas.paint(disc, 2.0 * mix(light.glow, (1, 1, 1), 0.5), "sun")
     elif disc is not None:
         spots = canvas.noise("billow", stage.rng, (1.0, 1.0), disc)[..., None]
         canvas.paint(disc, np.array([0.93, 0.94, 0.9]) - 0.10 * smoothstep(-0.6, 0.6, spots), "moon")
 
 
 def _paint_clouds(stage: Stage) -> None:
+    stage = stage.fork()
     canvas, light, rng = stage.canvas, stage.light, stage.rng
     end = canvas.row(stage.camera.horizon + 0.02)
     amount = stage.between(-0.75, 0.95) if light.hour != "overcast" else stage.between(0.7, 1.6)
@@ -129,13 +131,13 @@ def _paint_clouds(stage: Stage) -> None:
         return
     # Clouds lie flat: rows crowd together towards the horizon. Lit edges come from the same field, moved to the sun.
     t = np.clip(canvas.y[:end, 0] / max(stage.camera.horizon + 0.02, 0.1), 0.0, 1.0)
-    place = 0.5 * t / (1.5 - t) * (end - 1)
+    place = 1.1 * t / (2.1 - t) * (end - 1)
     row = np.minimum(place.astype(np.int32), end - 2)
     patch = Patch(slice(0, end), slice(0, canvas.width), np.ones((end, canvas.width), dtype=np.float32))
     fields = []
     for shift in (0.0, 0.012):
         offset = (-shift, light.side * shift)
-        field = canvas.noise("billow", np.random.default_rng(seed), (stretch, stretch * 0.6), patch, offset)
+        field = canvas.noise("billow", np.random.default_rng(seed), (stretch, stretch * 0.5), patch, offset)
         fields.append(field[row] + (field[row + 1] - field[row]) * (place - row)[:, None])
     density, towards = fields
     cover = smoothstep(0.0, 0.9, density + amount - 0.35) * (0.95 - 0.35 * t[:, None] ** 3)
@@ -182,7 +184,7 @@ def finish(stage: Stage) -> None:
     image = canvas.image
     x, y = canvas.x - 0.5, canvas.y - 0.5
     image *= (1.03 - 0.30 * (x * x + y * y))[..., None]
-    image += (canvas.noise("grain", stage.rng, (1.0, 1.0)) * 0.007)[..., None]
+    image += (canvas.noise("grain", stage.rng, (1.0, 1.0)) * 0.005)[..., None]
     bright = image > 0.85
     image[bright] = 1.0 - 0.15 * np.exp((0.85 - image[bright]) * (1 / 0.15))
     np.clip(image, 0.0, 1.0, out=image)
@@ -201,5 +203,3 @@ def lamp_glow(stage: Stage, x: float, y: float, radius: float) -> None:
     """Warm light around a lamp at night; none by day."""
     if stage.light.hour == "night":
         stage.canvas.add(stage.canvas.disc(x, y, radius, 2.2), (0.55, 0.40, 0.18))
-
-

@@ -134,6 +134,14 @@ class Stage:
     light: Light
     camera: Camera
 
+    def fork(self) -> Stage:
+        """The same stage with random numbers of its own.
+
+        What a forked stage draws does not move the stage it came from, so a painter may stop early when it finds
+        itself outside of the picture.
+        """
+        return dataclasses.replace(self, rng=np.random.default_rng(int(self.rng.integers(2**62))))
+
     def chance(self, probability: float) -> bool:
         """True with this probability."""
         return bool(self.rng.random() < probability)

@@ -41,7 +41,16 @@ def road(stage: Stage, half: float, curve: float, marked: bool) -> None:
     edges = [strip(stage, s * (half - 0.35) - 0.09, s * (half - 0.35) + 0.09, curve, near, 260.0) for s in (-1, 1)]
     phase, dashes = stage.between(0, 6), []
     for start in np.arange(near - 4.0 + phase % 2, 200.0, 7.0 * max(camera.eye / 3.0, 1.0)):
-        dashes.append(strip(stage, -0.1, 0.1, curve, max(start, near * 0.8), max(start, near * 0.8) + 3.2 * max(camera.eye / 3.0, 1.0)))
+        dashes.append(
+            strip(
+                stage,
+                -0.1,
+                0.1,
+                curve,
+                max(start, near * 0.8),
+                max(start, near * 0.8) + 3.2 * max(camera.eye / 3.0, 1.0),
+            )
+        )
     middle = white if stage.chance(0.65) else light.on(rgb("e8bf3c"), 0.85)
     canvas.paint(canvas.cover(edges), white, "marking")
     canvas.paint(canvas.cover(dashes), middle, "marking")
@@ -49,11 +58,10 @@ def road(stage: Stage, half: float, curve: float, marked: bool) -> None:
 
 def asphalt(stage: Stage, patch: Patch | None, colour: np.ndarray, part: str = "asphalt") -> None:
     """Paint a ground patch with a rough surface; wet and shining in the rain."""
-    texture_rng = stage.rng.integers(2**31)
+    inner = stage.fork()
     if patch is None:
         return
     light, canvas = stage.light, stage.canvas
-    inner = Stage(canvas, np.random.default_rng(texture_rng), light, stage.camera)
     grain = inner.ground_noise("grain", patch, 9.0 * stage.camera.eye)
     worn = inner.ground_noise("billow", patch, 40.0 * stage.camera.eye)
     own = colour * (1.0 + 0.05 * grain + 0.06 * worn)[..., None]
@@ -77,7 +85,11 @@ def pavement(stage: Stage, left: float, right: float, near: float = 2.0, far: fl
     fine = np.clip(stage.camera.focal * slab / z * canvas.unit / 12.0 - 0.3, 0.0, 1.0)
     flat = np.clip(slab * stage.camera.focal * stage.camera.eye / z**2 * canvas.unit / 5.0 - 0.4, 0.0, 1.0)
     joints = np.maximum(((x / slab) % 1.0 < 0.05) * fine, ((z / slab) % 1.0 < 0.06) * flat)
-    canvas.paint(Patch(patch.rows, patch.columns, (patch.cover * joints).astype(np.float32)), light.on(rgb("6f6b66"), 0.6), alpha=0.7)
+    canvas.paint(
+        Patch(patch.rows, patch.columns, (patch.cover * joints).astype(np.float32)),
+        light.on(rgb("6f6b66"), 0.6),
+        alpha=0.7,
+    )
 
 
 def kerb(stage: Stage, x: float, near: float = 2.0) -> None:
@@ -125,9 +137,16 @@ def fence(stage: Stage, x: float, curve: float = 0.0, near: float = 3.0, far: fl
     rails = []
     for low, high in ((0.42, 0.56), (0.88, 1.02)):
         rails.append(np.concatenate([camera.project(side, low, z), camera.project(side, high, z)[::-1]]))
-    posts = [np.array([f - (w, 0), f + (w, 0), h + (w, 0), h - (w, 0)]) for f, h, w in zip(foot, head, half, strict=True)]
+    posts = [
+        np.array([f - (w, 0), f + np.array((w, 0)), h + np.array((w, 0)), h - (w, 0)])
+        for f, h, w in zip(foot, head, half, strict=True)
+    ]
     ground = camera.project(side - light.direction[0] * 1.2, 0.0, z - light.direction[2] * 1.2)
-    stage.shadow([np.array([f - (w, 0), f + (w, 0), g]) for f, g, w in zip(foot, ground, half, strict=True)][:8], 0.7, 0.001)
+    stage.shadow(
+        [np.array([f - (w, 0), f + np.array((w, 0)), g]) for f, g, w in zip(foot, ground, half, strict=True)][:8],
+        0.7,
+        0.001,
+    )
     canvas.paint(canvas.cover(rails), light.on(colour * 0.86, 0.6), "fence")
     canvas.paint(canvas.cover(posts), light.on(colour, 0.75), "fence")
 
@@ -145,9 +164,7 @@ def lamp(stage: Stage, x: float, z: float, height: float, arm: float) -> None:
     scale = camera.focal / z
     thick, reach = 0.09, 1.3 * arm
     post = camera.project(x + np.array([-thick, thick, 0.6 * thick, -0.6 * thick]), np.array([0, 0, height, height]), z)
-    beam = camera.project(
-        x + np.array([0, reach, reach, 0]), height + np.array([-0.05, 0.28, 0.40, 0.10]), z
-    )
+    beam = camera.project(x + np.array([0, reach, reach, 0]), height + np.array([-0.05, 0.28, 0.40, 0.10]), z)
     tone = light.on(rgb("3f444a"), 0.6, z)
     canvas.paint(canvas.cover([post, beam]), tone, "pole")
     head = camera.project(x + reach, height + 0.22, z)
@@ -157,7 +174,9 @@ def lamp(stage: Stage, x: float, z: float, height: float, arm: float) -> None:
     lamp_glow(stage, float(head[0]), float(head[1]), 3.2 * scale + 0.01)
     if night:
         pool = camera.project(x + reach, 0.0, z)
-        canvas.add(canvas.cover(ellipses=np.array([[*pool, 2.6 * scale, 0.8 * scale]]), blur=0.5 * scale), (0.16, 0.12, 0.06))
+        canvas.add(
+            canvas.cover(ellipses=np.array([[*pool, 2.6 * scale, 0.8 * scale]]), blur=0.5 * scale), (0.16, 0.12, 0.06)
+        )
 
 
 def car(stage: Stage, x: float, z: float, heading: float) -> None:
@@ -171,20 +190,32 @@ def car(stage: Stage, x: float, z: float, heading: float) -> None:
 
     under = camera.project(x, 0.0, z)
     scale = camera.focal / z
-    stage.shadow([shape([(-2.2, 0.0), (2.2, 0.0), (2.3, 0.3), (-2.3, 0.3)]) + (0, 0.12 * scale)], 1.4, 0.003)
+    stage.shadow([shape([(-2.2, 0.0), (2.2, 0.0), (2.3, 0.3), (-2.3, 0.3)]) + np.array((0, 0.12 * scale))], 1.4, 0.003)
     body = [(-2.1, 0.3), (2.1, 0.3), (2.15, 0.75), (1.2, 0.95), (0.55, 1.42), (-1.0, 1.45), (-1.75, 0.98), (-2.1, 0.92)]
     canvas.paint(canvas.cover([shape(body)]), light.on(colour, 0.75, z), "car")
-    canvas.paint(canvas.cover([shape([(-2.1, 0.3), (2.1, 0.3), (2.13, 0.55), (-2.1, 0.55)])]), light.on(colour * 0.7, 0.5, z))
-    glass = [[(-0.95, 1.35), (-0.2, 1.35), (-0.2, 0.95), (-1.5, 0.95)], [(-0.1, 1.35), (0.5, 1.33), (0.98, 0.95), (-0.1, 0.95)]]
+    canvas.paint(
+        canvas.cover([shape([(-2.1, 0.3), (2.1, 0.3), (2.13, 0.55), (-2.1, 0.55)])]), light.on(colour * 0.7, 0.5, z)
+    )
+    glass = [
+        [(-0.95, 1.35), (-0.2, 1.35), (-0.2, 0.95), (-1.5, 0.95)],
+        [(-0.1, 1.35), (0.5, 1.33), (0.98, 0.95), (-0.1, 0.95)],
+    ]
     canvas.paint(canvas.cover([shape(pane) for pane in glass]), mix(light.on(rgb("2e3844"), 0.5), light.sky[2], 0.3))
     wheels = np.array([[*camera.project(x + offset, 0.33, z), 0.36 * scale, 0.36 * scale] for offset in (-1.3, 1.3)])
     canvas.paint(canvas.cover(ellipses=wheels), light.on(rgb("1c1d20"), 0.5, z), "car")
     canvas.paint(canvas.cover(ellipses=wheels * (1, 1, 0.5, 0.5)), light.on(rgb("9a9ea4"), 0.7, z))
     front = camera.project(x + heading * 2.0, 0.72, z)
     night = light.hour == "night"
-    canvas.paint(canvas.cover(ellipses=np.array([[*front, 0.12 * scale, 0.09 * scale]])), rgb("fff2c8"), alpha=1.0 if night else 0.7)
+    canvas.paint(
+        canvas.cover(ellipses=np.array([[*front, 0.12 * scale, 0.09 * scale]])),
+        rgb("fff2c8"),
+        alpha=1.0 if night else 0.7,
+    )
     if night:
-        canvas.add(canvas.disc(float(front[0]) + heading * 0.5 * scale, float(under[1]) - 0.6 * scale, 1.5 * scale), (0.4, 0.34, 0.2))
+        canvas.add(
+            canvas.disc(float(front[0]) + heading * 0.5 * scale, float(under[1]) - 0.6 * scale, 1.5 * scale),
+            (0.4, 0.34, 0.2),
+        )
 
 
 def car_behind(stage: Stage, x: float, z: float, coming: bool) -> None:
@@ -196,8 +227,11 @@ def car_behind(stage: Stage, x: float, z: float, coming: bool) -> None:
         across, up = np.array(points).T
         return camera.project(x + across, up, z)
 
-    stage.shadow([shape([(-1.0, 0.0), (1.0, 0.0), (1.1, 0.12), (-1.1, 0.12)]) + (0, 0.1 * scale)], 1.5, 0.002)
-    tyres = [[(-0.85, 0.0), (-0.55, 0.0), (-0.55, 0.5), (-0.85, 0.5)], [(0.55, 0.0), (0.85, 0.0), (0.85, 0.5), (0.55, 0.5)]]
+    stage.shadow([shape([(-1.0, 0.0), (1.0, 0.0), (1.1, 0.12), (-1.1, 0.12)]) + np.array((0, 0.1 * scale))], 1.5, 0.002)
+    tyres = [
+        [(-0.85, 0.0), (-0.55, 0.0), (-0.55, 0.5), (-0.85, 0.5)],
+        [(0.55, 0.0), (0.85, 0.0), (0.85, 0.5), (0.55, 0.5)],
+    ]
     canvas.paint(canvas.cover([shape(tyre) for tyre in tyres]), light.on(rgb("1c1d20"), 0.5, z), "car")
     body = [(-0.9, 0.28), (0.9, 0.28), (0.92, 0.85), (0.7, 1.42), (-0.7, 1.42), (-0.92, 0.85)]
     canvas.paint(canvas.cover([shape(body)]), light.on(colour, light.facing((0.0, -1.0)), z), "car")

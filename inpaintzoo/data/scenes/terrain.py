@@ -18,7 +18,7 @@ _MEADOWS = {
 _WATERS = ("2c5f7c", "2a6b74", "355a86", "3c6f7a")
 
 
-def mountains(stage: Stage, base: float, height: float, distance: float) -> None:
+def mountains(stage: Stage, base: float, height: float, distance: float, snow: bool) -> None:
     """A range with lit and shaded flanks, snow above a line.
 
     Args:
@@ -26,12 +26,14 @@ def mountains(stage: Stage, base: float, height: float, distance: float) -> None
         base: world height of its foot.
         height: of the highest peak, world units.
         distance: metres, for the haze.
+        snow: whether snow may lie on the peaks.
     """
+    stage = stage.fork()
     canvas, light, rng = stage.canvas, stage.light, stage.rng
     count = int(rng.integers(3, 7))
     peaks = (np.arange(count) + rng.uniform(0.1, 0.9, count)) / count * 1.3 - 0.15
     heights, widths = height * rng.uniform(0.45, 1.0, count), height * rng.uniform(1.1, 1.9, count)
-    colour, snowline = stage.pick(_ROCKS), stage.between(0.25, 0.75) if stage.chance(0.6) else 2.0
+    colour, snowline = stage.pick(_ROCKS), stage.between(0.25, 0.75) if stage.chance(0.65) and snow else 2.0
     x = canvas.x[0]
     tents = heights[:, None] * np.clip(1.0 - np.abs(x - peaks[:, None]) / widths[:, None], 0, 1) ** 1.15
     ridge = base - tents.max(axis=0) - height * 0.05 * (noise.profile(rng, x, 8) + 1.2)
@@ -39,32 +41,34 @@ def mountains(stage: Stage, base: float, height: float, distance: float) -> None
     seeds = rng.integers(2**31, size=2)
     if patch is None:
         return
-    rough = canvas.noise("billow", np.random.default_rng(seeds[0]), (0.9, 0.9), patch)
-    nudged = canvas.noise("billow", np.random.default_rng(seeds[0]), (0.9, 0.9), patch, (-0.006, light.side * 0.008))
+    rough = canvas.noise("billow", np.random.default_rng(seeds[0]), (0.42, 0.95), patch)
+    nudged = canvas.noise("billow", np.random.default_rng(seeds[0]), (0.42, 0.95), patch, (-0.006, light.side * 0.008))
     fine = canvas.noise("rough", np.random.default_rng(seeds[1]), (0.8, 0.8), patch)
     # Which peak a pixel belongs to, and on which flank: across its spine, a wavering line that falls from the top.
     column = np.clip((np.arange(len(x)) + 0.035 * canvas.unit * rough).astype(np.int32), 0, len(x) - 1)
     owner = tents.argmax(axis=0)[column]
     depth = canvas.y[patch.rows] - base + heights[owner]
     spine = peaks[owner] + 0.22 * depth * rough + 0.05 * height * fine * np.sqrt(np.clip(depth / height, 0, 1))
-    flank = smoothstep(-0.06, 0.10, (x - spine) * light.side / height + 0.02)
-    facing = np.clip(0.12 + 0.62 * flank + 1.3 * (rough - nudged) + 0.06 * fine, 0.0, 1.1)
+    flank = smoothstep(-0.02, 0.05, (x - spine) * light.side / height + 0.02)
+    facing = np.clip(0.18 + 0.55 * flank + 2.3 * (rough - nudged) + 0.07 * fine, -0.1, 1.15)
     altitude = (base - canvas.y[patch.rows]) / height + 0.11 * fine + 0.05 * rough
-    snow = smoothstep(snowline - 0.03, snowline + 0.05, altitude + 0.25 * (facing - 0.5))
-    own = mix(colour * 0.92, (0.93, 0.95, 0.99), snow)
+    white = smoothstep(snowline - 0.03, snowline + 0.05, altitude + 0.25 * (facing - 0.5))
+    own = mix(colour * 0.92, (0.93, 0.95, 0.99), white)
     lit = own * mix(light.shade, light.lit, facing)
-    air = 1.0 - np.exp(-distance / light.haze_length / 6.0)
+    air = 1.0 - np.exp(-distance / light.haze_length / 10.0)
     low = np.clip((canvas.y[patch.rows] - base) / height + 1.0, 0, 1) ** 2 * 0.35
     canvas.paint(patch, mix(lit, light.haze, np.clip(air + low * np.ones_like(flank), 0, 1)), "rock")
-    canvas.paint(Patch(patch.rows, patch.columns, patch.cover * (snow > 0.5)), (0, 0, 0), "snowcap", alpha=0.0)
+    canvas.paint(Patch(patch.rows, patch.columns, patch.cover * (white > 0.5)), (0, 0, 0), "snowcap", alpha=0.0)
 
 
 def hills(stage: Stage, base: float, height: float, distance: float, forest: bool) -> None:
     """A row of rounded hills, with tree tops on the sky line if `forest`; the further the paler."""
+    stage = stage.fork()
     canvas, light, rng = stage.canvas, stage.light, stage.rng
     colour = stage.pick((_FORESTS if forest else _MEADOWS)[light.season])
     x = canvas.x[0]
     ridge = base - height * (0.55 + 0.45 * noise.profile(rng, x, 3, 4, 0.42))
+    slope = np.gradient(ridge) * canvas.unit
     trees = noise.profile(rng, x, 60, 3, 0.8)
     if forest:
         ridge = ridge - 0.005 - 0.006 * np.abs(trees)
@@ -73,7 +77,6 @@ def hills(stage: Stage, base: float, height: float, distance: float, forest: boo
     if patch is None:
         return
     depth = canvas.y[patch.rows] - ridge[None, :]
-    slope = np.gradient(ridge) * canvas.unit
     texture = canvas.noise("rough" if forest else "billow", np.random.default_rng(seed), (1.0, 0.8), patch)
     facing = 0.55 - 0.45 * light.side * np.clip(slope, -1, 1) * np.exp(-np.maximum(depth, 0) / (0.7 * height + 0.01))
     facing = np.clip(facing + (0.16 if forest else 0.07) * texture, 0, 1)
@@ -85,6 +88,7 @@ def hills(stage: Stage, base: float, height: float, distance: float, forest: boo
 
 def ground(stage: Stage) -> None:
     """Meadow, crops or snow from the horizon to the viewer."""
+    stage = stage.fork()
     canvas, light, rng, camera = stage.canvas, stage.light, stage.rng, stage.camera
     near, far = stage.pick(_MEADOWS[light.season]), stage.pick(_MEADOWS[light.season])
     swell = camera.horizon + 0.012 * noise.profile(rng, canvas.x[0], 3, 4)
@@ -111,17 +115,22 @@ def _ground_part(stage: Stage) -> str:
 
 def crops(stage: Stage, left: float, right: float, near: float, far: float) -> None:
     """A field of rows that run to the vanishing point; corners in metres."""
+    stage = stage.fork()
     canvas, light = stage.canvas, stage.light
     colour, soil = stage.pick(("c9a94a", "8fa83e", "b98f3c", "9c7ab0", "7fa04a")), stage.pick(("6b5138", "7a5f42"))
     spacing, skew = stage.between(0.9, 1.8) * stage.camera.eye / 2.5, stage.between(-0.25, 0.25)
-    corners = np.array([[left, near], [right, near], [right + skew * (far - near), far], [left + skew * (far - near), far]])
+    corners = np.array(
+        [[left, near], [right, near], [right + skew * (far - near), far], [left + skew * (far - near), far]]
+    )
     patch = canvas.cover([stage.camera.project(corners[:, 0], 0.0, corners[:, 1])])
     if patch is None:
         return
     x, z = stage.ground_grid(patch)
     phase = (x - skew * (z - near)) / spacing
     # Rows finer than two pixels melt into their mean.
-    visible = np.clip(stage.camera.focal * spacing / z * canvas.unit / 3.0 - 0.4, 0.0, 1.0)
+    across = z / stage.camera.focal
+    down = across * z / stage.camera.eye * np.abs(x / z - skew)
+    visible = np.clip(spacing * canvas.unit / np.hypot(across, down) / 3.0 - 0.4, 0.0, 1.0)
     wave = 0.5 + visible * 0.5 * np.clip(1.6 * np.cos(2 * np.pi * phase), -1, 1)
     texture = 1.0 + 0.12 * stage.ground_noise("rough", patch, 6.0 * stage.camera.eye)
     own = mix(soil, colour, wave * 0.85) * texture[..., None]
@@ -131,6 +140,7 @@ def crops(stage: Stage, left: float, right: float, near: float, far: float) -> N
 
 def sand(stage: Stage, edge: np.ndarray) -> None:
     """A beach below `edge`, a world height for each column."""
+    stage = stage.fork()
     canvas, light = stage.canvas, stage.light
     colour = stage.pick(("dcc79c", "d8bd8e", "e6d6b4", "cbb38c"))
     patch = canvas.below(edge.astype(np.float32))
@@ -154,6 +164,7 @@ def water(stage: Stage, patch: Patch | None, mirror: float, part: str, calm: flo
         part: `lake`, `river` or `sea`.
         calm: 1 a mirror, 0 choppy.
     """
+    stage = stage.fork()
     canvas, light, rng = stage.canvas, stage.light, stage.rng
     deep, seed = stage.pick(_WATERS), rng.integers(2**31)
     if patch is None:
@@ -214,19 +225,19 @@ def river(stage: Stage, far: float) -> Patch | None:
 def blades(stage: Stage) -> None:
     """Grass at the viewer's feet, and flowers in it."""
     canvas, light, rng = stage.canvas, stage.light, stage.rng
-    count, flowers = 150, stage.chance(0.45)
-    roots = np.column_stack([rng.uniform(-0.02, 1.02, count), rng.uniform(0.93, 1.03, count)])
+    count, flowers = 300, stage.chance(0.45)
+    roots = np.column_stack([rng.uniform(-0.02, 1.02, count), rng.uniform(0.94, 1.06, count)])
     tips = roots + np.column_stack([rng.normal(0, 0.012, count), -rng.uniform(0.02, 0.07, count)])
     tones, petals = rng.random(count) - 0.2, stage.pick(("e8d44a", "e2504c", "f2f2f2", "b06ad0", "e88ac0"))
     colour = stage.pick(_MEADOWS[light.season])
     if light.season == "winter":
         return
-    triangles = np.stack([roots - (0.0022, 0), roots + (0.0022, 0), tips], axis=1)
-    for low, shade in ((-0.2, 0.55), (0.1, 0.8), (0.45, 1.12)):
+    triangles = np.stack([roots - (0.0022, 0), roots + np.array((0.0022, 0)), tips], axis=1)
+    for low, shade in ((-0.2, 0.6), (0.15, 0.82), (0.5, 1.08)):
         chosen = triangles[(tones >= low) & (tones < low + 0.35)]
         canvas.paint(canvas.cover(chosen), light.on(colour * shade, 0.7), "meadow")
     if flowers:
-        heads = np.column_stack([tips[::3], *([rng.uniform(0.003, 0.0065, len(tips[::3]))] * 2)])
+        heads = np.column_stack([tips[::6], *([rng.uniform(0.003, 0.0065, len(tips[::6]))] * 2)])
         canvas.paint(canvas.cover(ellipses=heads), light.on(petals, 0.9), "flower")
         canvas.paint(canvas.cover(ellipses=heads * (1, 1, 0.4, 0.4)), light.on(petals * 0.6, 0.9))
 
@@ -239,9 +250,9 @@ def rocks(stage: Stage, count: int) -> None:
         angles = np.linspace(0, 2 * np.pi, 9)[:-1]
         radii = size * stage.rng.uniform(0.7, 1.1, 8)
         points = np.column_stack([x + radii * np.cos(angles), base - 0.25 * size + 0.6 * radii * np.sin(angles)])
-        stage.shadow([points + (-stage.light.side * size * 0.6, size * 0.3)])
+        stage.shadow([points + np.array((-stage.light.side * size * 0.6, size * 0.3))])
         stage.canvas.paint(stage.canvas.cover([points]), stage.light.on(colour, 0.25), "rock")
-        upper = mix(points, points.mean(axis=0) + (stage.light.side * size * 0.35, -size * 0.2), 0.42)
+        upper = mix(points, points.mean(axis=0) + np.array((stage.light.side * size * 0.35, -size * 0.2)), 0.42)
         stage.canvas.paint(stage.canvas.cover([upper], blur=0.002), stage.light.on(colour * 1.12, 0.95))
 
 

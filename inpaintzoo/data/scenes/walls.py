@@ -65,7 +65,7 @@ class Wall:
         return self.project(camera, boxes[:, [0, 1, 1, 0]], boxes[:, [2, 2, 3, 3]])
 
     def coordinates(self, camera: Camera, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Metres along the wall `(1, columns)` and up `(rows, columns)` at world positions (the inverse of `project`)."""
+        """Metres along the wall `(1, columns)` and up `(rows, columns)` at world positions: `project` undone."""
         ray = (x - camera.vanish) / camera.focal
         across, away = self.end[0] - self.start[0], self.end[1] - self.start[1]
         divisor = across - ray * away
@@ -109,7 +109,9 @@ def draw_style(stage: Stage, material: Material | None = None) -> Style:
     material = material or drawn
     lit = {"night": stage.between(0.3, 0.7), "sunset": stage.between(0.05, 0.35)}.get(stage.light.hour, 0.0)
     tower = material == "tower"
-    wide, tall = (rng.uniform(0.6, 0.88), rng.uniform(0.5, 0.8)) if tower else (rng.uniform(0.38, 0.52), rng.uniform(0.5, 0.62))
+    wide, tall = (
+        (rng.uniform(0.6, 0.88), rng.uniform(0.5, 0.8)) if tower else (rng.uniform(0.38, 0.52), rng.uniform(0.5, 0.62))
+    )
     return Style(
         material=material,
         colour=stage.pick(_WALLS[material]),
@@ -157,9 +159,13 @@ def surface(stage: Stage, patch: Patch | None, wall: Wall, style: Style) -> None
     tone = 1.0 + 0.045 * stains
     if style.material == "brick":
         tone = tone + _bricks(along, height, per_metre)
-    tone = tone * (1.0 - 0.22 * np.exp(-np.maximum(height, 0) / 0.8)) * (1.0 - 0.16 * smoothstep(-0.9, 0.0, height - wall.top))
+    tone = (
+        tone
+        * (1.0 - 0.22 * np.exp(-np.maximum(height, 0) / 0.8))
+        * (1.0 - 0.16 * smoothstep(-0.9, 0.0, height - wall.top))
+    )
     own = light.on(style.colour, light.facing(wall.normal))
-    canvas.paint(patch, light.hazed(own * tone[..., None], wall.distance), style.material)
+    canvas.paint(patch, light.hazed(own * tone[..., None], 0.5 * wall.distance), style.material)
 
 
 def _bricks(along: np.ndarray, height: np.ndarray, per_metre: float) -> np.ndarray:
@@ -177,6 +183,7 @@ def _bricks(along: np.ndarray, height: np.ndarray, per_metre: float) -> np.ndarr
 
 def windows(stage: Stage, wall: Wall, style: Style, boxes: np.ndarray) -> None:
     """Paint windows in `(n, 4)` boxes of metres: frame, glass, bars, sill and shutters."""
+    stage = stage.fork()
     canvas, camera, light = stage.canvas, stage.camera, stage.light
     lit = stage.rng.random(len(boxes)) < style.lit
     warmth, facing = stage.rng.random(), light.facing(wall.normal)
@@ -187,12 +194,16 @@ def windows(stage: Stage, wall: Wall, style: Style, boxes: np.ndarray) -> None:
     if style.shutters:
         _shutters(stage, wall, boxes)
     if style.material != "tower":
-        canvas.paint(canvas.cover(wall.rectangles(camera, boxes + (-grow, grow, -grow, grow))), trim, style.material)
+        canvas.paint(
+            canvas.cover(wall.rectangles(camera, boxes + np.array((-grow, grow, -grow, grow)))), trim, style.material
+        )
     dark = canvas.cover(wall.rectangles(camera, boxes[~lit]))
     if dark is not None:
         canvas.paint(dark, _glass(stage, dark, wall, style, len(np.unique(boxes[:, 2]))), "window")
     warm = mix(rgb("ffcf6e"), rgb("ffe9b8"), warmth) * (1.0 if light.hour == "night" else 0.95)
-    canvas.paint(canvas.cover(wall.rectangles(camera, boxes[lit])), light.hazed(warm, 0.4 * wall.distance), "lit window")
+    canvas.paint(
+        canvas.cover(wall.rectangles(camera, boxes[lit])), light.hazed(warm, 0.4 * wall.distance), "lit window"
+    )
     left, right, low, high = boxes.T
     inner = [np.column_stack([left, right, high - 0.12, high])]
     canvas.paint(canvas.cover(wall.rectangles(camera, inner[0])), (0.04, 0.05, 0.08), alpha=0.45)
@@ -205,7 +216,7 @@ def windows(stage: Stage, wall: Wall, style: Style, boxes: np.ndarray) -> None:
     if style.material != "tower":
         sills = np.column_stack([left - 0.22, right + 0.22, low - 0.24, low - 0.08])
         canvas.paint(canvas.cover(wall.rectangles(camera, sills)), np.minimum(trim * 1.06, 1.0), style.material)
-        under = sills + (0.0, 0.0, -0.14, -0.16)
+        under = sills + np.array((0.0, 0.0, -0.14, -0.16))
         canvas.paint(canvas.cover(wall.rectangles(camera, under)), (0.05, 0.05, 0.08), alpha=0.28)
 
 
@@ -218,7 +229,7 @@ def _glass(stage: Stage, patch: Patch, wall: Wall, style: Style, storeys: int) -
     shine = (0.42 if style.material == "tower" else 0.16) + 0.22 * rise + 0.12 * streak
     sky = mix(light.sky[1], light.sky[2], 0.5)
     own = mix(light.on(rgb("2e3a48"), 0.5), sky, np.clip(shine, 0, 1))
-    return light.hazed(own, wall.distance)
+    return light.hazed(own, 0.5 * wall.distance)
 
 
 def _shutters(stage: Stage, wall: Wall, boxes: np.ndarray) -> None:
@@ -228,7 +239,9 @@ def _shutters(stage: Stage, wall: Wall, boxes: np.ndarray) -> None:
         np.column_stack([left - width - 0.1, left - 0.1, low, high]),
         np.column_stack([right + 0.1, right + width + 0.1, low, high]),
     ])  # fmt: skip
-    colour = stage.light.on(stage.pick(("4f6f5a", "5a6f8a", "8a5a48", "6a5a46")), stage.light.facing(wall.normal), wall.distance)
+    colour = stage.light.on(
+        stage.pick(("4f6f5a", "5a6f8a", "8a5a48", "6a5a46")), stage.light.facing(wall.normal), wall.distance
+    )
     stage.canvas.paint(stage.canvas.cover(wall.rectangles(stage.camera, both)), colour, "plaster")
 
 
@@ -236,17 +249,21 @@ def _door(stage: Stage, wall: Wall, style: Style, middle: float, height: float) 
     canvas, camera, light = stage.canvas, stage.camera, stage.light
     facing = light.facing(wall.normal)
     frame = np.array([[middle - 0.75, middle + 0.75, 0.0, height + 0.22]])
-    canvas.paint(canvas.cover(wall.rectangles(camera, frame)), light.on(style.trim, facing, wall.distance), style.material)
-    leaf = frame + (0.2, -0.2, 0.0, -0.2)
+    canvas.paint(
+        canvas.cover(wall.rectangles(camera, frame)), light.on(style.trim, facing, wall.distance), style.material
+    )
+    leaf = frame + np.array((0.2, -0.2, 0.0, -0.2))
     colour = stage.pick(_DOORS)
     canvas.paint(canvas.cover(wall.rectangles(camera, leaf)), light.on(colour, facing, wall.distance), "door")
     panels = leaf + np.array([[0.15, -0.6, 0.25, -1.35], [0.6, -0.15, 0.25, -1.35]])
     canvas.paint(canvas.cover(wall.rectangles(camera, panels)), light.on(colour * 0.72, facing, wall.distance))
-    fanlight = leaf + (0.15, -0.15, height - 0.75, -0.1)
+    fanlight = leaf + np.array((0.15, -0.15, height - 0.75, -0.1))
     glow = rgb("ffd98a") if style.lit > 0 else light.on(rgb("55687a"), 0.6)
     canvas.paint(canvas.cover(wall.rectangles(camera, fanlight)), glow, "lit window" if style.lit > 0 else "window")
     step = np.array([[middle - 0.95, middle + 0.95, 0.0, 0.16]])
-    canvas.paint(canvas.cover(wall.rectangles(camera, step)), light.on(rgb("a8a49c"), facing, wall.distance), style.material)
+    canvas.paint(
+        canvas.cover(wall.rectangles(camera, step)), light.on(rgb("a8a49c"), facing, wall.distance), style.material
+    )
 
 
 def _shop(stage: Stage, wall: Wall, style: Style, storey: float) -> None:
@@ -259,13 +276,17 @@ def _shop(stage: Stage, wall: Wall, style: Style, storey: float) -> None:
     edges = np.linspace(0.45, wall.length - 0.45, panes + 1)
     boxes = np.column_stack([edges[:-1] + 0.08, edges[1:] - 0.08, np.full(panes, 0.5), np.full(panes, storey - 1.0)])
     boxes[panes // 2, 2] = 0.05
-    display = dataclasses.replace(style, bars=False, shutters=False, material="tower", lit=0.9 if style.lit > 0 else 0.0)
+    display = dataclasses.replace(
+        style, bars=False, shutters=False, material="tower", lit=0.9 if style.lit > 0 else 0.0
+    )
     windows(stage, wall, display, boxes)
     stripes = 2 * panes + 1
     bounds = np.linspace(0.3, wall.length - 0.3, stripes + 1)
     # The awning hangs out over the pavement: its lower edge is nearer to the viewer.
     near = tuple(np.array(wall.normal) * 0.9)
-    out = Wall((wall.start[0] + near[0], wall.start[1] + near[1]), (wall.end[0] + near[0], wall.end[1] + near[1]), wall.top)
+    out = Wall(
+        (wall.start[0] + near[0], wall.start[1] + near[1]), (wall.end[0] + near[0], wall.end[1] + near[1]), wall.top
+    )
     upper = wall.project(camera, bounds, storey - 0.45)
     lower = out.project(camera, bounds, storey - 1.15)
     cloth = np.stack([upper[:-1], upper[1:], lower[1:], lower[:-1]], axis=1)
