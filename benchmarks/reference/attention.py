@@ -1,0 +1,45 @@
+"""Attention transfer the way PEN-Net's released code computes it: one sample after the other, patches as kernels.
+
+Written from the description of that behaviour, for clarity and not for speed. It is what `benchmarks/speed.py`
+measures against and what the tests compare with.
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+
+def valid_keys(mask: Tensor, size: tuple[int, int], kernel: int) -> Tensor:
+    """Which keys see no hole at all: `(B, h * w)` of 0 and 1, after a bilinear resize with aligned corners."""
+    small = F.interpolate(mask, size=size, mode="bilinear", align_corners=True)
+    patches = F.unfold(small, kernel, padding=kernel // 2)
+    return (patches.mean(dim=1) == 0).to(mask.dtype)
+
+
+def transfer_one(shallow: Tensor, deep: Tensor, valid: Tensor, kernel: int) -> Tensor:
+    """Attention of one sample.
+
+    Args:
+        shallow: `(1, C, 2h, 2w)`, the map whose patches are copied.
+        deep: `(1, D, h, w)`, the map whose patches are compared.
+        valid: `(h * w,)`, 1 where a key may be copied from.
+        kernel: side of the compared patches.
+    """
+    channels, (height, width) = deep.shape[1], deep.shape[-2:]
+    keys = F.unfold(deep, kernel, padding=kernel // 2)[0].t().reshape(height * width, channels, kernel, kernel)
+    norms = keys.pow(2).sum(dim=(1, 2, 3), keepdim=True).sqrt().clamp(min=1e-4)
+    scores = F.conv2d(deep, keys / norms, padding=kernel // 2)  # (1, keys, h, w)
+    gate = valid.view(1, -1, 1, 1)
+    attention = torch.softmax(scores * gate * 10.0, dim=1) * gate
+    attention = attention.clamp(min=1e-8)
+    values = F.unfold(shallow, 4, stride=2, padding=1)[0].t().reshape(height * width, shallow.shape[1], 4, 4)
+    return F.conv_transpose2d(attention, values, stride=2, padding=1) / 4
+
+
+def transfer_per_sample(shallow: Tensor, deep: Tensor, mask: Tensor, kernel: int) -> Tensor:
+    """Attention transfer of a batch `(B, C, 2h, 2w)`, `(B, D, h, w)`, `(B, 1, H, W)`, sample by sample."""
+    valid = valid_keys(mask, (deep.shape[-2], deep.shape[-1]), kernel)
+    samples = [transfer_one(shallow[i : i + 1], deep[i : i + 1], valid[i], kernel) for i in range(len(deep))]
+    return torch.cat(samples)

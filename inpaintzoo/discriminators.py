@@ -1,0 +1,173 @@
+"""Discriminators: `forward(image, mask) -> list[Tensor]`, the features of each layer, the logits last.
+
+Images come in [0, 1] like everywhere in the zoo and are mapped to [-1, 1] inside. Which picture is judged (the
+composite, a crop, one scale) is the adversary's affair.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import ClassVar, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.utils.parametrizations import spectral_norm
+
+Norm = Literal["spectral", "instance", "spectral+instance", "none"]
+
+
+class Discriminator(nn.Module):
+    """Judges pictures.
+
+    Attributes:
+        uses_mask: whether the judgement depends on the mask.
+    """
+
+    uses_mask: ClassVar[bool] = False
+
+    def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:
+        """Judge a batch.
+
+        Args:
+            image: `(B, 3, H, W)` in [0, 1].
+            mask: `(B, 1, H, W)`, 1 = hole; read only where `uses_mask` is True.
+
+        Returns:
+            The features of every layer, first layer first, then the logits, before any sigmoid.
+        """
+        raise NotImplementedError
+
+
+def _leaky_layers(layers: nn.ModuleList, features: Tensor) -> list[Tensor]:
+    """Outputs of all layers, each followed by LeakyReLU 0.2."""
+    outputs = []
+    for layer in layers:
+        features = F.leaky_relu(layer(features), 0.2)
+        outputs.append(features)
+    return outputs
+
+
+class PENNetDiscriminator(Discriminator):
+    """The discriminator of PEN-Net's released code: four 5x5 layers with spectral norm, 27x27 logits at 256x256.
+
+    4,318,401 parameters at the default width. Source: https://arxiv.org/abs/1904.07475, section 3.3.
+
+    Args:
+        width: channels of the first layer; the others have 2, 4 and 8 times as many.
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        if width < 1:
+            raise ValueError(f"PENNetDiscriminator: width must be 1 or more, got {width}")
+        channels, strides = (3, width, 2 * width, 4 * width, 8 * width), (2, 2, 2, 1)
+        convolutions = [
+            nn.Conv2d(before, after, 5, stride, padding=1, bias=False)
+            for before, after, stride in zip(channels[:-1], channels[1:], strides, strict=True)
+        ]
+        self.classifier = nn.Conv2d(channels[-1], 1, 5, padding=1)
+        for convolution in (*convolutions, self.classifier):
+            nn.init.normal_(convolution.weight, 0.0, 0.02)
+        nn.init.zeros_(self.classifier.bias)
+        self.layers = nn.ModuleList(spectral_norm(convolution) for convolution in convolutions)
+
+    def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:
+        """Features of the four layers and logits; the mask is not read. The sides must be 36 or more."""
+        features = _leaky_layers(self.layers, 2 * image - 1)
+        return [*features, self.classifier(features[-1])]
+
+
+class SNPatchDiscriminator(Discriminator):
+    """SN-PatchGAN of DeepFill v2: six 5x5 strided layers with spectral norm on picture and mask.
+
+    Every cell of the last layer, all channels, is a logit. Source: Yu et al., "Free-Form Image Inpainting with Gated
+    Convolution", ICCV 2019, https://arxiv.org/abs/1806.03589, section 3.3.
+
+    Args:
+        width: channels of the first layer; the others have 2, then 4 times as many.
+        num_layers: layers in all, 2 or more.
+    """
+
+    uses_mask = True
+
+    def __init__(self, width: int = 64, num_layers: int = 6) -> None:
+        super().__init__()
+        if width < 1 or num_layers < 2:
+            raise ValueError(
+                "SNPatchDiscriminator: width must be 1 or more and num_layers 2 or more, got "
+                f"width={width}, num_layers={num_layers}"
+            )
+        channels = [4, *(width * min(2**i, 4) for i in range(num_layers))]
+        self.layers = nn.ModuleList(
+            spectral_norm(nn.Conv2d(before, after, 5, stride=2, padding=2)) for before, after in pairwise(channels)
+        )
+
+    def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:
+        """Features of all layers; the last one's are the logits, `(B, 4 * width, H / 64, W / 64)` at six layers."""
+        picture = torch.cat([2 * image - 1, mask.to(image.dtype)], dim=1)
+        return _leaky_layers(self.layers, picture)
+
+
+class PatchDiscriminator(Discriminator):
+    """PatchGAN with the usual choices (Isola et al., CVPR 2017, https://arxiv.org/abs/1611.07004, section 3.2.2).
+
+    The defaults are pix2pix's 70x70 network: 64, 128, 256 channels with stride 2, 512 with stride 1, then the logits.
+
+    Args:
+        width: channels of the first layer; they double with each layer up to `max_width`.
+        num_layers: layers with stride 2; one with stride 1 and the logits follow.
+        kernel: side of the kernels; the padding is `padding` on every side.
+        padding: zeros around each layer's input.
+        max_width: greatest number of channels.
+        norm: `spectral` on all layers but the logits; `instance` on all but the first and the logits;
+            `spectral+instance` both; `none`.
+        last_stride: stride of the layer in front of the logits and of the logits layer.
+        uses_mask: whether the mask is a fourth input channel.
+    """
+
+    def __init__(
+        self,
+        width: int = 64,
+        num_layers: int = 3,
+        kernel: int = 4,
+        padding: int = 1,
+        max_width: int = 512,
+        norm: Norm = "instance",
+        last_stride: int = 1,
+        uses_mask: bool = False,
+    ) -> None:
+        super().__init__()
+        for name, value in {"width": width, "num_layers": num_layers, "kernel": kernel, "stride": last_stride}.items():
+            if value < 1:
+                raise ValueError(f"PatchDiscriminator: {name} must be 1 or more, got {value}")
+        if norm not in ("spectral", "instance", "spectral+instance", "none"):
+            raise ValueError(
+                f"PatchDiscriminator: norm must be 'spectral', 'instance', 'spectral+instance' or 'none', got {norm!r}"
+            )
+        self.uses_mask = uses_mask  # type: ignore[misc]
+        channels = [4 if uses_mask else 3, *(min(width * 2**i, max_width) for i in range(num_layers + 1))]
+        strides = [2] * num_layers + [last_stride]
+        self.layers = nn.ModuleList(
+            _patch_layer(channels[i], channels[i + 1], kernel, strides[i], padding, norm, first=i == 0)
+            for i in range(num_layers + 1)
+        )
+        self.classifier = nn.Conv2d(channels[-1], 1, kernel, last_stride, padding)
+
+    def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:
+        """Features of all layers and one map of logits."""
+        picture = 2 * image - 1
+        if self.uses_mask:
+            picture = torch.cat([picture, mask.to(image.dtype)], dim=1)
+        features = _leaky_layers(self.layers, picture)
+        return [*features, self.classifier(features[-1])]
+
+
+def _patch_layer(
+    before: int, after: int, kernel: int, stride: int, padding: int, norm: Norm, first: bool
+) -> nn.Sequential:
+    normalised = norm in ("instance", "spectral+instance") and not first
+    layer: nn.Module = nn.Conv2d(before, after, kernel, stride, padding, bias=not normalised)
+    if norm in ("spectral", "spectral+instance"):
+        layer = spectral_norm(layer)
+    return nn.Sequential(layer, nn.InstanceNorm2d(after)) if normalised else nn.Sequential(layer)

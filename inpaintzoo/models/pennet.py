@@ -1,0 +1,168 @@
+"""PEN-Net: pyramid-context encoder network.
+
+Zeng, Fu, Chao, Guo: "Learning Pyramid-Context Encoder Network for High-Quality Image Inpainting", CVPR 2019,
+https://arxiv.org/abs/1904.07475. The authors' released code, whose weights this network loads, departs from the paper
+in the attention transfer:
+
+| | paper | released |
+|---|---|---|
+| similarity | cosine (equation 2) | key patches normalised, query patches not; times 10 |
+| keys in the hole | not in the softmax (equation 3) | in it with score 0, weight removed afterwards, floor 1e-8 |
+| filled | the hole (equation 4) | the whole map |
+| mask of a level | nearest | bilinear with aligned corners |
+
+`faithful` chooses between the two columns; each row is an argument of its own as well.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from inpaintzoo.generator import Generator
+from inpaintzoo.layers.attention import AttentionTransfer, Engine, Fill, HoleKeys, MaskResize
+from inpaintzoo.layers.pyramid import PyramidContext, PyramidDecoder, init_normal, pyramid_channels
+from inpaintzoo.types import Output
+
+
+@dataclasses.dataclass
+class PENNetOutput(Output):
+    """Prediction and what the pyramid loss reads.
+
+    Attributes:
+        pyramid: five `(B, 3, h, w)` images in [0, 1], from half the size (finest) to a 32nd.
+    """
+
+    pyramid: list[Tensor]
+
+
+@dataclasses.dataclass(frozen=True)
+class _Reading:
+    """One column of the table above."""
+
+    normalize_query: bool
+    scale: float
+    hole_keys: HoleKeys
+    fill: Fill
+    mask_resize: MaskResize
+
+
+_READINGS = {
+    "released": _Reading(False, 10.0, "zero_score", "everywhere", "bilinear"),
+    "paper": _Reading(True, 1.0, "exclude", "hole", "nearest"),
+}
+
+
+class PyramidEncoder(nn.Module):
+    """Six strided convolutions on the image and its mask.
+
+    Args:
+        width: channels of the first map, see `pyramid_channels`.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        channels = pyramid_channels(width)
+        self.levels = nn.ModuleList(
+            nn.Conv2d(before, after, 3, stride=2, padding=1)
+            for before, after in zip((4, *channels[:-1]), channels, strict=True)
+        )
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """Encode `(B, 4, H, W)` into six maps, from half the size to a 64th."""
+        maps = []
+        for level in self.levels[:-1]:
+            features = F.leaky_relu(level(features), 0.2)
+            maps.append(features)
+        return [*maps, F.relu(self.levels[-1](features))]
+
+
+class PENNet(Generator):
+    """Pyramid-context encoder network (figure 2): encode, fill the maps from deep to shallow, decode.
+
+    10,231,538 parameters at the default width. Initialised with a normal distribution of deviation 0.02, biases 0.
+
+    Args:
+        width: channels of the finest map, 32 in the paper; a multiple of 4.
+        faithful: `released` computes what the authors' code does (its weights load), `paper` what the equations say.
+            It chooses the five arguments below that are None.
+        attention: `pyramid` is the paper's network; `single` has one attention transfer, at the deepest level, and
+            `none` is the plain U-Net (the ablations of table 6 and figure 8).
+        normalize_query: compare patches by cosine; None as `faithful` says.
+        scale: factor of the scores in the softmax (10 or 1, the paper's equation 3 has none); None as `faithful` says.
+        hole_keys: `zero_score` or `exclude`, see `inpaintzoo.layers.attention.transfer_patches`; None likewise.
+        fill: rebuild `everywhere` or only the `hole`; None likewise.
+        mask_resize: how a level decides which cells are hole: `bilinear`, `nearest`, or `any`, which is exact where
+            the other two miss thin holes; None likewise.
+        engine: how the attention is computed, see `inpaintzoo.layers.attention.transfer_patches`.
+    """
+
+    size_multiple = 64
+
+    def __init__(
+        self,
+        width: int = 32,
+        faithful: Literal["released", "paper"] = "released",
+        attention: Literal["pyramid", "single", "none"] = "pyramid",
+        normalize_query: bool | None = None,
+        scale: float | None = None,
+        hole_keys: HoleKeys | None = None,
+        fill: Fill | None = None,
+        mask_resize: MaskResize | None = None,
+        engine: Engine = "auto",
+    ) -> None:
+        super().__init__()
+        _check_choices(width, faithful, attention)
+        reading = _READINGS[faithful]
+        given = {
+            "normalize_query": normalize_query,
+            "scale": scale,
+            "hole_keys": hole_keys,
+            "fill": fill,
+            "mask_resize": mask_resize,
+        }
+        reading = dataclasses.replace(reading, **{name: value for name, value in given.items() if value is not None})
+        levels = {"pyramid": range(5), "single": range(4, 5), "none": range(0)}[attention]
+        # The deepest level compares single cells and has no fusion convolutions (released code).
+        transfers = [
+            AttentionTransfer(
+                channels, 1 if level == 4 else 3, fuse=level < 4, engine=engine, **dataclasses.asdict(reading)
+            )
+            if level in levels
+            else None
+            for level, channels in enumerate(pyramid_channels(width)[:5])
+        ]
+        self.encoder = PyramidEncoder(width)
+        self.context = PyramidContext(transfers)
+        self.decoder = PyramidDecoder(width)
+        init_normal(self)
+
+    def forward(self, image: Tensor, mask: Tensor) -> PENNetOutput:
+        """Fill the hole.
+
+        Args:
+            image: `(B, 3, H, W)` in [0, 1], sides multiples of 64; whatever lies in the hole is ignored.
+            mask: `(B, 1, H, W)`, 1 = hole.
+
+        Raises:
+            ValueError: if the shapes do not fit.
+        """
+        self.check_size(image, mask)
+        masked_image = self.hide_hole(2 * image - 1, mask, fill=1.0)  # white
+        features = self.encoder(torch.cat([masked_image, mask.to(image.dtype)], dim=1))
+        filled = self.context(features, mask)
+        pyramid, prediction = self.decoder(features[-1], filled)
+        return PENNetOutput((prediction + 1) / 2, [(level + 1) / 2 for level in pyramid])
+
+
+def _check_choices(width: int, faithful: str, attention: str) -> None:
+    if width < 4 or width % 4:
+        raise ValueError(f"PENNet: width must be a positive multiple of 4, got {width}")
+    if faithful not in _READINGS:
+        raise ValueError(f"PENNet: faithful must be 'released' or 'paper', got {faithful!r}")
+    if attention not in ("pyramid", "single", "none"):
+        raise ValueError(f"PENNet: attention must be 'pyramid', 'single' or 'none', got {attention!r}")
