@@ -152,13 +152,14 @@ def test_bad_fractions(tmp_path):
     assert len(FolderData(root=tmp_path, fractions=(0.5, 0.0, 0.5)).source("val")) == 1
 
 
-def test_label_folder_inside_root_is_not_taken_for_images(tmp_path):
+def test_label_folder_inside_the_folder_of_images_is_not_taken_for_images(tmp_path):
     for number in range(4):
         _image(tmp_path / f"{number}.png", number)
         _labels(tmp_path / "labels" / f"{number}.png", np.zeros((32, 40)))
     data = FolderData(root=tmp_path, labels="labels", fractions=(0.5, 0.25, 0.25))
     assert sum(len(data.source(split)) for split in ("train", "val", "test")) == 4
     assert data.source("test").load(0).labels is not None
+    assert len(FolderData(train=tmp_path, labels=tmp_path / "labels").source("train")) == 4
 
 
 # ------------------------------------------------------------------------------------------------ absent splits
@@ -265,6 +266,12 @@ def test_labels_of_half_size_fit_and_of_other_proportions_do_not(tmp_path):
     assert "label map is 32x48" in _texts(data.check(("train",)), "error")
 
 
+def test_halved_labels_may_be_rounded_up(tmp_path):
+    _image(tmp_path / "images" / "a.png", size=(41, 200))
+    _labels(tmp_path / "labels" / "a.png", np.zeros((21, 100)))
+    assert FolderSource(tmp_path / "images", tmp_path / "labels").load(0).labels.shape == (256, 256)
+
+
 def test_num_classes_leaves_room_for_the_ignored_label(tmp_path):
     with pytest.raises(ValueError, match=r"num_classes must lie in 1\.\.255.*got 256"):
         FolderSource(_folder(tmp_path, 1), num_classes=256)
@@ -368,10 +375,13 @@ def test_quick_look_finds_what_is_no_image_and_doctor_finds_the_truncated(tmp_pa
 
 
 def test_quick_look_is_spread_over_many_files(tmp_path):
-    for number in range(QUICK_FILES + 50):
-        (tmp_path / f"{number:04}.png").write_text("x")
+    good = _image(tmp_path / "0000.png").read_bytes()
+    for number in range(1, QUICK_FILES + 50):
+        (tmp_path / f"{number:04}.png").write_bytes(good if number < QUICK_FILES + 40 else b"no image")
     text = _texts(FolderData(train=tmp_path).check(("train",)), "error")
-    assert f"{QUICK_FILES} of {QUICK_FILES} images" in text and "0000.png" in text and "0001.png" in text
+    assert f"of {QUICK_FILES} images looked at" in text and "not an image" in text
+    ok = _texts(FolderData(test=tmp_path, on_bad_image="skip").check(("test",)), "ok")
+    assert f"headers of {QUICK_FILES} of {QUICK_FILES + 40} images" in ok
 
 
 def test_all_missing_paths_are_said_at_once(tmp_path):

@@ -91,6 +91,7 @@ def test_alpha_is_dropped_and_the_colours_beneath_are_kept(tmp_path):
     np.testing.assert_array_equal(read_image(tmp_path / "a.png"), RGB)
 
 
+@pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("transparency", [None, 1, b"\x00\x80\xff"])
 def test_palette(tmp_path, transparency):
     image = Image.fromarray(np.array([[0, 1, 2]], np.uint8), "P")

@@ -154,7 +154,7 @@ def _to_rgb(image: Image.Image) -> Image.Image:
     if image.mode in ("RGBa", "La"):  # colours premultiplied with alpha
         image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
     if image.mode == "P" and "transparency" in image.info:
-        image = image.convert("RGBA")
+        image = image.convert("RGBA")  # straight to RGB Pillow warns of the alpha that is lost
     return image if image.mode == "RGB" else image.convert("RGB")
 
 

@@ -220,7 +220,7 @@ class ColourJitter:
             amount = float(rng.uniform(-self.ranges[name], self.ranges[name]))
             if amount:
                 image = adjust[name](image, amount)
-        return image.clamp(0.0, 1.0)
+        return image  # every adjustment above keeps to [0, 1]
 
 
 def flip_pair(image: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | None]:
