@@ -27,6 +27,7 @@ from inpaintzoo.metrics import (
     PSNRHole,
     SetMetric,
 )
+from inpaintzoo.metrics.results import mean
 
 
 def pairs(count=4, size=48, seed=0):
@@ -428,6 +429,11 @@ def test_table_by_eye():
         "Judged: composites (known pixels from the image). Means over images.",
         "Predictions are 8-bit levels (quantise: round).",
     ]
+
+
+def test_mean_is_exactly_rounded_and_leaves_out_the_undefined():
+    assert mean([1e16, 1.0, None, -1e16]) == mean([1.0, 1e16, -1e16]) == 1 / 3
+    assert mean([None]) is None
 
 
 def test_csv_and_json_give_the_values_back(tmp_path):
