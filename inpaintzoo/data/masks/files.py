@@ -40,8 +40,8 @@ class MaskFolder(MaskGenerator):
         path: the folder.
         polarity: the colour of the hole. `auto` takes the rarer colour of up to 64 files (`check` tells which), and
             is an error where neither is clearly rarer. The attribute then holds `white` or `black`.
-        threshold: a pixel is hole if it is nearer than this to the hole's colour, as a part of the grey scale;
-            0.6 for the NVIDIA training archive.
+        threshold: a pixel is hole above this part of the way to the hole's colour; 0.6 for the NVIDIA training
+            archive.
         dilation: pixels of the picture by which the hole grows on every side, or a range to draw from.
         flips: mirror each axis with a chance of one half.
         ratio: keep only files with a hole ratio in `(low, high]`, measured at their own size before dilation;

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from PIL import Image
 from torch import Tensor
 
+from inpaintzoo.data.checks import in_threads
+from inpaintzoo.data.images import IMAGE_SUFFIXES, decode_rgb, list_images, open_image
 from inpaintzoo.data.masks.base import hole_tensor
 from inpaintzoo.types import DataError
 
 Polarity = Literal["white", "black"]
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".gif")
 JPEG_SUFFIXES = (".jpg", ".jpeg")
 
 
@@ -30,31 +28,22 @@ def list_mask_files(folder: Path) -> list[str]:
     """
     if not folder.is_dir():
         raise DataError(f"mask folder {folder} {'is a file' if folder.exists() else 'does not exist'}; give a folder")
-    found = []
-    for root, directories, names in os.walk(folder):
-        directories[:] = [name for name in directories if not name.startswith((".", "__MACOSX"))]
-        below = Path(root).relative_to(folder)
-        found += [(below / name).as_posix() for name in names if _is_mask_name(name)]
-    if not found:
-        raise DataError(f"mask folder {folder} holds 0 mask files ({', '.join(SUFFIXES)}), subfolders included")
-    return sorted(found)
+    files = [path.relative_to(folder).as_posix() for path in list_images(folder)]
+    if not files:
+        raise DataError(f"mask folder {folder} holds 0 mask files ({' '.join(IMAGE_SUFFIXES)}), subfolders included")
+    return files
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """The file's grey levels as `(H, W)` float32 in [0, 1], also of 16-bit, palette and colour files.
+    """The file's grey levels as `(H, W)` float32 in [0, 1], whatever its mode.
 
     Raises:
-        DataError: the file is missing or not a readable picture.
+        DataError: the file is missing or damaged.
     """
-    try:
-        with Image.open(path) as picture:
-            if picture.mode.startswith("I"):  # 16-bit grey: convert("L") would cut it off at 255
-                return np.asarray(picture, dtype=np.float32) / 65535.0
-            return np.asarray(picture.convert("L"), dtype=np.float32) / 255.0
-    except FileNotFoundError as error:
-        raise DataError(f"mask file {path} does not exist") from error
-    except (OSError, ValueError, SyntaxError) as error:  # Pillow raises all three for broken files
-        raise DataError(f"mask file {path} cannot be read as a picture: {error}") from error
+    with open_image(path) as picture:
+        plain = picture.mode in ("1", "L") and picture.format != "JPEG"  # JPEG files may be stored lying down
+        grey = picture if plain else decode_rgb(picture)[0]
+        return np.asarray(grey.convert("L"), dtype=np.float32) / 255.0
 
 
 def read_hole(path: Path, polarity: Polarity, threshold: float) -> Tensor:
@@ -63,8 +52,8 @@ def read_hole(path: Path, polarity: Polarity, threshold: float) -> Tensor:
     Args:
         path: of the file.
         polarity: the colour of the hole.
-        threshold: a pixel is hole if it is nearer than this to the hole's colour: `grey > threshold` for white
-            holes, `1 - grey > threshold` for black ones.
+        threshold: how much of the hole's colour makes a pixel hole: `grey > threshold` for white holes,
+            `1 - grey > threshold` for black ones.
     """
     grey = read_grey(path)
     return hole_tensor((grey if polarity == "white" else 1.0 - grey) > threshold)
@@ -72,12 +61,7 @@ def read_hole(path: Path, polarity: Polarity, threshold: float) -> Tensor:
 
 def file_ratios(folder: Path, files: Sequence[str], polarity: Polarity, threshold: float) -> list[float]:
     """Each file's hole ratio at its own size, read by several threads."""
-
-    def ratio(file: str) -> float:
-        return read_hole(folder / file, polarity, threshold).double().mean().item()
-
-    with ThreadPoolExecutor(min(8, os.cpu_count() or 1)) as pool:
-        return list(pool.map(ratio, files))
+    return in_threads(lambda file: read_hole(folder / file, polarity, threshold).double().mean().item(), files)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -124,7 +108,3 @@ def survey_files(folder: Path, files: Sequence[str], sample: int = 64) -> MaskSu
         )
     jpegs = sum(file.lower().endswith(JPEG_SUFFIXES) for file in files)
     return MaskSurvey(count, positions, white, brightest, jpegs)
-
-
-def _is_mask_name(name: str) -> bool:
-    return name.lower().endswith(SUFFIXES) and not name.startswith(".")

@@ -37,16 +37,25 @@ def mask_from_recipe(recipe: dict[str, Any]) -> MaskGenerator:
     Raises:
         DataError: not a recipe, a class that is not one of `MASK_CLASSES`, or arguments it does not take.
     """
-    if not _is_recipe(recipe):
-        raise DataError(f'a mask recipe must be {{"class": name, "args": {{...}}}}, got {recipe!r}')
+    require_known(recipe)
     name = recipe["class"]
-    if name not in MASK_CLASSES:
-        raise DataError(f"mask recipe: unknown class {name!r}; known are {', '.join(MASK_CLASSES)}")
     arguments = {key: _built(value) for key, value in recipe["args"].items()}
     try:
         return MASK_CLASSES[name](**arguments)
     except TypeError as error:
         raise DataError(f"mask recipe for {name}: {error}") from error
+
+
+def require_known(recipe: dict[str, Any]) -> None:
+    """Raise `DataError` if this is no recipe, or one inside it names a class that is not one of `MASK_CLASSES`."""
+    if not _is_recipe(recipe):
+        raise DataError(f'a mask recipe must be {{"class": name, "args": {{...}}}}, got {recipe!r}')
+    if recipe["class"] not in MASK_CLASSES:
+        raise DataError(f"mask recipe: unknown class {recipe['class']!r}; known are {', '.join(MASK_CLASSES)}")
+    for value in recipe["args"].values():
+        for inner in value if isinstance(value, list) else [value]:
+            if _is_recipe(inner):
+                require_known(inner)
 
 
 def _built(value: Any) -> Any:

@@ -1,0 +1,386 @@
+"""Pinned pairs: which mask goes with which picture, as a JSON-lines file that a table can be repeated from.
+
+The first line is a header, and every other line one pair:
+
+    {"manifest": 1, "inpaintzoo": "0.1.0", "source": "photos", "split": "test", "count": 2, "height": 256, ...}
+    {"index": 0, "image": "a/001", "image_sha256": ..., "mask": {...}, "mask_sha256": ..., "ratio": 0.25, "bin": ...}
+
+A mask is either `{"recipe": {"class": ..., "args": ...}, "seed": [...]}`, drawn again when it is used, or
+`{"file": ..., "sha256": ..., "polarity": ..., "threshold": ..., "resize": ...}`. Either way `mask_sha256` is over its
+pixels, so that another version of a library that draws another mask does not go unnoticed.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from torch import Tensor
+
+import inpaintzoo
+from inpaintzoo.bins import mask_ratio, ratio_bin
+from inpaintzoo.data.checks import file_hash, in_threads
+from inpaintzoo.data.dataset import MASK_STREAM
+from inpaintzoo.data.findings import Finding
+from inpaintzoo.data.masks.base import MaskGenerator, resize_hole
+from inpaintzoo.data.masks.files import MaskFolder
+from inpaintzoo.data.masks.reading import read_hole
+from inpaintzoo.data.masks.recipes import mask_from_recipe, require_known
+from inpaintzoo.data.source import ImageSource
+from inpaintzoo.types import DataError
+
+FORMAT = 1
+
+
+@dataclasses.dataclass(frozen=True)
+class PinnedPair:
+    """One picture and its mask.
+
+    Attributes:
+        index: of the picture in its source.
+        image: the picture's name.
+        image_sha256: the source's fingerprint of it.
+        mask: recipe and seed, or file, as in the module's description.
+        mask_sha256: of the mask's pixels, see `mask_hash`.
+        ratio: of hole, in [0, 1].
+        bin: of the ratio, see `inpaintzoo.bins.ratio_bin`.
+    """
+
+    index: int
+    image: str
+    image_sha256: str
+    mask: dict[str, Any]
+    mask_sha256: str
+    ratio: float
+    bin: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Manifest:
+    """All pairs of one split.
+
+    Attributes:
+        pairs: in the order of the source's pictures.
+        height: of pictures and masks, in pixels.
+        width: likewise.
+        source: what the pictures are, in words.
+        split: which part of them.
+        mask_folder: where mask files lie, if there are any.
+        version: of inpaintzoo that made the manifest.
+    """
+
+    pairs: Sequence[PinnedPair]
+    height: int
+    width: int
+    source: str = ""
+    split: str = "test"
+    mask_folder: str | None = None
+    version: str = dataclasses.field(default_factory=lambda: inpaintzoo.__version__)
+
+    def __len__(self) -> int:
+        return len(self.pairs)
+
+    @classmethod
+    def make(
+        cls,
+        source: ImageSource,
+        masks: MaskGenerator,
+        seed: int,
+        height: int,
+        width: int,
+        description: str = "",
+        split: str = "test",
+    ) -> Manifest:
+        """Pair each picture with the mask that evaluation with this seed would draw for it.
+
+        Args:
+            source: the pictures.
+            masks: a generator of this package; its recipe goes into the manifest.
+            seed: of the masks, the data module's.
+            height: of the pictures as the source loads them.
+            width: likewise.
+            description: of the source, in words.
+            split: which part of it.
+
+        Raises:
+            DataError: a generator that cannot be rebuilt from its recipe, or a mask that cannot be drawn.
+        """
+        if height < 1 or width < 1:
+            raise DataError(f"manifest: height and width must be at least 1, got {height} and {width}")
+        recipe = masks.recipe()
+        require_known(recipe)  # a manifest that nobody can read back must not be written
+        hashes = in_threads(source.fingerprint, range(len(source)))
+        pairs = []
+        for index, (name, image_hash) in enumerate(zip(source.names, hashes, strict=True)):
+            # The seed that `InpaintingDataset` gives to evaluation: pinning a mask does not change it.
+            mask, described = _described(masks, recipe, [seed, 0, index, MASK_STREAM], height, width)
+            ratio = mask_ratio(mask[None]).item()
+            pairs.append(PinnedPair(index, name, image_hash, described, mask_hash(mask), ratio, ratio_bin(ratio)))
+        folder = str(masks.path) if isinstance(masks, MaskFolder) else None
+        return cls(pairs, height, width, description, split, folder)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Manifest:
+        """Read a manifest.
+
+        Raises:
+            DataError: the file is missing, or a line is not what it should be; the message has its number.
+        """
+        path = Path(path).expanduser()
+        if not path.is_file():
+            raise DataError(f"manifest {path} does not exist; `inpaintzoo masks pair` makes one")
+        try:
+            lines = path.read_text(encoding="utf-8").splitlines()
+        except UnicodeDecodeError as error:
+            raise DataError(f"manifest {path} is not a text file") from error
+        header = _header(path, lines)
+        pairs = [_parsed(path, number, line) for number, line in enumerate(lines[1:], start=2)]
+        if len(pairs) != header["count"]:
+            raise DataError(f"manifest {path}: its header promises {header['count']} pairs, but it holds {len(pairs)}")
+        return cls(
+            pairs,
+            header["height"],
+            header["width"],
+            header["source"],
+            header["split"],
+            header["mask_folder"],
+            header["inpaintzoo"],
+        )
+
+    def save(self, path: str | Path, overwrite: bool = False) -> None:
+        """Write the manifest, whole or not at all.
+
+        Args:
+            path: of the file; its folder is made if it is missing.
+            overwrite: replace a file that is there.
+
+        Raises:
+            DataError: the file is there and must not be overwritten.
+        """
+        path = Path(path).expanduser()
+        if path.exists() and not overwrite:
+            raise DataError(f"manifest {path} exists; choose another name, or allow overwriting")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        header = {
+            "manifest": FORMAT,
+            "inpaintzoo": self.version,
+            "source": self.source,
+            "split": self.split,
+            "count": len(self.pairs),
+            "height": self.height,
+            "width": self.width,
+            "mask_folder": self.mask_folder,
+        }
+        lines = [header, *(dataclasses.asdict(pair) for pair in self.pairs)]
+        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+        try:
+            partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
+            os.replace(partial, path)
+        finally:
+            partial.unlink(missing_ok=True)
+
+    def verify(self, source: ImageSource) -> None:
+        """Make sure that a source holds the pinned pictures, by number, name and content.
+
+        Raises:
+            DataError: it does not; the first differences are listed.
+        """
+        if len(source) != len(self.pairs):
+            raise DataError(f"manifest: {len(self.pairs)} pairs, but {len(source)} images; give the images it is of")
+        wrong = [
+            f"image {i} is {name!r}, pinned is {pair.image!r}"
+            for i, (name, pair) in enumerate(zip(source.names, self.pairs, strict=True))
+            if name != pair.image
+        ]
+        if not wrong:
+            wrong = [
+                f"{pair.image!r} has other content than when it was pinned"
+                for pair, found in zip(self.pairs, in_threads(source.fingerprint, range(len(source))), strict=True)
+                if found != pair.image_sha256
+            ]
+        if wrong:
+            more = f"; and {len(wrong) - 3} more" if len(wrong) > 3 else ""
+            raise DataError(f"manifest: the images are not those that were pinned: {'; '.join(wrong[:3])}{more}")
+
+    def digest(self) -> str:
+        """SHA-256 (hex) of what is measured: size, pictures and masks by their hashes, in order.
+
+        Two manifests agree in it if they pin the same pixels, whoever made them, with whatever version, from
+        whatever folder.
+        """
+        digest = hashlib.sha256(f"{self.height}x{self.width}\n".encode())
+        for pair in self.pairs:
+            digest.update(f"{pair.index}\t{pair.image}\t{pair.image_sha256}\t{pair.mask_sha256}\n".encode())
+        return digest.hexdigest()
+
+
+class PinnedMasks(MaskGenerator):
+    """The masks of a manifest, by the picture's index; each is checked against its hash.
+
+    Args:
+        manifest: or the path of one.
+        mask_folder: where its mask files lie here; None takes the folder named in the manifest.
+    """
+
+    def __init__(self, manifest: Manifest | str | Path, mask_folder: str | Path | None = None) -> None:
+        self.pinned = manifest if isinstance(manifest, Manifest) else Manifest.load(manifest)
+        self.manifest = "" if isinstance(manifest, Manifest) else str(manifest)
+        folder = self.pinned.mask_folder if mask_folder is None else mask_folder
+        self.mask_folder = None if folder is None else Path(folder).expanduser()
+        self._generators: dict[str, MaskGenerator] = {}  # by recipe: nearly always one, and a folder is slow to list
+
+    def check(self) -> list[Finding]:
+        """Which manifest this is."""
+        name = f" {self.manifest}" if self.manifest else ""
+        text = f"manifest{name}: {len(self.pinned)} pairs, digest {self.pinned.digest()[:12]}"
+        return [Finding("ok", text)]
+
+    def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:
+        """The pinned mask of picture `index`; `rng` is not used.
+
+        Raises:
+            DataError: no such pair, another size, a mask file that is missing or changed, or a mask whose pixels are
+                not the pinned ones.
+        """
+        pinned = self.pinned
+        if not 0 <= index < len(pinned):
+            raise DataError(f"manifest: no pair {index}, it holds {len(pinned)}")
+        if (height, width) != (pinned.height, pinned.width):
+            raise DataError(
+                f"manifest: pinned for images of {pinned.height}x{pinned.width}, got one of {height}x{width}; "
+                "set the data's size to the manifest's, or make a manifest for this size"
+            )
+        pair = pinned.pairs[index]
+        mask = self._from_file(pair) if "file" in pair.mask else self._from_recipe(pair)
+        if mask_hash(mask) != pair.mask_sha256 or abs(mask_ratio(mask[None]).item() - pair.ratio) > 1e-6:
+            raise DataError(
+                f"manifest: the mask of image {index} ({pair.image!r}) is not the pinned one: the manifest or its mask "
+                f"files were changed, or other library versions draw another mask (made by inpaintzoo "
+                f"{pinned.version}, this is {inpaintzoo.__version__})"
+            )
+        return mask
+
+    def _from_recipe(self, pair: PinnedPair) -> Tensor:
+        recipe = pair.mask["recipe"]
+        key = json.dumps(recipe, sort_keys=True)
+        if key not in self._generators:
+            if recipe.get("class") == "MaskFolder" and self.mask_folder is not None:
+                recipe = {**recipe, "args": {**recipe["args"], "path": str(self.mask_folder)}}
+            self._generators[key] = mask_from_recipe(recipe)
+        rng = np.random.default_rng(pair.mask["seed"])
+        return self._generators[key].draw(self.pinned.height, self.pinned.width, rng, pair.index)
+
+    def _from_file(self, pair: PinnedPair) -> Tensor:
+        folder = self.mask_folder or Path()
+        path = folder / pair.mask["file"]
+        if not path.is_file():
+            raise DataError(f"manifest: mask file {path} does not exist; set mask_folder to where the mask files lie")
+        if file_hash(path) != pair.mask["sha256"]:
+            raise DataError(f"manifest: mask file {path} has changed since it was pinned to image {pair.image!r}")
+        mask = read_hole(path, pair.mask["polarity"], pair.mask["threshold"])
+        return resize_hole(mask, self.pinned.height, self.pinned.width, pair.mask["resize"])
+
+
+def mask_hash(mask: Tensor) -> str:
+    """SHA-256 (hex) of a `(1, H, W)` mask: its size and its pixels as bits, row by row."""
+    bits = np.packbits(mask[0].numpy() > 0.5)
+    return hashlib.sha256(f"{mask.shape[-2]}x{mask.shape[-1]}:".encode() + bits.tobytes()).hexdigest()
+
+
+def _described(
+    masks: MaskGenerator, recipe: dict[str, Any], seed: list[int], height: int, width: int
+) -> tuple[Tensor, dict[str, Any]]:
+    """The mask of a seed, and what the manifest says of it: its file where it is a file's, else recipe and seed."""
+    index = seed[2]
+    mask = masks.draw(height, width, np.random.default_rng(seed), index)
+    if not isinstance(masks, MaskFolder) or masks.flips or masks.dilation[1] > 0:
+        return mask, {"recipe": recipe, "seed": seed}
+    file = masks.pick(np.random.default_rng(seed), index)
+    reading = {"polarity": masks.polarity, "threshold": masks.threshold, "resize": masks.resize}
+    return mask, {"file": file, "sha256": file_hash(masks.path / file), **reading}
+
+
+_HEADER: dict[str, tuple[type, ...]] = {
+    "inpaintzoo": (str,),
+    "source": (str,),
+    "split": (str,),
+    "count": (int,),
+    "height": (int,),
+    "width": (int,),
+    "mask_folder": (str, type(None)),
+}
+_PAIR: dict[str, tuple[type, ...]] = {
+    "index": (int,),
+    "image": (str,),
+    "image_sha256": (str,),
+    "mask": (dict,),
+    "mask_sha256": (str,),
+    "ratio": (int, float),
+    "bin": (str,),
+}
+_FILE_MASK: dict[str, tuple[type, ...]] = {
+    "file": (str,),
+    "sha256": (str,),
+    "polarity": (str,),
+    "threshold": (int, float),
+    "resize": (str,),
+}
+_RECIPE_MASK: dict[str, tuple[type, ...]] = {"recipe": (dict,), "seed": (list,)}
+
+
+def _header(path: Path, lines: list[str]) -> dict[str, Any]:
+    if not lines:
+        raise DataError(f"manifest {path} is empty")
+    header = _decoded(path, 1, lines[0])
+    if header.get("manifest") != FORMAT:
+        raise DataError(
+            f"manifest {path}, line 1: not a manifest header of format {FORMAT} "
+            f"(it says {header.get('manifest')!r}); `inpaintzoo masks pair` makes manifests"
+        )
+    _require(path, 1, header, _HEADER)
+    return header
+
+
+def _parsed(path: Path, number: int, line: str) -> PinnedPair:
+    entry = _decoded(path, number, line)
+    _require(path, number, entry, _PAIR)
+    mask = entry["mask"]
+    _require(path, number, mask, _FILE_MASK if "file" in mask else _RECIPE_MASK)
+    if Path(mask.get("file", "")).is_absolute() or ".." in Path(mask.get("file", "")).parts:
+        raise DataError(f"manifest {path}, line {number}: mask file {mask['file']!r} must lie below the mask folder")
+    if "recipe" in mask:
+        try:
+            require_known(mask["recipe"])
+        except DataError as error:
+            raise DataError(f"manifest {path}, line {number}: {error}") from error
+    if any(not isinstance(part, int) or part < 0 for part in mask.get("seed", [])):
+        raise DataError(f"manifest {path}, line {number}: seed must be whole numbers from 0, got {mask['seed']}")
+    if not 0.0 <= entry["ratio"] <= 1.0 or ratio_bin(entry["ratio"]) != entry["bin"]:
+        raise DataError(f"manifest {path}, line {number}: ratio {entry['ratio']} does not lie in bin {entry['bin']!r}")
+    if entry["index"] != number - 2:
+        raise DataError(f"manifest {path}, line {number}: index {entry['index']} where {number - 2} must follow")
+    return PinnedPair(**{name: entry[name] for name in _PAIR})
+
+
+def _decoded(path: Path, number: int, line: str) -> dict[str, Any]:
+    try:
+        entry = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise DataError(f"manifest {path}, line {number}: not JSON ({error.msg} at column {error.colno})") from error
+    if not isinstance(entry, dict):
+        raise DataError(f"manifest {path}, line {number}: must be a JSON object, got {line[:40]!r}")
+    return entry
+
+
+def _require(path: Path, number: int, entry: dict[str, Any], fields: dict[str, tuple[type, ...]]) -> None:
+    for name, kinds in fields.items():
+        if name not in entry:
+            raise DataError(f"manifest {path}, line {number}: {name!r} is missing")
+        if not isinstance(entry[name], kinds) or isinstance(entry[name], bool):
+            raise DataError(f"manifest {path}, line {number}: {name} cannot be {entry[name]!r}")
