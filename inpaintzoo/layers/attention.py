@@ -9,7 +9,7 @@ Masks belong to samples: a batch gives what its samples give one by one.
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -209,6 +209,14 @@ class AttentionTransfer(nn.Module):
         super().__init__()
         if scale <= 0:
             raise ValueError(f"AttentionTransfer: scale must be above 0, got {scale}")
+        if kernel not in (1, 3):
+            raise ValueError(f"AttentionTransfer: kernel must be 1 or 3, got {kernel}")
+        choices = {"hole_keys": HoleKeys, "fill": Fill, "mask_resize": MaskResize, "engine": Engine}
+        given = {"hole_keys": hole_keys, "fill": fill, "mask_resize": mask_resize, "engine": engine}
+        for name, choice in choices.items():
+            if given[name] not in get_args(choice):
+                allowed = ", ".join(map(repr, get_args(choice)))
+                raise ValueError(f"AttentionTransfer: {name} must be one of {allowed}, got {given[name]!r}")
         self.kernel, self.scale, self.normalize_query = kernel, scale, normalize_query
         self.hole_keys, self.fill, self.mask_resize, self.engine = hole_keys, fill, mask_resize, engine
         # The released code's floor has no place in the paper's equation 3.

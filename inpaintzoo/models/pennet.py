@@ -117,15 +117,14 @@ class PENNet(Generator):
     ) -> None:
         super().__init__()
         _check_choices(width, faithful, attention)
-        reading = _READINGS[faithful]
-        given = {
-            "normalize_query": normalize_query,
-            "scale": scale,
-            "hole_keys": hole_keys,
-            "fill": fill,
-            "mask_resize": mask_resize,
-        }
-        reading = dataclasses.replace(reading, **{name: value for name, value in given.items() if value is not None})
+        preset = _READINGS[faithful]
+        reading = _Reading(
+            normalize_query=preset.normalize_query if normalize_query is None else normalize_query,
+            scale=preset.scale if scale is None else scale,
+            hole_keys=preset.hole_keys if hole_keys is None else hole_keys,
+            fill=preset.fill if fill is None else fill,
+            mask_resize=preset.mask_resize if mask_resize is None else mask_resize,
+        )
         levels = {"pyramid": range(5), "single": range(4, 5), "none": range(0)}[attention]
         # The deepest level compares single cells and has no fusion convolutions (released code).
         transfers = [
