@@ -223,6 +223,8 @@ def _parapet(stage: Stage, wall: Wall, style: Style) -> None:
     canvas.paint(
         canvas.cover(wall.rectangles(camera, lip)), light.on(style.trim * 0.75, facing, wall.distance), "flat roof"
     )
+    if camera.focal * canvas.unit / min(wall.start[1], wall.end[1]) < 4.0:
+        return
     teeth = np.arange(0.1, wall.length, 0.7)
     blocks = np.column_stack(
         [teeth, teeth + 0.3, np.full(len(teeth), wall.top - 0.4), np.full(len(teeth), wall.top - 0.15)]

@@ -9,7 +9,7 @@ import numpy as np
 from inpaintzoo.data.scenes import buildings, noise, plants, sky, street, terrain
 from inpaintzoo.data.scenes.canvas import Canvas, Patch
 from inpaintzoo.data.scenes.stage import Camera, Stage
-from inpaintzoo.data.scenes.walls import Wall, draw_style, facade
+from inpaintzoo.data.scenes.walls import GroundFloor, Wall, draw_style, facade
 
 
 def paint_scene(entropy: tuple[int, ...], height: int, width: int) -> Canvas:
@@ -32,10 +32,10 @@ def paint_scene(entropy: tuple[int, ...], height: int, width: int) -> Canvas:
         focal=0.9,
     )
     stage = Stage(Canvas(height, width), rng, sky.draw_light(rng, camera.horizon), camera)
-    sky.note_light(stage.canvas, stage.light)
     sky.paint_sky(stage)
     painter(stage)
     sky.paint_weather(stage)
+    sky.note_light(stage)
     sky.finish(stage)
     return stage.canvas
 
@@ -246,7 +246,7 @@ def _canyon(stage: Stage) -> None:
 def _facade(stage: Stage) -> None:
     distance = stage.between(9.0, 13.0)
     style = draw_style(stage)
-    floor = "shop" if stage.chance(0.4) else "door"
+    floor: GroundFloor = "shop" if stage.chance(0.4) else "door"
     wall = Wall((-14.0, distance), (14.0, distance + stage.between(-2.5, 2.5)), style.storey * 5)
     street.cross_street(stage, distance + 3.0, distance - stage.between(2.2, 3.0))
     facade(stage, wall, style, floor)
@@ -292,12 +292,12 @@ def _railing(stage: Stage, z: float) -> None:
 
 # Painter, range of the horizon, range of the eye's height in metres, share of all scenes.
 _KINDS: tuple[tuple[Callable[[Stage], None], tuple[float, float], tuple[float, float], float], ...] = (
-    (_meadow, (0.42, 0.58), (2.2, 4.0), 0.21),
+    (_meadow, (0.42, 0.58), (2.2, 4.0), 0.19),
     (_lake, (0.40, 0.55), (3.0, 6.0), 0.15),
-    (_road, (0.42, 0.56), (2.2, 3.6), 0.20),
+    (_road, (0.42, 0.56), (2.2, 3.6), 0.19),
     (_sea, (0.40, 0.55), (2.5, 4.0), 0.09),
-    (_row, (0.60, 0.68), (2.4, 3.4), 0.13),
+    (_row, (0.60, 0.68), (2.4, 3.4), 0.12),
     (_canyon, (0.50, 0.62), (2.2, 4.5), 0.08),
-    (_facade, (0.60, 0.70), (1.7, 2.3), 0.06),
+    (_facade, (0.60, 0.70), (1.7, 2.3), 0.10),
     (_skyline, (0.52, 0.66), (6.0, 10.0), 0.08),
 )

@@ -148,9 +148,9 @@ def _tiers(x: float, base: float, height: float, slim: float) -> list[np.ndarray
 
 def _boughs(stage: Stage, x: float, base: float, height: float, slim: float) -> tuple[np.ndarray, np.ndarray]:
     """Hanging boughs of a spruce as `(n, 4, 2)` leaves, and how bright each one is, about -0.5 to 1.5."""
-    u, level = np.meshgrid(np.linspace(-0.95, 0.95, 9), np.linspace(0.0, 0.97, 13))
-    u = (u + stage.rng.uniform(-0.1, 0.1, u.shape)).ravel()
-    level = (level + stage.rng.uniform(-0.02, 0.02, level.shape)).ravel()
+    u, level = (axis.ravel() for axis in np.meshgrid(np.linspace(-0.95, 0.95, 9), np.linspace(0.0, 0.97, 13)))
+    u = u + stage.rng.uniform(-0.1, 0.1, len(u))
+    level = level + stage.rng.uniform(-0.02, 0.02, len(level))
     half, at = slim * height * (1.0 - 0.93 * level), base - (0.13 + 0.83 * level) * height
     stem = np.column_stack([x + 0.25 * u * half, at - 0.045 * height])
     tip = np.column_stack([x + u * half, at + 0.018 * height * (1.0 - level) * (1.2 - np.abs(u))])

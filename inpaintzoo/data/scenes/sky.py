@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from inpaintzoo.data.scenes.canvas import Canvas, Patch
+from inpaintzoo.data.scenes.canvas import Patch
+from inpaintzoo.data.scenes.parts import PART_IDS
 from inpaintzoo.data.scenes.stage import Hour, Light, Season, Stage, Weather, mix, rgb, smoothstep
 
 # Zenith, half-way, horizon, haze, glow.
@@ -190,13 +191,22 @@ def finish(stage: Stage) -> None:
     np.clip(image, 0.0, 1.0, out=image)
 
 
-def note_light(canvas: Canvas, light: Light) -> None:
-    """Note the tags of hour and season."""
+def note_light(stage: Stage) -> None:
+    """Note the tags of hour and season, as far as the finished picture shows them."""
+    canvas, light = stage.canvas, stage.light
+
+    def shows(*parts: str) -> bool:
+        return bool(np.isin(canvas.parts, [PART_IDS[part] for part in parts]).any())
+
     canvas.notes.add(light.hour)
-    if light.season == "winter":
+    if light.season == "winter" and (
+        light.weather == "snowfall" or shows("snowfield", "conifer", "bush", "gable roof")
+    ):
         canvas.notes.add("snow")
-    if light.season == "autumn":
+    if light.season == "autumn" and shows("deciduous", "bush", "meadow"):
         canvas.notes.add("autumn")
+    if not shows("sky", "cloud"):
+        canvas.notes.discard("stars")
 
 
 def lamp_glow(stage: Stage, x: float, y: float, radius: float) -> None:

@@ -166,7 +166,7 @@ def water(stage: Stage, patch: Patch | None, mirror: float, part: str, calm: flo
     """
     stage = stage.fork()
     canvas, light, rng = stage.canvas, stage.light, stage.rng
-    deep, seed = stage.pick(_WATERS), rng.integers(2**31)
+    deep, seed = stage.pick(_WATERS), int(rng.integers(2**31))
     if patch is None:
         return
     y = canvas.y[patch.rows]
@@ -176,9 +176,9 @@ def water(stage: Stage, patch: Patch | None, mirror: float, part: str, calm: flo
     rows = (2.0 * mirror - y - 0.002 + waves * rough * (0.10 * depth + 0.004) - canvas.top) * canvas.unit
     columns = np.arange(patch.columns.start, patch.columns.stop) + waves * rough * (0.03 * depth * canvas.unit)
     last = max(canvas.row(mirror) - 1, 0)
-    rows = np.abs(np.clip(rows, -canvas.height, last)).astype(np.int32)
-    columns = np.clip(columns, 0, canvas.width - 1).astype(np.int32)
-    seen = np.take(canvas.image.reshape(-1, 3), np.minimum(rows, last) * canvas.width + columns, axis=0)
+    row = np.minimum(np.abs(np.clip(rows, -canvas.height, last)).astype(np.int32), last)
+    column = np.clip(columns, 0, canvas.width - 1).astype(np.int32)
+    seen = np.take(canvas.image.reshape(-1, 3), row * canvas.width + column, axis=0)
     own = light.on(deep, 0.6) + 0.12 * light.sky[1]
     clear = np.clip(0.22 + 0.95 * depth + 0.12 * waves * rough, 0.1, 0.8 - 0.2 * calm)
     colour = mix(seen * 0.94, np.broadcast_to(own, seen.shape), clear)

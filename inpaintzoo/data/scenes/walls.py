@@ -133,8 +133,7 @@ def facade(stage: Stage, wall: Wall, style: Style, floor: GroundFloor = "windows
     storeys = max(int(wall.top / style.storey), 1)
     bays = max(int((wall.length - 0.4) / style.bay), 1)
     bay, storey = (wall.length - 0.4) / bays, wall.top / storeys
-    column, level = np.meshgrid(np.arange(bays), np.arange(storeys))
-    column, level = column.ravel(), level.ravel()
+    column, level = (axis.ravel() for axis in np.meshgrid(np.arange(bays), np.arange(storeys)))
     if floor == "shop" and storeys > 1:
         _shop(stage, wall, style, storey)
         column, level = column[level > 0], level[level > 0]
@@ -204,16 +203,23 @@ def windows(stage: Stage, wall: Wall, style: Style, boxes: np.ndarray) -> None:
     canvas.paint(
         canvas.cover(wall.rectangles(camera, boxes[lit])), light.hazed(warm, 0.4 * wall.distance), "lit window"
     )
+    _window_details(stage, wall, style, boxes, trim)
+
+
+def _window_details(stage: Stage, wall: Wall, style: Style, boxes: np.ndarray, trim: np.ndarray) -> None:
+    """Glazing bars, sills and shadows, as far as they are not finer than pixels."""
+    canvas, camera = stage.canvas, stage.camera
+    per_metre = camera.focal * canvas.unit / max(min(wall.start[1], wall.end[1]), 2.0)
     left, right, low, high = boxes.T
-    inner = [np.column_stack([left, right, high - 0.12, high])]
-    canvas.paint(canvas.cover(wall.rectangles(camera, inner[0])), (0.04, 0.05, 0.08), alpha=0.45)
-    if style.bars:
-        middle = 0.5 * (left + right)
+    if per_metre > 4.0:
+        lintel = np.column_stack([left, right, high - 0.12, high])
+        canvas.paint(canvas.cover(wall.rectangles(camera, lintel)), (0.04, 0.05, 0.08), alpha=0.45)
+    if style.bars and per_metre > 3.0:
+        middle, level = 0.5 * (left + right), low + 0.62 * (high - low)
         upright = np.column_stack([middle - 0.035, middle + 0.035, low, high])
-        level = low + 0.62 * (high - low)
         across = np.column_stack([left, right, level - 0.03, level + 0.03])
         canvas.paint(canvas.cover(wall.rectangles(camera, np.concatenate([upright, across]))), trim)
-    if style.material != "tower":
+    if style.material != "tower" and per_metre > 3.0:
         sills = np.column_stack([left - 0.22, right + 0.22, low - 0.24, low - 0.08])
         canvas.paint(canvas.cover(wall.rectangles(camera, sills)), np.minimum(trim * 1.06, 1.0), style.material)
         under = sills + np.array((0.0, 0.0, -0.14, -0.16))
