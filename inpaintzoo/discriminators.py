@@ -12,7 +12,8 @@ from typing import ClassVar, Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.nn.utils.parametrizations import spectral_norm
+
+from inpaintzoo.layers.spectral import spectral_norm
 
 Norm = Literal["spectral", "instance", "spectral+instance", "none"]
 

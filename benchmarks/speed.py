@@ -1,0 +1,217 @@
+"""How fast the networks are, against plain reference forms in the same run.
+
+    python benchmarks/speed.py pennet --sizes 256 512 --batches 1 4 --out benchmarks/results/pennet_cpu.md
+
+Each row is measured with the variants in turn (one run of each, again and again), so that what else the machine does
+hits all alike; the table shows medians. Memory is the peak of a process of its own that runs one variant only: of the
+process on a CPU (the interpreter's own share is shown in the header), of PyTorch's allocator on a GPU.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import platform
+import resource
+import shlex
+import statistics
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from unittest import mock
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inpaintzoo.discriminators import PENNetDiscriminator
+from inpaintzoo.layers import attention
+from inpaintzoo.models import PENNet
+from inpaintzoo.ops import composite
+
+sys.path.insert(0, str(Path(__file__).parent))
+from reference.attention import transfer_per_sample
+
+VARIANTS = ("reference", "dense", "tiled")
+Step = Callable[[], None]
+
+
+def _reference_forward(layer: attention.AttentionTransfer, shallow: Tensor, deep: Tensor, mask: Tensor) -> Tensor:
+    return layer.fusion(transfer_per_sample(shallow, deep, mask, layer.kernel))
+
+
+def _pennet(variant: str, device: str) -> PENNet:
+    torch.manual_seed(0)
+    return PENNet(engine="dense" if variant == "dense" else "tiled").to(device)
+
+
+def _pair(batch: int, size: int, device: str) -> tuple[Tensor, Tensor]:
+    mask = torch.zeros(batch, 1, size, size, device=device)
+    mask[:, :, size // 4 : 3 * size // 4, size // 4 : 3 * size // 4] = 1
+    return torch.rand(batch, 3, size, size, device=device), mask
+
+
+def _with_attention(variant: str, step: Step) -> Step:
+    """The step, with the reference's attention in the same network where the variant asks for it."""
+
+    def run() -> None:
+        if variant != "reference":
+            return step()
+        with mock.patch.object(attention.AttentionTransfer, "forward", _reference_forward):
+            return step()
+
+    return run
+
+
+def forward_step(variant: str, batch: int, size: int, device: str) -> Step:
+    """One forward without gradients."""
+    network = _pennet(variant, device).eval()
+    image, mask = _pair(batch, size, device)
+
+    def step() -> None:
+        with torch.inference_mode():
+            network(image, mask)
+
+    return _with_attention(variant, step)
+
+
+def training_step(variant: str, batch: int, size: int, device: str) -> Step:
+    """One update of discriminator and generator as PEN-Net trains, in plain functions."""
+    generator, discriminator = _pennet(variant, device), PENNetDiscriminator().to(device)
+    optimizers = [torch.optim.Adam(net.parameters(), 1e-4, betas=(0.5, 0.999)) for net in (generator, discriminator)]
+    image, mask = _pair(batch, size, device)
+
+    def step() -> None:
+        output = generator(image, mask)
+        filled = composite(image, output.image, mask)
+        real, fake = discriminator(image, mask)[-1], discriminator(filled.detach(), mask)[-1]
+        optimizers[1].zero_grad()
+        ((F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2).backward()
+        optimizers[1].step()
+        loss = F.l1_loss(output.image, image) - 0.1 * discriminator(filled, mask)[-1].mean()
+        for level in output.pyramid:
+            truth = F.interpolate(image, size=level.shape[2:], mode="bilinear", align_corners=True)
+            loss = loss + F.l1_loss(level, truth)
+        optimizers[0].zero_grad()
+        loss.backward()
+        optimizers[0].step()
+
+    return _with_attention(variant, step)
+
+
+TASKS = {"forward": forward_step, "train": training_step}
+
+
+def _seconds(step: Step, device: str) -> tuple[float, float]:
+    """Wall-clock and processor seconds of one run."""
+    if device == "cuda":
+        torch.cuda.synchronize()
+    start, busy = time.perf_counter(), time.process_time()
+    step()
+    if device == "cuda":
+        torch.cuda.synchronize()
+    return time.perf_counter() - start, time.process_time() - busy
+
+
+def measure(task: str, variants: list[str], batch: int, size: int, device: str, runs: int) -> dict[str, list[float]]:
+    """Median wall-clock and processor seconds of each variant, measured in turn after one warm-up each."""
+    steps = {variant: TASKS[task](variant, batch, size, device) for variant in variants}
+    for step in steps.values():
+        step()
+    times: dict[str, list[tuple[float, float]]] = {variant: [] for variant in variants}
+    for _ in range(runs):
+        for variant, step in steps.items():
+            times[variant].append(_seconds(step, device))
+    return {v: [statistics.median(column) for column in zip(*pairs, strict=True)] for v, pairs in times.items()}
+
+
+def peak_gigabytes(task: str, variant: str, batch: int, size: int, device: str, threads: int) -> float:
+    """Peak memory of one variant, in a process of its own."""
+    arguments = ["--peak", task, variant, str(batch), str(size), "--device", device, "--threads", str(threads)]
+    done = subprocess.run([sys.executable, __file__, "pennet", *arguments], capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise RuntimeError(f"{task} {variant} {batch}x{size} failed:\n{done.stderr[-2000:]}")
+    return float(done.stdout.split()[-1])
+
+
+def _own_peak(task: str, variant: str, batch: int, size: int, device: str) -> float:
+    TASKS[task](variant, batch, size, device)()
+    if device == "cuda":
+        return torch.cuda.max_memory_allocated() / 1e9
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+
+
+def _hardware(device: str) -> str:
+    if device == "cuda":
+        return torch.cuda.get_device_name()
+    info = Path("/proc/cpuinfo")
+    names = [line.split(":")[1].strip() for line in info.read_text().splitlines() if line.startswith("model name")]
+    return f"{names[0] if names else platform.processor()}, {torch.get_num_threads()} threads"
+
+
+def table(args: argparse.Namespace) -> str:
+    """The whole report in Markdown."""
+    base = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9
+    lines = [
+        f"# Speed of {args.method}",
+        "",
+        f"{_hardware(args.device)}; PyTorch {torch.__version__}; Python {platform.python_version()}; "
+        f"{datetime.date.today().isoformat()}; medians of {args.runs}; the interpreter alone takes {base:.2f} GB.",
+        "",
+        f"    python benchmarks/speed.py {shlex.join(sys.argv[1:])}",
+        "",
+        "| task | size | batch | variant | seconds | CPU seconds | times faster | peak GB |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for task in args.tasks:
+        for size in args.sizes:
+            for batch in args.batches:
+                lines += _rows(args, task, size, batch)
+    return "\n".join(lines) + "\n"
+
+
+def _rows(args: argparse.Namespace, task: str, size: int, batch: int) -> list[str]:
+    times = measure(task, args.variants, batch, size, args.device, args.runs)
+    slowest = times[args.variants[0]][0]
+    rows = []
+    for variant, (wall, busy) in times.items():
+        peak = peak_gigabytes(task, variant, batch, size, args.device, args.threads) if args.memory else float("nan")
+        rows.append(
+            f"| {task} | {size} | {batch} | {variant} | {wall:.3f} | {busy:.3f} | {slowest / wall:.2f} | {peak:.2f} |"
+        )
+        print(rows[-1], file=sys.stderr, flush=True)
+    return rows
+
+
+def main() -> None:
+    """Read the arguments and print, or write, the table."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("method", choices=["pennet"])
+    parser.add_argument("--tasks", nargs="+", choices=TASKS, default=["forward"])
+    parser.add_argument("--sizes", nargs="+", type=int, default=[256])
+    parser.add_argument("--batches", nargs="+", type=int, default=[1])
+    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
+    parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--no-memory", dest="memory", action="store_false", help="leave out the peak memory")
+    parser.add_argument("--out", type=Path, help="write the table here instead of printing it")
+    parser.add_argument("--peak", nargs=4, metavar=("TASK", "VARIANT", "BATCH", "SIZE"), help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    torch.set_num_threads(args.threads)
+    if args.peak:
+        task, variant, batch, size = args.peak
+        print(_own_peak(task, variant, int(batch), int(size), args.device))
+        return
+    report = table(args)
+    if args.out:
+        args.out.parent.mkdir(parents=True, exist_ok=True)
+        args.out.write_text(report)
+    else:
+        print(report)
+
+
+if __name__ == "__main__":
+    main()

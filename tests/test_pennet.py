@@ -1,0 +1,351 @@
+"""PEN-Net against golden tensors of the released code, and the contract of a generator."""
+
+import json
+
+import pytest
+import torch
+import torch.nn.functional as F
+from golden_recipe import GOLDEN, golden_keys, golden_tensors, recipe_weights
+
+from inpaintzoo.discriminators import PENNetDiscriminator
+from inpaintzoo.models import PENNet, PENNetOutput
+from inpaintzoo.ops import composite
+from inpaintzoo.weights import convert_state_dict
+
+TOLERANCE = {"out": 5e-5, "img1": 5e-5, "img2": 1e-5, "img3": 2e-6, "img4": 2e-6, "img5": 2e-6}
+
+
+@pytest.fixture(scope="module")
+def inputs():
+    return golden_tensors("pennet/inputs.safetensors")
+
+
+@pytest.fixture(scope="module")
+def summaries():
+    return json.loads((GOLDEN / "pennet" / "summaries.json").read_text())
+
+
+def released(soft=False):
+    """A network with the recipe's weights; `soft` keeps its attention from being one-hot."""
+    weights = recipe_weights(golden_keys("pennet/keys_generator.json"))
+    if soft:
+        weights = {key: tensor * (0.25 if key.startswith("dw_conv") else 1) for key, tensor in weights.items()}
+    network = PENNet()
+    network.load_state_dict(convert_state_dict("pennet", weights))
+    return network
+
+
+@pytest.fixture(scope="module")
+def network():
+    return released()
+
+
+@pytest.fixture(scope="module")
+def soft_network():
+    return released(soft=True)
+
+
+def released_names(output):
+    """The output in [-1, 1], under the released names."""
+    names = {f"img{i + 1}": 2 * level - 1 for i, level in enumerate(output.pyramid)}
+    return names | {"out": 2 * output.image - 1}
+
+
+def random_image(batch, size, seed):
+    """A golden image in [0, 1]."""
+    image = torch.rand(batch, 3, size, size, generator=torch.Generator().manual_seed(seed)) * 2 - 1
+    return (image + 1) / 2
+
+
+def both_masks(inputs):
+    return torch.cat([inputs["mask_centre"], inputs["mask_blob"]]).float()
+
+
+def assert_matches_summary(tensor, summary, tolerance):
+    assert list(tensor.shape) == summary["shape"]
+    samples = tensor.flatten()[:: summary["sample_stride"]]
+    torch.testing.assert_close(samples, torch.tensor(summary["samples"]), atol=tolerance, rtol=1e-5)
+    for name in ("mean", "std", "max", "min"):
+        found = tensor.std(correction=0) if name == "std" else getattr(tensor, name)()
+        assert found.item() == pytest.approx(summary[name], abs=2 * tolerance), name
+    assert tensor.norm().item() == pytest.approx(summary["l2"], rel=1e-4)
+
+
+def test_parameters():
+    assert sum(parameter.numel() for parameter in PENNet().parameters()) == 10_231_538
+
+
+@pytest.mark.parametrize(("case", "mask"), [("centre", "centre"), ("soft_centre", "centre"), ("soft_blob", "blob")])
+def test_golden_images(network, soft_network, inputs, case, mask):
+    chosen = soft_network if "soft" in case else network
+    with torch.inference_mode():
+        output = chosen((inputs["image"] + 1) / 2, inputs[f"mask_{mask}"].float())
+    found, compared = released_names(output), 0
+    for key, expected in golden_tensors("pennet/generator.safetensors").items():
+        if key.split(".")[0] == case:
+            name = key.split(".")[1].removesuffix("_crop96_160")
+            image = found[name][:, :, 96:160, 96:160] if key.endswith("crop96_160") else found[name]
+            torch.testing.assert_close(image, expected, atol=TOLERANCE[name], rtol=0)
+            compared += 1
+    assert compared >= 5
+
+
+def stages(network):
+    """Our modules under the released stage names; activations are functions here, so each comes with its own."""
+    named = {}
+    for i, level in enumerate(network.encoder.levels):
+        named[f"dw_conv0{i + 1}"] = level, F.relu if i == 5 else lambda x: F.leaky_relu(x, 0.2)
+    for i in range(5):
+        named[f"at_conv0{i + 1}"] = network.context.transfers[i], lambda x: x
+        named[f"up_conv0{i + 1}"] = network.decoder.levels[i], F.relu
+        named[f"torgb{i + 1}"] = network.decoder.heads[i], torch.tanh
+    return named | {"decoder": (network.decoder.output, lambda x: x)}
+
+
+def test_golden_stages(network, inputs, summaries):
+    taken, handles = {}, []
+    for name, (module, activation) in stages(network).items():
+
+        def keep(module, args, result, name=name, activation=activation):
+            taken[name] = activation(result)
+
+        handles.append(module.register_forward_hook(keep))
+    with torch.inference_mode():
+        network((inputs["image"] + 1) / 2, inputs["mask_centre"].float())
+    for handle in handles:
+        handle.remove()
+    assert set(taken) == set(summaries["stages_centre_256"])
+    for name, summary in summaries["stages_centre_256"].items():
+        assert_matches_summary(taken[name], summary, 5e-5)
+
+
+def test_golden_batch_of_two_masks(network, inputs, summaries):
+    with torch.inference_mode():
+        found = released_names(network(random_image(2, 256, 3), both_masks(inputs)))
+    summary = dict(summaries["batch2_256_seed3"])
+    norms = summary.pop("per_sample_out_l2")
+    assert [sample.norm().item() for sample in found["out"]] == pytest.approx(norms, rel=1e-4)
+    for name, expected in summary.items():
+        assert_matches_summary(found[name], expected, TOLERANCE[name])
+
+
+@pytest.mark.slow
+def test_golden_512(network, summaries):
+    mask = torch.zeros(1, 1, 512, 512)
+    mask[:, :, 128:384, 128:384] = 1
+    with torch.inference_mode():
+        found = released_names(network(random_image(1, 512, 5), mask))
+    for name, expected in summaries["centre_512_seed5"].items():
+        assert_matches_summary(found[name], expected, TOLERANCE[name])
+
+
+def pyramid_loss(pyramid, image):
+    resized = (F.interpolate(image, size=level.shape[2:], mode="bilinear", align_corners=True) for level in pyramid)
+    return sum(F.l1_loss(level, truth) for level, truth in zip(pyramid, resized, strict=True))
+
+
+def test_golden_training_step(inputs, summaries):
+    """One step as the released code takes it, in plain functions: images in [0, 1], so L1 weights are doubled."""
+    golden = summaries["train_step_hinge"]
+    generator, discriminator = released(), PENNetDiscriminator()
+    discriminator.load_state_dict(
+        convert_state_dict("pennet-discriminator", recipe_weights(golden_keys("pennet/keys_discriminator.json")))
+    )
+    before = {name: tensor.clone() for net in (generator, discriminator) for name, tensor in net.named_parameters()}
+    optimizers = [torch.optim.Adam(net.parameters(), 1e-4, betas=(0.5, 0.999)) for net in (generator, discriminator)]
+    image, mask = random_image(2, 256, 3), both_masks(inputs)
+    assert mask.mean().item() == pytest.approx(golden["mean_mask"])
+
+    output = generator(image, mask)
+    filled = composite(image, output.image, mask)
+    real, fake = discriminator(image, mask)[-1], discriminator(filled.detach(), mask)[-1]
+    discriminator_loss = (F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2
+    discriminator_loss.backward()
+    gradients = {name: p.grad.norm().item() for name, p in discriminator.named_parameters()}
+    optimizers[1].step()
+
+    losses = {
+        "adversarial": -0.1 * discriminator(filled, mask)[-1].mean(),
+        "hole": 12 * F.l1_loss(output.image * mask, image * mask) / mask.mean(),
+        "valid": 2 * F.l1_loss(output.image * (1 - mask), image * (1 - mask)) / (1 - mask).mean(),
+        "pyramid": pyramid_loss(output.pyramid, image),
+    }
+    total = sum(losses.values())
+    generator.zero_grad()
+    total.backward()
+    gradients |= {name: p.grad.norm().item() for name, p in generator.named_parameters()}
+    optimizers[0].step()
+    after = {name: tensor for net in (generator, discriminator) for name, tensor in net.named_parameters()}
+    steps = {name: (after[name] - tensor).norm().item() for name, tensor in before.items()}
+
+    loss = golden["loss"]
+    assert discriminator_loss.item() == pytest.approx(loss["dis"], abs=2e-6)
+    assert total.item() == pytest.approx(loss["gen_total"], abs=2e-5)
+    expected = {"adversarial": 0.1 * loss["gen_adv"], "hole": 6 * loss["hole"], "valid": loss["valid"]}
+    expected["pyramid"] = 0.5 * sum(loss["pyramid"])
+    assert {name: value.item() for name, value in losses.items()} == pytest.approx(expected, abs=1e-5)
+    compare_by_released_name(golden, gradients, steps)
+
+
+def compare_by_released_name(golden, gradients, steps):
+    """Gradient and update norms of all 68 and 6 released tensors."""
+    compared = 0
+    for source, letter in (("pennet", "G"), ("pennet-discriminator", "D")):
+        keys = golden_keys(f"pennet/keys_{'generator' if letter == 'G' else 'discriminator'}.json")
+        positions = {key: torch.full(shape, float(i)) for i, (key, shape) in enumerate(keys.items())}
+        ours = {name: list(keys)[int(t.flatten()[0])] for name, t in convert_state_dict(source, positions).items()}
+        for name, released_name in ours.items():
+            if name in gradients:
+                gradient, step = golden[f"grad{letter}"][released_name], golden[f"delta{letter}"][released_name]
+                assert gradients[name] == pytest.approx(gradient, rel=1e-3, abs=1e-7), name
+                # Adam's first step is the gradient's sign: tensors with gradients near 0 are left to the line above.
+                assert steps[name] == pytest.approx(step, rel=1e-2, abs=1e-7), name
+                compared += 1
+    assert compared == 68 + 6
+
+
+# --- the contract of a generator -----------------------------------------------------------------------------------
+
+VARIANTS = [
+    {},
+    {"faithful": "paper"},
+    {"attention": "single"},
+    {"attention": "none"},
+    {"mask_resize": "any", "normalize_query": True, "scale": 5.0},
+    {"fill": "hole", "hole_keys": "exclude"},
+]
+
+
+def small(**arguments):
+    torch.manual_seed(0)
+    network = PENNet(width=8, **arguments)
+    for parameter in network.parameters():  # at its initial deviation of 0.02 a network barely reacts to its input
+        parameter.data.mul_(4)
+    return network
+
+
+def small_case(batch=3, height=64, width=128):
+    generator = torch.Generator().manual_seed(5)
+    image = torch.rand(batch, 3, height, width, generator=generator)
+    mask = torch.zeros(batch, 1, height, width)
+    mask[0, :, 10:40, 20:90] = 1
+    mask[1:2] = (torch.rand(1, 1, height, width, generator=generator) > 0.6).float()
+    mask[2:, :, :, :30] = 1
+    return image, mask
+
+
+@pytest.mark.parametrize("arguments", VARIANTS)
+def test_shapes_ranges_and_gradients(arguments):
+    network, (image, mask) = small(**arguments), small_case()
+    output = network(image, mask)
+    assert isinstance(output, PENNetOutput)
+    assert output.image.shape == image.shape
+    assert [tuple(level.shape[2:]) for level in output.pyramid] == [(64 // 2**i, 128 // 2**i) for i in range(1, 6)]
+    for tensor in (output.image, *output.pyramid):
+        assert 0 <= tensor.min() and tensor.max() <= 1
+    (output.image.sum() + sum(level.square().sum() for level in output.pyramid)).backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert without == []
+
+
+@pytest.mark.parametrize("arguments", VARIANTS)
+def test_the_hole_does_not_leak(arguments):
+    network, (image, mask) = small(**arguments), small_case()
+    with torch.no_grad():
+        expected = network(image, mask)
+        for content in (torch.rand_like(image), torch.full_like(image, torch.nan), torch.full_like(image, torch.inf)):
+            changed = network(torch.where(mask.bool(), content, image), mask)
+            assert torch.equal(changed.image, expected.image)
+            assert all(torch.equal(a, b) for a, b in zip(changed.pyramid, expected.pyramid, strict=True))
+
+
+@pytest.mark.parametrize("arguments", VARIANTS)
+def test_batch_equals_samples(arguments):
+    network, (image, mask) = small(**arguments), small_case()
+    with torch.no_grad():
+        together = network(image, mask).image
+        apart = torch.cat([network(image[i : i + 1], mask[i : i + 1]).image for i in range(3)])
+    torch.testing.assert_close(together, apart, atol=1e-5, rtol=0)
+
+
+@pytest.mark.parametrize("arguments", VARIANTS)
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_no_hole_and_nothing_but_hole(arguments, value):
+    network, (image, _) = small(**arguments), small_case()
+    output = network(image, torch.full_like(image[:, :1], value))
+    output.image.mean().backward()
+    assert output.image.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
+
+
+def test_presets_and_ablations_differ():
+    image, mask = small_case()
+    with torch.no_grad():
+        images = [small(**arguments)(image, mask).image for arguments in VARIANTS]
+    for i, first in enumerate(images):
+        assert all(not torch.equal(first, second) for second in images[i + 1 :])
+
+
+def test_paper_preset_equals_its_parts():
+    image, mask = small_case()
+    parts = {"normalize_query": True, "scale": 1.0, "hole_keys": "exclude", "fill": "hole", "mask_resize": "nearest"}
+    with torch.no_grad():
+        assert torch.equal(small(faithful="paper")(image, mask).image, small(**parts)(image, mask).image)
+
+
+def test_engines_agree():
+    image, mask = small_case()
+    with torch.no_grad():
+        tiled, dense = (small(engine=engine)(image, mask).image for engine in ("tiled", "dense"))
+    torch.testing.assert_close(tiled, dense, atol=1e-5, rtol=0)
+
+
+def test_channels_last_and_bfloat16():
+    network, (image, mask) = small(), small_case()
+    with torch.no_grad():
+        expected = network(image, mask).image
+        last = network.to(memory_format=torch.channels_last)(image.to(memory_format=torch.channels_last), mask).image
+        torch.testing.assert_close(last, expected, atol=1e-5, rtol=0)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network(image, mask).image
+    torch.testing.assert_close(half.float(), expected, atol=0.05, rtol=0)
+
+
+def test_training_under_autocast():
+    network, (image, mask) = small(), small_case()
+    with torch.autocast("cpu", torch.bfloat16):
+        output = network(image, mask)
+        loss = output.image.float().mean() + sum(level.float().mean() for level in output.pyramid)
+    loss.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+
+
+def test_traces_without_graph_breaks():
+    network, (image, mask) = small(), small_case()
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    expected = network(image, mask).image
+    found = compiled(image, mask).image
+    torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)
+    found.mean().backward()
+    assert all(parameter.grad is not None for name, parameter in network.named_parameters() if "heads" not in name)
+
+
+def test_initialisation():
+    network = PENNet()
+    weights = torch.cat([p.flatten() for name, p in network.named_parameters() if name.endswith("weight")])
+    assert weights.std().item() == pytest.approx(0.02, rel=1e-2)
+    assert weights.mean().item() == pytest.approx(0, abs=1e-4)
+    assert all((p == 0).all() for name, p in network.named_parameters() if name.endswith("bias"))
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"multiples of 64, got 96x64"):
+        PENNet(width=8)(torch.zeros(1, 3, 96, 64), torch.zeros(1, 1, 96, 64))
+    with pytest.raises(ValueError, match="width must be a positive multiple of 4, got 6"):
+        PENNet(width=6)
+    with pytest.raises(ValueError, match="faithful must be 'released' or 'paper', got 'papers'"):
+        PENNet(faithful="papers")
+    with pytest.raises(ValueError, match="attention must be 'pyramid', 'single' or 'none', got 'both'"):
+        PENNet(attention="both")
+    with pytest.raises(ValueError, match="mask_resize must be one of 'bilinear', 'nearest', 'any', got 'area'"):
+        PENNet(mask_resize="area")
