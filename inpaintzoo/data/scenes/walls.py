@@ -199,10 +199,9 @@ def windows(stage: Stage, wall: Wall, style: Style, boxes: np.ndarray) -> None:
     dark = canvas.cover(wall.rectangles(camera, boxes[~lit]))
     if dark is not None:
         canvas.paint(dark, _glass(stage, dark, wall, style, len(np.unique(boxes[:, 2]))), "window")
-    warm = mix(rgb("ffcf6e"), rgb("ffe9b8"), warmth) * (1.0 if light.hour == "night" else 0.95)
-    canvas.paint(
-        canvas.cover(wall.rectangles(camera, boxes[lit])), light.hazed(warm, 0.4 * wall.distance), "lit window"
-    )
+    glow = canvas.cover(wall.rectangles(camera, boxes[lit]))
+    if glow is not None:
+        canvas.paint(glow, _lamplight(stage, glow, wall, mix(rgb("ffc862"), rgb("ffe6b0"), warmth)), "lit window")
     _window_details(stage, wall, style, boxes, trim)
 
 
@@ -236,6 +235,16 @@ def _glass(stage: Stage, patch: Patch, wall: Wall, style: Style, storeys: int) -
     sky = mix(light.sky[1], light.sky[2], 0.5)
     own = mix(light.on(rgb("2e3a48"), 0.5), sky, np.clip(shine, 0, 1))
     return light.hazed(own, 0.5 * wall.distance)
+
+
+def _lamplight(stage: Stage, patch: Patch, wall: Wall, colour: np.ndarray) -> np.ndarray:
+    """A lit room behind its panes: brighter around the lamps, curtains as soft vertical folds."""
+    canvas = stage.canvas
+    along, height = wall.coordinates(stage.camera, canvas.x[:, patch.columns], canvas.y[patch.rows])
+    room = noise.gather("billow", height / 9.0 + stage.rng.random(), along / 9.0 + stage.rng.random())
+    folds = 0.03 * np.sin(7.0 * along)
+    own = colour * (0.93 + 0.09 * np.clip(room, -1.5, 1.5) + folds)[..., None]
+    return stage.light.hazed(own, 0.4 * wall.distance)
 
 
 def _shutters(stage: Stage, wall: Wall, boxes: np.ndarray) -> None:
