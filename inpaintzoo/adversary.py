@@ -1,0 +1,127 @@
+"""An adversary: discriminator, objective, weight and view; everything one needs to judge a generator."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from inpaintzoo.discriminators import Discriminator
+from inpaintzoo.losses.matching import FeatureMatching
+from inpaintzoo.objectives import Objective
+from inpaintzoo.types import Batch, Output
+from inpaintzoo.views import Composite, View
+
+
+class Adversary(nn.Module):
+    """Trains a discriminator and tells the generator what it thinks.
+
+    Args:
+        discriminator: returns its features, the logits last.
+        objective: the form of the losses.
+        weight: of the adversarial term in the generator's loss.
+        view: what is judged; the composite by default.
+        feature_matching: adds the distance between the discriminator's features of fake and real.
+    """
+
+    def __init__(
+        self,
+        discriminator: Discriminator,
+        objective: Objective,
+        weight: float = 1.0,
+        view: View | None = None,
+        feature_matching: FeatureMatching | None = None,
+    ) -> None:
+        super().__init__()
+        if weight < 0:
+            raise ValueError(f"{type(self).__name__}: weight must be 0 or more, got {weight}")
+        self.discriminator = discriminator
+        self.objective = objective
+        self.weight = weight
+        self.view = view or Composite()
+        self.feature_matching = feature_matching
+
+    def discriminators(self) -> list[Discriminator]:
+        """All networks of this adversary."""
+        return [self.discriminator]
+
+    def judge(self, picture: Tensor, mask: Tensor) -> list[list[Tensor]]:
+        """The discriminator's features, logits last; one list for each scale that is looked at.
+
+        Args:
+            picture: `(B, 3, h, w)` in [0, 1].
+            mask: `(B, 1, h, w)`, 1 = hole.
+        """
+        return [self.discriminator(picture, mask)]
+
+    def discriminator_loss(self, output: Output, batch: Batch) -> Tensor:
+        """The discriminator's loss, averaged over scales; `output` must be detached."""
+        fake, real, mask = self.view(output, batch)
+        real_scales, fake_scales = self.judge(real, mask), self.judge(fake, mask)
+        pairs = zip(real_scales, fake_scales, strict=True)
+        loss = torch.stack([self.objective.discriminator_loss(r[-1], f[-1]) for r, f in pairs]).mean()
+        penalty = self.objective.penalty(lambda picture: self._value(picture, mask), real, fake, mask)
+        return loss if penalty is None else loss + penalty
+
+    def _value(self, picture: Tensor, mask: Tensor) -> Tensor:
+        """One critic value a sample, `(B,)`: the mean over patches, then over scales."""
+        return torch.stack([features[-1].flatten(1).mean(dim=1) for features in self.judge(picture, mask)]).mean(dim=0)
+
+    def generator_losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
+        """The generator's weighted terms: `adversarial`, and `feature_matching` where chosen."""
+        fake, real, mask = self.view(output, batch)
+        fake_scales = self.judge(fake, mask)
+        real_scales: list[list[Tensor]] = []
+        if self.objective.needs_real or self.feature_matching is not None:
+            with torch.no_grad():
+                real_scales = self.judge(real, mask)
+        terms = [
+            self.objective.generator_loss(features[-1], real_scales[scale][-1] if real_scales else None)
+            for scale, features in enumerate(fake_scales)
+        ]
+        losses = {"adversarial": self.weight * torch.stack(terms).mean()}
+        if self.feature_matching is not None:
+            matches = [self.feature_matching(f, r) for f, r in zip(fake_scales, real_scales, strict=True)]
+            losses["feature_matching"] = torch.stack(matches).mean()
+        return losses
+
+
+class MultiScaleAdversary(Adversary):
+    """Several discriminators of one kind, each looking at the picture at half the size of the one before.
+
+    The scales count alike (Wang et al. 2018, pix2pixHD, section 3.2).
+
+    Args:
+        discriminators: one for each scale, finest first.
+        objective: the form of the losses.
+        weight: of the adversarial term, a mean over the scales.
+        view: what is judged; the composite by default.
+        feature_matching: a mean over the scales too.
+    """
+
+    def __init__(
+        self,
+        discriminators: Sequence[Discriminator],
+        objective: Objective,
+        weight: float = 1.0,
+        view: View | None = None,
+        feature_matching: FeatureMatching | None = None,
+    ) -> None:
+        if not discriminators:
+            raise ValueError("MultiScaleAdversary: discriminators must hold at least one")
+        super().__init__(discriminators[0], objective, weight, view, feature_matching)
+        self.coarser = nn.ModuleList(discriminators[1:])
+
+    def discriminators(self) -> list[Discriminator]:  # noqa: D102
+        return [self.discriminator, *self.coarser]  # type: ignore[list-item]
+
+    def judge(self, picture: Tensor, mask: Tensor) -> list[list[Tensor]]:  # noqa: D102
+        scales = [self.discriminator(picture, mask)]
+        for discriminator in self.coarser:
+            # stride 2 with overlap, borders not darkened
+            picture = F.avg_pool2d(picture, 3, stride=2, padding=1, count_include_pad=False)
+            mask = F.max_pool2d(mask, 3, stride=2, padding=1)
+            scales.append(discriminator(picture, mask))
+        return scales

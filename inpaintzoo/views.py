@@ -1,0 +1,111 @@
+"""Views: which part of the generator's work a discriminator judges, and against which truth."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import Any, NamedTuple
+
+import torch.nn.functional as F
+from torch import Tensor
+from torchvision.ops import roi_align
+
+from inpaintzoo.ops import composite, hole_box, resize_mask
+from inpaintzoo.types import Batch
+
+
+class Seen(NamedTuple):
+    """What a discriminator is shown.
+
+    Attributes:
+        fake: `(B, 3, h, w)` from the generator.
+        real: `(B, 3, h, w)`, the same part of the truth.
+        mask: `(B, 1, h, w)`, the hole in it.
+    """
+
+    fake: Tensor
+    real: Tensor
+    mask: Tensor
+
+
+class View(ABC):
+    """Picks what an adversary judges."""
+
+    @abstractmethod
+    def __call__(self, output: Any, batch: Batch) -> Seen:
+        """The fake and the real picture, and the hole in them."""
+
+
+class Composite(View):
+    """The prediction pasted into the known picture (PEN-Net equation 7; what a user will see)."""
+
+    def __call__(self, output: Any, batch: Batch) -> Seen:  # noqa: D102
+        return Seen(composite(batch["image"], output.image, batch["mask"]), batch["image"], batch["mask"])
+
+
+class RawPrediction(View):
+    """The whole predicted frame, known pixels included."""
+
+    def __call__(self, output: Any, batch: Batch) -> Seen:  # noqa: D102
+        return Seen(output.image, batch["image"], batch["mask"])
+
+
+class HoleMasked(View):
+    """The frame with everything but the hole black: a local judge for holes of any shape (SRPNet)."""
+
+    def __call__(self, output: Any, batch: Batch) -> Seen:  # noqa: D102
+        image, mask = batch["image"], batch["mask"]
+        return Seen(output.image * mask, image * mask, mask)
+
+
+class HoleBox(View):
+    """The box around each sample's hole, brought to one size: a local judge for rectangles.
+
+    The boxes of a batch may differ: each is resampled bilinearly to `size`; a box of exactly that size is cut out
+    without resampling. A sample without a hole shows its whole frame.
+
+    Args:
+        size: side of the square that the discriminator sees, in pixels; None takes half the frame's height
+            (the papers' 128 of 256).
+    """
+
+    def __init__(self, size: int | None = None) -> None:
+        if size is not None and size < 1:
+            raise ValueError(f"HoleBox: size must be at least 1 pixel, got {size}")
+        self.size = size
+
+    def __call__(self, output: Any, batch: Batch) -> Seen:  # noqa: D102
+        size = self.size or max(batch["image"].shape[-2] // 2, 1)
+        seen = Composite()(output, batch)
+        boxes = [box[None] for box in hole_box(seen.mask).float()]
+
+        def crop(picture: Tensor) -> Tensor:
+            # float32: the coordinates of large frames are not exact in half precision
+            return roi_align(picture.float(), boxes, size, sampling_ratio=1, aligned=True)
+
+        return Seen(crop(seen.fake), crop(seen.real), (crop(seen.mask) > 0.5).to(seen.mask))
+
+
+class PyramidLevel(View):
+    """One predicted picture of the output's pyramid, composed at its own size.
+
+    Args:
+        level: position in `output.pyramid`, 0 = the first.
+    """
+
+    def __init__(self, level: int) -> None:
+        if level < 0:
+            raise ValueError(f"PyramidLevel: level must be 0 or more, got {level}")
+        self.level = level
+
+    def __call__(self, output: Any, batch: Batch) -> Seen:  # noqa: D102
+        pyramid = getattr(output, "pyramid", None)
+        if pyramid is None or self.level >= len(pyramid):
+            raise ValueError(
+                f"PyramidLevel: {type(output).__name__} has {len(pyramid or [])} pyramid pictures, so there is no "
+                f"level {self.level}; choose another view or another generator"
+            )
+        prediction = pyramid[self.level]
+        size = (prediction.shape[-2], prediction.shape[-1])
+        real = F.interpolate(batch["image"], size=size, mode="area")
+        mask = resize_mask(batch["mask"], size, mode="any")
+        return Seen(composite(real, prediction, mask), real, mask)
