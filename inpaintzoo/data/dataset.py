@@ -18,7 +18,7 @@ class SampleKey(NamedTuple):
     """What the sampler sends to the workers: they cannot see the epoch otherwise."""
 
     epoch: int
-    index: int
+    sample: int
 
 
 def sample_rng(seed: int, epoch: int, index: int, stream: int) -> np.random.Generator:

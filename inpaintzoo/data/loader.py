@@ -9,11 +9,11 @@ import numpy as np
 from torch.utils.data import DataLoader, Dataset
 from torch.utils.data.distributed import DistributedSampler
 
-from inpaintzoo.data.dataset import InpaintingDataset, SampleKey
+from inpaintzoo.data.dataset import SampleKey
 
 
 class EpochSampler(DistributedSampler[Any]):
-    """Yields `SampleKey(epoch, index)` for one of several ranks.
+    """Yields `SampleKey(epoch, sample)` for one of several ranks.
 
     A `DistributedSampler` by type, so that Lightning leaves it in place and calls `set_epoch`. Ranks take turns
     (rank r gets the positions r, r + N, …), so that the batches of N ranks together are one batch of one process.
@@ -45,13 +45,14 @@ class EpochSampler(DistributedSampler[Any]):
 class ResumableLoader(DataLoader[Any]):
     """A `DataLoader` that Lightning can stop and continue between any two batches of an epoch.
 
-    Lightning saves `state_dict()` in each checkpoint and hands it back before the first batch after a resume.
+    Lightning saves `state_dict()` in each checkpoint and hands it back before the first batch after a resume. Its
+    arguments are those of `DataLoader`; the sampler must be an `EpochSampler`.
     """
 
     sampler: EpochSampler
 
-    def __init__(self, dataset: InpaintingDataset, sampler: EpochSampler, batch_size: int, **kwargs: Any) -> None:
-        super().__init__(dataset, batch_size=batch_size, sampler=sampler, **kwargs)
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self._batches = 0  # handed out in this epoch
 
     def __iter__(self) -> Iterator[Any]:  # type: ignore[override]

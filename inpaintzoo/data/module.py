@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from abc import abstractmethod
 from pathlib import Path
 from typing import Any
@@ -9,10 +10,12 @@ from typing import Any
 import torch
 from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from torch.utils.data import DataLoader
 
 from inpaintzoo.data.dataset import InpaintingDataset
 from inpaintzoo.data.findings import Finding, raise_errors
 from inpaintzoo.data.loader import EpochSampler, ResumableLoader
+from inpaintzoo.data.manifest import Manifest, PinnedMasks
 from inpaintzoo.data.masks import CentreSquare, MaskGenerator
 from inpaintzoo.data.source import ImageSource, Split
 
@@ -53,7 +56,7 @@ class InpaintingData(LightningDataModule):
 
     @abstractmethod
     def source(self, split: Split) -> ImageSource:
-        """The pictures of a split; called once for each split that is used."""
+        """The pictures of a split; the same object each time, so a subclass keeps it."""
 
     def check(self, splits: tuple[Split, ...] = ("train", "val", "test"), thorough: bool = False) -> list[Finding]:
         """Look at the data before anything starts; subclasses look closer.
@@ -62,4 +65,96 @@ class InpaintingData(LightningDataModule):
             splits: those that will be used.
             thorough: open every file (`inpaintzoo doctor`) instead of a quick look.
         """
-        return [Finding("ok", f"{split}: {len(self.source(split))} images") for split in splits]
+        findings = [Finding("ok", f"{split}: {len(self.source(split))} images") for split in splits]
+        if "train" in splits:
+            findings += self.masks.check()
+            findings += self._check_batch()
+        if "val" in splits or ("test" in splits and not self.manifest):
+            findings += self.test_masks.check()
+        if "test" in splits and self.manifest:
+            findings += PinnedMasks(self.pinned).check()
+        return findings
+
+    def _check_batch(self) -> list[Finding]:
+        count = len(self.source("train"))
+        if count < self.batch_size * self._world_size:
+            processes = f" in each of {self._world_size} processes" if self._world_size > 1 else ""
+            return [
+                Finding(
+                    "error",
+                    f"{count} training images do not fill one batch of {self.batch_size}{processes}, so no step would "
+                    f"ever run; lower --data.batch_size or add images",
+                )
+            ]
+        return []
+
+    # ---------------------------------------------------------------- Lightning's hooks
+
+    def setup(self, stage: str) -> None:
+        """Check what this stage will use, and say what was found, before anything starts."""
+        used: dict[str, tuple[Split, ...]] = {
+            "fit": ("train", "val"),
+            "validate": ("val",),
+            "test": ("test",),
+            "predict": ("test",),
+        }
+        if self.trainer is not None and self.trainer.sanity_checking:
+            return
+        findings = self.check(used[stage])
+        for finding in findings:
+            if finding.level == "ok":
+                rank_zero_info(f"data: {finding.text}")
+            elif finding.level == "warning":
+                rank_zero_warn(f"data: {finding.text}")
+        raise_errors(findings)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        """Shuffled, augmented batches; the same for the same seed and epoch, whatever the workers."""
+        return self._loader("train", self.masks)
+
+    def val_dataloader(self) -> DataLoader[Any]:
+        """The validation pairs, in order."""
+        return self._loader("val", self.test_masks)
+
+    def test_dataloader(self) -> DataLoader[Any]:
+        """The test pairs, in order; those of the manifest where there is one."""
+        return self._loader("test", PinnedMasks(self.pinned) if self.manifest else self.test_masks)
+
+    def predict_dataloader(self) -> DataLoader[Any]:
+        """The same pairs as for test."""
+        return self.test_dataloader()
+
+    @functools.cached_property
+    def pinned(self) -> Manifest:
+        """The test pairs: read from `manifest` and checked against the pictures, or pinned now.
+
+        Raises:
+            DataError: a manifest that does not fit the pictures, or masks that cannot be pinned.
+        """
+        source = self.source("test")
+        if self.manifest:
+            pinned = Manifest.load(self.manifest)
+            pinned.verify(source)
+            return pinned
+        height, width = source.load(0).image.shape[-2:]
+        return Manifest.make(source, self.test_masks, self.seed, height, width, type(self).__name__)
+
+    def _loader(self, split: Split, masks: MaskGenerator) -> DataLoader[Any]:
+        training = split == "train"
+        dataset = InpaintingDataset(self.source(split), masks, self.seed, augment=training)
+        rank = self.trainer.global_rank if self.trainer else 0
+        sampler = EpochSampler(dataset, training, self.seed, rank, self._world_size)
+        loader: type[DataLoader[Any]] = ResumableLoader if training else DataLoader
+        return loader(
+            dataset,
+            sampler=sampler,
+            batch_size=self.batch_size,
+            num_workers=self.num_workers,
+            drop_last=training,
+            persistent_workers=self.num_workers > 0 and training,
+            pin_memory=torch.cuda.is_available(),
+        )
+
+    @property
+    def _world_size(self) -> int:
+        return self.trainer.world_size if self.trainer else 1
