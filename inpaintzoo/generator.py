@@ -6,7 +6,7 @@ from typing import ClassVar
 
 from torch import Tensor, nn
 
-from inpaintzoo.types import Output
+from inpaintzoo.types import DataError, Output
 
 
 class Generator(nn.Module):
@@ -38,16 +38,16 @@ class Generator(nn.Module):
         raise NotImplementedError
 
     def check_size(self, image: Tensor, mask: Tensor) -> None:
-        """Raise `ValueError` unless the pair's shapes fit the contract and `size_multiple`."""
+        """Raise `DataError` (a `ValueError`) unless the pair's shapes fit the contract and `size_multiple`."""
         height, width = image.shape[-2:]
         if image.ndim != 4 or image.shape[1] != 3:
-            raise ValueError(f"the image must be (B, 3, H, W), got {tuple(image.shape)}")
+            raise DataError(f"the image must be (B, 3, H, W), got {tuple(image.shape)}")
         if mask.shape != (image.shape[0], 1, height, width):
-            raise ValueError(
+            raise DataError(
                 f"the mask must be ({image.shape[0]}, 1, {height}, {width}) to fit the image, got {tuple(mask.shape)}"
             )
         if height % self.size_multiple or width % self.size_multiple:
-            raise ValueError(
+            raise DataError(
                 f"{type(self).__name__} needs height and width that are multiples of {self.size_multiple}, got "
                 f"{height}x{width}; resize or crop the images, or pad them with inpaintzoo.ops.pad_to_multiple"
             )

@@ -1,1 +1,21 @@
 """Lightning callbacks."""
+
+from inpaintzoo.callbacks.checkpoint import Checkpoints
+from inpaintzoo.callbacks.comparison import CompareFills
+from inpaintzoo.callbacks.ema import GeneratorEMA
+from inpaintzoo.callbacks.images import ImageLogger
+from inpaintzoo.callbacks.progress import RunProgress
+from inpaintzoo.callbacks.record import RunRecord
+from inpaintzoo.callbacks.report import TestReport
+from inpaintzoo.callbacks.writer import PredictionWriter
+
+__all__ = [
+    "Checkpoints",
+    "CompareFills",
+    "GeneratorEMA",
+    "ImageLogger",
+    "PredictionWriter",
+    "RunProgress",
+    "RunRecord",
+    "TestReport",
+]

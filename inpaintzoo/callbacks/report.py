@@ -6,16 +6,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import lightning
-import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
+from inpaintzoo.callbacks.record import versions
+from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.metrics import MetricResults
+from inpaintzoo.types import DataError
 
 
 class TestReport(Callback):
-    """After a test, prints the table of results and writes `metrics.json` and `per_image.csv`.
+    """After a test, prints the table of results and writes `metrics.json`, `per_image.csv` and `manifest.jsonl`.
 
     The files go to a new folder `test` in the run's folder (the logger's, or `default_root_dir` without a logger);
     where there is one already, to `test-1`, `test-2`, …: nothing is overwritten. `inpaintzoo validate` is reported
@@ -40,7 +41,8 @@ class TestReport(Callback):
         if results is None or not trainer.is_global_zero:
             return
         folder = new_folder(Path(root), name)
-        (folder / "metrics.json").write_text(results.to_json(provenance(trainer)), encoding="utf-8")
+        facts = {**provenance(trainer), "manifest_digest": save_pairs(trainer, folder) if name == "test" else None}
+        (folder / "metrics.json").write_text(results.to_json(facts), encoding="utf-8")
         results.to_csv(folder / "per_image.csv")
         print(f"\n{results.table()}\n", flush=True)
         rank_zero_info(f"{name}: results written to {folder}")
@@ -58,13 +60,24 @@ def new_folder(root: Path, name: str) -> Path:
             number += 1
 
 
-def provenance(trainer: Trainer) -> Mapping[str, Any]:
-    """What a number needs beside it: checkpoint, digest of the pinned pairs if there are any, and versions."""
-    from inpaintzoo import __version__  # at the top it would be a circle: the package imports its callbacks
+def save_pairs(trainer: Trainer, folder: Path) -> str | None:
+    """Write the pairs that were measured as `manifest.jsonl`, and return their digest.
 
-    digest = getattr(getattr(trainer, "datamodule", None), "manifest_digest", None)
-    return {
-        "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
-        "manifest_digest": None if digest is None else str(digest),
-        "versions": {"inpaintzoo": __version__, "torch": str(torch.__version__), "lightning": lightning.__version__},
-    }
+    None where the data is not the zoo's, or its masks are of a class outside the package: those cannot be rebuilt
+    from a file, and a warning says so.
+    """
+    data = getattr(trainer, "datamodule", None)
+    if not isinstance(data, InpaintingData):
+        return None
+    try:
+        pinned = data.pinned
+    except DataError as error:
+        rank_zero_warn(f"the pairs of this test are not pinned: {error}")
+        return None
+    pinned.save(folder / "manifest.jsonl")
+    return pinned.digest()
+
+
+def provenance(trainer: Trainer) -> Mapping[str, Any]:
+    """What a number needs beside it: checkpoint and versions."""
+    return {"checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None, "versions": versions()}

@@ -1,0 +1,62 @@
+"""Checkpoints named by the zoo's own iteration counter."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from lightning import Trainer
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class Checkpoints(ModelCheckpoint):
+    """Keeps `last.ckpt` and the best by a named metric, saved after each validation and at the end.
+
+    Args:
+        monitor: a logged metric such as `val/psnr_hole`.
+        mode: `max` if more is better.
+        save_top_k: how many of the best stay.
+        every_iterations: save `last.ckpt` also every so many iterations; 0 only after validations.
+    """
+
+    def __init__(
+        self,
+        monitor: str = "val/psnr_hole",
+        mode: Literal["min", "max"] = "max",
+        save_top_k: int = 1,
+        every_iterations: int = 0,
+    ) -> None:
+        name = monitor.replace("/", "_")
+        super().__init__(
+            filename=f"best-iteration={{iteration:07.0f}}-{name}={{{monitor}:.3f}}",
+            auto_insert_metric_name=False,
+            monitor=monitor,
+            mode=mode,
+            save_top_k=save_top_k,
+            save_last=True,
+            save_on_train_epoch_end=False,
+            enable_version_counter=True,
+        )
+        self.every_iterations = every_iterations
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Save `last.ckpt` every so many iterations and at the last one.
+
+        The last one is saved here rather than when training has ended: by then Lightning counts the broken-off epoch
+        as complete, and a resumed run would skip what is left of it.
+        """
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+        due = self.every_iterations and pl_module.iteration % self.every_iterations == 0
+        ends = pl_module.max_iterations is not None and pl_module.iteration >= pl_module.max_iterations
+        if due or ends or trainer.should_stop or trainer.global_step == trainer.max_steps:
+            self._save_last(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Save the state after the last epoch, where a number of epochs ends the run."""
+        if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
+            self._save_last(trainer)
+
+    def _save_last(self, trainer: Trainer) -> None:
+        # Lightning saves once a step at most, and must still save the best if a validation follows.
+        saved = self._last_global_step_saved
+        self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
+        self._last_global_step_saved = saved

@@ -1,0 +1,108 @@
+"""After training: is the network better than filling the hole with something plain?"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer
+from torch import Tensor
+from torchvision.utils import save_image
+
+from inpaintzoo.callbacks.ema import GeneratorEMA
+from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.fills import Diffusion, MeanColour
+from inpaintzoo.generator import Generator
+from inpaintzoo.metrics import L1Hole, MetricSuite, PSNRHole
+from inpaintzoo.ops import composite
+from inpaintzoo.types import Batch
+
+
+class CompareFills(Callback):
+    """Compares the trained generator with two plain fills on the test pairs, in the hole, when training ends.
+
+    Prints a table and the path of a before/after picture: masked, mean colour, diffusion, generator, truth.
+
+    Args:
+        pictures: rows of the picture.
+    """
+
+    def __init__(self, pictures: int = 6) -> None:
+        if pictures < 1:
+            raise ValueError(f"CompareFills: pictures must be at least 1, got {pictures}")
+        self.pictures = pictures
+        self._started = time.monotonic()
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Start the clock."""
+        self._started = time.monotonic()
+
+    def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Measure, print and draw."""
+        path = run_folder(trainer) / "comparison.png"
+        if not trainer.is_global_zero:
+            return
+        minutes = (time.monotonic() - self._started) / 60
+        averages = [callback for callback in trainer.callbacks if isinstance(callback, GeneratorEMA)]  # type: ignore[attr-defined]
+        training = pl_module.training
+        pl_module.eval()
+        for average in averages:
+            average.swap_in(pl_module)
+        try:
+            self._compare(trainer, pl_module, minutes, path)
+        finally:
+            for average in averages:
+                average.swap_out(pl_module)
+            pl_module.train(training)
+
+    def _compare(self, trainer: Trainer, pl_module: Any, minutes: float, path: Path) -> None:
+        name = type(pl_module.generator).__name__
+        methods: dict[str, Generator] = {
+            "mean colour": MeanColour(),
+            "diffusion": Diffusion(),
+            name: pl_module.generator,
+        }
+        suites = {method: MetricSuite([PSNRHole(), L1Hole()]) for method in methods}
+        rows: list[Tensor] = []
+        for batch in trainer.datamodule.test_dataloader():  # type: ignore[attr-defined]
+            batch = trainer.strategy.batch_to_device(batch)
+            predictions = {method: _predict(generator, batch) for method, generator in methods.items()}
+            for method, prediction in predictions.items():
+                suites[method].update(prediction, batch)
+            if len(rows) < self.pictures:
+                rows += _rows(batch, list(predictions.values()))
+        results = {method: suite.compute().flat() for method, suite in suites.items()}
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_image(torch.cat(rows[: self.pictures]), path, nrow=len(methods) + 2)
+        print(_report(results, name, pl_module.iteration, minutes, path), flush=True)
+
+
+@torch.no_grad()
+def _predict(generator: Generator, batch: Batch) -> Tensor:
+    image, mask = batch["image"], batch["mask"]
+    return generator(image * (1 - mask), mask).image.clamp(0, 1)
+
+
+def _rows(batch: Batch, predictions: list[Tensor]) -> list[Tensor]:
+    image, mask = batch["image"], batch["mask"]
+    filled = [composite(image, prediction, mask) for prediction in predictions]
+    return [row.cpu() for row in torch.stack([image * (1 - mask) + mask, *filled, image], dim=1)]
+
+
+def _report(results: dict[str, dict[str, float]], name: str, iterations: int, minutes: float, path: Path) -> str:
+    lines = [
+        "",
+        f"In the hole, on the test pairs, after {iterations} iterations ({minutes:.1f} minutes):",
+        f"  {'':<14}{'PSNR (dB)':>10}{'L1 (%)':>10}",
+    ]
+    for method, values in results.items():
+        lines.append(f"  {method:<14}{values['psnr_hole']:>10.2f}{100 * values['l1_hole']:>10.2f}")
+    for method in results:
+        if method != name:
+            gain = results[name]["psnr_hole"] - results[method]["psnr_hole"]
+            verdict = f"better than {method}" if gain > 0 else f"NOT better than {method}"
+            lines.append(f"{name} is {verdict}: {gain:+.2f} dB")
+    columns = ", ".join(["masked", *results, "truth"])
+    return "\n".join([*lines, f"before/after picture ({columns}): {path}"])

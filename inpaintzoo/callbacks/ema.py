@@ -1,0 +1,94 @@
+"""Exponential moving average of the generator."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer
+from torch import Tensor
+
+
+class GeneratorEMA(Callback):
+    """Keeps a moving average of the generator and uses it for validation, test, prediction and saved weights.
+
+    Lightning's own averaging takes in the discriminators and counts the steps of both optimizers; this one
+    averages the generator alone, once for each of its updates. Floating-point buffers are averaged too, others
+    copied.
+
+    Args:
+        decay: share of the old average that stays at each update; 0 switches the average off.
+        warm_up: let the decay rise as (1 + n) / (10 + n) with the number n of updates, so that the random
+            initial weights are soon forgotten.
+    """
+
+    def __init__(self, decay: float = 0.0, warm_up: bool = True) -> None:
+        if not 0 <= decay < 1:
+            raise ValueError(f"GeneratorEMA: decay must be in [0, 1), got {decay}; 0.999 is usual")
+        self.decay = decay
+        self.warm_up = warm_up
+        self.updates = 0
+        self.average: dict[str, Tensor] = {}
+        self._live: dict[str, Tensor] = {}  # the trained weights while the average stands in for them
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Start from the generator as it is, or from the average in the checkpoint."""
+        if self.decay:
+            state = pl_module.generator.state_dict()
+            saved = self.average or state
+            self.average = {name: saved[name].detach().to(value.device, copy=True) for name, value in state.items()}
+
+    @torch.no_grad()
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Take in the generator if this iteration updated it."""
+        if not self.decay or pl_module.generator_updates == self.updates:
+            return
+        self.updates = pl_module.generator_updates
+        decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.warm_up else self.decay
+        for name, value in pl_module.generator.state_dict().items():
+            if value.dtype.is_floating_point:
+                self.average[name].lerp_(value, 1 - decay)
+            else:
+                self.average[name].copy_(value)
+
+    def swap_in(self, pl_module: Any) -> None:
+        """Put the average in the generator's place."""
+        if self.average and not self._live:
+            state = pl_module.generator.state_dict()
+            self._live = {name: value.clone() for name, value in state.items()}
+            pl_module.generator.load_state_dict(self.average)
+
+    def swap_out(self, pl_module: Any) -> None:
+        """Put the trained weights back."""
+        if self._live:
+            pl_module.generator.load_state_dict(self._live)
+            self._live = {}
+
+    def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Validate the average."""
+        self.swap_in(pl_module)
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Go on with the trained weights."""
+        self.swap_out(pl_module)
+
+    on_test_start = on_predict_start = on_validation_start
+    on_test_end = on_predict_end = on_validation_end
+
+    def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
+        """Do not leave the average in the generator's place when a validation breaks off."""
+        self.swap_out(pl_module)
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
+        """A checkpoint's `state_dict` holds the trained weights, also when it is saved during validation."""
+        for name, value in self._live.items():
+            checkpoint["state_dict"][f"generator.{name}"] = value
+
+    def state_dict(self) -> dict[str, Any]:
+        """The average and its counter, for the checkpoint."""
+        return {"average": self.average, "updates": self.updates} if self.decay else {}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Take up the average of a checkpoint, also to test or predict with it."""
+        if state_dict:
+            self.average, self.updates = state_dict["average"], state_dict["updates"]

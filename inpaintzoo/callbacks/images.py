@@ -1,0 +1,94 @@
+"""Picture rows while training: masked input, prediction, composite, truth."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from torch import Tensor
+from torchvision.utils import make_grid, save_image
+
+from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.ops import composite
+from inpaintzoo.types import Batch
+
+
+def picture_row(batch: Batch, prediction: Tensor) -> Tensor:
+    """Masked input (hole white), prediction, composite and truth side by side.
+
+    Args:
+        batch: of B pairs.
+        prediction: `(B, 3, H, W)`.
+
+    Returns:
+        `(4 * B, 3, H, W)` in [0, 1], four pictures a sample.
+    """
+    image, mask = batch["image"].float(), batch["mask"].float()
+    prediction = prediction.float().clamp(0, 1)
+    columns = [image * (1 - mask) + mask, prediction, composite(image, prediction, mask), image]
+    return torch.stack(columns, dim=1).flatten(0, 1)
+
+
+class ImageLogger(Callback):
+    """Writes picture rows to TensorBoard and as PNG files into the run folder.
+
+    The first training batch is written before the first step, so that an inverted mask shows at once; after that
+    always the same validation pictures, so that progress can be seen.
+
+    Args:
+        count: pictures a row sheet.
+        every: iterations between two sheets; 0 writes one after each validation instead.
+    """
+
+    def __init__(self, count: int = 4, every: int = 0) -> None:
+        if count < 1 or every < 0:
+            raise ValueError(f"ImageLogger: count must be at least 1 and every 0 or more, got {count} and {every}")
+        self.count = count
+        self.every = every
+        self._fixed: Batch | None = None
+        self._folder = Path()
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Find the run folder here, where all processes ask for it together."""
+        self._folder = run_folder(trainer) / "images"
+
+    def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Show what the network is about to see first."""
+        if pl_module.iteration == 0 and trainer.is_global_zero:
+            self._write(trainer, pl_module, "first-training-batch", self._head(batch))
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Write the fixed pictures every so often."""
+        if self.every and pl_module.iteration % self.every == 0 and self._fixed is not None and trainer.is_global_zero:
+            self._write(trainer, pl_module, "validation", self._fixed)
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *args: Any
+    ) -> None:
+        """Remember the first validation pictures; write them after a validation of the run."""
+        if batch_idx != 0 or not trainer.is_global_zero:
+            return
+        self._fixed = self._head(batch)
+        if not trainer.sanity_checking and not self.every:
+            self._write(trainer, pl_module, "validation", self._fixed)
+
+    def _head(self, batch: Any) -> Batch:
+        return {"image": batch["image"][: self.count].detach(), "mask": batch["mask"][: self.count].detach()}
+
+    def _write(self, trainer: Trainer, pl_module: Any, name: str, batch: Batch) -> None:
+        training = pl_module.training
+        pl_module.eval()
+        try:
+            with torch.no_grad(), trainer.precision_plugin.forward_context():
+                rows = picture_row(batch, pl_module.predict_frame(batch).image)
+        finally:
+            pl_module.train(training)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        save_image(rows, self._folder / f"{name}-{pl_module.iteration:07d}.png", nrow=4)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                grid = make_grid(rows, nrow=4)
+                logger.experiment.add_image(f"{name}: masked, prediction, composite, truth", grid, pl_module.iteration)

@@ -1,0 +1,70 @@
+"""The facts of a run: said at its start, kept in its folder."""
+
+from __future__ import annotations
+
+import json
+import platform
+import shlex
+import sys
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.utilities import rank_zero_info
+
+PACKAGES = ("inpaintzoo", "torch", "torchvision", "lightning", "torchmetrics", "kornia", "numpy", "pillow")
+
+
+def run_folder(trainer: Trainer) -> Path:
+    """Where a run keeps its files: the logger's folder, or the Trainer's root folder without a logger.
+
+    All processes must ask together: Lightning sends them the first one's answer.
+    """
+    return Path(trainer.log_dir or trainer.default_root_dir)
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the packages that results depend on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
+
+
+class RunRecord(Callback):
+    """Says what is trained on what, and writes `run.json` (versions, command, hardware) into the run folder."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Say it before the first step."""
+        parameters = sum(parameter.numel() for parameter in pl_module.generator.parameters())
+        judges = sum(parameter.numel() for parameter in pl_module.adversaries.parameters())
+        name = type(pl_module.generator).__name__
+        rank_zero_info(f"generator: {name}, {parameters:,} parameters; discriminators: {judges:,} parameters")
+        batch = getattr(trainer.datamodule, "batch_size", None)  # type: ignore[attr-defined]
+        if batch:
+            product = f"{batch} x {pl_module.accumulate} accumulated x {trainer.world_size} processes"
+            total = batch * pl_module.accumulate * trainer.world_size
+            rank_zero_info(f"effective batch: {total} ({product}); precision {trainer.precision}")
+        folder = run_folder(trainer)
+        rank_zero_info(f"run folder: {folder}")
+        if trainer.is_global_zero:
+            self._write(trainer, folder)
+
+    @staticmethod
+    def _write(trainer: Trainer, folder: Path) -> None:
+        device = trainer.strategy.root_device
+        facts = {
+            "started": datetime.now().astimezone().isoformat(timespec="seconds"),
+            "command": shlex.join(["inpaintzoo", *sys.argv[1:]]),
+            "versions": versions(),
+            "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
+            "processes": trainer.world_size,
+            "precision": trainer.precision,
+        }
+        folder.mkdir(parents=True, exist_ok=True)
+        path = folder / "run.json"
+        number = 1
+        while path.exists():  # a resumed run may share the folder
+            path = folder / f"run-{number}.json"
+            number += 1
+        path.write_text(json.dumps(facts, indent=2) + "\n")

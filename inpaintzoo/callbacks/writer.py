@@ -1,0 +1,59 @@
+"""Writes the composites of `inpaintzoo predict` as PNG files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from lightning import Trainer
+from lightning.pytorch.callbacks import BasePredictionWriter
+from lightning.pytorch.utilities import rank_zero_info
+from torchvision.utils import save_image
+
+from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.types import ConfigError
+
+
+class PredictionWriter(BasePredictionWriter):
+    """One PNG a picture, named like the picture.
+
+    Args:
+        folder: where to; by default `predictions` in the run folder. A folder that holds files already is an
+            error: nothing is overwritten.
+    """
+
+    def __init__(self, folder: str | None = None) -> None:
+        super().__init__("batch")
+        self.folder = folder
+        self._target = Path()
+
+    def on_predict_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Check the folder before any work is done."""
+        self._target = Path(self.folder) if self.folder else run_folder(trainer) / "predictions"
+        if trainer.is_global_zero:
+            if self._target.exists() and any(self._target.iterdir()):
+                raise ConfigError(
+                    f"{self._target} holds files already and nothing is overwritten; choose another place with "
+                    f"--predictions.folder"
+                )
+            self._target.mkdir(parents=True, exist_ok=True)
+
+    def write_on_batch_end(
+        self,
+        trainer: Trainer,
+        pl_module: Any,
+        prediction: Any,
+        batch_indices: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int,
+    ) -> None:
+        """Write a batch."""
+        for picture, name in zip(prediction, batch["name"], strict=True):
+            path = self._target / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            save_image(picture.float(), path)
+
+    def on_predict_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Say where the pictures are."""
+        rank_zero_info(f"predictions: {self._target}")

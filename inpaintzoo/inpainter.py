@@ -1,0 +1,345 @@
+"""The one LightningModule: trains and tests any generator with any losses and adversaries."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import torch
+from lightning import LightningModule
+from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.strategies import ParallelStrategy
+from lightning.pytorch.utilities.types import OptimizerLRScheduler
+from torch import Tensor, nn
+from torch.optim import Adam, Optimizer
+
+from inpaintzoo.adversary import Adversary
+from inpaintzoo.generator import Generator
+from inpaintzoo.losses.base import Loss
+from inpaintzoo.metrics import MetricResults, MetricSuite
+from inpaintzoo.ops import composite
+from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output
+
+_CALLABLES = ["generator_optimizer", "discriminator_optimizer", "generator_scheduler", "discriminator_scheduler"]
+
+
+def _adam(parameters: Any) -> Optimizer:
+    return Adam(parameters, lr=1e-4, betas=(0.5, 0.999))
+
+
+@contextlib.contextmanager
+def frozen(module: nn.Module) -> Iterator[None]:
+    """No gradients for the module's parameters inside the block; restored whatever happens."""
+    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
+    try:
+        for parameter in trainable:
+            parameter.requires_grad_(False)
+        yield
+    finally:
+        for parameter in trainable:
+            parameter.requires_grad_(True)
+
+
+class Inpainter(LightningModule):
+    """Trains a generator against weighted losses and adversaries.
+
+    One batch is one iteration: one generator forward, one update of all discriminators on the detached output,
+    one update of the generator. Images are in [0, 1], masks 1 = hole.
+
+    Lightning's `global_step` counts the steps of both optimizers, so `max_steps=8` runs four iterations: say
+    `max_iterations` here, and read `iteration` in logs, checkpoints and file names.
+
+    Args:
+        generator: fills the hole.
+        losses: the generator's terms by name; a name is only a label in logs, the weight is the loss's own.
+        adversaries: discriminators with their objectives, by name.
+        generator_optimizer: from parameters to optimizer; Adam(1e-4, betas 0.5 and 0.999) by default.
+        discriminator_optimizer: one optimizer for all discriminators; the same default.
+        generator_scheduler: from optimizer to scheduler, stepped once an update window.
+        discriminator_scheduler: likewise.
+        max_iterations: stop after so many batches a process, counted over resumed runs too; None leaves the end
+            to the Trainer.
+        accumulate: batches whose gradients are added up before a step. Within a window the generator meets the
+            discriminator as it was before the window, but for the last batch.
+        clip_norm: largest gradient norm of each optimizer's parameters, measured on unscaled gradients.
+        generator_every: update windows of the discriminators for one of the generator (5 is usual with
+            `WassersteinGP`).
+        metrics: what validate and test measure.
+        compile: compile the networks with `torch.compile`.
+        channels_last: keep images and convolution weights in the channels-last layout.
+    """
+
+    def __init__(
+        self,
+        generator: Generator,
+        losses: dict[str, Loss],
+        adversaries: dict[str, Adversary] | None = None,
+        generator_optimizer: OptimizerCallable = _adam,
+        discriminator_optimizer: OptimizerCallable = _adam,
+        generator_scheduler: LRSchedulerCallable | None = None,
+        discriminator_scheduler: LRSchedulerCallable | None = None,
+        max_iterations: int | None = None,
+        accumulate: int = 1,
+        clip_norm: float | None = None,
+        generator_every: int = 1,
+        metrics: MetricSuite | None = None,
+        compile: bool = False,
+        channels_last: bool = False,
+    ) -> None:
+        super().__init__()
+        counts = {"max_iterations": max_iterations, "accumulate": accumulate, "generator_every": generator_every}
+        for name, value in counts.items():
+            if value is not None and value < 1:
+                raise ConfigError(f"{name} must be at least 1, got {value}")
+        if clip_norm is not None and clip_norm <= 0:
+            raise ConfigError(f"clip_norm must be above 0, got {clip_norm}; leave it out to clip nothing")
+        if not losses and not adversaries:
+            raise ConfigError("nothing to learn from: give the Inpainter losses or adversaries")
+        self._save_settings()
+        self.automatic_optimization = False
+        self.generator = generator
+        self.losses = nn.ModuleDict(losses)
+        self.adversaries = nn.ModuleDict(adversaries or {})
+        self.generator_optimizer = generator_optimizer
+        self.discriminator_optimizer = discriminator_optimizer
+        self.generator_scheduler = generator_scheduler
+        self.discriminator_scheduler = discriminator_scheduler
+        self.max_iterations = max_iterations
+        self.accumulate = accumulate
+        self.clip_norm = clip_norm
+        self.generator_every = generator_every
+        self.metrics = metrics or MetricSuite()
+        self.compile_networks = compile
+        self.channels_last = channels_last
+        self.iteration = 0
+        self.generator_updates = 0
+        self._half_summed: dict[str, Tensor] = {}  # gradients of an interrupted accumulation window
+        self.seed: int | None = None
+        self.val_results: MetricResults | None = None  # of the last validation and the last test
+        self.test_results: MetricResults | None = None
+
+    # ---------------------------------------------------------------- use
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Fill the hole and keep the known pixels: the composite, `(B, 3, H, W)` in [0, 1].
+
+        Args:
+            image: `(B, 3, H, W)` in [0, 1].
+            mask: `(B, 1, H, W)`, 1 = hole.
+        """
+        return composite(image, self.predict_frame({"image": image, "mask": mask}).image, mask)
+
+    def predict_frame(self, batch: Batch) -> Output:
+        """The generator's output for a batch whose hole it cannot see."""
+        image = batch["image"].masked_fill(batch["mask"].bool(), 0.0)
+        if self.channels_last:
+            image = image.contiguous(memory_format=torch.channels_last)
+        return self.generator(image, batch["mask"])
+
+    # ---------------------------------------------------------------- train
+
+    @property
+    def updates_generator(self) -> bool:
+        """Whether the window that holds the current iteration updates the generator."""
+        window = self.iteration // self.accumulate
+        return not self.adversaries or (window + 1) % self.generator_every == 0
+
+    def training_step(self, batch: Batch, batch_idx: int) -> None:
+        """One iteration: forward, discriminators, generator."""
+        self._seed_iteration()
+        steps = (self.iteration + 1) % self.accumulate == 0
+        updates_generator = self.updates_generator
+        with contextlib.nullcontext() if updates_generator else torch.no_grad():
+            output = self.predict_frame(batch)
+        terms: dict[str, Tensor] = {}
+        if self.adversaries:
+            terms |= self._train_discriminators(output.detach(), batch, steps)
+        if updates_generator:
+            terms |= self._train_generator(output, batch, steps, terms)
+        else:
+            self._raise_if_not_finite(terms)
+        self._log_training(terms, batch)
+        self.iteration += 1
+        if steps:
+            for scheduler in self._schedulers():
+                scheduler.step()
+
+    def _train_discriminators(self, output: Output, batch: Batch, steps: bool) -> dict[str, Tensor]:
+        optimizer = self._optimizers()[1]
+        terms = {
+            f"discriminator/{name}": adversary.discriminator_loss(output, batch)  # type: ignore[operator]
+            for name, adversary in self.adversaries.items()
+        }
+        self._backward(torch.stack(list(terms.values())).sum(), steps)
+        if steps:
+            optimizer.step()
+            optimizer.zero_grad()
+        return terms
+
+    def _train_generator(
+        self, output: Output, batch: Batch, steps: bool, earlier: Mapping[str, Tensor]
+    ) -> dict[str, Tensor]:
+        optimizer = self._optimizers()[0]
+        with frozen(self.adversaries):
+            terms = {f"generator/{name}": loss(output, batch) for name, loss in self.losses.items()}
+            for name, adversary in self.adversaries.items():
+                losses = adversary.generator_losses(output, batch)  # type: ignore[operator]
+                terms |= {f"generator/{name}_{kind}": value for kind, value in losses.items()}
+            # One look a step at all terms: each look waits for the device.
+            self._raise_if_not_finite({**earlier, **terms})
+            self._backward(torch.stack([term.float() for term in terms.values()]).sum(), steps)
+        if steps:
+            optimizer.step()
+            optimizer.zero_grad()
+            self.generator_updates += 1
+        return terms
+
+    def _backward(self, loss: Tensor, steps: bool) -> None:
+        strategy = self.trainer.strategy
+        waits = not steps and isinstance(strategy, ParallelStrategy)
+        with strategy.block_backward_sync() if waits else contextlib.nullcontext():  # type: ignore[attr-defined]
+            self.manual_backward(loss / self.accumulate)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip here: under fp16 this hook comes after the gradients are unscaled, `step()` before."""
+        if self.clip_norm is not None:
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
+
+    def on_validation_model_zero_grad(self) -> None:
+        """Leave the gradients alone: a validation may fall into the middle of an accumulation window."""
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End the run after `max_iterations`."""
+        if self.max_iterations is not None and self.iteration >= self.max_iterations:
+            self.trainer.should_stop = True
+
+    def _raise_if_not_finite(self, terms: Mapping[str, Tensor]) -> None:
+        values = torch.stack([term.detach().float() for term in terms.values()])
+        if bool(torch.isfinite(values).all()):
+            return
+        bad = ", ".join(
+            f"{name} = {value:g}" for name, value in zip(terms, values.tolist(), strict=True) if value - value != 0.0
+        )
+        raise NonFiniteLossError(
+            f"training stopped at iteration {self.iteration}: {bad}; the last checkpoint is unharmed: resume from "
+            f"it with a lower learning rate, clip_norm, or bf16 instead of fp16"
+        )
+
+    # ---------------------------------------------------------------- validate, test, predict
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure a batch."""
+        self.metrics.update(self.predict_frame(batch).image, batch)
+
+    def test_step(self, batch: Batch, batch_idx: int) -> None:
+        """Measure a batch."""
+        self.metrics.update(self.predict_frame(batch).image, batch)
+
+    def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """The composite of a batch, `(B, 3, H, W)` in [0, 1]."""
+        return self(batch["image"], batch["mask"])
+
+    def on_validation_epoch_start(self) -> None:
+        """Forget the last epoch's rows."""
+        self.metrics.reset()
+
+    def on_test_epoch_start(self) -> None:
+        """Forget earlier rows."""
+        self.metrics.reset()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the metrics over the validation set."""
+        self.val_results = self.metrics.compute()
+        # Every process has computed the same numbers from all rows: nothing to reduce.
+        self.log_dict({f"val/{name}": value for name, value in self.val_results.flat().items()})
+
+    def on_test_epoch_end(self) -> None:
+        """Keep the results for the report and log them."""
+        self.test_results = self.metrics.compute()
+        self.log_dict({f"test/{name}": value for name, value in self.test_results.flat().items()})
+
+    # ---------------------------------------------------------------- set-up and state
+
+    def setup(self, stage: str) -> None:
+        """Check what the run needs and bring the networks into the chosen form."""
+        self.metrics.prepare(self.device)
+        if self.channels_last:
+            self.to(memory_format=torch.channels_last)
+        if self.compile_networks:
+            self.generator.compile()
+            for adversary in self.adversaries.values():
+                # Compiled graphs cannot be differentiated twice, which a gradient penalty needs.
+                if not adversary.objective.penalises_gradients:  # type: ignore[union-attr]
+                    for discriminator in adversary.discriminators():  # type: ignore[operator]
+                        discriminator.compile()
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """One optimizer for the generator and, with adversaries, one for all discriminators."""
+        pairs: list[tuple[nn.Module, Any, Any]] = [(self.generator, self.generator_optimizer, self.generator_scheduler)]
+        if self.adversaries:
+            pairs.append((self.adversaries, self.discriminator_optimizer, self.discriminator_scheduler))
+        optimizers = [make([p for p in net.parameters() if p.requires_grad]) for net, make, _ in pairs]
+        schedules = [
+            schedule(optimizer) for optimizer, (_, _, schedule) in zip(optimizers, pairs, strict=True) if schedule
+        ]
+        return optimizers, schedules
+
+    def on_fit_start(self) -> None:
+        """Fix the seed that every iteration's random numbers derive from."""
+        if self.seed is None:
+            self.seed = torch.initial_seed() % 2**31
+
+    def on_train_start(self) -> None:
+        """Put half-summed gradients back; the Trainer clears gradients when it has loaded a checkpoint."""
+        for name, parameter in self.named_parameters():
+            if name in self._half_summed:
+                parameter.grad = self._half_summed[name].to(parameter)
+        self._half_summed = {}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what an exact resume needs beyond weights and optimizers."""
+        state: dict[str, Any] = {
+            "iteration": self.iteration,
+            "generator_updates": self.generator_updates,
+            "seed": self.seed,
+        }
+        if self.iteration % self.accumulate:  # in the middle of a window
+            state["gradients"] = {n: p.grad for n, p in self.named_parameters() if p.grad is not None}
+        checkpoint["inpainter"] = state
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up counter, seed and half-summed gradients."""
+        state = checkpoint["inpainter"]
+        self.iteration, self.seed = state["iteration"], state["seed"]
+        self.generator_updates = state["generator_updates"]
+        self._half_summed = state.get("gradients", {})
+
+    def _save_settings(self) -> None:
+        # Under LightningCLI the settings are the config (class paths, plain values), and load_from_checkpoint can
+        # rebuild everything from them. In a script they would be live objects: those do not belong in a file.
+        objects = ["generator", "losses", "adversaries", "metrics", *_CALLABLES]
+        self.save_hyperparameters(ignore=objects)
+        if "_instantiator" in self.hparams:
+            self.save_hyperparameters()
+        # Not a property of the model: resuming with a larger number must not be overruled by the file.
+        self.remove_ignored_hparams(["max_iterations"])
+
+    def _seed_iteration(self) -> None:
+        # Random numbers depend on seed, iteration and rank alone: no generator state to save, none to lose.
+        assert self.seed is not None
+        torch.manual_seed(((self.seed * 1_000_003 + self.iteration) * 65_537 + self.global_rank) % 2**63)
+
+    def _optimizers(self) -> list[Any]:
+        optimizers = self.optimizers()
+        return optimizers if isinstance(optimizers, list) else [optimizers]
+
+    def _schedulers(self) -> list[Any]:
+        schedulers = self.lr_schedulers()
+        return schedulers if isinstance(schedulers, list) else [schedulers] if schedulers else []
+
+    def _log_training(self, terms: Mapping[str, Tensor], batch: Batch) -> None:
+        size = batch["image"].shape[0]
+        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
+        self.log("iteration", float(self.iteration + 1), batch_size=size)

@@ -1,0 +1,305 @@
+"""The training step: who is updated when, with which gradients, and what stops it."""
+
+import contextlib
+
+import pytest
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.plugins.precision import MixedPrecision
+from toys import NoiseData, NormFreeGenerator, TinyDiscriminator, TinyGenerator
+
+from inpaintzoo.adversary import Adversary
+from inpaintzoo.callbacks import GeneratorEMA
+from inpaintzoo.inpainter import Inpainter, frozen
+from inpaintzoo.losses import L1, HoleL1, ValidL1
+from inpaintzoo.losses.base import Loss
+from inpaintzoo.objectives import Hinge, WassersteinGP
+from inpaintzoo.types import ConfigError, NonFiniteLossError
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1)
+
+
+def adversaries(**options):
+    return {"global": Adversary(TinyDiscriminator(), Hinge(), **options)}
+
+
+def inpainter(generator=None, adversarial=True, **options):
+    torch.manual_seed(0)
+    generator = generator or NormFreeGenerator()
+    judges = options.pop("adversaries", adversaries() if adversarial else None)
+    losses = options.pop("losses", {"hole": HoleL1(12.0), "valid": ValidL1(2.0)})
+    return Inpainter(generator, losses, judges, **options)
+
+
+def fit(model, data=None, callbacks=(), **options):
+    options = {"max_epochs": 1, "enable_progress_bar": False, "enable_model_summary": False, **options}
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        callbacks=list(callbacks),
+        limit_val_batches=0,
+        **options,
+    )
+    trainer.fit(model, data or NoiseData())
+    return trainer
+
+
+def weights(module):
+    return {name: value.clone() for name, value in module.state_dict().items()}
+
+
+def moved(before, module):
+    return any(not torch.equal(value, before[name]) for name, value in module.state_dict().items())
+
+
+def test_max_steps_counts_both_optimizers_but_iteration_counts_batches():
+    model = inpainter()
+    trainer = fit(model, max_steps=8, max_epochs=-1)
+    assert trainer.global_step == 8
+    assert model.iteration == 4
+
+
+def test_max_iterations_counts_batches():
+    model = inpainter(max_iterations=3)
+    trainer = fit(model, max_epochs=-1)
+    assert (model.iteration, trainer.global_step) == (3, 6)
+
+
+@pytest.mark.parametrize("option", [{"gradient_clip_val": 1.0}, {"accumulate_grad_batches": 2}])
+def test_lightning_refuses_its_own_clipping_and_accumulation(option):
+    # Trap 1: both belong to the Inpainter; should Lightning ever accept them, nothing would read them.
+    with pytest.raises(Exception, match="manual optimization"):
+        fit(inpainter(), **option)
+
+
+def test_generator_runs_once_a_batch_and_never_sees_the_hole():
+    seen = []
+
+    class Spy(NormFreeGenerator):
+        def forward(self, image, mask):
+            seen.append((image * mask).abs().sum().item())
+            return super().forward(image, mask)
+
+    fit(inpainter(Spy()))
+    assert seen == [0.0] * 4
+
+
+def test_each_update_touches_its_own_networks_only():
+    model = inpainter()
+
+    class Watch(Callback):
+        def on_before_optimizer_step(self, trainer, module, optimizer):
+            generator = {id(p) for p in module.generator.parameters()}
+            mine = {id(p) for group in optimizer.param_groups for p in group["params"]}
+            others = module.adversaries if mine == generator else module.generator
+            assert all(p.grad is None for p in others.parameters())
+            assert all(p.grad is not None for group in optimizer.param_groups for p in group["params"])
+            self.steps = getattr(self, "steps", 0) + 1
+
+    watch = Watch()
+    fit(model, callbacks=[watch])
+    assert watch.steps == 8
+
+
+def test_frozen_restores_after_an_error_and_leaves_the_frozen_alone():
+    net = torch.nn.Linear(2, 2)
+    net.bias.requires_grad_(False)
+    with contextlib.suppress(RuntimeError), frozen(net):
+        assert not net.weight.requires_grad
+        raise RuntimeError
+    assert net.weight.requires_grad and not net.bias.requires_grad
+
+
+@pytest.mark.parametrize("clip_norm", [0.01, 0.5])
+def test_clip_norm_bounds_the_step(clip_norm):
+    model = inpainter(clip_norm=clip_norm, adversarial=False, generator_optimizer=lambda p: torch.optim.SGD(p, lr=1.0))
+    before = weights(model.generator)
+    fit(model, limit_train_batches=1)
+    step = torch.stack([(value - before[name]).norm() for name, value in model.generator.state_dict().items()]).norm()
+    assert step.item() == pytest.approx(clip_norm, rel=1e-3)
+
+
+def test_fp16_clips_unscaled_gradients():
+    # Trap 2: with a scale of 4096 a clip of the scaled gradients would shrink the step 4096-fold.
+    steps = []
+    for scaled in (False, True):
+        model = inpainter(clip_norm=0.5, adversarial=False, generator_optimizer=lambda p: torch.optim.SGD(p, lr=1.0))
+        before = weights(model.generator)
+        scaler = torch.amp.GradScaler("cpu", init_scale=4096.0)
+        plugins = [MixedPrecision("16-mixed", "cpu", scaler)] if scaled else []
+        fit(model, plugins=plugins, limit_train_batches=1)
+        steps.append({name: value - before[name] for name, value in model.generator.state_dict().items()})
+    for name, step in steps[0].items():
+        assert torch.allclose(step, steps[1][name], atol=5e-3), name
+    assert sum(step.norm() ** 2 for step in steps[1].values()) ** 0.5 == pytest.approx(0.5, rel=1e-2)
+
+
+def test_accumulation_equals_one_large_batch():
+    small = inpainter(adversarial=False, accumulate=2, generator_optimizer=sgd)
+    large = inpainter(adversarial=False, generator_optimizer=sgd)
+    fit(small, NoiseData(batch_size=2))
+    fit(large, NoiseData(batch_size=4))
+    assert (small.iteration, small.generator_updates, large.generator_updates) == (4, 2, 2)
+    for name, value in large.generator.state_dict().items():
+        assert torch.allclose(value, small.generator.state_dict()[name], atol=1e-6), name
+
+
+def test_discriminators_accumulate_too():
+    model = inpainter(accumulate=4)
+    trainer = fit(model)
+    assert (model.iteration, trainer.global_step) == (4, 2)
+
+
+def test_generator_every():
+    model = inpainter(generator_every=3)
+    trainer = fit(model, NoiseData(count=12))
+    assert (model.iteration, model.generator_updates, trainer.global_step) == (6, 2, 8)
+
+
+def test_schedulers_step_once_a_window():
+    def halve(optimizer):
+        return torch.optim.lr_scheduler.StepLR(optimizer, step_size=1, gamma=0.5)
+
+    model = inpainter(accumulate=2, generator_scheduler=halve, discriminator_scheduler=halve)
+    trainer = fit(model)
+    assert [optimizer.param_groups[0]["lr"] for optimizer in trainer.optimizers] == [2.5e-5, 2.5e-5]
+
+
+def test_nan_loss_stops_with_its_name_and_step():
+    class Poison(Loss):
+        calls = 0
+
+        def forward(self, output, batch):
+            self.calls += 1
+            return output.image.mean() * (float("nan") if self.calls == 3 else 1.0)
+
+    model = inpainter(losses={"poison": Poison()})
+    states = []
+
+    class Record(Callback):
+        def on_train_batch_start(self, trainer, module, batch, batch_idx):
+            states.append(weights(module.generator))
+
+    with pytest.raises(NonFiniteLossError, match=r"iteration 2: generator/poison = nan"):
+        fit(model, callbacks=[Record()])
+    assert not moved(states[-1], model.generator), "the generator must not take the poisoned step"
+
+
+def test_infinite_discriminator_loss_is_named():
+    class Infinite(Hinge):
+        def fake_loss(self, logits):
+            return super().fake_loss(logits) + float("inf")
+
+    with pytest.raises(NonFiniteLossError, match=r"iteration 0: discriminator/global = inf"):
+        fit(inpainter(adversaries={"global": Adversary(TinyDiscriminator(), Infinite())}))
+
+
+@pytest.mark.parametrize("generator_every", [1, 2])
+def test_ema_follows_generator_updates_and_buffers(generator_every):
+    model = inpainter(TinyGenerator(), generator_every=generator_every)
+    ema = GeneratorEMA(decay=0.75, warm_up=False)
+    expected = weights(model.generator)
+    seen = []
+
+    class Reference(Callback):
+        def on_train_batch_end(self, trainer, module, *args):
+            if module.generator_updates > len(seen):
+                seen.append(module.iteration)
+                for name, value in module.generator.state_dict().items():
+                    mixed = 0.75 * expected[name] + 0.25 * value if value.is_floating_point() else value.clone()
+                    expected[name] = mixed
+
+    fit(model, callbacks=[ema, Reference()])
+    assert len(seen) == 4 // generator_every
+    assert set(ema.average) == set(model.generator.state_dict()), "the generator alone, buffers included"
+    for name, value in expected.items():
+        assert torch.allclose(ema.average[name], value), name
+
+
+def test_ema_stands_in_for_validation_only():
+    model = inpainter(TinyGenerator())
+    ema = GeneratorEMA(decay=0.5)
+    during = []
+
+    class Look(Callback):
+        def on_validation_batch_start(self, trainer, module, *args):
+            during.append(weights(module.generator))
+
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        callbacks=[ema, Look()],
+        max_epochs=1,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+    )
+    trainer.fit(model, NoiseData())
+    assert torch.equal(during[-1]["head.weight"], ema.average["head.weight"])
+    assert not torch.equal(model.generator.head.weight, ema.average["head.weight"])
+
+
+@pytest.mark.parametrize("options", [{"channels_last": True}, {"compile": True}])
+def test_layout_and_compilation_change_nothing_but_speed(options):
+    plain, other = inpainter(generator_optimizer=sgd), inpainter(generator_optimizer=sgd, **options)
+    if "compile" in options:
+        torch.compiler.reset()
+    keys = set(other.state_dict())
+    fit(plain, limit_train_batches=2)
+    with torch._dynamo.config.patch(suppress_errors=False) if "compile" in options else contextlib.nullcontext():
+        fit(other, limit_train_batches=2)
+    assert set(other.state_dict()) == keys
+    for name, value in plain.state_dict().items():
+        assert torch.allclose(value, other.state_dict()[name], atol=1e-5), name
+
+
+def test_bf16_trains():
+    model = inpainter()
+    before = weights(model.generator)
+    fit(model, precision="bf16-mixed")
+    assert moved(before, model.generator)
+    assert all(p.dtype == torch.float32 for p in model.parameters())
+
+
+def test_compiled_discriminators_leave_the_penalised_one_plain():
+    model = inpainter(adversaries={"global": Adversary(TinyDiscriminator(), WassersteinGP())}, compile=True)
+    model.setup("fit")
+    assert model.generator._compiled_call_impl is not None
+    assert model.adversaries["global"].discriminator._compiled_call_impl is None
+
+
+def test_forward_returns_the_composite():
+    model = inpainter()
+    image, mask = torch.rand(1, 3, 16, 16), torch.zeros(1, 1, 16, 16)
+    mask[..., 4:8, 4:8] = 1
+    result = model(image, mask)
+    assert torch.equal(result * (1 - mask), image * (1 - mask))
+    assert not torch.equal(result, image)
+
+
+def test_validation_logs_and_test_keeps_results():
+    model = inpainter(losses={"frame": L1()})
+    trainer = Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, enable_progress_bar=False)
+    (logged,) = trainer.validate(model, NoiseData(), verbose=False)
+    assert logged["val/psnr"] > 0
+    trainer.test(model, NoiseData(), verbose=False)
+    assert [row["name"] for row in model.test_results.rows] == [f"noise-{2000 + i}" for i in range(5)]
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        ({"accumulate": 0}, "accumulate must be at least 1, got 0"),
+        ({"generator_every": 0}, "generator_every must be at least 1"),
+        ({"max_iterations": 0}, "max_iterations must be at least 1"),
+        ({"clip_norm": -1.0}, "clip_norm must be above 0, got -1.0"),
+        ({"losses": {}, "adversaries": {}}, "nothing to learn from"),
+    ],
+)
+def test_bad_settings_are_named(options, text):
+    with pytest.raises(ConfigError, match=text):
+        inpainter(**options)
