@@ -1,3 +1,38 @@
-"""inpaintzoo: a Lightning model zoo for image inpainting."""
+"""inpaintzoo: a Lightning model zoo for image inpainting.
 
-__version__ = "0.1.0"
+Importing the package imports its public classes, and that is the whole registry: a config names them by their short
+class names.
+"""
+
+from inpaintzoo import callbacks, data, losses, metrics, models
+from inpaintzoo.adversary import Adversary, MultiScaleAdversary
+from inpaintzoo.discriminators import Discriminator
+from inpaintzoo.generator import Generator
+from inpaintzoo.inpainter import Inpainter
+from inpaintzoo.objectives import Objective
+from inpaintzoo.types import Batch, ConfigError, DataError, InpaintzooError, NonFiniteLossError, Output, WeightsError
+from inpaintzoo.version import __version__
+from inpaintzoo.views import View
+
+__all__ = [
+    "Adversary",
+    "Batch",
+    "ConfigError",
+    "DataError",
+    "Discriminator",
+    "Generator",
+    "Inpainter",
+    "InpaintzooError",
+    "MultiScaleAdversary",
+    "NonFiniteLossError",
+    "Objective",
+    "Output",
+    "View",
+    "WeightsError",
+    "__version__",
+    "callbacks",
+    "data",
+    "losses",
+    "metrics",
+    "models",
+]

@@ -1,0 +1,8 @@
+"""`python -m inpaintzoo` is the `inpaintzoo` command."""
+
+import sys
+
+from inpaintzoo.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,59 @@
+"""`inpaintzoo doctor`: everything that can be checked before a run, and what was found."""
+
+from __future__ import annotations
+
+import torch
+
+from inpaintzoo.data.findings import Finding
+from inpaintzoo.data.module import InpaintingData
+from inpaintzoo.inpainter import Inpainter
+from inpaintzoo.types import InpaintzooError
+
+MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
+
+
+def examine(model: Inpainter, data: InpaintingData) -> int:
+    """Check data, masks, sizes and weights; print a line for each finding.
+
+    Returns:
+        1 if training could not start, else 0.
+    """
+    findings = [*_data(data), *_metrics(model)]
+    if not any(finding.level == "error" for finding in findings):
+        findings += _first_pair(model, data)
+    for finding in findings:
+        print(f"{MARKS[finding.level]}  {finding.text}")
+    errors = sum(finding.level == "error" for finding in findings)
+    warnings = sum(finding.level == "warning" for finding in findings)
+    print(f"{errors} errors, {warnings} warnings")
+    return 1 if errors else 0
+
+
+def _data(data: InpaintingData) -> list[Finding]:
+    try:
+        return data.check(thorough=True)
+    except InpaintzooError as error:
+        return [Finding("error", str(error))]
+
+
+def _metrics(model: Inpainter) -> list[Finding]:
+    try:
+        model.metrics.prepare(torch.device("cpu"))
+    except InpaintzooError as error:
+        return [Finding("error", str(error))]
+    return [Finding("ok", "metrics: all weights are there")]
+
+
+def _first_pair(model: Inpainter, data: InpaintingData) -> list[Finding]:
+    """One training pair through the generator's own size check, and how much of it is hole."""
+    try:
+        batch = next(iter(data.train_dataloader()))
+        model.generator.check_size(batch["image"], batch["mask"])
+    except InpaintzooError as error:
+        return [Finding("error", str(error))]
+    height, width = batch["image"].shape[-2:]
+    hole = float(batch["mask"].mean())
+    text = f"first batch: {height}x{width}, fits {type(model.generator).__name__}; {hole:.0%} of it is hole"
+    if hole > 0.6:
+        return [Finding("warning", f"{text}; is the polarity of the masks inverted (1 = hole)?")]
+    return [Finding("ok", text)]
