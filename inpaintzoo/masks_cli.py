@@ -204,7 +204,7 @@ def _parser() -> ArgumentParser:
     for name, function in _COMMANDS.items():
         summary = (function.__doc__ or "").splitlines()[0]
         command = ArgumentParser(description=summary)
-        named = set(_POSITIONAL.get(name, {})) | {"force"}
+        named: set[str | int] = {"force", *_POSITIONAL.get(name, {})}
         for argument, about in _POSITIONAL.get(name, {}).items():
             command.add_argument(argument, type=str, help=about)
         command.add_function_arguments(function, skip=named)
@@ -225,9 +225,12 @@ def _masks(text: str) -> MaskGenerator:
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument("--mask", type=MaskGenerator)
     try:
-        generator: MaskGenerator = parser.instantiate_classes(parser.parse_args([f"--mask={text}"])).mask
+        config = parser.parse_args([f"--mask={text}"])
     except ArgumentError as error:
         raise DataError(f"mask {text!r}: {' '.join(str(error).split())}") from error
+    # jsonargparse 4.49 renamed the method; older versions are still allowed.
+    build = getattr(parser, "instantiate", None) or parser.instantiate_classes
+    generator: MaskGenerator = build(config).mask
     return generator
 
 

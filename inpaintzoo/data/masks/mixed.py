@@ -50,7 +50,7 @@ class LimitedMask(MaskGenerator):
         tries: after so many masks outside the limits it is an error.
     """
 
-    def __init__(self, mask: MaskGenerator, ratio: Sequence[float], tries: int = 100) -> None:
+    def __init__(self, mask: MaskGenerator, ratio: Sequence[float], tries: int = 1000) -> None:
         self.ratio = float_range("LimitedMask", "ratio", ratio, least=0.0, most=1.0)
         if self.ratio[0] == self.ratio[1]:
             raise ValueError(f"LimitedMask: nothing lies in ({self.ratio[0]:g}, {self.ratio[1]:g}]; widen ratio")

@@ -95,7 +95,7 @@ def survey_files(folder: Path, files: Sequence[str], sample: int = 64) -> MaskSu
         DataError: a file cannot be read, or the files hold class values (0 and 1) instead of grey levels.
     """
     count = len(files)
-    positions = sorted({round(i * (count - 1) / max(sample - 1, 1)) for i in range(min(sample, count))})
+    positions = np.linspace(0, count - 1, min(sample, count)).round().astype(int).tolist()
     white, brightest = [], 0.0
     for position in positions:
         grey = read_grey(folder / files[position])
