@@ -74,6 +74,8 @@ class ZooCLI(LightningCLI):
             raise ConfigError(
                 f"--ckpt_path {checkpoint}: there is no such file; a run never starts from scratch instead"
             )
+        if self.subcommand in ("validate", "test"):
+            config["verbose"] = False  # TestReport prints the table
         trainer = config["trainer"]
         if trainer["strategy"] == "auto" and _several(trainer["devices"], trainer["num_nodes"]):
             # The generator's update leaves the discriminators without gradients, which plain DDP refuses.

@@ -27,7 +27,7 @@ def run_folder(trainer: Trainer) -> Path:
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
+    """Versions of Python and of the packages that results depend on, without the build's suffix."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 

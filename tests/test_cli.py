@@ -1,0 +1,165 @@
+"""Through the user's door: tiny configs and the real command line, with good and bad input."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+from inpaintzoo import Inpainter
+from inpaintzoo.cli import ZooCLI, main
+
+HERE = Path(__file__).parent
+TINY = str(HERE / "conf" / "tiny.yaml")
+CONFIGS = sorted(path for path in (HERE.parent / "configs").glob("*.yaml"))
+
+
+def run(command, folder, *options):
+    return main([command, "--config", TINY, "--trainer.default_root_dir", str(folder), *map(str, options)])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fit")
+    assert run("fit", folder, "--ema.decay", 0.9) == 0
+    return folder / "lightning_logs" / "version_0"
+
+
+def test_a_run_leaves_everything_in_its_folder(trained):
+    names = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
+    assert {"config.yaml", "run.json", "checkpoints/last.ckpt"} <= names
+    assert {"images/first-training-batch-0000000.png", "images/validation-0000004.png"} <= names
+    assert any(re.fullmatch(r"checkpoints/best-iteration=\d+-val_psnr_hole=[\d.]+\.ckpt", name) for name in names)
+    versions = json.loads((trained / "run.json").read_text())["versions"]
+    assert torch.__version__.startswith(versions["torch"])
+    resolved = yaml.safe_load((trained / "config.yaml").read_text())
+    assert resolved["model"]["init_args"]["accumulate"] == 1, "defaults are written out too"
+
+
+def test_picture_rows_hold_masked_prediction_composite_truth(trained):
+    sheet = Image.open(trained / "images" / "validation-0000004.png")
+    assert sheet.size == (4 * 32 + 5 * 2, 2 * 32 + 3 * 2)
+    cells = [sheet.crop((2 + 34 * i, 2, 34 + 34 * i, 34)) for i in range(4)]
+    masked, _, composite, truth = cells
+    assert masked.getpixel((16, 16)) == (255, 255, 255)
+    assert composite.getpixel((1, 1)) == truth.getpixel((1, 1)) == masked.getpixel((1, 1))
+
+
+def test_tensorboard_holds_scalars_and_pictures(trained):
+    events = EventAccumulator(str(trained), size_guidance={"images": 0})
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/generator/hole", "train/discriminator/global", "val/psnr_hole", "iteration"} <= set(tags["scalars"])
+    assert [event.value for event in events.Scalars("iteration")] == [1.0, 2.0, 3.0, 4.0]
+    assert any(tag.startswith("validation") for tag in tags["images"])
+
+
+def test_test_predict_and_validate_use_the_checkpoint(trained, tmp_path, capsys):
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    assert run("test", tmp_path, "--ckpt_path", checkpoint) == 0
+    table = capsys.readouterr().out
+    assert "psnr_hole" in table and "0.2-0.3" in table
+    (folder,) = (path.parent for path in tmp_path.rglob("metrics.json"))
+    assert len((folder / "per_image.csv").read_text().splitlines()) == 1 + 5
+    assert len((folder / "manifest.jsonl").read_text().splitlines()) == 1 + 5
+    assert run("predict", tmp_path / "p", "--ckpt_path", checkpoint, "--predictions.folder", tmp_path / "out") == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 5
+    assert run("predict", tmp_path / "p", "--predictions.folder", tmp_path / "out") == 1
+    assert "holds files already and nothing is overwritten" in capsys.readouterr().err
+    assert run("validate", tmp_path / "v", "--ckpt_path", checkpoint) == 0
+
+
+def test_a_manifest_decides_the_test_masks(trained, tmp_path, capsys):
+    assert run("test", tmp_path / "a") == 0
+    manifest = next(tmp_path.rglob("manifest.jsonl"))
+    first = json.loads(next((tmp_path / "a").rglob("metrics.json")).read_text())
+    # other masks and another seed in the config: the pinned pairs count (the seed also makes the scenes)
+    assert run("test", tmp_path / "b", "--data.manifest", manifest, "--data.test_masks", "RandomRectangles") == 0
+    second = json.loads(next((tmp_path / "b").rglob("metrics.json")).read_text())
+    assert first["manifest_digest"] == second["manifest_digest"]
+    assert first["summary"] == second["summary"]
+    capsys.readouterr()
+    assert run("test", tmp_path / "c", "--data.manifest", manifest, "--data.seed", 5) == 1
+    assert "not those that were pinned" in capsys.readouterr().err
+
+
+def test_resuming_goes_on_and_more_iterations_can_be_asked_for(trained, tmp_path):
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    assert run("fit", tmp_path, "--ckpt_path", checkpoint, "--model.max_iterations", 6, "--ema.decay", 0.9) == 0
+    state = torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)
+    assert state["inpainter"]["iteration"] == 6
+
+
+def test_a_checkpoint_rebuilds_the_module(trained):
+    # Trap 8: under the command line save_hyperparameters stores nested class paths.
+    module = Inpainter.load_from_checkpoint(trained / "checkpoints" / "last.ckpt", map_location="cpu")
+    assert type(module.generator).__name__ == "NormFreeGenerator"
+    assert module.losses["hole"].weight == 6.0
+    saved = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(value, saved[name]) for name, value in module.state_dict().items())
+
+
+def test_a_later_file_replaces_losses_whole_and_flags_merge(tmp_path):
+    # Trap 7: so a method's YAML is complete, and single weights are set on the command line.
+    other = tmp_path / "losses.yaml"
+    other.write_text("model:\n  init_args:\n    losses:\n      frame:\n        class_path: inpaintzoo.losses.L1\n")
+    cli = ZooCLI(["--config", TINY, "--config", str(other)], run=False)
+    assert set(cli.model.losses) == {"frame"}
+    cli = ZooCLI(["--config", TINY, "--model.losses.hole.weight", "3"], run=False)
+    assert set(cli.model.losses) == {"hole", "valid"}
+    assert cli.model.losses["hole"].weight == 3
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configs_parse_and_their_data_fits(config, capsys):
+    cli = ZooCLI(["--config", str(config), "--data.batch_size", "4", "--data.num_workers", "0"], run=False)
+    assert cli.datamodule.batch_size == 4
+    batch = next(iter(cli.datamodule.test_dataloader()))
+    cli.model.generator.check_size(batch["image"], batch["mask"])
+
+
+def test_doctor_says_what_it_found(capsys):
+    assert main(["doctor", "--config", TINY]) == 0
+    out = capsys.readouterr().out
+    assert "train: 8 images" in out and "fits NormFreeGenerator" in out and "0 errors" in out
+
+
+def test_doctor_reports_errors(capsys):
+    assert main(["doctor", "--config", TINY, "--data.batch_size", "64"]) == 1
+    assert re.search(r"ERROR.*8 training images do not fill one batch of 64", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--ckpt_path", "nowhere.ckpt"], "nowhere.ckpt: there is no such file"),
+        (["--data.batch_size", "99"], "8 training images do not fill one batch of 99"),
+        (["--data.image_size", "8"], "image_size"),
+        (["--model.losses.hole.weight", "-3"], "HoleL1: weight must be 0 or more, got -3"),
+        (["--ema.decay", "1.5"], "decay must be in"),
+        (["--model.generator", "PENNet"], "multiples of 64, got 32x32"),
+    ],
+)
+def test_bad_settings_end_in_one_sentence(tmp_path, capsys, options, text):
+    assert run("fit", tmp_path, *options) == 1
+    error = capsys.readouterr().err
+    assert text in error and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "arguments", [["fit", "--config", "nowhere.yaml"], ["paint"], ["fit", "--config", TINY, "--x"]]
+)
+def test_wrong_usage_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+
+
+def test_masks_and_version(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("inpaintzoo 0.")
+    assert main(["masks", "show", "nowhere.jsonl", "--out", "x.png"]) != 0

@@ -1,0 +1,57 @@
+"""Two processes give what one gives: the same weights after training, the same numbers from a test."""
+
+import csv
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+
+HERE = Path(__file__).parent
+CONFIG = str(HERE / "conf" / "tiny.yaml")
+
+
+def zoo(*arguments):
+    environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    done = subprocess.run(
+        [sys.executable, "-m", "inpaintzoo", *map(str, arguments)],
+        env=environment, capture_output=True, text=True, timeout=300,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+def fit(folder, devices, batch_size, *options):
+    zoo(
+        "fit", "--config", CONFIG, "--trainer.default_root_dir", folder, "--trainer.devices", devices,
+        "--data.batch_size", batch_size, "--data.train_size", 16, *options,
+    )  # fmt: skip
+    return torch.load(next(folder.rglob("last.ckpt")), weights_only=True)
+
+
+@pytest.mark.parametrize(
+    "options", [(), ("--model.accumulate", 2, "--model.clip_norm", 0.5)], ids=["plain", "accumulated and clipped"]
+)
+def test_two_processes_train_like_one(tmp_path, options):
+    # Masks of different areas: the normaliser of the hole loss must be that of the whole batch.
+    one = fit(tmp_path / "one", 1, 4, *options)
+    two = fit(tmp_path / "two", 2, 2, *options)
+    assert one["inpainter"]["iteration"] == two["inpainter"]["iteration"] == 4
+    for name, value in one["state_dict"].items():
+        assert torch.allclose(value, two["state_dict"][name], atol=1e-6), name
+
+
+def test_two_processes_test_like_one(tmp_path):
+    results = []
+    for devices in (1, 2):  # five pictures: one of them is repeated to even out two processes
+        folder = tmp_path / str(devices)
+        zoo("test", "--config", CONFIG, "--trainer.default_root_dir", folder, "--trainer.devices", devices,
+            "--data.batch_size", 1)  # fmt: skip
+        numbers = json.loads(next(folder.rglob("metrics.json")).read_text())
+        rows = list(csv.reader(next(folder.rglob("per_image.csv")).open()))
+        results.append((numbers["summary"], numbers["manifest_digest"], rows))
+    assert len(results[0][2]) == 6
+    assert results[0] == results[1]
