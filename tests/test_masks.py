@@ -546,7 +546,8 @@ def test_files_by_measured_ratio(tmp_path):
     folder_of(tmp_path, [1, 2, 3, 4, 5, 6])  # 0.05 to 0.3 hole
     masks = MaskFolder(tmp_path, ratio=(0.1, 0.2))
     assert masks.files == ["002.png", "003.png"]  # 0.15 and 0.2; 0.1 belongs to the bin below
-    assert [finding.level for finding in masks.check()] == ["ok"]
+    assert [finding.level for finding in masks.check()] == ["ok", "ok"]
+    assert "2 of its files are used" in masks.check()[1].text
     with pytest.raises(DataError, match=r"none of 6 files has a hole ratio in \(0.4, 0.5\].*0.01-0.1: 2, 0.1-0.2: 2"):
         MaskFolder(tmp_path, ratio=(0.4, 0.5))
 

@@ -90,6 +90,9 @@ class MaskFolder(MaskGenerator):
             self.files = self._files_of_level(level)
         if self.ratio is not None:
             self.files = self._files_of_ratio(*self.ratio)
+        if len(self.files) < survey.count:
+            text = f"mask folder {self.path}: {len(self.files):,} of its files are used, by level or ratio"
+            self._findings.append(Finding("ok", text))
 
     def check(self) -> list[Finding]:
         """Polarity, archive, JPEG files: see `MaskGenerator.check`."""
