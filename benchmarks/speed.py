@@ -78,7 +78,11 @@ def forward_step(variant: str, batch: int, size: int, device: str) -> Step:
 
 
 def training_step(variant: str, batch: int, size: int, device: str) -> Step:
-    """One update of discriminator and generator as PEN-Net trains, in plain functions."""
+    """One update of discriminator and generator as PEN-Net trains, in plain functions.
+
+    The released code, and so the reference, also computes the generator loss's gradients of the discriminator, which
+    nobody uses; the zoo freezes the discriminator there.
+    """
     generator, discriminator = _pennet(variant, device), PENNetDiscriminator().to(device)
     optimizers = [torch.optim.Adam(net.parameters(), 1e-4, betas=(0.5, 0.999)) for net in (generator, discriminator)]
     image, mask = _pair(batch, size, device)
@@ -90,12 +94,14 @@ def training_step(variant: str, batch: int, size: int, device: str) -> Step:
         optimizers[1].zero_grad()
         ((F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2).backward()
         optimizers[1].step()
+        discriminator.requires_grad_(variant == "reference")
         loss = F.l1_loss(output.image, image) - 0.1 * discriminator(filled, mask)[-1].mean()
         for level in output.pyramid:
             truth = F.interpolate(image, size=level.shape[2:], mode="bilinear", align_corners=True)
             loss = loss + F.l1_loss(level, truth)
         optimizers[0].zero_grad()
         loss.backward()
+        discriminator.requires_grad_(True)
         optimizers[0].step()
 
     return _with_attention(variant, step)

@@ -70,7 +70,8 @@ class PENNetDiscriminator(Discriminator):
         self.classifier = nn.Conv2d(channels[-1], 1, 5, padding=1)
         for convolution in (*convolutions, self.classifier):
             nn.init.normal_(convolution.weight, 0.0, 0.02)
-        nn.init.zeros_(self.classifier.bias)
+            if convolution.bias is not None:
+                nn.init.zeros_(convolution.bias)
         self.layers = nn.ModuleList(spectral_norm(convolution) for convolution in convolutions)
 
     def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:

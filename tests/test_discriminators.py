@@ -135,7 +135,7 @@ def test_pix2pix_receptive_field():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match="norm must be .*, got 'batch'"):
+    with pytest.raises(ValueError, match=r"norm must be .*, got 'batch'"):
         PatchDiscriminator(norm="batch")
     with pytest.raises(ValueError, match="num_layers must be 1 or more, got 0"):
         PatchDiscriminator(num_layers=0)

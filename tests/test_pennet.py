@@ -242,7 +242,7 @@ def test_shapes_ranges_and_gradients(arguments):
     assert output.image.shape == image.shape
     assert [tuple(level.shape[2:]) for level in output.pyramid] == [(64 // 2**i, 128 // 2**i) for i in range(1, 6)]
     for tensor in (output.image, *output.pyramid):
-        assert 0 <= tensor.min() and tensor.max() <= 1
+        assert tensor.min() >= 0 and tensor.max() <= 1
     (output.image.sum() + sum(level.square().sum() for level in output.pyramid)).backward()
     without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
     assert without == []

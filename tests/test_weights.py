@@ -26,7 +26,7 @@ def test_every_released_tensor_arrives(source, keys, network):
 @pytest.mark.parametrize(("source", "keys", "network"), CASES)
 def test_wrong_state_dicts_are_refused_by_name(source, keys, network):
     released = recipe_weights(golden_keys(keys))
-    first, last = list(released)[0], list(released)[-1]
+    first, *_, last = released
     with pytest.raises(WeightsError, match=f"missing: {first}"):
         convert_state_dict(source, {key: value for key, value in released.items() if key != first})
     with pytest.raises(WeightsError, match=r"unknown: extra\.weight"):

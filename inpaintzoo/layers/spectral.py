@@ -24,6 +24,9 @@ class SpectralNorm(nn.Module):
         eps: least norm in a division.
     """
 
+    _u: Tensor
+    _v: Tensor
+
     def __init__(self, weight: Tensor, eps: float = 1e-12) -> None:
         super().__init__()
         self.eps = eps
