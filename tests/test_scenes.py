@@ -325,3 +325,23 @@ class TestSheet:
         with pytest.raises(SystemExit):
             main(["--out", str(tmp_path / "x.png"), "--size", "8"])
         assert "each from 32" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("workers", [0, 2])
+def test_kept_pictures_are_the_painted_ones(workers):
+    painted, kept = SceneSource("train", 5, 32), SceneSource("train", 5, 32)
+    kept.keep(workers)
+    for index in range(5):
+        for rng in (None, 0, 1):
+            one = painted.load(index, None if rng is None else np.random.default_rng(rng))
+            two = kept.load(index, None if rng is None else np.random.default_rng(rng))
+            assert one.name == two.name and torch.equal(one.image, two.image)
+            assert torch.equal(one.labels, two.labels) and torch.equal(one.tags, two.tags)
+
+
+def test_cached_data_paints_before_training_only(monkeypatch):
+    data = ScenesData(train_size=4, val_size=2, image_size=32, batch_size=2, num_workers=0, cache=True)
+    data.setup("fit")
+    painted = []
+    monkeypatch.setattr(SceneSource, "_paint", lambda self, index: painted.append(index))
+    assert len([batch for batch in data.train_dataloader()]) == 2 and painted == []

@@ -1,0 +1,6 @@
+"""Settings that every test shares."""
+
+import torch
+
+# The tests' networks are tiny: a second thread costs more in waiting than it saves, above all on a busy machine.
+torch.set_num_threads(1)
