@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import torch
@@ -120,7 +119,6 @@ class SceneSource(ImageSource):
 
 
 def _copied(sample: Sample) -> Sample:
-    tensors: dict[str, Any] = {
-        name: value.clone() for name, value in vars(sample).items() if isinstance(value, torch.Tensor)
-    }
-    return dataclasses.replace(sample, **tensors)
+    labels = None if sample.labels is None else sample.labels.clone()
+    tags = None if sample.tags is None else sample.tags.clone()
+    return dataclasses.replace(sample, image=sample.image.clone(), labels=labels, tags=tags)
