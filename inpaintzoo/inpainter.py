@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
-from lightning.pytorch.strategies import ParallelStrategy
+from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
@@ -263,7 +263,13 @@ class Inpainter(LightningModule):
     # ---------------------------------------------------------------- set-up and state
 
     def setup(self, stage: str) -> None:
-        """Check what the run needs and bring the networks into the chosen form."""
+        """Check what the run needs and bring the networks into the chosen form.
+
+        Raises:
+            ConfigError: plain `ddp` with adversaries.
+            WeightsError: metrics whose weights are missing.
+        """
+        self._refuse_plain_ddp(stage)
         self.metrics.prepare(self.device)
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
@@ -274,6 +280,16 @@ class Inpainter(LightningModule):
                 if not adversary.objective.penalises_gradients:  # type: ignore[union-attr]
                     for discriminator in adversary.discriminators():  # type: ignore[operator]
                         discriminator.compile()
+
+    def _refuse_plain_ddp(self, stage: str) -> None:
+        strategy = self.trainer.strategy if self._trainer is not None else None
+        if stage != "fit" or not self.adversaries or not isinstance(strategy, DDPStrategy):
+            return
+        if not strategy._ddp_kwargs.get("find_unused_parameters"):
+            raise ConfigError(
+                "plain ddp cannot train with adversaries, since each update leaves the other networks without "
+                "gradients; use strategy='ddp_find_unused_parameters_true'"
+            )
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimizer for the generator and, with adversaries, one for all discriminators."""

@@ -272,6 +272,15 @@ def test_compiled_discriminators_leave_the_penalised_one_plain():
     assert model.adversaries["global"].discriminator._compiled_call_impl is None
 
 
+@pytest.mark.parametrize("strategy", ["ddp", "ddp_find_unused_parameters_true"])
+def test_plain_ddp_is_refused_before_training(strategy):
+    # Trap 3: it would fail in the first step with a message that does not say what to do.
+    model = inpainter()
+    model.trainer = Trainer(accelerator="cpu", strategy=strategy, logger=False, enable_checkpointing=False)
+    with pytest.raises(ConfigError, match="find_unused") if strategy == "ddp" else contextlib.nullcontext():
+        model.setup("fit")
+
+
 def test_forward_returns_the_composite():
     model = inpainter()
     image, mask = torch.rand(1, 3, 16, 16), torch.zeros(1, 1, 16, 16)
