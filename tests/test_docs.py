@@ -1,0 +1,181 @@
+"""What README, CONTRIBUTING and docs print is tried: links, python blocks, commands, and the method walked through."""
+
+import functools
+import importlib
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+import torch
+from torchvision.utils import save_image
+
+from inpaintzoo.cli import ZooCLI, main
+from inpaintzoo.data import FolderData, SceneSource
+from inpaintzoo.data.masks import CentreSquare, PENNetSquare
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+PENNET = str(ROOT / "configs" / "pennet.yaml")
+
+
+def blocks(page, language):
+    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
+
+
+def commands():
+    """Each `inpaintzoo ...` line of a bash block."""
+    lines = [line for page in PAGES for block in blocks(page, "bash") for line in block.splitlines()]
+    return sorted({line for line in lines if line.startswith("inpaintzoo ")})
+
+
+def named(cases):
+    return [pytest.param(*case, id=f"{case[0].name}-{number}") for number, case in enumerate(cases)]
+
+
+@functools.cache
+def photos(folder):
+    source = SceneSource("train", 12, 64)
+    for index in range(len(source)):
+        split = "test" if index % 4 == 3 else "train"
+        path = folder / "photos" / split / "images" / f"{index:03d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_image(source.load(index).image, path)
+    (folder / "configs").symlink_to(ROOT / "configs")
+    return folder
+
+
+@pytest.fixture
+def workplace(tmp_path_factory, monkeypatch):
+    """A folder as a reader of the pages has it: the configs, and some pictures in `photos`."""
+    folder = photos(tmp_path_factory.getbasetemp())
+    monkeypatch.chdir(folder)
+    return folder
+
+
+class ParsedOnly(ZooCLI):
+    """Parses a command as `inpaintzoo` does, and stops there."""
+
+    def before_instantiate_classes(self):
+        pass
+
+    def instantiate_classes(self):
+        pass
+
+    def _run_subcommand(self, subcommand):
+        pass
+
+
+def test_readme_has_the_commands_of_ci():
+    shell = [line for block in blocks(ROOT / "README.md", "bash") for line in block.splitlines()]
+    assert 'pip install -e ".[dev]" && pytest' in shell
+    assert "pip install -e . && inpaintzoo fit --config configs/quickstart.yaml" in shell
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_somewhere(page):
+    targets = re.findall(r"\]\(([^)\s]+)\)", page.read_text(encoding="utf-8"))
+    local = [target for target in targets if not target.startswith(("https://", "http://", "#"))]
+    assert [target for target in local if not (page.parent / target.split("#")[0]).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_pages_name_files_and_classes_that_exist(page):
+    text = page.read_text(encoding="utf-8")
+    made_up = {"configs/dilated.yaml", "tests/test_dilated.py"}  # the walk-through's own
+    named = set(re.findall(r"(?<![\w/-])((?:configs|tests|docs)/[\w/-]+\.(?:py|yaml|md))", text)) - made_up
+    assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
+    for name in set(re.findall(r"`(inpaintzoo(?:\.\w+)+)`", text)):
+        module, _, attribute = name.rpartition(".")
+        assert hasattr(importlib.import_module(module), attribute) or importlib.import_module(name), name
+
+
+@pytest.mark.parametrize(
+    ("page", "code"),
+    named([(page, code) for page in PAGES for code in blocks(page, "python") if not code.startswith("# ")]),
+)
+def test_python_blocks_run(page, code, workplace, capsys):
+    exec(compile(code, page.name, "exec"), {"__name__": "__main__"})
+
+
+@pytest.mark.parametrize(
+    "command", [line for line in commands() if not line.startswith("inpaintzoo masks")], ids=lambda line: line[11:70]
+)
+def test_commands_parse(command, workplace):
+    name, *options = shlex.split(command)[1:]
+    if name == "doctor":
+        ParsedOnly(options, run=False)
+    else:
+        assert ParsedOnly([name, *options]).subcommand == name
+
+
+@pytest.mark.parametrize(
+    ("page", "text"),
+    named([(page, text) for page in PAGES for text in blocks(page, "yaml") if not text.startswith("# configs/")]),
+)
+def test_yaml_blocks_parse_behind_a_method(page, text, workplace, tmp_path):
+    (tmp_path / "layer.yaml").write_text(text)
+    ParsedOnly(["--config", PENNET, "--config", str(tmp_path / "layer.yaml")], run=False)
+
+
+def test_mask_commands_run_in_their_order(workplace, tmp_path, monkeypatch, capsys):
+    (tmp_path / "photos").symlink_to(workplace / "photos")
+    monkeypatch.chdir(tmp_path)
+    lines = [line for block in blocks(ROOT / "docs" / "masks.md", "bash") for line in block.splitlines()]
+    lines = [line for line in lines if line.startswith("inpaintzoo masks")]
+    assert len(lines) >= 6
+    for line in lines:
+        assert main(shlex.split(line)[1:]) == 0, line
+    assert (tmp_path / "pairs.jsonl").is_file() and (tmp_path / "sheet.png").is_file()
+
+
+def test_data_layers_keep_what_the_method_says(workplace):
+    # jsonargparse keeps the arguments that both classes take when a later file changes the class.
+    options = ["--config", PENNET, "--config", "configs/data/folder.yaml", "--data.root", "photos"]
+    data = ZooCLI([*options, "--data.num_workers", "0"], run=False).datamodule
+    assert isinstance(data, FolderData)
+    assert data.batch_size == 16
+    assert isinstance(data.masks, PENNetSquare) and isinstance(data.test_masks, CentreSquare)
+    assert data.source("test").load(0).image.shape == (3, 256, 256)
+
+
+def test_facade_layer_reads_its_folders(workplace):
+    options = ["--config", PENNET, "--config", "configs/data/facade.yaml", "--data.root", "photos"]
+    data = ZooCLI([*options, "--data.num_workers", "0"], run=False).datamodule
+    assert len(data.source("train")) == 9 and len(data.source("test")) == 3
+    assert data.source("train").load(0).image.shape == (3, 256, 256)
+
+
+@pytest.mark.parametrize(
+    ("layer", "settings"),
+    [("ddp", {"strategy": "ddp_find_unused_parameters_true", "devices": -1}), ("bf16", {"precision": "bf16-mixed"})],
+)
+def test_trainer_layers_parse(layer, settings):
+    cli = ParsedOnly(["fit", "--config", PENNET, "--config", str(ROOT / "configs" / "trainer" / f"{layer}.yaml")])
+    trainer = cli.config["fit"]["trainer"]
+    assert {name: trainer[name] for name in settings} == settings
+    assert trainer["val_check_interval"] == 1000, "the rest stays the method's"
+
+
+def test_the_method_walked_through_works(tmp_path, monkeypatch, capsys):
+    page = ROOT / "CONTRIBUTING.md"
+    files = {text.split("\n", 1)[0][2:]: text for kind in ("python", "yaml") for text in blocks(page, kind)}
+    assert set(files) == {"inpaintzoo/models/dilated.py", "configs/dilated.yaml", "tests/test_dilated.py"}
+    (tmp_path / "dilated.py").write_text(files["inpaintzoo/models/dilated.py"])
+    (tmp_path / "dilated.yaml").write_text(files["configs/dilated.yaml"])
+    monkeypatch.syspath_prepend(str(tmp_path))
+    importlib.import_module("dilated")
+    tests: dict = {}
+    exec(files["tests/test_dilated.py"].replace("inpaintzoo.models", "dilated"), tests)
+    found = [value for name, value in tests.items() if name.startswith("test_")]
+    assert len(found) == 4
+    for test in found:
+        test()
+    small = "--model.generator.width 4 --data.image_size 64 --data.batch_size 2 --data.num_workers 0"
+    small += " --data.train_size 4 --data.val_size 1 --trainer.val_check_interval 2 --trainer.accelerator cpu"
+    options = ["--config", str(tmp_path / "dilated.yaml"), *small.split()]
+    assert (
+        main(["fit", *options, "--model.max_iterations", "2", "--trainer.default_root_dir", str(tmp_path / "run")]) == 0
+    )
+    state = torch.load(next((tmp_path / "run").rglob("last.ckpt")), weights_only=True)
+    assert state["inpainter"]["iteration"] == 2
