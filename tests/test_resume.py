@@ -47,11 +47,14 @@ def model(**options):
     )
 
 
-def run(folder, iterations, resume=None, kill=None, save_every=0, validate_every=4, **options):
-    network, ema, record = model(max_iterations=iterations, **options), GeneratorEMA(decay=0.9), Record()
+def run(
+    folder, iterations, resume=None, kill=None, save_every=0, validate_every=4, decay=0.9, extra=(),
+    trainer_options=None, **options,
+):  # fmt: skip
+    network, ema, record = model(max_iterations=iterations, **options), GeneratorEMA(decay=decay), Record()
     checkpoints = Checkpoints(every_iterations=save_every)
     checkpoints.dirpath = str(folder)
-    callbacks = [ema, record, checkpoints] + ([Kill(kill)] if kill is not None else [])
+    callbacks = [ema, record, *extra, checkpoints] + ([Kill(kill)] if kill is not None else [])
     trainer = Trainer(
         accelerator="cpu",
         logger=False,
@@ -61,11 +64,20 @@ def run(folder, iterations, resume=None, kill=None, save_every=0, validate_every
         enable_model_summary=False,
         check_val_every_n_epoch=None,
         val_check_interval=validate_every,
+        **(trainer_options or {}),
     )
     torch.manual_seed(11 if resume is None else 99)
     data = NoiseData(count=10, batch_size=2, num_workers=2, masks=RandomRectangles())
     trainer.fit(network, data, ckpt_path=resume)
     return network, ema, record, trainer
+
+
+class Flat(Callback):
+    """No validation is better than the first."""
+
+    def on_validation_epoch_end(self, trainer, module):
+        module.metrics.reset()
+        module.on_validation_epoch_end = lambda: module.log("val/psnr_hole", 1.0)
 
 
 def check_same(one, two):
@@ -80,6 +92,41 @@ def check_same(one, two):
             assert a["param_groups"] == b["param_groups"]
             for key, state in a["state"].items():
                 assert all(torch.equal(value, b["state"][key][name]) for name, value in state.items())
+
+
+def test_the_last_checkpoint_is_saved_after_every_validation(tmp_path):
+    with pytest.raises(Killed):
+        run(tmp_path, 12, kill=11, extra=[Flat()])
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["inpainter"]["iteration"] == 8
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path):
+    done = run(tmp_path, 4)
+    again = run(tmp_path, 4, resume=tmp_path / "last.ckpt")
+    assert again[2].seen == []
+    check_same(done, again)
+
+
+def test_an_epoch_cut_short_is_over_when_it_is_cut(tmp_path):
+    options = {"limit_train_batches": 3}
+    whole = run(tmp_path / "whole", 6, validate_every=3, trainer_options=options)
+    run(tmp_path / "halves", 3, validate_every=3, trainer_options=options)
+    resume = tmp_path / "halves" / "last.ckpt"
+    second = run(tmp_path / "halves", 6, resume=resume, validate_every=3, trainer_options=options)
+    assert second[2].seen == whole[2].seen[3:]
+
+
+@pytest.mark.parametrize("max_steps", [5, 6])
+def test_a_number_of_optimizer_steps_leaves_a_checkpoint(tmp_path, max_steps):
+    run(tmp_path, None, trainer_options={"max_steps": max_steps})
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["inpainter"]["iteration"] == 3
+
+
+def test_an_average_that_is_not_continued_is_dropped(tmp_path):
+    run(tmp_path, 4)
+    with pytest.warns(UserWarning, match="not continued"):
+        _, ema, _, _ = run(tmp_path, 6, resume=tmp_path / "last.ckpt", decay=0.0)
+    assert ema.average == {}
 
 
 @pytest.mark.parametrize("half", [7, 5], ids=["mid-epoch", "at the end of an epoch"])

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Literal
 
+import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+
+from inpaintzoo.types import ConfigError, NonFiniteLossError
 
 
 class Checkpoints(ModelCheckpoint):
@@ -16,6 +19,8 @@ class Checkpoints(ModelCheckpoint):
         mode: `max` if more is better.
         save_top_k: how many of the best stay.
         every_iterations: save `last.ckpt` also every so many iterations; 0 only after validations.
+
+    Weights that are not finite are never written over good ones: the run stops instead.
     """
 
     def __init__(
@@ -23,8 +28,13 @@ class Checkpoints(ModelCheckpoint):
         monitor: str = "val/psnr_hole",
         mode: Literal["min", "max"] = "max",
         save_top_k: int = 1,
-        every_iterations: int = 0,
+        every_iterations: int = 500,
     ) -> None:
+        if every_iterations < 0 or save_top_k < -1:
+            raise ValueError(
+                f"Checkpoints: every_iterations must be 0 or more and save_top_k -1 (all) or more, got "
+                f"{every_iterations} and {save_top_k}"
+            )
         name = monitor.replace("/", "_")
         super().__init__(
             filename=f"best-iteration={{iteration:07.0f}}-{name}={{{monitor}:.3f}}",
@@ -38,6 +48,18 @@ class Checkpoints(ModelCheckpoint):
         )
         self.every_iterations = every_iterations
 
+    def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Refuse a metric that no validation will log, before the first step."""
+        known = [f"val/{metric.name}" for metric in pl_module.metrics.metrics]
+        if self.monitor is not None and self.monitor.startswith("val/") and self.monitor not in known:
+            raise ConfigError(f"--checkpoint.monitor {self.monitor}: no such metric; there are {', '.join(known)}")
+
+    def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Save the best; then `last.ckpt` too, which Lightning would only do when a best was saved."""
+        super().on_validation_end(trainer, pl_module)
+        if trainer.state.fn == "fit" and not trainer.sanity_checking and not trainer.fast_dev_run:  # type: ignore[attr-defined]
+            self._save_last(trainer)
+
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save `last.ckpt` every so many iterations and at the last one.
 
@@ -47,7 +69,7 @@ class Checkpoints(ModelCheckpoint):
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         due = self.every_iterations and pl_module.iteration % self.every_iterations == 0
         ends = pl_module.max_iterations is not None and pl_module.iteration >= pl_module.max_iterations
-        if due or ends or trainer.should_stop or trainer.global_step == trainer.max_steps:
+        if due or ends or trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step:
             self._save_last(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
@@ -56,7 +78,21 @@ class Checkpoints(ModelCheckpoint):
             self._save_last(trainer)
 
     def _save_last(self, trainer: Trainer) -> None:
+        if trainer.fast_dev_run:  # type: ignore[attr-defined]
+            return
         # Lightning saves once a step at most, and must still save the best if a validation follows.
         saved = self._last_global_step_saved
         self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
         self._last_global_step_saved = saved
+
+    def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
+        # Finite losses can have infinite gradients: the step after them would be saved before any loss shows it.
+        module = trainer.lightning_module
+        bad = [name for name, value in module.state_dict().items() if not torch.isfinite(value).all()]
+        if bad:
+            raise NonFiniteLossError(
+                f"training stopped at iteration {module.iteration}: {len(bad)} tensors of weights are no longer "
+                f"finite, such as {bad[0]}; they were not saved, the checkpoint before is as it was: resume from it "
+                f"with a lower learning rate or clip_norm"
+            )
+        super()._save_checkpoint(trainer, filepath)

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import Any
 
 import torch
 from lightning import Callback, Trainer
+from lightning.pytorch.utilities import rank_zero_warn
 from torch import Tensor
 
 
 class GeneratorEMA(Callback):
-    """Keeps a moving average of the generator and uses it for validation, test, prediction and saved weights.
+    """Keeps a moving average of the generator and uses it for validation, test and prediction.
+
+    A checkpoint holds the trained weights in its `state_dict` and the average in this callback's state.
 
     Lightning's own averaging takes in the discriminators and counts the steps of both optimizers; this one
     averages the generator alone, once for each of its updates. Floating-point buffers are averaged too, others
@@ -33,6 +38,9 @@ class GeneratorEMA(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Start from the generator as it is, or from the average in the checkpoint."""
+        if not self.decay and self.average:
+            rank_zero_warn("the checkpoint's averaged generator is not continued; give --ema.decay to go on with it")
+            self.average = {}
         if self.decay:
             state = pl_module.generator.state_dict()
             saved = self.average or state
@@ -63,6 +71,20 @@ class GeneratorEMA(Callback):
         if self._live:
             pl_module.generator.load_state_dict(self._live)
             self._live = {}
+
+    @staticmethod
+    @contextlib.contextmanager
+    def in_place(trainer: Trainer, pl_module: Any) -> Iterator[None]:
+        """Inside the block the Trainer's averages, if any, stand in for the generator."""
+        averages = [callback for callback in trainer.callbacks if isinstance(callback, GeneratorEMA)]  # type: ignore[attr-defined]
+        waiting = [average for average in averages if not average._live]
+        for average in waiting:
+            average.swap_in(pl_module)
+        try:
+            yield
+        finally:
+            for average in waiting:
+                average.swap_out(pl_module)
 
     def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Validate the average."""
