@@ -10,16 +10,18 @@ import torch
 from lightning import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from inpaintzoo.adversary import Adversary
 from inpaintzoo.generator import Generator
 from inpaintzoo.losses.base import Loss
 from inpaintzoo.metrics import MetricResults, MetricSuite
-from inpaintzoo.ops import composite
-from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output
+from inpaintzoo.ops import composite, mean_over_ranks
+from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output, WeightsError
 
 _CALLABLES = ["generator_optimizer", "discriminator_optimizer", "generator_scheduler", "discriminator_scheduler"]
 
@@ -41,6 +43,18 @@ def frozen(module: nn.Module) -> Iterator[None]:
             parameter.requires_grad_(True)
 
 
+@contextlib.contextmanager
+def evaluating(module: nn.Module) -> Iterator[None]:
+    """Eval mode inside the block; afterwards every part is in the mode it was in."""
+    modes = [(part, part.training) for part in module.modules()]
+    module.eval()
+    try:
+        yield
+    finally:
+        for part, training in modes:
+            part.training = training
+
+
 class Inpainter(LightningModule):
     """Trains a generator against weighted losses and adversaries.
 
@@ -56,7 +70,8 @@ class Inpainter(LightningModule):
         adversaries: discriminators with their objectives, by name.
         generator_optimizer: from parameters to optimizer; Adam(1e-4, betas 0.5 and 0.999) by default.
         discriminator_optimizer: one optimizer for all discriminators; the same default.
-        generator_scheduler: from optimizer to scheduler, stepped once an update window.
+        generator_scheduler: from optimizer to scheduler, stepped once an update window, whether or not the window
+            updates the generator (`generator_every`).
         discriminator_scheduler: likewise.
         max_iterations: stop after so many batches a process, counted over resumed runs too; None leaves the end
             to the Trainer.
@@ -173,7 +188,8 @@ class Inpainter(LightningModule):
         }
         self._backward(torch.stack(list(terms.values())).sum(), steps)
         if steps:
-            optimizer.step()
+            with self._steady_scale(self.generator):
+                optimizer.step()
             optimizer.zero_grad()
         return terms
 
@@ -185,7 +201,7 @@ class Inpainter(LightningModule):
             terms = {f"generator/{name}": loss(output, batch) for name, loss in self.losses.items()}
             for name, adversary in self.adversaries.items():
                 losses = adversary.generator_losses(output, batch)  # type: ignore[operator]
-                terms |= {f"generator/{name}_{kind}": value for kind, value in losses.items()}
+                terms |= {f"generator/{name}/{kind}": value for kind, value in losses.items()}
             # One look a step at all terms: each look waits for the device.
             self._raise_if_not_finite({**earlier, **terms})
             self._backward(torch.stack([term.float() for term in terms.values()]).sum(), steps)
@@ -200,6 +216,20 @@ class Inpainter(LightningModule):
         waits = not steps and isinstance(strategy, ParallelStrategy)
         with strategy.block_backward_sync() if waits else contextlib.nullcontext():  # type: ignore[attr-defined]
             self.manual_backward(loss / self.accumulate)
+
+    @contextlib.contextmanager
+    def _steady_scale(self, waiting: nn.Module) -> Iterator[None]:
+        # Under fp16 every step may change the loss scale; gradients that wait for the end of their window must follow.
+        scaler = getattr(self.trainer.precision_plugin, "scaler", None)
+        if scaler is None or self.accumulate == 1:
+            yield
+            return
+        before = scaler.get_scale()
+        yield
+        change = scaler.get_scale() / before
+        for parameter in waiting.parameters() if change != 1 else ():
+            if parameter.grad is not None:
+                parameter.grad.mul_(change)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
         """Clip here: under fp16 this hook comes after the gradients are unscaled, `step()` before."""
@@ -216,15 +246,16 @@ class Inpainter(LightningModule):
             self.trainer.should_stop = True
 
     def _raise_if_not_finite(self, terms: Mapping[str, Tensor]) -> None:
-        values = torch.stack([term.detach().float() for term in terms.values()])
+        # The mean over processes, so that all of them stop when one meets a NaN.
+        values = mean_over_ranks(torch.stack([term.detach().float() for term in terms.values()]))
         if bool(torch.isfinite(values).all()):
             return
         bad = ", ".join(
             f"{name} = {value:g}" for name, value in zip(terms, values.tolist(), strict=True) if value - value != 0.0
         )
         raise NonFiniteLossError(
-            f"training stopped at iteration {self.iteration}: {bad}; the last checkpoint is unharmed: resume from "
-            f"it with a lower learning rate, clip_norm, or bf16 instead of fp16"
+            f"training stopped at iteration {self.iteration}: {bad}; the last checkpoint holds finite weights: resume "
+            f"from it with a lower learning rate, clip_norm, or bf16 instead of fp16"
         )
 
     # ---------------------------------------------------------------- validate, test, predict
@@ -300,6 +331,8 @@ class Inpainter(LightningModule):
         schedules = [
             schedule(optimizer) for optimizer, (_, _, schedule) in zip(optimizers, pairs, strict=True) if schedule
         ]
+        if any(isinstance(schedule, ReduceLROnPlateau) for schedule in schedules):
+            raise ConfigError("ReduceLROnPlateau needs a metric at each step; choose a scheduler that counts steps")
         return optimizers, schedules
 
     def on_fit_start(self) -> None:
@@ -308,7 +341,10 @@ class Inpainter(LightningModule):
             self.seed = torch.initial_seed() % 2**31
 
     def on_train_start(self) -> None:
-        """Put half-summed gradients back; the Trainer clears gradients when it has loaded a checkpoint."""
+        """Put half-summed gradients back, which the Trainer clears when it has loaded a checkpoint."""
+        if self.max_iterations is not None and self.iteration >= self.max_iterations:
+            rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are done already")
+            self.trainer.should_stop = True
         for name, parameter in self.named_parameters():
             if name in self._half_summed:
                 parameter.grad = self._half_summed[name].to(parameter)
@@ -322,15 +358,37 @@ class Inpainter(LightningModule):
             "seed": self.seed,
         }
         if self.iteration % self.accumulate:  # in the middle of a window
-            state["gradients"] = {n: p.grad for n, p in self.named_parameters() if p.grad is not None}
+            # Each process has summed its own; their mean in all of them leads to the same update.
+            state["gradients"] = {n: mean_over_ranks(p.grad) for n, p in self.named_parameters() if p.grad is not None}
         checkpoint["inpainter"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up counter, seed and half-summed gradients."""
+        """Take up counter, seed and half-summed gradients.
+
+        Raises:
+            WeightsError: the file is of something else than this Inpainter.
+        """
+        self._check_fits(checkpoint)
         state = checkpoint["inpainter"]
         self.iteration, self.seed = state["iteration"], state["seed"]
         self.generator_updates = state["generator_updates"]
         self._half_summed = state.get("gradients", {})
+
+    def _check_fits(self, checkpoint: Mapping[str, Any]) -> None:
+        if "inpainter" not in checkpoint:
+            raise WeightsError("the checkpoint is not one of an inpaintzoo run: it holds no `inpainter` state")
+        saved = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+        own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
+        wrong = [
+            f"{name} is {saved.get(name, 'missing')} in the file and {own.get(name, 'missing')} here"
+            for name in sorted(saved.keys() | own.keys())
+            if saved.get(name) != own.get(name)
+        ]
+        if wrong:
+            raise WeightsError(
+                f"the checkpoint is of another network: {len(wrong)} of {len(own)} tensors differ, such as {wrong[0]}; "
+                f"use the config.yaml of the run that wrote it"
+            )
 
     def _save_settings(self) -> None:
         # Under LightningCLI the settings are the config (class paths, plain values), and load_from_checkpoint can

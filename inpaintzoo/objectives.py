@@ -142,20 +142,22 @@ class WassersteinGP(Objective):
         return -fake.float().mean()
 
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
-        blend = torch.rand(real.shape[0], 1, 1, 1, device=real.device)
-        between = torch.lerp(real.float(), fake.float(), blend).requires_grad_(True)
+        blend = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
+        between = torch.lerp(real, fake.to(real.dtype), blend).requires_grad_(True)
         # Reduced precision would round the slope that is to be 1.
         with torch.autocast(between.device.type, enabled=False):
             # The samples do not touch each other, so the gradient of the sum holds each sample's own.
             (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
         if self.hole_only:
             gradient = gradient * mask
-        slope = (gradient.square().sum(dim=(1, 2, 3)) + 1e-12).sqrt()  # the root has no slope at 0
+        slope = (gradient.float().square().sum(dim=(1, 2, 3)) + 1e-12).sqrt()  # the root has no slope at 0
         return self.penalty_weight * (slope - 1).square().mean()
 
 
 class RelativisticAverage(Objective):
     """Judges pictures relative to the average of the other kind (Jolicoeur-Martineau 2019, section 4).
+
+    The averages are over the batch of one process: with several processes, each has its own.
 
     Args:
         form: the objective applied to the relative logits; the paper's RaSGAN is `NonSaturating`.

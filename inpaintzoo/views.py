@@ -10,7 +10,7 @@ from torch import Tensor
 from torchvision.ops import roi_align
 
 from inpaintzoo.ops import composite, hole_box, resize_mask
-from inpaintzoo.types import Batch
+from inpaintzoo.types import Batch, ConfigError
 
 
 class Seen(NamedTuple):
@@ -100,7 +100,7 @@ class PyramidLevel(View):
     def __call__(self, output: Any, batch: Batch) -> Seen:  # noqa: D102
         pyramid = getattr(output, "pyramid", None)
         if pyramid is None or self.level >= len(pyramid):
-            raise ValueError(
+            raise ConfigError(
                 f"PyramidLevel: {type(output).__name__} has {len(pyramid or [])} pyramid pictures, so there is no "
                 f"level {self.level}; choose another view or another generator"
             )

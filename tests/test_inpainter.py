@@ -9,8 +9,8 @@ from lightning.pytorch.plugins.precision import MixedPrecision
 from toys import NoiseData, NormFreeGenerator, TinyDiscriminator, TinyGenerator
 
 from inpaintzoo.adversary import Adversary
-from inpaintzoo.callbacks import GeneratorEMA
-from inpaintzoo.inpainter import Inpainter, frozen
+from inpaintzoo.callbacks import Checkpoints, GeneratorEMA
+from inpaintzoo.inpainter import Inpainter, evaluating, frozen
 from inpaintzoo.losses import L1, HoleL1, ValidL1
 from inpaintzoo.losses.base import Loss
 from inpaintzoo.objectives import Hinge, WassersteinGP
@@ -147,6 +147,19 @@ def test_accumulation_equals_one_large_batch():
         assert torch.allclose(value, small.generator.state_dict()[name], atol=1e-6), name
 
 
+def test_fp16_windows_survive_a_change_of_the_loss_scale():
+    # The discriminators' step at the end of a window doubles the scale while the generator's gradients wait.
+    steps = []
+    for scaled in (False, True):
+        model = inpainter(accumulate=2, generator_optimizer=sgd, discriminator_optimizer=sgd)
+        before = weights(model.generator)
+        scaler = torch.amp.GradScaler("cpu", init_scale=1024.0, growth_interval=1)
+        plugins = [MixedPrecision("16-mixed", "cpu", scaler)] if scaled else []
+        fit(model, plugins=plugins, limit_train_batches=2)
+        steps.append(torch.cat([(v - before[n]).flatten() for n, v in model.generator.state_dict().items()]))
+    assert steps[1].norm().item() == pytest.approx(steps[0].norm().item(), rel=1e-2)
+
+
 def test_discriminators_accumulate_too():
     model = inpainter(accumulate=4)
     trainer = fit(model)
@@ -186,6 +199,53 @@ def test_nan_loss_stops_with_its_name_and_step():
     with pytest.raises(NonFiniteLossError, match=r"iteration 2: generator/poison = nan"):
         fit(model, callbacks=[Record()])
     assert not moved(states[-1], model.generator), "the generator must not take the poisoned step"
+
+
+def test_weights_that_are_not_finite_are_never_saved(tmp_path):
+    class RootOfZero(Loss):
+        """Finite, but its gradient is not."""
+
+        calls = 0
+
+        def forward(self, output, batch):
+            self.calls += 1
+            return (output.image * (self.calls < 4)).sum().sqrt()
+
+    model = inpainter(losses={"root": RootOfZero()}, adversarial=False, max_iterations=6)
+    checkpoints = Checkpoints(every_iterations=1)
+    checkpoints.dirpath = str(tmp_path)
+    trainer = Trainer(
+        accelerator="cpu", logger=False, max_epochs=-1, callbacks=[checkpoints], limit_val_batches=0,
+        enable_progress_bar=False, enable_model_summary=False,
+    )  # fmt: skip
+    with pytest.raises(NonFiniteLossError, match=r"iteration 4: .* no longer finite.*were not saved"):
+        trainer.fit(model, NoiseData())
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert saved["inpainter"]["iteration"] == 3
+    assert all(torch.isfinite(value).all() for value in saved["state_dict"].values())
+
+
+def test_a_loss_and_an_adversary_of_one_name_are_both_trained():
+    model = inpainter(losses={"global": L1(), "global_adversarial": L1()})
+    trainer = fit(model)
+    assert {
+        "train/generator/global",
+        "train/generator/global_adversarial",
+        "train/generator/global/adversarial",
+    } <= set(trainer.callback_metrics)
+
+
+def test_pictures_leave_frozen_parts_in_eval_mode():
+    model = inpainter(TinyGenerator())
+    model.generator.body[1].eval()
+    with evaluating(model):
+        assert not any(part.training for part in model.modules())
+    assert not model.generator.body[1].training and model.generator.head.training
+
+
+def test_plateau_schedulers_are_refused():
+    with pytest.raises(ConfigError, match="ReduceLROnPlateau"):
+        fit(inpainter(generator_scheduler=torch.optim.lr_scheduler.ReduceLROnPlateau))
 
 
 def test_infinite_discriminator_loss_is_named():
