@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,7 +13,10 @@ from typing import Any
 
 import torch
 from jsonargparse import Namespace
-from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
+from lightning.pytorch.utilities import rank_zero_info
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from inpaintzoo import masks_cli
 from inpaintzoo.callbacks import (
@@ -24,22 +28,46 @@ from inpaintzoo.callbacks import (
     RunRecord,
     TestReport,
 )
+from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.doctor import examine
 from inpaintzoo.inpainter import Inpainter
-from inpaintzoo.types import ConfigError, InpaintzooError
+from inpaintzoo.types import ConfigError, InpaintzooError, WeightsError
 from inpaintzoo.version import __version__
 
-EPILOG = """\
-Beside these: `inpaintzoo doctor --config FILE` checks data, masks, sizes and weights without training;
-`inpaintzoo masks make|bin|pair|show` makes and inspects masks. Each has its own --help."""
+OVERVIEW = """\
+usage: inpaintzoo COMMAND [options]
+
+  fit       train a model            inpaintzoo fit --config configs/quickstart.yaml
+  validate  measure on the validation pictures
+  test      measure on the test pictures, per image and over the set
+  predict   write the filled test pictures
+  doctor    check data, masks, sizes and weights without training
+  masks     make masks, sort them by ratio, pin them to pictures, look at them
+
+Each command has its own --help.
+"""
 
 OWN_DEFAULTS = {
     "max_epochs": -1,
     "num_sanity_val_steps": 1,
     "log_every_n_steps": 10,
     "check_val_every_n_epoch": None,
+    "enable_model_summary": False,  # RunRecord says what matters
 }
+DOCTOR = "Checks data, masks, sizes and weights as a run would, decodes every file, and says what it found."
+
+
+class SaveConfig(SaveConfigCallback):
+    """Writes `config.yaml` into the run folder, or `config-1.yaml`, … where another run has left one."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Find a name that is free."""
+        folder, number = run_folder(trainer), 0
+        while (folder / self.config_filename).exists():
+            number += 1
+            self.config_filename = f"config-{number}.yaml"
+        super().setup(trainer, pl_module, stage)
 
 
 class ZooCLI(LightningCLI):
@@ -53,7 +81,9 @@ class ZooCLI(LightningCLI):
             subclass_mode_data=True,
             seed_everything_default=1,
             trainer_defaults={**OWN_DEFAULTS, "callbacks": [RunRecord(), TestReport()]},
-            parser_kwargs={"epilog": EPILOG} if run else {},
+            save_config_callback=SaveConfig,
+            auto_configure_optimizers=False,  # the Inpainter has two
+            parser_kwargs={} if run else {"prog": "inpaintzoo doctor", "description": DOCTOR},
             run=run,
             args=args,
         )
@@ -69,15 +99,22 @@ class ZooCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Check what can be checked before anything is built."""
         config = self._settings()
-        checkpoint = config.get("ckpt_path")
-        if checkpoint and checkpoint not in ("best", "last", "hpc", "registry") and not Path(checkpoint).is_file():
-            raise ConfigError(
-                f"--ckpt_path {checkpoint}: there is no such file; a run never starts from scratch instead"
-            )
+        if config.get("ckpt_path"):
+            _check_checkpoint(config["ckpt_path"])
         if self.subcommand in ("validate", "test"):
             config["verbose"] = False  # TestReport prints the table
+        if self.subcommand == "predict":
+            config["return_predictions"] = False  # PredictionWriter has written them; a large set fills the memory
         trainer = config["trainer"]
-        if trainer["strategy"] == "auto" and _several(trainer["devices"], trainer["num_nodes"]):
+        for flag, own, off in (("gradient_clip_val", "clip_norm", None), ("accumulate_grad_batches", "accumulate", 1)):
+            if trainer[flag] != off:
+                raise ConfigError(f"--trainer.{flag} cannot serve two optimizers; use --model.{own} {trainer[flag]}")
+        if not re.fullmatch(r"auto|-1|\d+(,\d+)*,?|\[.*\]", str(trainer["devices"])):
+            raise ConfigError(
+                f"--trainer.devices must be a number, a list of numbers or auto, got {trainer['devices']}"
+            )
+        adversarial = config["model"].get("init_args", {}).get("adversaries")
+        if adversarial and trainer["strategy"] == "auto" and _several(trainer["devices"], trainer["num_nodes"]):
             # The generator's update leaves the discriminators without gradients, which plain DDP refuses.
             trainer["strategy"] = "ddp_find_unused_parameters_true"
 
@@ -86,9 +123,22 @@ class ZooCLI(LightningCLI):
         try:
             super().instantiate_classes()
         except ValueError as error:
-            if isinstance(error, InpaintzooError):
-                raise
-            raise ConfigError(str(error)) from error
+            raise ConfigError(_innermost(error)) from error
+        trained = self._settings().get("ckpt_path")
+        if (
+            self.subcommand in ("validate", "test", "predict")
+            and not trained
+            and any(True for _ in self.model.parameters())
+        ):
+            rank_zero_info("WARNING: no --ckpt_path is given, so the network has random weights")
+
+    def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
+        # Lightning refuses a callback whose kind is switched off, and these are always there.
+        if config.get("enable_progress_bar") is False:
+            callbacks = [callback for callback in callbacks if not isinstance(callback, RunProgress)]
+        if config.get("enable_checkpointing") is False:
+            callbacks = [callback for callback in callbacks if not isinstance(callback, Checkpoints)]
+        return super()._instantiate_trainer(config, callbacks)
 
     def _parse_ckpt_path(self) -> None:
         # Lightning would let the settings stored in the checkpoint overrule the config and the command line, so that a
@@ -106,8 +156,28 @@ def _several(devices: Any, nodes: int) -> bool:
         return torch.cuda.device_count() > 1
     if isinstance(devices, list):
         return len(devices) > 1
-    text = str(devices)
-    return len([part for part in text.split(",") if part]) > 1 if "," in text else int(text) > 1
+    parts = [part for part in str(devices).split(",") if part.strip()]
+    return len(parts) > 1 or (parts[0].strip().isdigit() and int(parts[0]) > 1)
+
+
+def _check_checkpoint(path: str) -> None:
+    """Refuse what is no checkpoint file: names such as `last`, which Lightning would look for and train without."""
+    if not Path(path).is_file():
+        raise ConfigError(f"--ckpt_path {path}: there is no such file; a run never starts from scratch instead")
+    try:
+        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    except Exception as error:  # torch.load raises whatever the bytes lead to
+        raise WeightsError(f"--ckpt_path {path}: the file is not a checkpoint, or it is damaged") from error
+
+
+def _innermost(error: BaseException) -> str:
+    """The sentence that a class raised, without the parser's account of which argument it was tried for."""
+    while error.__cause__ is not None or (error.__context__ is not None and not error.__suppress_context__):
+        cause = error.__cause__ or error.__context__
+        if not isinstance(cause, ValueError):
+            break
+        error = cause
+    return str(error)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -122,20 +192,28 @@ def main(args: Sequence[str] | None = None) -> int:
     arguments = list(sys.argv[1:] if args is None else args)
     _quieten()
     try:
-        if arguments[:1] == ["masks"]:
-            return masks_cli.main(arguments[1:])
-        if arguments[:1] == ["doctor"]:
-            cli = ZooCLI(arguments[1:], run=False)
-            return examine(cli.model, cli.datamodule)
-        if arguments[:1] == ["--version"]:
-            print(f"inpaintzoo {__version__}")
-            return 0
-        ZooCLI(arguments)
-    except InpaintzooError as error:
+        return _run(arguments)
+    except (InpaintzooError, MisconfigurationException) as error:
         if os.environ.get("INPAINTZOO_TRACEBACK"):
             raise
-        print(f"inpaintzoo: error: {error}", file=sys.stderr)
+        # An error of a loading process arrives with that process's traceback in front.
+        sentence = re.split(r"inpaintzoo\.types\.\w+: ", str(error))[-1].strip()
+        print(f"inpaintzoo: error: {sentence}", file=sys.stderr)
         return 1
+
+
+def _run(arguments: list[str]) -> int:
+    if arguments[:1] in ([], ["-h"], ["--help"]):
+        print(OVERVIEW)
+    elif arguments[0] == "--version":
+        print(f"inpaintzoo {__version__}")
+    elif arguments[0] == "masks":
+        return masks_cli.main(arguments[1:])
+    elif arguments[0] == "doctor":
+        cli = ZooCLI(["--trainer.accelerator", "cpu", "--trainer.devices", "1", *arguments[1:]], run=False)
+        return examine(cli.model, cli.datamodule)
+    else:
+        ZooCLI(arguments)
     return 0
 
 
@@ -146,6 +224,8 @@ def _quieten() -> None:
         "number of training batches",
         "args parameter is intended to run from within Python",
         "treespec, LeafSpec",
+        "It is recommended to use `self.log",  # every process has computed the same from all rows
+        "The dirpath has changed",
     ):
         warnings.filterwarnings("ignore", message=f".*{text}.*")
     logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(

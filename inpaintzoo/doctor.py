@@ -18,9 +18,9 @@ def examine(model: Inpainter, data: InpaintingData) -> int:
     Returns:
         1 if training could not start, else 0.
     """
-    findings = [*_data(data), *_metrics(model)]
+    findings = _data(data)
     if not any(finding.level == "error" for finding in findings):
-        findings += _first_pair(model, data)
+        findings += [_pair(model, data), _metrics(model, data)]
     for finding in findings:
         print(f"{MARKS[finding.level]}  {finding.text}")
     errors = sum(finding.level == "error" for finding in findings)
@@ -36,24 +36,29 @@ def _data(data: InpaintingData) -> list[Finding]:
         return [Finding("error", str(error))]
 
 
-def _metrics(model: Inpainter) -> list[Finding]:
-    try:
-        model.metrics.prepare(torch.device("cpu"))
-    except InpaintzooError as error:
-        return [Finding("error", str(error))]
-    return [Finding("ok", "metrics: all weights are there")]
-
-
-def _first_pair(model: Inpainter, data: InpaintingData) -> list[Finding]:
-    """One training pair through the generator's own size check, and how much of it is hole."""
+def _pair(model: Inpainter, data: InpaintingData) -> Finding:
+    """One training batch through the generator's own size check, and how much of it is hole."""
     try:
         batch = next(iter(data.train_dataloader()))
         model.generator.check_size(batch["image"], batch["mask"])
     except InpaintzooError as error:
-        return [Finding("error", str(error))]
+        return Finding("error", str(error))
     height, width = batch["image"].shape[-2:]
     hole = float(batch["mask"].mean())
     text = f"first batch: {height}x{width}, fits {type(model.generator).__name__}; {hole:.0%} of it is hole"
     if hole > 0.6:
-        return [Finding("warning", f"{text}; is the polarity of the masks inverted (1 = hole)?")]
-    return [Finding("ok", text)]
+        return Finding("warning", f"{text}; is the polarity of the masks inverted (1 = hole)?")
+    return Finding("ok", text)
+
+
+def _metrics(model: Inpainter, data: InpaintingData) -> Finding:
+    """One test batch through the metrics: their weights, and the least size that some of them need."""
+    try:
+        model.metrics.prepare(torch.device("cpu"))
+        batch = next(iter(data.test_dataloader()))
+        model.metrics.update(batch["image"], batch)
+    except InpaintzooError as error:
+        return Finding("error", f"metrics: {error}")
+    finally:
+        model.metrics.reset()
+    return Finding("ok", f"metrics: {', '.join(metric.name for metric in model.metrics.metrics)}")

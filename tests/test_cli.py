@@ -9,6 +9,7 @@ import torch
 import yaml
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torchvision.transforms.functional import to_pil_image
 
 from inpaintzoo import Inpainter
 from inpaintzoo.cli import ZooCLI, main
@@ -54,7 +55,8 @@ def test_tensorboard_holds_scalars_and_pictures(trained):
     events.Reload()
     tags = events.Tags()
     assert {"train/generator/hole", "train/discriminator/global", "val/psnr_hole", "iteration"} <= set(tags["scalars"])
-    assert [event.value for event in events.Scalars("iteration")] == [1.0, 2.0, 3.0, 4.0]
+    # The axis counts batches from 0, not Lightning's global_step, which counts both optimizers.
+    assert [(event.step, event.value) for event in events.Scalars("iteration")] == [(0, 1), (1, 2), (2, 3), (3, 4)]
     assert any(tag.startswith("validation") for tag in tags["images"])
 
 
@@ -142,12 +144,62 @@ def test_doctor_reports_errors(capsys):
         (["--model.losses.hole.weight", "-3"], "HoleL1: weight must be 0 or more, got -3"),
         (["--ema.decay", "1.5"], "decay must be in"),
         (["--model.generator", "PENNet"], "multiples of 64, got 32x32"),
+        (["--trainer.gradient_clip_val", "1"], "use --model.clip_norm 1"),
+        (["--trainer.accumulate_grad_batches", "2"], "use --model.accumulate 2"),
+        (["--trainer.devices", "many"], "--trainer.devices must be a number"),
+        (["--checkpoint.monitor", "val/psnrr"], "no such metric; there are val/psnr,"),
+        (["--ckpt_path", __file__], "is not a checkpoint, or it is damaged"),
+        (["--ckpt_path", "last"], "last: there is no such file"),
+        (["--data", "FolderData"], "FolderData: no images given"),
     ],
 )
 def test_bad_settings_end_in_one_sentence(tmp_path, capsys, options, text):
     assert run("fit", tmp_path, *options) == 1
     error = capsys.readouterr().err
-    assert text in error and "Traceback" not in error
+    (sentence,) = [line for line in error.splitlines() if line.startswith("inpaintzoo: error: ")]
+    assert text in sentence and "Traceback" not in error and "validate against" not in error
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_image_is_named_in_one_sentence(tmp_path, capsys, workers):
+    noise = torch.rand(3, 64, 64, generator=torch.manual_seed(0))
+    for number in range(4):
+        to_pil_image(noise).save(tmp_path / f"{number}.png")
+    whole = (tmp_path / "0.png").read_bytes()
+    (tmp_path / "3.png").write_bytes(whole[: len(whole) // 2])
+    data = ["--data", "FolderData", "--data.train", tmp_path, "--data.test", tmp_path, "--data.num_workers", workers]
+    policy = ["--data.transform", "ResizeTo", "--data.transform.size", 32, "--data.batch_size", 2]
+    assert run("fit", tmp_path / "run", *data, *policy) == 1
+    error = capsys.readouterr().err
+    (sentence,) = [line for line in error.splitlines() if line.startswith("inpaintzoo: error: ")]
+    assert "3.png" in sentence and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "options", [("--trainer.enable_progress_bar", "false"), ("--trainer.enable_checkpointing", "false"),
+                ("--trainer.overfit_batches", "1"), ("--trainer.logger", "false")]
+)  # fmt: skip
+def test_the_trainers_own_switches_work(tmp_path, options):
+    assert run("fit", tmp_path, *options) == 0
+    assert run("fit", tmp_path, *options) == 0, "a second run in the same folder"
+
+
+def test_a_checkpoint_of_another_network_is_refused(trained, tmp_path, capsys):
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    assert run("test", tmp_path, "--ckpt_path", checkpoint, "--model.generator.width", 5) == 1
+    assert "is of another network: 3 of 8 tensors differ" in capsys.readouterr().err
+
+
+def test_random_weights_do_not_pass_silently(tmp_path, caplog):
+    assert run("test", tmp_path) == 0
+    assert "no --ckpt_path is given, so the network has random weights" in caplog.text
+
+
+def test_doctor_puts_a_pair_through_the_metrics(capsys):
+    metrics = "{class_path: MetricSuite, init_args: {metrics: [{class_path: MSSSIM}]}}"
+    assert main(["doctor", "--config", TINY, "--model.metrics", metrics]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"ERROR.*ms_ssim with 5 scales needs images of at least 161x161, got 32x32", out)
 
 
 @pytest.mark.parametrize(
@@ -160,6 +212,8 @@ def test_wrong_usage_exits_with_2(arguments, capsys):
 
 
 def test_masks_and_version(capsys):
+    assert main([]) == 0
+    assert "doctor" in capsys.readouterr().out
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("inpaintzoo 0.")
     assert main(["masks", "show", "nowhere.jsonl", "--out", "x.png"]) != 0

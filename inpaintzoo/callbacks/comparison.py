@@ -15,6 +15,7 @@ from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.fills import Diffusion, MeanColour
 from inpaintzoo.generator import Generator
+from inpaintzoo.inpainter import evaluating
 from inpaintzoo.metrics import L1Hole, MetricSuite, PSNRHole
 from inpaintzoo.ops import composite
 from inpaintzoo.types import Batch
@@ -41,21 +42,11 @@ class CompareFills(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Measure, print and draw."""
+        # On all processes: each measures its share of the pairs.
         path = run_folder(trainer) / "comparison.png"
-        if not trainer.is_global_zero:
-            return
         minutes = (time.monotonic() - self._started) / 60
-        averages = [callback for callback in trainer.callbacks if isinstance(callback, GeneratorEMA)]  # type: ignore[attr-defined]
-        training = pl_module.training
-        pl_module.eval()
-        for average in averages:
-            average.swap_in(pl_module)
-        try:
+        with evaluating(pl_module), GeneratorEMA.in_place(trainer, pl_module):
             self._compare(trainer, pl_module, minutes, path)
-        finally:
-            for average in averages:
-                average.swap_out(pl_module)
-            pl_module.train(training)
 
     def _compare(self, trainer: Trainer, pl_module: Any, minutes: float, path: Path) -> None:
         name = type(pl_module.generator).__name__
@@ -74,6 +65,8 @@ class CompareFills(Callback):
             if len(rows) < self.pictures:
                 rows += _rows(batch, list(predictions.values()))
         results = {method: suite.compute().flat() for method, suite in suites.items()}
+        if not trainer.is_global_zero:
+            return
         path.parent.mkdir(parents=True, exist_ok=True)
         save_image(torch.cat(rows[: self.pictures]), path, nrow=len(methods) + 2)
         print(_report(results, name, pl_module.iteration, minutes, path), flush=True)
@@ -88,7 +81,9 @@ def _predict(generator: Generator, batch: Batch) -> Tensor:
 def _rows(batch: Batch, predictions: list[Tensor]) -> list[Tensor]:
     image, mask = batch["image"], batch["mask"]
     filled = [composite(image, prediction, mask) for prediction in predictions]
-    return [row.cpu() for row in torch.stack([image * (1 - mask) + mask, *filled, image], dim=1)]
+    rows = torch.stack([image * (1 - mask) + mask, *filled, image], dim=1).cpu()
+    scale = max(1, 128 // image.shape[-1])  # small pictures are hard to see
+    return list(rows.repeat_interleave(scale, dim=-1).repeat_interleave(scale, dim=-2))
 
 
 def _report(results: dict[str, dict[str, float]], name: str, iterations: int, minutes: float, path: Path) -> str:

@@ -11,7 +11,9 @@ from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
 from torchvision.utils import make_grid, save_image
 
+from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.inpainter import evaluating
 from inpaintzoo.ops import composite
 from inpaintzoo.types import Batch
 
@@ -79,13 +81,13 @@ class ImageLogger(Callback):
         return {"image": batch["image"][: self.count].detach(), "mask": batch["mask"][: self.count].detach()}
 
     def _write(self, trainer: Trainer, pl_module: Any, name: str, batch: Batch) -> None:
-        training = pl_module.training
-        pl_module.eval()
-        try:
-            with torch.no_grad(), trainer.precision_plugin.forward_context():
-                rows = picture_row(batch, pl_module.predict_frame(batch).image)
-        finally:
-            pl_module.train(training)
+        with (
+            evaluating(pl_module),
+            GeneratorEMA.in_place(trainer, pl_module),
+            torch.no_grad(),
+            trainer.precision_plugin.forward_context(),
+        ):
+            rows = picture_row(batch, pl_module.predict_frame(batch).image)
         self._folder.mkdir(parents=True, exist_ok=True)
         save_image(rows, self._folder / f"{name}-{pl_module.iteration:07d}.png", nrow=4)
         for logger in trainer.loggers:

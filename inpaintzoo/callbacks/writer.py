@@ -30,13 +30,14 @@ class PredictionWriter(BasePredictionWriter):
     def on_predict_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Check the folder before any work is done."""
         self._target = Path(self.folder) if self.folder else run_folder(trainer) / "predictions"
-        if trainer.is_global_zero:
-            if self._target.exists() and any(self._target.iterdir()):
-                raise ConfigError(
-                    f"{self._target} holds files already and nothing is overwritten; choose another place with "
-                    f"--predictions.folder"
-                )
-            self._target.mkdir(parents=True, exist_ok=True)
+        # The first process decides for all: another's pictures must not look like files that were there before.
+        taken = trainer.strategy.broadcast(self._target.exists() and any(self._target.iterdir()))
+        if taken:
+            raise ConfigError(
+                f"{self._target} holds files already and nothing is overwritten; choose another place with "
+                f"--predictions.folder"
+            )
+        self._target.mkdir(parents=True, exist_ok=True)
 
     def write_on_batch_end(
         self,

@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-import inpaintzoo
 from inpaintzoo.bins import mask_ratio, ratio_bin
 from inpaintzoo.data.checks import file_hash, in_threads
 from inpaintzoo.data.dataset import MASK_STREAM
@@ -34,6 +33,7 @@ from inpaintzoo.data.masks.reading import read_hole
 from inpaintzoo.data.masks.recipes import mask_from_recipe, require_known
 from inpaintzoo.data.source import ImageSource
 from inpaintzoo.types import DataError
+from inpaintzoo.version import __version__
 
 FORMAT = 1
 
@@ -81,7 +81,7 @@ class Manifest:
     source: str = ""
     split: str = "test"
     mask_folder: str | None = None
-    version: str = dataclasses.field(default_factory=lambda: inpaintzoo.__version__)
+    version: str = __version__
 
     def __len__(self) -> int:
         return len(self.pairs)
@@ -262,7 +262,7 @@ class PinnedMasks(MaskGenerator):
             raise DataError(
                 f"manifest: the mask of image {index} ({pair.image!r}) is not the pinned one: the manifest or its mask "
                 f"files were changed, or other library versions draw another mask (made by inpaintzoo "
-                f"{pinned.version}, this is {inpaintzoo.__version__})"
+                f"{pinned.version}, this is {__version__})"
             )
         return mask
 

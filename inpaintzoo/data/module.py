@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from inpaintzoo.data.dataset import InpaintingDataset
@@ -105,7 +105,7 @@ class InpaintingData(LightningDataModule):
             if finding.level == "ok":
                 rank_zero_info(f"data: {finding.text}")
             elif finding.level == "warning":
-                rank_zero_warn(f"data: {finding.text}")
+                rank_zero_info(f"data: WARNING: {finding.text}")
         raise_errors(findings)
 
     def train_dataloader(self) -> DataLoader[Any]:

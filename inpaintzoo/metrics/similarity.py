@@ -15,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inpaintzoo.metrics.base import ImageMetric
+from inpaintzoo.types import DataError
 
 # Wang et al. 2003, section 3.2: the exponents of the five scales.
 MS_SSIM_BETAS = (0.0448, 0.2856, 0.3001, 0.2363, 0.1333)
@@ -62,7 +63,7 @@ class SSIM(ImageMetric):
         """SSIM of the frame."""
         smallest = len(self.weights)
         if min(image.shape[-2:]) < smallest:
-            raise ValueError(
+            raise DataError(
                 f"{self.name} needs images of at least {smallest}x{smallest}, got {image.shape[-2]}x{image.shape[-1]}; "
                 "choose a smaller `size` or larger images"
             )
@@ -101,7 +102,7 @@ class MSSSIM(ImageMetric):
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """MS-SSIM of the frame."""
         if min(image.shape[-2:]) < self.smallest:
-            raise ValueError(
+            raise DataError(
                 f"{self.name} with {len(self.betas)} scales needs images of at least {self.smallest}x{self.smallest}, "
                 f"got {image.shape[-2]}x{image.shape[-1]}; give fewer `betas` or leave it out"
             )
