@@ -44,7 +44,8 @@ def test_comparison_table_and_picture(tmp_path, capsys):
     out = capsys.readouterr().out
     assert re.search(r"mean colour +[\d.]+ +[\d.]+\n +diffusion +[\d.]+ +[\d.]+\n +NormFreeGenerator +[\d.]+", out)
     assert re.search(r"NormFreeGenerator is (NOT )?better than mean colour: [+-][\d.]+ dB", out)
-    assert Image.open(tmp_path / "comparison.png").size == (5 * 18 + 2, 3 * 18 + 2)
+    # small pictures are enlarged to 128 pixels
+    assert Image.open(tmp_path / "comparison.png").size == (5 * 130 + 2, 3 * 130 + 2)
 
 
 def test_comparison_tells_when_the_network_is_worse(tmp_path, capsys):
