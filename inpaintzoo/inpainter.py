@@ -398,7 +398,7 @@ class Inpainter(LightningModule):
         if "_instantiator" in self.hparams:
             self.save_hyperparameters()
         # Not a property of the model: resuming with a larger number must not be overruled by the file.
-        self.remove_ignored_hparams(["max_iterations"])
+        self.hparams.pop("max_iterations", None)
 
     def _seed_iteration(self) -> None:
         # Random numbers depend on seed, iteration and rank alone: no generator state to save, none to lose.

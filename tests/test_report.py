@@ -8,8 +8,10 @@ import lightning
 import pytest
 import torch
 from torch.utils.data import DataLoader
+from toys import NoiseData
 
 from inpaintzoo.callbacks.report import TestReport
+from inpaintzoo.data.manifest import Manifest
 from inpaintzoo.metrics import L1, PSNR, MetricSuite
 
 
@@ -51,7 +53,7 @@ def stub(root, **changes):
         "default_root_dir": str(root),
         "is_global_zero": True,
         "ckpt_path": "runs/last.ckpt",
-        "datamodule": SimpleNamespace(manifest_digest="abc123"),
+        "datamodule": NoiseData(),
         "state": SimpleNamespace(fn="test"),
     }
     return SimpleNamespace(**{**attributes, **changes})
@@ -64,8 +66,9 @@ def test_files_hold_numbers_and_provenance(tmp_path, capsys):
     content = json.loads((folder / "metrics.json").read_text())
     assert content["count"] == 3 and content["judge"] == "composite"
     assert content["summary"] == found.summary()
-    assert content["checkpoint"] == "runs/last.ckpt" and content["manifest_digest"] == "abc123"
-    assert content["versions"]["torch"] == torch.__version__
+    assert content["checkpoint"] == "runs/last.ckpt" and content["manifest_digest"] == NoiseData().pinned.digest()
+    assert Manifest.load(folder / "manifest.jsonl").digest() == content["manifest_digest"]
+    assert torch.__version__.startswith(content["versions"]["torch"])
     assert content["versions"]["lightning"] == lightning.__version__
     assert content["versions"]["inpaintzoo"]
     assert "mean |prediction - truth|" in content["metrics"]["l1"]["definition"]

@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
+from typing import List  # noqa: UP035
 
 import torch
 import torch.nn.functional as F
@@ -415,7 +416,7 @@ def _tiled_backward(
     kernel: int,
     exclude: bool,
     floor: float,
-) -> list[Tensor]:
+) -> List[Tensor]:  # noqa: UP006  (torch 2.6 knows typing's list alone in an operator's signature)
     """Gradients with respect to query, key, value, key gain and query gain."""
     height, width = key.shape[2:]
     results: list[list[Tensor]] = [[], [], [], [], []]
