@@ -10,7 +10,16 @@ from inpaintzoo.discriminators import Discriminator
 from inpaintzoo.generator import Generator
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.objectives import Objective
-from inpaintzoo.types import Batch, ConfigError, DataError, InpaintzooError, NonFiniteLossError, Output, WeightsError
+from inpaintzoo.types import (
+    Batch,
+    ConfigError,
+    DataError,
+    InpaintzooError,
+    NonFiniteLossError,
+    Output,
+    PyramidOutput,
+    WeightsError,
+)
 from inpaintzoo.version import __version__
 from inpaintzoo.views import View
 
@@ -27,6 +36,7 @@ __all__ = [
     "NonFiniteLossError",
     "Objective",
     "Output",
+    "PyramidOutput",
     "View",
     "WeightsError",
     "__version__",

@@ -17,11 +17,13 @@ class Generator(nn.Module):
 
     Attributes:
         size_multiple: height and width must be multiples of this.
+        smallest_side: height and width must be at least this, in pixels.
         needs_labels: whether training needs `batch["labels"]`.
         stochastic: whether two forwards of the same input may differ.
     """
 
     size_multiple: ClassVar[int] = 1
+    smallest_side: int = 1
     needs_labels: ClassVar[bool] = False
     stochastic: bool = False
 
@@ -38,7 +40,7 @@ class Generator(nn.Module):
         raise NotImplementedError
 
     def check_size(self, image: Tensor, mask: Tensor) -> None:
-        """Raise `DataError` (a `ValueError`) unless the pair's shapes fit the contract and `size_multiple`."""
+        """Raise `DataError` (a `ValueError`) unless the pair's shapes fit the contract and this generator's sizes."""
         height, width = image.shape[-2:]
         if image.ndim != 4 or image.shape[1] != 3:
             raise DataError(f"the image must be (B, 3, H, W), got {tuple(image.shape)}")
@@ -50,6 +52,12 @@ class Generator(nn.Module):
             raise DataError(
                 f"{type(self).__name__} needs height and width that are multiples of {self.size_multiple}, got "
                 f"{height}x{width}; resize or crop the images, or pad them with inpaintzoo.ops.pad_to_multiple"
+            )
+
+        if min(height, width) < self.smallest_side:
+            raise DataError(
+                f"{type(self).__name__} needs height and width of at least {self.smallest_side}, got {height}x{width}; "
+                f"enlarge the images"
             )
 
     @staticmethod

@@ -49,6 +49,17 @@ class Output:
         return dataclasses.replace(self, **fields)
 
 
+@dataclasses.dataclass
+class PyramidOutput(Output):
+    """An output with smaller pictures beside the full-size one.
+
+    Attributes:
+        pyramid: `(B, 3, h, w)` images in [0, 1], finest first (PEN-Net and SRPNet: five, from half the size to a 32nd).
+    """
+
+    pyramid: list[Tensor]
+
+
 def _detached(value: Any) -> Any:
     if isinstance(value, Tensor):
         return value.detach()

@@ -8,8 +8,9 @@ import torch.nn.functional as F
 from golden_recipe import GOLDEN, golden_keys, golden_tensors, recipe_weights
 
 from inpaintzoo.discriminators import PENNetDiscriminator
-from inpaintzoo.models import PENNet, PENNetOutput
+from inpaintzoo.models import PENNet
 from inpaintzoo.ops import composite
+from inpaintzoo.types import PyramidOutput
 from inpaintzoo.weights import convert_state_dict
 
 TOLERANCE = {"out": 5e-5, "img1": 5e-5, "img2": 1e-5, "img3": 2e-6, "img4": 2e-6, "img5": 2e-6}
@@ -238,7 +239,7 @@ def small_case(batch=3, height=64, width=128):
 def test_shapes_ranges_and_gradients(arguments):
     network, (image, mask) = small(**arguments), small_case()
     output = network(image, mask)
-    assert isinstance(output, PENNetOutput)
+    assert isinstance(output, PyramidOutput)
     assert output.image.shape == image.shape
     assert [tuple(level.shape[2:]) for level in output.pyramid] == [(64 // 2**i, 128 // 2**i) for i in range(1, 6)]
     for tensor in (output.image, *output.pyramid):

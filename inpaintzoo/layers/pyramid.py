@@ -1,6 +1,8 @@
-"""The part of PEN-Net that SRPNet shares: filling a pyramid of maps, and decoding it with an RGB image a level.
+"""What PEN-Net and SRPNet share: encoding a pyramid of maps, filling it, decoding it with an RGB image a level.
 
-Both follow section 3 of Zeng et al., CVPR 2019 (https://arxiv.org/abs/1904.07475) and its figure 2.
+All follow section 3 of Zeng et al., CVPR 2019 (https://arxiv.org/abs/1904.07475) and its figure 2; the residual
+blocks are those of Luo and Zheng, "Semantic Residual Pyramid Network for Image Inpainting", Information 2022
+(https://doi.org/10.3390/info13020071), section 3.1 and table A1.
 """
 
 from __future__ import annotations
@@ -31,6 +33,72 @@ def init_normal(module: nn.Module, std: float = 0.02) -> None:
             nn.init.normal_(layer.weight, 0.0, std)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
+
+
+class ResidualBlock(nn.Module):
+    """Two 3x3 convolutions with instance normalisation beside the identity; the first one is dilated.
+
+    Table A1 prints "stride 2, padding 0", which no identity path can have: read as reflection padding and dilation.
+    The convolutions have no bias, which the normalisation would remove.
+
+    Args:
+        channels: of the map.
+        dilation: of the first convolution. On maps too small to be padded by that much, the largest that fits.
+    """
+
+    def __init__(self, channels: int, dilation: int = 2) -> None:
+        super().__init__()
+        if dilation < 1:
+            raise ValueError(f"ResidualBlock: dilation must be 1 or more, got {dilation}")
+        self.dilation = dilation
+        self.dilated = nn.Conv2d(channels, channels, 3, bias=False)
+        self.plain = nn.Conv2d(channels, channels, 3, bias=False)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Refine `(B, channels, h, w)`, both sides 2 or more; the shape stays."""
+        dilation = min(self.dilation, *(side - 1 for side in features.shape[-2:]))  # reflection needs smaller pads
+        inner = F.conv2d(_reflect(features, dilation), self.dilated.weight, dilation=dilation)
+        inner = F.relu(F.instance_norm(inner))
+        return features + F.instance_norm(self.plain(_reflect(inner, 1)))
+
+
+def _reflect(features: Tensor, pad: int) -> Tensor:
+    return F.pad(features, (pad, pad, pad, pad), mode="reflect")
+
+
+class PyramidEncoder(nn.Module):
+    """Six strided convolutions on the image and its mask, each followed by residual blocks where asked for.
+
+    Without residual blocks it is PEN-Net's encoder, whose deepest map passes a ReLU (released code); with them
+    SRPNet's, where all six pass LeakyReLU 0.2 (table A1).
+
+    Args:
+        width: channels of the first map, see `pyramid_channels`.
+        num_residual_blocks: behind each convolution.
+        dilation: of the residual blocks.
+    """
+
+    def __init__(self, width: int = 32, num_residual_blocks: int = 0, dilation: int = 2) -> None:
+        super().__init__()
+        if num_residual_blocks < 0:
+            raise ValueError(f"PyramidEncoder: num_residual_blocks must be 0 or more, got {num_residual_blocks}")
+        channels = pyramid_channels(width)
+        self.levels = nn.ModuleList(
+            nn.Conv2d(before, after, 3, stride=2, padding=1)
+            for before, after in zip((4, *channels[:-1]), channels, strict=True)
+        )
+        self.blocks = nn.ModuleList(
+            nn.Sequential(*(ResidualBlock(c, dilation) for _ in range(num_residual_blocks))) for c in channels
+        )
+        self.slopes = [0.2] * 5 + [0.2 if num_residual_blocks else 0.0]
+
+    def forward(self, features: Tensor) -> list[Tensor]:
+        """Encode `(B, 4, H, W)` into six maps, from half the size to a 64th."""
+        maps = []
+        for level, blocks, slope in zip(self.levels, self.blocks, self.slopes, strict=True):
+            features = blocks(F.leaky_relu(level(features), slope))
+            maps.append(features)
+        return maps
 
 
 class PyramidContext(nn.Module):

@@ -20,24 +20,12 @@ import dataclasses
 from typing import Literal
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers.attention import AttentionTransfer, Engine, Fill, HoleKeys, MaskResize
-from inpaintzoo.layers.pyramid import PyramidContext, PyramidDecoder, init_normal, pyramid_channels
-from inpaintzoo.types import Output
-
-
-@dataclasses.dataclass
-class PENNetOutput(Output):
-    """Prediction and what the pyramid loss reads.
-
-    Attributes:
-        pyramid: five `(B, 3, h, w)` images in [0, 1], from half the size (finest) to a 32nd.
-    """
-
-    pyramid: list[Tensor]
+from inpaintzoo.layers.pyramid import PyramidContext, PyramidDecoder, PyramidEncoder, init_normal, pyramid_channels
+from inpaintzoo.types import PyramidOutput
 
 
 @dataclasses.dataclass(frozen=True)
@@ -55,30 +43,6 @@ _READINGS = {
     "released": _Reading(False, 10.0, "zero_score", "everywhere", "bilinear"),
     "paper": _Reading(True, 1.0, "exclude", "hole", "nearest"),
 }
-
-
-class PyramidEncoder(nn.Module):
-    """Six strided convolutions on the image and its mask.
-
-    Args:
-        width: channels of the first map, see `pyramid_channels`.
-    """
-
-    def __init__(self, width: int = 32) -> None:
-        super().__init__()
-        channels = pyramid_channels(width)
-        self.levels = nn.ModuleList(
-            nn.Conv2d(before, after, 3, stride=2, padding=1)
-            for before, after in zip((4, *channels[:-1]), channels, strict=True)
-        )
-
-    def forward(self, features: Tensor) -> list[Tensor]:
-        """Encode `(B, 4, H, W)` into six maps, from half the size to a 64th."""
-        maps = []
-        for level in self.levels[:-1]:
-            features = F.leaky_relu(level(features), 0.2)
-            maps.append(features)
-        return [*maps, F.relu(self.levels[-1](features))]
 
 
 class PENNet(Generator):
@@ -140,7 +104,7 @@ class PENNet(Generator):
         self.decoder = PyramidDecoder(width)
         init_normal(self)
 
-    def forward(self, image: Tensor, mask: Tensor) -> PENNetOutput:
+    def forward(self, image: Tensor, mask: Tensor) -> PyramidOutput:
         """Fill the hole.
 
         Args:
@@ -155,7 +119,7 @@ class PENNet(Generator):
         features = self.encoder(torch.cat([masked_image, mask.to(image.dtype)], dim=1))
         filled = self.context(features, mask)
         pyramid, prediction = self.decoder(features[-1], filled)
-        return PENNetOutput((prediction + 1) / 2, [(level + 1) / 2 for level in pyramid])
+        return PyramidOutput((prediction + 1) / 2, [(level + 1) / 2 for level in pyramid])
 
 
 def _check_choices(width: int, faithful: str, attention: str) -> None:
