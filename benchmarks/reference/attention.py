@@ -43,3 +43,29 @@ def transfer_per_sample(shallow: Tensor, deep: Tensor, mask: Tensor, kernel: int
     valid = valid_keys(mask, (deep.shape[-2], deep.shape[-1]), kernel)
     samples = [transfer_one(shallow[i : i + 1], deep[i : i + 1], valid[i], kernel) for i in range(len(deep))]
     return torch.cat(samples)
+
+
+def cosine_transfer_one(shallow: Tensor, deep: Tensor, mask: Tensor, kernel: int, scale: float) -> Tensor:
+    """Attention of one sample as the equations of PEN-Net and SRPNet have it: cosines, known patches, the hole alone.
+
+    Args:
+        shallow: `(1, C, 2h, 2w)`, the map whose patches are copied.
+        deep: `(1, D, h, w)`, the map whose patches are compared.
+        mask: `(1, 1, H, W)`, 1 = hole; the maps' cells take its nearest pixel.
+        kernel: side of the compared patches.
+        scale: factor of the cosines in the softmax.
+    """
+    hole = F.interpolate(mask, size=deep.shape[-2:], mode="nearest")
+    known = F.unfold(hole, kernel, padding=kernel // 2)[0].sum(dim=0) == 0
+    patches = F.normalize(F.unfold(deep, kernel, padding=kernel // 2)[0], dim=0, eps=1e-4)  # (D * kernel**2, h * w)
+    attention = torch.softmax(scale * patches.t() @ patches[:, known], dim=1)
+    copied = F.unfold(shallow, 4, stride=2, padding=1)[0][:, known] @ attention.t()
+    rebuilt = F.fold(copied[None], shallow.shape[-2:], 4, stride=2, padding=1) / 4
+    shallow_hole = F.interpolate(mask, size=shallow.shape[-2:], mode="nearest")
+    return torch.where(shallow_hole.bool(), rebuilt, shallow)
+
+
+def cosine_transfer_per_sample(shallow: Tensor, deep: Tensor, mask: Tensor, kernel: int, scale: float = 10.0) -> Tensor:
+    """`cosine_transfer_one` of a batch, sample by sample."""
+    rows = [slice(i, i + 1) for i in range(len(deep))]
+    return torch.cat([cosine_transfer_one(shallow[i], deep[i], mask[i], kernel, scale) for i in rows])

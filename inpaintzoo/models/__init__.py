@@ -1,5 +1,6 @@
 """The zoo's generators; this list is the registry."""
 
-from inpaintzoo.models.pennet import PENNet, PENNetOutput
+from inpaintzoo.models.pennet import PENNet
+from inpaintzoo.models.srpnet import SRPNet
 
-__all__ = ["PENNet", "PENNetOutput"]
+__all__ = ["PENNet", "SRPNet"]

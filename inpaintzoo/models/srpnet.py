@@ -1,0 +1,105 @@
+"""SRPNet: semantic residual pyramid network.
+
+Luo, Zheng: "Semantic Residual Pyramid Network for Image Inpainting", Information 13(2):71, 2022,
+https://doi.org/10.3390/info13020071. PEN-Net (`inpaintzoo.models.pennet`) with residual blocks in the encoder and
+1x1 patches at all levels of the attention transfer; its two discriminators are `SRPNetDiscriminator` twice, with the
+views `Composite` and `HoleMasked` or `HoleBox`.
+
+No code was released. What the paper leaves open, and what stands here:
+
+| | paper | here |
+|---|---|---|
+| residual block (table A1) | "stride 2, padding 0", equal widths | reflection padding, the first convolution dilated |
+| softmax (equation 3) | no temperature | cosines times 10, as PEN-Net's code |
+| after the attention | not said | PEN-Net's dilated convolutions, none at the deepest level |
+| a level's mask | not said | nearest |
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from inpaintzoo.generator import Generator
+from inpaintzoo.layers.attention import AttentionTransfer, Engine, Fill, HoleKeys, MaskResize
+from inpaintzoo.layers.pyramid import PyramidContext, PyramidDecoder, PyramidEncoder, init_normal, pyramid_channels
+from inpaintzoo.types import PyramidOutput
+
+
+class SRPNet(Generator):
+    """Semantic residual pyramid network (figure 2, table A1): encode, fill the maps from deep to shallow, decode.
+
+    21,235,442 parameters at the default width. Initialised with a normal distribution of deviation 0.02, biases 0.
+
+    Args:
+        width: channels of the finest map, 32 in the paper; a multiple of 4.
+        num_residual_blocks: behind each encoder convolution; 0 is PEN-Net's encoder (the ablation of table 5).
+        dilation: of each block's first convolution. The deepest map of an input with a side below 192 has fewer than
+            3 cells there: its dilation is 1.
+        kernel: side of the compared patches at all levels but the deepest, where it is 1: 1 (table A1) or 3 (PEN-Net).
+        normalize_query: compare patches by cosine (equation 2).
+        scale: factor of the scores in the softmax.
+        hole_keys: `exclude` takes the softmax over known patches; `zero_score` is PEN-Net's released code. See
+            `inpaintzoo.layers.attention.transfer_patches`.
+        fill: rebuild only the `hole` (equation 4) or `everywhere`, as PEN-Net's released code.
+        mask_resize: how a level decides which cells are hole: `nearest`, `bilinear`, or `any`, which is exact where
+            the other two miss thin holes but leaves fewer patches to copy from.
+        engine: how the attention is computed, see `inpaintzoo.layers.attention.transfer_patches`.
+    """
+
+    size_multiple = 64
+
+    def __init__(
+        self,
+        width: int = 32,
+        num_residual_blocks: int = 1,
+        dilation: int = 2,
+        kernel: int = 1,
+        normalize_query: bool = True,
+        scale: float = 10.0,
+        hole_keys: HoleKeys = "exclude",
+        fill: Fill = "hole",
+        mask_resize: MaskResize = "nearest",
+        engine: Engine = "auto",
+    ) -> None:
+        super().__init__()
+        if width < 4 or width % 4:
+            raise ValueError(f"SRPNet: width must be a positive multiple of 4, got {width}")
+        # Instance normalisation of the deepest map needs more than one cell, reflection two a side.
+        self.smallest_side = 128 if num_residual_blocks else 64
+        transfers = [
+            AttentionTransfer(
+                channels,
+                kernel=1 if level == 4 else kernel,
+                fuse=level < 4,
+                scale=scale,
+                normalize_query=normalize_query,
+                hole_keys=hole_keys,
+                fill=fill,
+                mask_resize=mask_resize,
+                engine=engine,
+            )
+            for level, channels in enumerate(pyramid_channels(width)[:5])
+        ]
+        self.encoder = PyramidEncoder(width, num_residual_blocks, dilation)
+        self.context = PyramidContext(transfers)
+        self.decoder = PyramidDecoder(width)
+        init_normal(self)
+
+    def forward(self, image: Tensor, mask: Tensor) -> PyramidOutput:
+        """Fill the hole.
+
+        Args:
+            image: `(B, 3, H, W)` in [0, 1], sides multiples of 64 from 128 up (from 64 without residual blocks);
+                whatever lies in the hole is ignored.
+            mask: `(B, 1, H, W)`, 1 = hole.
+
+        Raises:
+            ValueError: if the shapes do not fit.
+        """
+        self.check_size(image, mask)
+        masked_image = self.hide_hole(2 * image - 1, mask, fill=1.0)  # white
+        features = self.encoder(torch.cat([masked_image, mask.to(image.dtype)], dim=1))
+        filled = self.context(features, mask)
+        pyramid, prediction = self.decoder(features[-1], filled)
+        return PyramidOutput((prediction + 1) / 2, [(level + 1) / 2 for level in pyramid])
