@@ -6,6 +6,7 @@ composite, a crop, one scale) is the adversary's affair.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import pairwise
 from typing import ClassVar, Literal
 
@@ -14,6 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inpaintzoo.layers.spectral import spectral_norm
+from inpaintzoo.types import DataError
 
 Norm = Literal["spectral", "instance", "spectral+instance", "none"]
 
@@ -23,9 +25,11 @@ class Discriminator(nn.Module):
 
     Attributes:
         uses_mask: whether the judgement depends on the mask.
+        smallest_side: height and width must be at least this, in pixels.
     """
 
     uses_mask: ClassVar[bool] = False
+    smallest_side: int = 1
 
     def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:
         """Judge a batch.
@@ -38,6 +42,23 @@ class Discriminator(nn.Module):
             The features of every layer, first layer first, then the logits, before any sigmoid.
         """
         raise NotImplementedError
+
+    def check_size(self, image: Tensor) -> None:
+        """Raise `DataError` (a `ValueError`) unless both sides of `(B, 3, H, W)` are `smallest_side` or more."""
+        height, width = image.shape[-2:]
+        if min(height, width) < self.smallest_side:
+            raise DataError(
+                f"{type(self).__name__} judges pictures of at least {self.smallest_side}x{self.smallest_side}, got "
+                f"{height}x{width}; enlarge the images or the view (HoleBox: size), or take fewer layers or scales"
+            )
+
+
+def _smallest_side(layers: Sequence[nn.Conv2d], least: int = 1) -> int:
+    """The side of the smallest square that the convolutions, in this order, turn into one of side `least`."""
+    side = least
+    for layer in reversed(layers):
+        side = max((side - 1) * layer.stride[0] + layer.kernel_size[0] - 2 * int(layer.padding[0]), 1)
+    return side
 
 
 def _leaky_layers(layers: nn.ModuleList, features: Tensor) -> list[Tensor]:
@@ -58,26 +79,40 @@ class PENNetDiscriminator(Discriminator):
         width: channels of the first layer; the others have 2, 4 and 8 times as many.
     """
 
+    strides: ClassVar[tuple[int, ...]] = (2, 2, 2, 1, 1)  # the last one is that of the logits
+
     def __init__(self, width: int = 64) -> None:
         super().__init__()
         if width < 1:
-            raise ValueError(f"PENNetDiscriminator: width must be 1 or more, got {width}")
-        channels, strides = (3, width, 2 * width, 4 * width, 8 * width), (2, 2, 2, 1)
+            raise ValueError(f"{type(self).__name__}: width must be 1 or more, got {width}")
+        channels = (3, width, 2 * width, 4 * width, 8 * width)
         convolutions = [
             nn.Conv2d(before, after, 5, stride, padding=1, bias=False)
-            for before, after, stride in zip(channels[:-1], channels[1:], strides, strict=True)
+            for before, after, stride in zip(channels[:-1], channels[1:], self.strides[:-1], strict=True)
         ]
-        self.classifier = nn.Conv2d(channels[-1], 1, 5, padding=1)
+        self.classifier = nn.Conv2d(channels[-1], 1, 5, self.strides[-1], padding=1)
         for convolution in (*convolutions, self.classifier):
             nn.init.normal_(convolution.weight, 0.0, 0.02)
             if convolution.bias is not None:
                 nn.init.zeros_(convolution.bias)
+        self.smallest_side = _smallest_side([*convolutions, self.classifier])
         self.layers = nn.ModuleList(spectral_norm(convolution) for convolution in convolutions)
 
     def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:
-        """Features of the four layers and logits; the mask is not read. The sides must be 36 or more."""
+        """Features of the four layers and logits; the mask is not read."""
+        self.check_size(image)
         features = _leaky_layers(self.layers, 2 * image - 1)
         return [*features, self.classifier(features[-1])]
+
+
+class SRPNetDiscriminator(PENNetDiscriminator):
+    """Global and local discriminator of SRPNet (table A2): PEN-Net's with stride 2 throughout, 7x7 logits at 256x256.
+
+    4,318,401 parameters at the default width. Spectral norm is not in the table and taken from PEN-Net. Source: Luo and
+    Zheng, Information 2022, https://doi.org/10.3390/info13020071, section 3.4. Sides must be 63 or more.
+    """
+
+    strides = (2, 2, 2, 2, 2)
 
 
 class SNPatchDiscriminator(Discriminator):
@@ -155,9 +190,14 @@ class PatchDiscriminator(Discriminator):
             for i in range(num_layers + 1)
         )
         self.classifier = nn.Conv2d(channels[-1], 1, kernel, last_stride, padding)
+        convolutions = [layer[0] for layer in self.layers]  # type: ignore[index]
+        # Instance normalisation needs more than one cell.
+        normalised = _smallest_side(convolutions, 2) if "instance" in norm else 1
+        self.smallest_side = max(_smallest_side([*convolutions, self.classifier]), normalised)
 
     def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:
         """Features of all layers and one map of logits."""
+        self.check_size(image)
         picture = 2 * image - 1
         if self.uses_mask:
             picture = torch.cat([picture, mask.to(image.dtype)], dim=1)

@@ -6,7 +6,7 @@ import torch
 
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.module import InpaintingData
-from inpaintzoo.inpainter import Inpainter
+from inpaintzoo.inpainter import Inpainter, evaluating
 from inpaintzoo.types import InpaintzooError
 
 MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
@@ -20,7 +20,7 @@ def examine(model: Inpainter, data: InpaintingData) -> int:
     """
     findings = _data(data)
     if not any(finding.level == "error" for finding in findings):
-        findings += [_pair(model, data), _metrics(model, data)]
+        findings += [_pair(model, data), _adversaries(model, data), _metrics(model, data)]
     for finding in findings:
         print(f"{MARKS[finding.level]}  {finding.text}")
     errors = sum(finding.level == "error" for finding in findings)
@@ -49,6 +49,20 @@ def _pair(model: Inpainter, data: InpaintingData) -> Finding:
     if hole > 0.6:
         return Finding("warning", f"{text}; is the polarity of the masks inverted (1 = hole)?")
     return Finding("ok", text)
+
+
+def _adversaries(model: Inpainter, data: InpaintingData) -> Finding:
+    """One training pair through generator and adversaries: views that the output lacks, pictures too small to judge."""
+    try:
+        batch = next(iter(data.train_dataloader()))
+        pair = {name: value[:1] for name, value in batch.items()}
+        with evaluating(model), torch.no_grad():
+            output = model.predict_frame(pair)
+            for adversary in model.adversaries.values():
+                adversary.generator_losses(output, pair)
+    except InpaintzooError as error:
+        return Finding("error", f"adversaries: {error}")
+    return Finding("ok", f"adversaries: {', '.join(model.adversaries) or 'none'}")
 
 
 def _metrics(model: Inpainter, data: InpaintingData) -> Finding:

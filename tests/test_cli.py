@@ -135,6 +135,16 @@ def test_doctor_reports_errors(capsys):
     assert re.search(r"ERROR.*8 training images do not fill one batch of 64", capsys.readouterr().out)
 
 
+def test_doctor_puts_a_pair_through_the_adversaries(capsys):
+    small = ["--model.adversaries.global.discriminator", "SRPNetDiscriminator"]
+    assert main(["doctor", "--config", TINY, *small]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"ERROR.*SRPNetDiscriminator judges pictures of at least 63x63, got 32x32", out)
+    level = ["--model.adversaries.global.view", "PyramidLevel", "--model.adversaries.global.view.level", "0"]
+    assert main(["doctor", "--config", TINY, *level]) == 1
+    assert re.search(r"ERROR.*adversaries: PyramidLevel: Output has 0 pyramid pictures", capsys.readouterr().out)
+
+
 @pytest.mark.parametrize(
     ("options", "text"),
     [

@@ -6,7 +6,7 @@ import pytest
 import torch
 from golden_recipe import GOLDEN, golden_keys, golden_tensors, recipe_weights
 
-from inpaintzoo.discriminators import PatchDiscriminator, PENNetDiscriminator, SNPatchDiscriminator
+from inpaintzoo.discriminators import PatchDiscriminator, PENNetDiscriminator, SNPatchDiscriminator, SRPNetDiscriminator
 from inpaintzoo.layers.spectral import SpectralNorm
 from inpaintzoo.weights import convert_state_dict
 
@@ -37,6 +37,7 @@ def pictures():
 
 def test_parameters():
     assert sum(p.numel() for p in PENNetDiscriminator().parameters()) == 4_318_401
+    assert sum(p.numel() for p in SRPNetDiscriminator().parameters()) == 4_318_401
     assert sum(p.numel() for p in SNPatchDiscriminator().parameters()) == 5_946_816
 
 
@@ -90,6 +91,7 @@ def test_spectral_norm_finds_the_largest_singular_value():
 
 CASES = [
     (PENNetDiscriminator(width=4), 4),
+    (SRPNetDiscriminator(width=4), 4),
     (SNPatchDiscriminator(width=4), 6),
     (PatchDiscriminator(width=4), 4),
     (PatchDiscriminator(width=4, norm="spectral", kernel=5, padding=2, last_stride=2, max_width=8), 4),
@@ -132,6 +134,40 @@ def test_pix2pix_receptive_field():
     logits[0, 0, 15, 15].backward()
     seen = image.grad.abs().sum(dim=(0, 1)) > 0
     assert (seen.any(0).sum().item(), seen.any(1).sum().item()) == (70, 70)
+
+
+def test_srpnets_table_a2():
+    network = SRPNetDiscriminator(width=4)
+    shapes = [
+        tuple(features.shape[1:]) for features in network(torch.rand(1, 3, 256, 256), torch.zeros(1, 1, 256, 256))
+    ]
+    # By hand: a 5x5 convolution with stride 2 and padding 1 turns a side of n into (n - 3) // 2 + 1.
+    assert shapes == [(4, 127, 127), (8, 63, 63), (16, 31, 31), (32, 15, 15), (1, 7, 7)]
+    norms = [isinstance(module, SpectralNorm) for module in network.modules()]
+    assert sum(norms) == 4, "all layers but the logits, as in PEN-Net"
+
+
+SIDES = [
+    (SRPNetDiscriminator(width=4), 63),
+    (PENNetDiscriminator(width=4), 47),
+    (PatchDiscriminator(width=4, norm="none", num_layers=1), 6),
+    (PatchDiscriminator(width=4, norm="instance"), 24),
+    (SNPatchDiscriminator(width=4), 1),
+]
+
+
+@pytest.mark.parametrize(("network", "side"), SIDES)
+def test_the_smallest_side_is_exact_and_below_it_one_sentence_tells(network, side, monkeypatch):
+    assert network.smallest_side == side
+    assert network(torch.rand(1, 3, side, side), torch.zeros(1, 1, side, side))[-1].numel() > 0
+    if side > 1:
+        small = torch.rand(1, 3, side + 1, side - 1), torch.zeros(1, 1, side + 1, side - 1)
+        with pytest.raises(ValueError, match=rf"at least {side}x{side}, got {side + 1}x{side - 1}; enlarge"):
+            network(*small)
+        monkeypatch.setattr(network, "check_size", lambda image: None)
+        square = small[0][:, :, : side - 1], small[1]
+        with pytest.raises((RuntimeError, ValueError)):
+            network(*square)
 
 
 def test_errors():

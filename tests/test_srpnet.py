@@ -23,7 +23,7 @@ def mirrored(index, length):
 
 def slow_convolution(features, weight, dilation):
     """A 3x3 convolution with mirrored borders, cell by cell."""
-    channels, height, width = features.shape
+    height, width = features.shape[1:]
     result = torch.zeros(weight.shape[0], height, width, dtype=features.dtype)
     for y in range(height):
         for x in range(width):
