@@ -55,6 +55,13 @@ def evaluating(module: nn.Module) -> Iterator[None]:
             part.training = training
 
 
+def _check_names(groups: Mapping[str, Mapping[str, nn.Module]]) -> None:
+    for group, members in groups.items():
+        for name in members:
+            if not name or "." in name or hasattr(nn.ModuleDict(), name):
+                raise ConfigError(f"{group}: torch modules cannot be named {name!r}; choose another name")
+
+
 class Inpainter(LightningModule):
     """Trains a generator against weighted losses and adversaries.
 
@@ -111,6 +118,7 @@ class Inpainter(LightningModule):
             raise ConfigError(f"clip_norm must be above 0, got {clip_norm}; leave it out to clip nothing")
         if not losses and not adversaries:
             raise ConfigError("nothing to learn from: give the Inpainter losses or adversaries")
+        _check_names({"losses": losses, "adversaries": adversaries or {}})
         self._save_settings()
         self.automatic_optimization = False
         self.generator = generator

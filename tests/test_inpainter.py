@@ -367,6 +367,9 @@ def test_validation_logs_and_test_keeps_results():
         ({"max_iterations": 0}, "max_iterations must be at least 1"),
         ({"clip_norm": -1.0}, "clip_norm must be above 0, got -1.0"),
         ({"losses": {}, "adversaries": {}}, "nothing to learn from"),
+        ({"losses": {"half": L1()}}, "losses: torch modules cannot be named 'half'; choose another name"),
+        ({"losses": {"training": L1()}}, "'training'"),
+        ({"adversaries": {"a.b": adversaries()["global"]}}, "adversaries: .*'a.b'"),
     ],
 )
 def test_bad_settings_are_named(options, text):
