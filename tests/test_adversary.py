@@ -5,6 +5,7 @@ import torch
 from toys import TinyDiscriminator
 
 from inpaintzoo.adversary import Adversary, MultiScaleAdversary
+from inpaintzoo.discriminators import SRPNetDiscriminator
 from inpaintzoo.losses.matching import FeatureMatching
 from inpaintzoo.objectives import Hinge, LeastSquares, NonSaturating, RelativisticAverage, WassersteinGP
 from inpaintzoo.types import Output
@@ -81,6 +82,28 @@ def test_every_objective_with_every_view_teaches_both_sides(pair, objective, vie
         assert torch.isfinite(weight.grad).all() and weight.grad.abs().sum() > 0
     sum(adversary.generator_losses(output, batch).values()).backward()
     assert torch.isfinite(output.image.grad).all() and output.image.grad.abs().sum() > 0
+
+
+@pytest.mark.parametrize("view", [HoleMasked(), HoleBox(64)])
+def test_local_views_take_squares_strokes_and_nothing_in_one_batch(view):
+    torch.manual_seed(0)
+    mask = torch.zeros(4, 1, 64, 64)
+    mask[0, 0, 16:48, 16:48] = 1
+    mask[1, 0, torch.arange(64), torch.arange(64)] = 1  # a thin stroke, from corner to corner
+    mask[2, 0, 5, 60] = 1  # a single pixel
+    batch = {"image": torch.rand(4, 3, 64, 64), "mask": mask}  # the last one has no hole
+    output = Output(torch.rand(4, 3, 64, 64, requires_grad=True))
+    seen = view(output, batch)
+    assert seen.fake.shape == seen.real.shape
+    assert seen.mask.shape == (4, 1, *seen.fake.shape[2:])
+    differs = (seen.fake - seen.real).abs().flatten(1).amax(dim=1) > 0
+    assert differs.tolist() == [True, True, True, False], "without a hole there is nothing to tell apart"
+    adversary = Adversary(SRPNetDiscriminator(width=4), Hinge(), view=view)
+    adversary.generator_losses(output, batch)["adversarial"].backward()
+    gradient = output.image.grad
+    assert gradient.isfinite().all()
+    assert gradient.masked_select(mask == 0).eq(0).all(), "what is known is not the generator's to change"
+    assert gradient[:3].flatten(1).abs().sum(dim=1).gt(0).all()
 
 
 def test_weight_scales_the_generators_term_only(pair):

@@ -16,7 +16,8 @@ from inpaintzoo.cli import ZooCLI, main
 
 HERE = Path(__file__).parent
 TINY = str(HERE / "conf" / "tiny.yaml")
-CONFIGS = sorted(path for path in (HERE.parent / "configs").glob("*.yaml"))
+CONFIGS = sorted((HERE.parent / "configs").glob("*.yaml"))
+ABLATIONS = sorted((HERE.parent / "configs" / "ablations").glob("*.yaml"))
 
 
 def run(command, folder, *options):
@@ -122,6 +123,19 @@ def test_shipped_configs_parse_and_their_data_fits(config, capsys):
     assert cli.datamodule.batch_size == 4
     batch = next(iter(cli.datamodule.test_dataloader()))
     cli.model.generator.check_size(batch["image"], batch["mask"])
+
+
+@pytest.mark.parametrize("config", ABLATIONS, ids=lambda path: path.stem)
+def test_ablations_parse_as_their_header_says(config, monkeypatch):
+    monkeypatch.chdir(HERE.parent)
+    (command,) = re.findall(r"^#   inpaintzoo fit (.*)$", config.read_text(), re.MULTILINE)
+    *before, last = command.split()
+    assert (HERE.parent / last).resolve() == config
+    cli = ZooCLI([*before, last, "--data.batch_size", "4", "--data.num_workers", "0"], run=False)
+    batch = next(iter(cli.datamodule.test_dataloader()))
+    cli.model.generator.check_size(batch["image"], batch["mask"])
+    full = ZooCLI(before[:-1], run=False)
+    assert cli.config["model"] != full.config["model"], "an ablation changes something"
 
 
 def test_doctor_says_what_it_found(capsys):

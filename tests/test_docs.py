@@ -179,3 +179,21 @@ def test_the_method_walked_through_works(tmp_path, monkeypatch, capsys):
     )
     state = torch.load(next((tmp_path / "run").rglob("last.ckpt")), weights_only=True)
     assert state["inpainter"]["iteration"] == 2
+
+
+@pytest.mark.parametrize(
+    "text", [pytest.param(text, id=str(i)) for i, text in enumerate(blocks(ROOT / "docs" / "recipes.md", "yaml"))]
+)
+def test_recipes_train(text, workplace, tmp_path):
+    layer = tmp_path / "layer.yaml"
+    layer.write_text(text)
+    small = ["--data.image_size=128", "--data.batch_size=2", "--data.num_workers=0", "--data.train_size=8"]
+    small += ["--model.generator.width=8", "--model.max_iterations=1", "--model.generator_every=1"]
+    small += ["--trainer.limit_val_batches=0", "--trainer.accelerator=cpu", f"--trainer.default_root_dir={tmp_path}"]
+    assert main(["fit", "--config", PENNET, "--config", str(layer), *small]) == 0
+
+
+def test_six_lines_are_six():
+    text = (ROOT / "docs" / "recipes.md").read_text()
+    assert "in six lines" in text
+    assert len(blocks(ROOT / "docs" / "recipes.md", "yaml")[0].splitlines()) == 6

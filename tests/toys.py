@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 import torch
+from lightning import Callback, LightningModule, Trainer
 from torch import Tensor, nn
+from torch.optim import Optimizer
 
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.source import ImageSource, Sample, Split
@@ -87,3 +89,37 @@ class NoiseData(InpaintingData):
 
     def source(self, split: Split) -> ImageSource:
         return self.sources[split]
+
+
+class UpdateWatch(Callback):
+    """Stops a run in which an optimizer moves what is not its own, leaves its own alone, or meets a bad gradient."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        self.steps = {"generator": 0, "adversaries": 0}
+        self.stepping: str | None = None
+        self.before: dict[str, Tensor] = {}
+
+    def on_before_optimizer_step(self, trainer: Trainer, pl_module: LightningModule, optimizer: Optimizer) -> None:
+        self._compare(pl_module)
+        own = {id(parameter) for group in optimizer.param_groups for parameter in group["params"]}
+        sides = {name.split(".")[0] for name, p in pl_module.named_parameters() if id(p) in own}
+        (self.stepping,) = sides
+        for name, parameter in pl_module.named_parameters():
+            if id(parameter) in own:
+                assert parameter.grad is not None and parameter.grad.isfinite().all(), name
+            elif self.stepping == "generator":
+                assert parameter.grad is None, f"the generator's loss left a gradient in {name}"
+        self.before = {name: p.detach().clone() for name, p in pl_module.named_parameters()}
+        self.steps[self.stepping] += 1
+
+    def on_train_batch_end(self, trainer: Trainer, pl_module: LightningModule, *args: object) -> None:
+        self._compare(pl_module)
+
+    def on_fit_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        assert self.steps == {"generator": 2, "adversaries": 2}
+
+    def _compare(self, pl_module: LightningModule) -> None:
+        now = dict(pl_module.named_parameters())
+        moved = {name.split(".")[0] for name, value in self.before.items() if (now[name] != value).any()}
+        assert not self.before or moved == {self.stepping}, f"the {self.stepping}'s update moved {sorted(moved)}"
+        self.before = {}

@@ -1,0 +1,75 @@
+"""Every generator with every objective and every discriminator: two steps of training, from YAML."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+from torch.optim import Adam
+
+from inpaintzoo import Inpainter, models
+from inpaintzoo.cli import main
+
+MATRIX = str(Path(__file__).parent / "conf" / "matrix.yaml")
+
+# Arguments, and the losses without which some of the network's parameters would learn nothing.
+GENERATORS = {"PENNet": ({"width": 8}, ["HoleL1", "PyramidL1"]), "SRPNet": ({"width": 8}, ["HoleL1", "PyramidL1"])}
+OBJECTIVES = ["NonSaturating", "Hinge", "LeastSquares", "WassersteinGP", "RelativisticAverage"]
+DISCRIMINATORS = {
+    "PENNetDiscriminator": {"width": 4},
+    "SRPNetDiscriminator": {"width": 4},
+    "SNPatchDiscriminator": {"width": 4},
+    "PatchDiscriminator": {"width": 4},
+    "MultiScaleAdversary": {"width": 4, "num_layers": 1, "norm": "spectral+instance"},
+}
+
+
+def block(name, arguments):
+    return {"class_path": name, "init_args": arguments}
+
+
+def adversary(discriminator, objective):
+    arguments = {"objective": block(objective, {}), "weight": 0.1}
+    if discriminator != "MultiScaleAdversary":
+        return block("Adversary", arguments | {"discriminator": block(discriminator, DISCRIMINATORS[discriminator])})
+    scales = [block("PatchDiscriminator", DISCRIMINATORS[discriminator])] * 3
+    return block("MultiScaleAdversary", arguments | {"discriminators": scales})
+
+
+def fit(folder, **arguments):
+    layer = folder / "layer.yaml"
+    layer.write_text(yaml.safe_dump({"model": {"init_args": arguments}}))
+    return main(["fit", "--config", MATRIX, "--config", str(layer), "--trainer.default_root_dir", str(folder)])
+
+
+def test_the_matrix_is_complete():
+    assert set(GENERATORS) == set(models.__all__)
+
+
+@pytest.mark.parametrize("discriminator", DISCRIMINATORS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("generator", GENERATORS)
+def test_two_steps(tmp_path, generator, objective, discriminator):
+    judge = adversary(discriminator, objective)
+    arguments, losses = GENERATORS[generator]
+    terms = {name.lower(): block(name, {}) for name in losses}
+    assert fit(tmp_path, generator=block(generator, arguments), losses=terms, adversaries={"judge": judge}) == 0
+
+
+def test_the_watch_sees_a_wrong_update(tmp_path, monkeypatch):
+    # The matrix is worth something only if the watch can fail: here every step also moves a discriminator's weight.
+    step, built = Adam.step, []
+
+    def crossing(self, *args, **kwargs):
+        result = step(self, *args, **kwargs)
+        next(built[0].adversaries.parameters()).data.add_(1.0)
+        return result
+
+    def configure(self):
+        built.append(self)
+        return original(self)
+
+    original = Inpainter.configure_optimizers
+    monkeypatch.setattr(Inpainter, "configure_optimizers", configure)
+    monkeypatch.setattr(Adam, "step", crossing)
+    with pytest.raises(AssertionError, match=r"the generator's update moved \['adversaries', 'generator'\]"):
+        fit(tmp_path, adversaries={"judge": adversary("PatchDiscriminator", "Hinge")})
