@@ -19,6 +19,8 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
 from pathlib import Path
 from unittest import mock
 
@@ -26,25 +28,68 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inpaintzoo.discriminators import PENNetDiscriminator
+from inpaintzoo.discriminators import PENNetDiscriminator, SRPNetDiscriminator
+from inpaintzoo.generator import Generator
 from inpaintzoo.layers import attention
-from inpaintzoo.models import PENNet
+from inpaintzoo.models import PENNet, SRPNet
 from inpaintzoo.ops import composite
 
 sys.path.insert(0, str(Path(__file__).parent))
-from reference.attention import transfer_per_sample
+from reference.attention import cosine_transfer_per_sample, transfer_per_sample
 
-VARIANTS = ("reference", "dense", "tiled")
 Step = Callable[[], None]
 
 
-def _reference_forward(layer: attention.AttentionTransfer, shallow: Tensor, deep: Tensor, mask: Tensor) -> Tensor:
-    return layer.fusion(transfer_per_sample(shallow, deep, mask, layer.kernel))
+@dataclass(frozen=True)
+class Method:
+    """What is measured.
+
+    Attributes:
+        network: the generator of a variant.
+        discriminators: what trains it.
+        reference: inside it, the variant `reference` runs in its plain form.
+        variants: the forms compared; the first one is what the others' ratios refer to.
+    """
+
+    network: Callable[[str], Generator]
+    discriminators: Callable[[], list[torch.nn.Module]]
+    reference: Callable[[], AbstractContextManager[object]]
+    variants: tuple[str, ...]
 
 
-def _pennet(variant: str, device: str) -> PENNet:
+def _plain_attention(transfer: Callable[..., Tensor]) -> Callable[[], AbstractContextManager[object]]:
+    """The same network with the reference's attention."""
+
+    def forward(layer: attention.AttentionTransfer, shallow: Tensor, deep: Tensor, mask: Tensor) -> Tensor:
+        return layer.fusion(transfer(shallow, deep, mask, layer.kernel))
+
+    return lambda: mock.patch.object(attention.AttentionTransfer, "forward", forward)
+
+
+def _engine(variant: str) -> attention.Engine:
+    return "dense" if variant == "dense" else "tiled"
+
+
+ATTENTION_VARIANTS = ("reference", "dense", "tiled")
+METHODS = {
+    "pennet": Method(
+        lambda variant: PENNet(engine=_engine(variant)),
+        lambda: [PENNetDiscriminator()],
+        _plain_attention(transfer_per_sample),
+        ATTENTION_VARIANTS,
+    ),
+    "srpnet": Method(
+        lambda variant: SRPNet(engine=_engine(variant)),
+        lambda: [SRPNetDiscriminator(), SRPNetDiscriminator()],
+        _plain_attention(cosine_transfer_per_sample),
+        ATTENTION_VARIANTS,
+    ),
+}
+
+
+def _network(method: str, variant: str, device: str) -> Generator:
     torch.manual_seed(0)
-    return PENNet(engine="dense" if variant == "dense" else "tiled").to(device)
+    return METHODS[method].network(variant).to(device)
 
 
 def _pair(batch: int, size: int, device: str) -> tuple[Tensor, Tensor]:
@@ -53,58 +98,58 @@ def _pair(batch: int, size: int, device: str) -> tuple[Tensor, Tensor]:
     return torch.rand(batch, 3, size, size, device=device), mask
 
 
-def _with_attention(variant: str, step: Step) -> Step:
-    """The step, with the reference's attention in the same network where the variant asks for it."""
+def _in_form(method: str, variant: str, step: Step) -> Step:
+    """The step, in the reference's form where the variant asks for it."""
 
     def run() -> None:
-        if variant != "reference":
-            return step()
-        with mock.patch.object(attention.AttentionTransfer, "forward", _reference_forward):
-            return step()
+        with METHODS[method].reference() if variant == "reference" else nullcontext():
+            step()
 
     return run
 
 
-def forward_step(variant: str, batch: int, size: int, device: str) -> Step:
+def forward_step(method: str, variant: str, batch: int, size: int, device: str) -> Step:
     """One forward without gradients."""
-    network = _pennet(variant, device).eval()
+    network = _network(method, variant, device).eval()
     image, mask = _pair(batch, size, device)
 
     def step() -> None:
         with torch.inference_mode():
             network(image, mask)
 
-    return _with_attention(variant, step)
+    return _in_form(method, variant, step)
 
 
-def training_step(variant: str, batch: int, size: int, device: str) -> Step:
-    """One update of discriminator and generator as PEN-Net trains, in plain functions.
+def training_step(method: str, variant: str, batch: int, size: int, device: str) -> Step:
+    """One update of discriminators and generator, in plain functions: PEN-Net's losses, all views the composite.
 
-    The released code, and so the reference, also computes the generator loss's gradients of the discriminator, which
-    nobody uses; the zoo freezes the discriminator there.
+    PEN-Net's released code, and so the reference, also computes the generator loss's gradients of the discriminators,
+    which nobody uses; the zoo freezes them there.
     """
-    generator, discriminator = _pennet(variant, device), PENNetDiscriminator().to(device)
-    optimizers = [torch.optim.Adam(net.parameters(), 1e-4, betas=(0.5, 0.999)) for net in (generator, discriminator)]
+    generator = _network(method, variant, device)
+    judges = torch.nn.ModuleList(METHODS[method].discriminators()).to(device)
+    optimizers = [torch.optim.Adam(net.parameters(), 1e-4, betas=(0.5, 0.999)) for net in (generator, judges)]
     image, mask = _pair(batch, size, device)
 
     def step() -> None:
         output = generator(image, mask)
         filled = composite(image, output.image, mask)
-        real, fake = discriminator(image, mask)[-1], discriminator(filled.detach(), mask)[-1]
         optimizers[1].zero_grad()
-        ((F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2).backward()
+        for judge in judges:
+            real, fake = judge(image, mask)[-1], judge(filled.detach(), mask)[-1]
+            ((F.relu(1 - real).mean() + F.relu(1 + fake).mean()) / 2).backward()
         optimizers[1].step()
-        discriminator.requires_grad_(variant == "reference")
-        loss = F.l1_loss(output.image, image) - 0.1 * discriminator(filled, mask)[-1].mean()
+        judges.requires_grad_(variant == "reference")
+        loss = F.l1_loss(output.image, image) - 0.1 * sum(judge(filled, mask)[-1].mean() for judge in judges)
         for level in output.pyramid:
             truth = F.interpolate(image, size=level.shape[2:], mode="bilinear", align_corners=True)
             loss = loss + F.l1_loss(level, truth)
         optimizers[0].zero_grad()
         loss.backward()
-        discriminator.requires_grad_(True)
+        judges.requires_grad_(True)
         optimizers[0].step()
 
-    return _with_attention(variant, step)
+    return _in_form(method, variant, step)
 
 
 TASKS = {"forward": forward_step, "train": training_step}
@@ -121,9 +166,11 @@ def _seconds(step: Step, device: str) -> tuple[float, float]:
     return time.perf_counter() - start, time.process_time() - busy
 
 
-def measure(task: str, variants: list[str], batch: int, size: int, device: str, runs: int) -> dict[str, list[float]]:
+def measure(
+    method: str, task: str, variants: list[str], batch: int, size: int, device: str, runs: int
+) -> dict[str, list[float]]:
     """Median wall-clock and processor seconds of each variant, measured in turn after one warm-up each."""
-    steps = {variant: TASKS[task](variant, batch, size, device) for variant in variants}
+    steps = {variant: TASKS[task](method, variant, batch, size, device) for variant in variants}
     for step in steps.values():
         step()
     times: dict[str, list[tuple[float, float]]] = {variant: [] for variant in variants}
@@ -133,17 +180,17 @@ def measure(task: str, variants: list[str], batch: int, size: int, device: str, 
     return {v: [statistics.median(column) for column in zip(*pairs, strict=True)] for v, pairs in times.items()}
 
 
-def peak_gigabytes(task: str, variant: str, batch: int, size: int, device: str, threads: int) -> float:
+def peak_gigabytes(method: str, task: str, variant: str, batch: int, size: int, device: str, threads: int) -> float:
     """Peak memory of one variant, in a process of its own."""
     arguments = ["--peak", task, variant, str(batch), str(size), "--device", device, "--threads", str(threads)]
-    done = subprocess.run([sys.executable, __file__, "pennet", *arguments], capture_output=True, text=True, check=False)
+    done = subprocess.run([sys.executable, __file__, method, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
         raise RuntimeError(f"{task} {variant} {batch}x{size} failed:\n{done.stderr[-2000:]}")
     return float(done.stdout.split()[-1])
 
 
-def _own_peak(task: str, variant: str, batch: int, size: int, device: str) -> float:
-    TASKS[task](variant, batch, size, device)()
+def _own_peak(method: str, task: str, variant: str, batch: int, size: int, device: str) -> float:
+    TASKS[task](method, variant, batch, size, device)()
     if device == "cuda":
         return torch.cuda.max_memory_allocated() / 1e9
     return _process_peak()
@@ -189,11 +236,15 @@ def table(args: argparse.Namespace) -> str:
 
 
 def _rows(args: argparse.Namespace, task: str, size: int, batch: int) -> list[str]:
-    times = measure(task, args.variants, batch, size, args.device, args.runs)
+    times = measure(args.method, task, args.variants, batch, size, args.device, args.runs)
     slowest = times[args.variants[0]][0]
     rows = []
     for variant, (wall, busy) in times.items():
-        peak = peak_gigabytes(task, variant, batch, size, args.device, args.threads) if args.memory else float("nan")
+        peak = (
+            peak_gigabytes(args.method, task, variant, batch, size, args.device, args.threads)
+            if args.memory
+            else float("nan")
+        )
         rows.append(
             f"| {task} | {size} | {batch} | {variant} | {wall:.3f} | {busy:.3f} | {slowest / wall:.2f} | {peak:.2f} |"
         )
@@ -204,11 +255,11 @@ def _rows(args: argparse.Namespace, task: str, size: int, batch: int) -> list[st
 def main() -> None:
     """Read the arguments and print, or write, the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("method", choices=["pennet"])
+    parser.add_argument("method", choices=METHODS)
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=["forward"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[256])
     parser.add_argument("--batches", nargs="+", type=int, default=[1])
-    parser.add_argument("--variants", nargs="+", choices=VARIANTS, default=list(VARIANTS))
+    parser.add_argument("--variants", nargs="+", help="forms to compare, default all that the method has")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
@@ -216,10 +267,14 @@ def main() -> None:
     parser.add_argument("--out", type=Path, help="write the table here instead of printing it")
     parser.add_argument("--peak", nargs=4, metavar=("TASK", "VARIANT", "BATCH", "SIZE"), help=argparse.SUPPRESS)
     args = parser.parse_args()
+    known = METHODS[args.method].variants
+    args.variants = args.variants or list(known)
+    if unknown := set(args.variants) - set(known):
+        parser.error(f"{args.method} has the variants {', '.join(known)}, not {', '.join(sorted(unknown))}")
     torch.set_num_threads(args.threads)
     if args.peak:
         task, variant, batch, size = args.peak
-        print(_own_peak(task, variant, int(batch), int(size), args.device))
+        print(_own_peak(args.method, task, variant, int(batch), int(size), args.device))
         return
     report = table(args)
     if args.out:
