@@ -1,0 +1,90 @@
+"""Spatially-adaptive normalisation: a map of priors or labels decides scale and shift of every pixel.
+
+Park et al., "Semantic Image Synthesis with Spatially-Adaptive Normalization", CVPR 2019,
+https://arxiv.org/abs/1903.07291, section 3 and figure 2. As released, the scale is `1 + gamma`. Faster than the plain
+form, with the same numbers: gamma and beta come from one convolution, and modulations that read the same prior share
+one convolution for their hidden maps (`HiddenMaps`).
+"""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+
+def instance_normalize(features: Tensor, eps: float = 1e-5) -> Tensor:
+    """Zero mean and unit variance for every sample and channel of `(B, C, h, w)`; nothing is learned.
+
+    Statistics are computed in float32 (float64 for float64) and the result has the dtype of the input. A map that is
+    constant becomes 0.
+    """
+    # One group a channel: unlike instance_norm, this keeps channels_last and is twice as fast on CPU.
+    return F.group_norm(features, features.shape[1], eps=eps).to(features.dtype)
+
+
+class HiddenMaps(nn.Module):
+    """Hidden maps of several modulations that read the same prior, in one 3x3 convolution.
+
+    Args:
+        prior_channels: of the prior.
+        hidden: channels of each hidden map.
+        maps: how many modulations there are.
+    """
+
+    def __init__(self, prior_channels: int, hidden: int = 128, maps: int = 1) -> None:
+        super().__init__()
+        for name, value in {"prior_channels": prior_channels, "hidden": hidden, "maps": maps}.items():
+            if value < 1:
+                raise ValueError(f"HiddenMaps: {name} must be 1 or more, got {value}")
+        self.maps = maps
+        self.convolution = nn.Conv2d(prior_channels, maps * hidden, 3, padding=1)
+
+    def forward(self, prior: Tensor, size: tuple[int, int]) -> tuple[Tensor, ...]:
+        """One `(B, hidden, *size)` map for each modulation.
+
+        Args:
+            prior: `(B, prior_channels, h, w)` of any size, resized by nearest.
+            size: height and width of the features to be modulated.
+        """
+        if tuple(prior.shape[-2:]) != tuple(size):
+            prior = F.interpolate(prior, size=size, mode="nearest")
+        return F.relu(self.convolution(prior)).chunk(self.maps, dim=1)
+
+
+class Modulation(nn.Module):
+    """`normalised * (1 + gamma) + beta`, with gamma and beta from a hidden map by one 3x3 convolution (equation 1).
+
+    Args:
+        channels: of the features.
+        hidden: channels of the hidden map.
+    """
+
+    def __init__(self, channels: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.affine = nn.Conv2d(hidden, 2 * channels, 3, padding=1)  # gamma's channels, then beta's
+
+    def forward(self, normalised: Tensor, hidden: Tensor) -> Tensor:
+        """Modulate `(B, channels, h, w)` by a hidden map `(B, hidden, h, w)`."""
+        gamma, beta = self.affine(hidden).chunk(2, dim=1)
+        return torch.addcmul(beta, normalised.to(gamma.dtype), 1 + gamma)
+
+
+class SPADE(nn.Module):
+    """One modulation with a hidden map of its own.
+
+    Args:
+        channels: of the features.
+        prior_channels: of the prior, or the number of labels where it is a one-hot map.
+        hidden: channels of the hidden map.
+    """
+
+    def __init__(self, channels: int, prior_channels: int, hidden: int = 128) -> None:
+        super().__init__()
+        self.hidden = HiddenMaps(prior_channels, hidden)
+        self.modulation = Modulation(channels, hidden)
+
+    def forward(self, features: Tensor, prior: Tensor) -> Tensor:
+        """Instance-normalise `(B, channels, h, w)` and modulate it by the prior, of any size (resized by nearest)."""
+        (hidden,) = self.hidden(prior, (features.shape[-2], features.shape[-1]))
+        return self.modulation(instance_normalize(features), hidden)
