@@ -1,7 +1,7 @@
 """Discriminators: `forward(image, mask) -> list[Tensor]`, the features of each layer, the logits last.
 
-Images come in [0, 1] like everywhere in the zoo and are mapped to [-1, 1] inside. Which picture is judged (the
-composite, a crop, one scale) is the adversary's affair.
+Images come in [0, 1] like everywhere in the zoo and are mapped to [-1, 1] inside, but for SPN's discriminators. Which
+picture is judged (the composite, a crop, one scale) is the adversary's affair.
 """
 
 from __future__ import annotations
@@ -113,6 +113,60 @@ class SRPNetDiscriminator(PENNetDiscriminator):
     """
 
     strides = (2, 2, 2, 2, 2)
+
+
+class SPNDiscriminator(Discriminator):
+    """Discriminator of deterministic SPN and of SPL: 4x4 layers with spectral norm, 30x30 logits at 256x256.
+
+    2,763,776 parameters at the default width, no biases. As released it reads images in [0, 1] as they are. Source:
+    https://arxiv.org/abs/2112.04107, section 4.1.3, and the authors' code.
+
+    Args:
+        width: channels of the first layer; the others have 2, 4 and 8 times as many.
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__()
+        convolutions = _spn_convolutions(type(self).__name__, width, biased=())
+        self.smallest_side = _smallest_side(convolutions)
+        *layers, self.classifier = (spectral_norm(convolution) for convolution in convolutions)
+        self.layers = nn.ModuleList(layers)
+
+    def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:
+        """Features of the four layers and logits, before any sigmoid; the mask is not read."""
+        self.check_size(image)
+        features = _leaky_layers(self.layers, image)
+        return [*features, self.classifier(features[-1])]
+
+
+class SPNProbabilisticDiscriminator(SPNDiscriminator):
+    """Discriminator of probabilistic SPN: spectral and instance norm in the three layers between first and logits.
+
+    2,763,841 parameters at the default width; the first layer and the logits' have biases. Reads images in [0, 1] as
+    they are. Feature matching compares features 1, 2 and 3 (from 0). Source as for `SPNDiscriminator`.
+
+    Args:
+        width: channels of the first layer; the others have 2, 4 and 8 times as many.
+    """
+
+    def __init__(self, width: int = 64) -> None:
+        super().__init__(width)
+        first, *middle, self.classifier = _spn_convolutions(type(self).__name__, width, biased=(0, 4))
+        # Instance normalisation needs more than one cell.
+        self.smallest_side = max(self.smallest_side, _smallest_side([first, *middle], 2))
+        normalised = [nn.Sequential(spectral_norm(layer), nn.InstanceNorm2d(layer.out_channels)) for layer in middle]
+        self.layers = nn.ModuleList([first, *normalised])
+
+
+def _spn_convolutions(name: str, width: int, biased: Sequence[int]) -> list[nn.Conv2d]:
+    """Four layers and the logits', with PyTorch's default initialisation; `biased` ones have a bias."""
+    if width < 1:
+        raise ValueError(f"{name}: width must be 1 or more, got {width}")
+    channels, strides = (3, width, 2 * width, 4 * width, 8 * width, 1), (2, 2, 2, 1, 1)
+    return [
+        nn.Conv2d(channels[i], channels[i + 1], 4, stride, padding=1, bias=i in biased)
+        for i, stride in enumerate(strides)
+    ]
 
 
 class SNPatchDiscriminator(Discriminator):

@@ -66,7 +66,9 @@ def _detached(value: Any) -> Any:
     if isinstance(value, dict):
         return {key: _detached(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return type(value)(_detached(item) for item in value)
+        items = [_detached(item) for item in value]
+        # A named tuple takes its items one by one.
+        return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value
 
 

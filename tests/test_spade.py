@@ -31,6 +31,17 @@ def test_golden():
     torch.testing.assert_close(found, golden["out_spade_instance"], atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize(("file", "hidden"), [("det", 128), ("prob", 64)])
+def test_golden_units_of_spn(file, hidden):
+    golden = golden_tensors(f"spn/{file}.safetensors")
+    shapes = {"mlp_shared.0.weight": [hidden, 64, 3, 3], "mlp_shared.0.bias": [hidden]}
+    for name in ("mlp_gamma", "mlp_beta"):
+        shapes |= {f"{name}.weight": [8, hidden, 3, 3], f"{name}.bias": [8]}
+    with torch.no_grad():
+        found = loaded(recipe_weights(shapes))(golden["unit.SPADE_8_64.x"], golden["unit.SPADE_8_64.seg"])
+    torch.testing.assert_close(found, golden["unit.SPADE_8_64.y"], atol=1e-5, rtol=1e-5)
+
+
 def test_golden_residual_block():
     golden = golden_tensors("layers/spade.safetensors")
     weights = recipe_weights(golden_keys("layers/spade_keys.json")["resblock"])

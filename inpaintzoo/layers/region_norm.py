@@ -11,6 +11,8 @@ which is what stands here. As released, the shifts of both regions are added eve
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -29,19 +31,23 @@ def normalize_regions(features: Tensor, hole: Tensor, eps: float = 1e-5) -> Tens
         `(B, C, h, w)` in the dtype of the features.
     """
     wide = features.to(torch.promote_types(features.dtype, torch.float32))
-    hole = hole.to(wide.dtype)
-    regions = (hole, 1 - hole)
-    areas = [region.sum(dim=(2, 3), keepdim=True).clamp(min=1) for region in regions]
-    pairs = list(zip(regions, areas, strict=True))
-    inside = hole.bool()
+    region = hole.to(wide.dtype)
+    regions = (region, 1 - region)
+    areas = [cells.sum(dim=(2, 3), keepdim=True).clamp(min=1) for cells in regions]
+    inside, size = hole.bool(), features.shape[-2] * features.shape[-1]
 
-    means = [(wide * region).sum(dim=(2, 3), keepdim=True) / area for region, area in pairs]
-    centred = wide - torch.where(inside, *means)
-    squared = centred.square()
-    variances = [(squared * region).sum(dim=(2, 3), keepdim=True) / area for region, area in pairs]
-    cells = features.shape[-2] * features.shape[-1]
-    scales = [torch.rsqrt(variance + eps * cells / area) for variance, area in zip(variances, areas, strict=True)]
-    return (centred * torch.where(inside, *scales)).to(features.dtype)
+    hole_mean, valid_mean = _means(wide, regions, areas)
+    centred = wide - torch.where(inside, hole_mean, valid_mean)
+    variances = _means(centred.square(), regions, areas)
+    hole_scale, valid_scale = (
+        torch.rsqrt(variance + eps * size / area) for variance, area in zip(variances, areas, strict=True)
+    )
+    return (centred * torch.where(inside, hole_scale, valid_scale)).to(features.dtype)
+
+
+def _means(values: Tensor, regions: Sequence[Tensor], areas: Sequence[Tensor]) -> list[Tensor]:
+    """Mean of each sample and channel over each region; 0 where it is empty."""
+    return [(values * cells).sum(dim=(2, 3), keepdim=True) / area for cells, area in zip(regions, areas, strict=True)]
 
 
 class RegionNorm(nn.Module):
