@@ -6,8 +6,9 @@ import torch
 
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.module import InpaintingData
-from inpaintzoo.inpainter import Inpainter, evaluating
-from inpaintzoo.types import InpaintzooError
+from inpaintzoo.inpainter import Inpainter
+from inpaintzoo.modes import evaluating
+from inpaintzoo.types import Batch, InpaintzooError
 
 MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
@@ -55,11 +56,11 @@ def _adversaries(model: Inpainter, data: InpaintingData) -> Finding:
     """One training pair through generator and adversaries: views that the output lacks, pictures too small to judge."""
     try:
         batch = next(iter(data.train_dataloader()))
-        pair = {name: value[:1] for name, value in batch.items()}
+        pair: Batch = {"image": batch["image"][:1], "mask": batch["mask"][:1]}
         with evaluating(model), torch.no_grad():
             output = model.predict_frame(pair)
             for adversary in model.adversaries.values():
-                adversary.generator_losses(output, pair)
+                adversary.generator_losses(output, pair)  # type: ignore[operator]
     except InpaintzooError as error:
         return Finding("error", f"adversaries: {error}")
     return Finding("ok", f"adversaries: {', '.join(model.adversaries) or 'none'}")

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import ClassVar
 
+import torch
 from torch import Tensor, nn
 
 from inpaintzoo.types import DataError, Output
@@ -38,6 +40,28 @@ class Generator(nn.Module):
             The raw prediction for the whole frame, and what the method's losses read.
         """
         raise NotImplementedError
+
+    def sample(
+        self, image: Tensor, mask: Tensor, n: int, generator: torch.Generator | Sequence[torch.Generator] | None = None
+    ) -> Tensor:
+        """Several fills of the same holes; a stochastic generator overrides it.
+
+        What does not depend on the noise is worth doing once for all of them.
+
+        Args:
+            image: `(B, 3, H, W)` in [0, 1]; whatever lies in the hole is ignored.
+            mask: `(B, 1, H, W)`, 1 = hole.
+            n: samples an image, 1 or more.
+            generator: source of the noise; a sequence has one an image, so that an image's samples do not depend on
+                its batch. None: torch's global one.
+
+        Returns:
+            `(B, n, 3, H, W)`, raw predictions.
+
+        Raises:
+            ValueError: of a deterministic generator, which has one fill: its `forward`.
+        """
+        raise ValueError(f"{type(self).__name__} is deterministic: it has one fill for a hole, its forward")
 
     def check_size(self, image: Tensor, mask: Tensor) -> None:
         """Raise `DataError` (a `ValueError`) unless the pair's shapes fit the contract and this generator's sizes."""

@@ -20,6 +20,7 @@ from inpaintzoo.adversary import Adversary
 from inpaintzoo.generator import Generator
 from inpaintzoo.losses.base import Loss
 from inpaintzoo.metrics import MetricResults, MetricSuite
+from inpaintzoo.modes import frozen
 from inpaintzoo.ops import composite, mean_over_ranks
 from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output, WeightsError
 
@@ -28,31 +29,6 @@ _CALLABLES = ["generator_optimizer", "discriminator_optimizer", "generator_sched
 
 def _adam(parameters: Any) -> Optimizer:
     return Adam(parameters, lr=1e-4, betas=(0.5, 0.999))
-
-
-@contextlib.contextmanager
-def frozen(module: nn.Module) -> Iterator[None]:
-    """No gradients for the module's parameters inside the block; restored whatever happens."""
-    trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
-    try:
-        for parameter in trainable:
-            parameter.requires_grad_(False)
-        yield
-    finally:
-        for parameter in trainable:
-            parameter.requires_grad_(True)
-
-
-@contextlib.contextmanager
-def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block; afterwards every part is in the mode it was in."""
-    modes = [(part, part.training) for part in module.modules()]
-    module.eval()
-    try:
-        yield
-    finally:
-        for part, training in modes:
-            part.training = training
 
 
 def _check_names(groups: Mapping[str, Mapping[str, nn.Module]]) -> None:
@@ -88,6 +64,9 @@ class Inpainter(LightningModule):
         generator_every: update windows of the discriminators for one of the generator (5 is usual with
             `WassersteinGP`).
         metrics: what validate and test measure.
+        samples: fills an image that `test` and `predict` draw from a stochastic generator; `test` judges the best by
+            PSNR (as SPN's protocol) and how much they differ. Deterministic generators have one fill.
+        sample_seed: seed of those fills; an image's depend on this seed and the image's index only.
         compile: compile the networks with `torch.compile`.
         channels_last: keep images and convolution weights in the channels-last layout.
     """
@@ -106,12 +85,14 @@ class Inpainter(LightningModule):
         clip_norm: float | None = None,
         generator_every: int = 1,
         metrics: MetricSuite | None = None,
+        samples: int = 5,
+        sample_seed: int = 0,
         compile: bool = False,
         channels_last: bool = False,
     ) -> None:
         super().__init__()
         counts = {"max_iterations": max_iterations, "accumulate": accumulate, "generator_every": generator_every}
-        for name, value in counts.items():
+        for name, value in {**counts, "samples": samples}.items():
             if value is not None and value < 1:
                 raise ConfigError(f"{name} must be at least 1, got {value}")
         if clip_norm is not None and clip_norm <= 0:
@@ -123,6 +104,8 @@ class Inpainter(LightningModule):
         self.automatic_optimization = False
         self.generator = generator
         self.losses = nn.ModuleDict(losses)
+        for loss in losses.values():
+            loss.attach(generator)
         self.adversaries = nn.ModuleDict(adversaries or {})
         self.generator_optimizer = generator_optimizer
         self.discriminator_optimizer = discriminator_optimizer
@@ -133,6 +116,8 @@ class Inpainter(LightningModule):
         self.clip_norm = clip_norm
         self.generator_every = generator_every
         self.metrics = metrics or MetricSuite()
+        self.samples = samples
+        self.sample_seed = sample_seed
         self.compile_networks = compile
         self.channels_last = channels_last
         self.iteration = 0
@@ -155,10 +140,26 @@ class Inpainter(LightningModule):
 
     def predict_frame(self, batch: Batch) -> Output:
         """The generator's output for a batch whose hole it cannot see."""
+        return self.generator(self._masked_image(batch), batch["mask"])
+
+    def fills(self, batch: Batch, n: int = 1) -> Tensor:
+        """Raw predictions `(B, n, 3, H, W)` for evaluation: always the same ones for an image; n = 1 if deterministic.
+
+        Args:
+            batch: pairs with `index`; without it their positions in the batch take its place.
+            n: fills that a stochastic generator draws.
+        """
+        if not self.generator.stochastic:
+            return self.predict_frame(batch).image.unsqueeze(1)
+        indices = batch["index"].tolist() if "index" in batch else range(len(batch["image"]))
+        # On the CPU whatever the device, so that the same numbers come everywhere.
+        seeds = ((self.sample_seed * 1_000_003 + int(index)) % 2**63 for index in indices)
+        noise = [torch.Generator().manual_seed(seed) for seed in seeds]
+        return self.generator.sample(self._masked_image(batch), batch["mask"], n, noise)
+
+    def _masked_image(self, batch: Batch) -> Tensor:
         image = batch["image"].masked_fill(batch["mask"].bool(), 0.0)
-        if self.channels_last:
-            image = image.contiguous(memory_format=torch.channels_last)
-        return self.generator(image, batch["mask"])
+        return image.contiguous(memory_format=torch.channels_last) if self.channels_last else image
 
     # ---------------------------------------------------------------- train
 
@@ -270,15 +271,17 @@ class Inpainter(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch."""
-        self.metrics.update(self.predict_frame(batch).image, batch)
+        self.metrics.update(self.fills(batch)[:, 0], batch)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure a batch."""
-        self.metrics.update(self.predict_frame(batch).image, batch)
+        """Measure a batch; of a stochastic generator `samples` fills an image."""
+        fills = self.fills(batch, self.samples)
+        self.metrics.update(fills if self.generator.stochastic else fills[:, 0], batch)
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The composite of a batch, `(B, 3, H, W)` in [0, 1]."""
-        return self(batch["image"], batch["mask"])
+        """The composites of a batch, `(B, n, 3, H, W)` in [0, 1]: `samples` of a stochastic generator, else one."""
+        fills = self.fills(batch, self.samples)
+        return torch.stack([composite(batch["image"], fill, batch["mask"]) for fill in fills.unbind(1)], dim=1)
 
     def on_validation_epoch_start(self) -> None:
         """Forget the last epoch's rows."""

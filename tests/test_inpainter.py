@@ -10,9 +10,10 @@ from toys import NoiseData, NormFreeGenerator, TinyDiscriminator, TinyGenerator
 
 from inpaintzoo.adversary import Adversary
 from inpaintzoo.callbacks import Checkpoints, GeneratorEMA
-from inpaintzoo.inpainter import Inpainter, evaluating, frozen
+from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.losses import L1, HoleL1, ValidL1
 from inpaintzoo.losses.base import Loss
+from inpaintzoo.modes import evaluating, frozen
 from inpaintzoo.objectives import Hinge, WassersteinGP
 from inpaintzoo.types import ConfigError, NonFiniteLossError
 

@@ -123,3 +123,18 @@ class UpdateWatch(Callback):
         moved = {name.split(".")[0] for name, value in self.before.items() if (now[name] != value).any()}
         assert not self.before or moved == {self.stepping}, f"the {self.stepping}'s update moved {sorted(moved)}"
         self.before = {}
+
+
+class NoisyGenerator(NormFreeGenerator):
+    """Stochastic: a convolution, and noise of its own in every fill."""
+
+    stochastic = True
+
+    def sample(self, image, mask, n, generator=None):
+        plain = super().forward(image, mask).image
+        generators = generator if isinstance(generator, list) else [generator] * len(image)
+        noise = [torch.randn(n, 3, 1, 1, generator=source) for source in generators]
+        return (plain.unsqueeze(1) + 0.1 * torch.stack(noise)).clamp(0, 1)
+
+    def forward(self, image: Tensor, mask: Tensor) -> Output:
+        return Output(self.sample(image, mask, 1)[:, 0])

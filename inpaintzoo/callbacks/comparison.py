@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +17,8 @@ from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.fills import Diffusion, MeanColour
 from inpaintzoo.generator import Generator
-from inpaintzoo.inpainter import evaluating
 from inpaintzoo.metrics import L1Hole, MetricSuite, PSNRHole
+from inpaintzoo.modes import evaluating
 from inpaintzoo.ops import composite
 from inpaintzoo.types import Batch
 
@@ -50,16 +52,17 @@ class CompareFills(Callback):
 
     def _compare(self, trainer: Trainer, pl_module: Any, minutes: float, path: Path) -> None:
         name = type(pl_module.generator).__name__
-        methods: dict[str, Generator] = {
-            "mean colour": MeanColour(),
-            "diffusion": Diffusion(),
-            name: pl_module.generator,
+        methods: dict[str, Callable[[Batch], Tensor]] = {
+            "mean colour": partial(_plain, MeanColour()),
+            "diffusion": partial(_plain, Diffusion()),
+            name: lambda batch: pl_module.fills(batch)[:, 0],
         }
         suites = {method: MetricSuite([PSNRHole(), L1Hole()]) for method in methods}
         rows: list[Tensor] = []
         for batch in trainer.datamodule.test_dataloader():  # type: ignore[attr-defined]
             batch = trainer.strategy.batch_to_device(batch)
-            predictions = {method: _predict(generator, batch) for method, generator in methods.items()}
+            with torch.no_grad():
+                predictions = {method: fill(batch).clamp(0, 1) for method, fill in methods.items()}
             for method, prediction in predictions.items():
                 suites[method].update(prediction, batch)
             if len(rows) < self.pictures:
@@ -72,10 +75,8 @@ class CompareFills(Callback):
         print(_report(results, name, pl_module.iteration, minutes, path), flush=True)
 
 
-@torch.no_grad()
-def _predict(generator: Generator, batch: Batch) -> Tensor:
-    image, mask = batch["image"], batch["mask"]
-    return generator(image * (1 - mask), mask).image.clamp(0, 1)
+def _plain(generator: Generator, batch: Batch) -> Tensor:
+    return generator(batch["image"], batch["mask"]).image
 
 
 def _rows(batch: Batch, predictions: list[Tensor]) -> list[Tensor]:

@@ -1,4 +1,4 @@
-"""Picture rows while training: masked input, prediction, composite, truth."""
+"""Picture rows while training: masked input, prediction, composite (two of a stochastic generator), truth."""
 
 from __future__ import annotations
 
@@ -13,25 +13,25 @@ from torchvision.utils import make_grid, save_image
 
 from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.record import run_folder
-from inpaintzoo.inpainter import evaluating
+from inpaintzoo.modes import evaluating
 from inpaintzoo.ops import composite
 from inpaintzoo.types import Batch
 
 
-def picture_row(batch: Batch, prediction: Tensor) -> Tensor:
-    """Masked input (hole white), prediction, composite and truth side by side.
+def picture_row(batch: Batch, fills: Tensor) -> Tensor:
+    """Masked input (hole white), first prediction, the composites of all, and truth side by side.
 
     Args:
         batch: of B pairs.
-        prediction: `(B, 3, H, W)`.
+        fills: `(B, n, 3, H, W)` predictions.
 
     Returns:
-        `(4 * B, 3, H, W)` in [0, 1], four pictures a sample.
+        `((3 + n) * B, 3, H, W)` in [0, 1], `3 + n` pictures a sample.
     """
     image, mask = batch["image"].float(), batch["mask"].float()
-    prediction = prediction.float().clamp(0, 1)
-    columns = [image * (1 - mask) + mask, prediction, composite(image, prediction, mask), image]
-    return torch.stack(columns, dim=1).flatten(0, 1)
+    fills = fills.float().clamp(0, 1)
+    composites = [composite(image, fill, mask) for fill in fills.unbind(1)]
+    return torch.stack([image * (1 - mask) + mask, fills[:, 0], *composites, image], dim=1).flatten(0, 1)
 
 
 class ImageLogger(Callback):
@@ -78,7 +78,9 @@ class ImageLogger(Callback):
             self._write(trainer, pl_module, "validation", self._fixed)
 
     def _head(self, batch: Any) -> Batch:
-        return {"image": batch["image"][: self.count].detach(), "mask": batch["mask"][: self.count].detach()}
+        # With the index, by which a stochastic generator's fills are the same each time.
+        keys = [key for key in ("image", "mask", "index") if key in batch]
+        return {key: batch[key][: self.count].detach() for key in keys}  # type: ignore[return-value]
 
     def _write(self, trainer: Trainer, pl_module: Any, name: str, batch: Batch) -> None:
         with (
@@ -87,10 +89,11 @@ class ImageLogger(Callback):
             torch.no_grad(),
             trainer.precision_plugin.forward_context(),
         ):
-            rows = picture_row(batch, pl_module.predict_frame(batch).image)
+            fills = pl_module.fills(batch, 2)
+            rows = picture_row(batch, fills)
         self._folder.mkdir(parents=True, exist_ok=True)
-        save_image(rows, self._folder / f"{name}-{pl_module.iteration:07d}.png", nrow=4)
+        save_image(rows, self._folder / f"{name}-{pl_module.iteration:07d}.png", nrow=3 + fills.shape[1])
         for logger in trainer.loggers:
             if isinstance(logger, TensorBoardLogger):
-                grid = make_grid(rows, nrow=4)
+                grid = make_grid(rows, nrow=3 + fills.shape[1])
                 logger.experiment.add_image(f"{name}: masked, prediction, composite, truth", grid, pl_module.iteration)

@@ -15,7 +15,7 @@ from inpaintzoo.types import ConfigError
 
 
 class PredictionWriter(BasePredictionWriter):
-    """One PNG a picture, named like the picture.
+    """One PNG a picture, named like the picture; fills of a stochastic generator are `NAME-0.png`, `NAME-1.png`, etc.
 
     Args:
         folder: where to; by default `predictions` in the run folder. A folder that holds files already is an
@@ -49,11 +49,12 @@ class PredictionWriter(BasePredictionWriter):
         batch_idx: int,
         dataloader_idx: int,
     ) -> None:
-        """Write a batch."""
-        for picture, name in zip(prediction, batch["name"], strict=True):
-            path = self._target / f"{name}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            save_image(picture.float(), path)
+        """Write a batch of `(B, n, 3, H, W)`."""
+        for fills, name in zip(prediction, batch["name"], strict=True):
+            for number, picture in enumerate(fills):
+                path = self._target / (f"{name}-{number}.png" if len(fills) > 1 else f"{name}.png")
+                path.parent.mkdir(parents=True, exist_ok=True)
+                save_image(picture.float(), path)
 
     def on_predict_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Say where the pictures are."""

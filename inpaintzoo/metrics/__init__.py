@@ -1,6 +1,7 @@
 """Metrics of inpainted images: each one defined exactly, collected per image and broken down by hole ratio."""
 
-from inpaintzoo.metrics.base import ImageMetric, Metric, SetMetric
+from inpaintzoo.metrics.base import ImageMetric, Metric, SampleMetric, SetMetric
+from inpaintzoo.metrics.diversity import DiversityL1, DiversityLPIPS
 from inpaintzoo.metrics.inception import FID, InceptionScore, frechet_distance, inception_score
 from inpaintzoo.metrics.perceptual import LPIPS
 from inpaintzoo.metrics.pixel import L1, PSNR, L1Grey, L1Hole, L1Relative, PSNRHole
@@ -16,6 +17,8 @@ __all__ = [
     "PSNR",
     "SSIM",
     "Column",
+    "DiversityL1",
+    "DiversityLPIPS",
     "ImageMetric",
     "InceptionScore",
     "L1Grey",
@@ -25,6 +28,7 @@ __all__ = [
     "MetricResults",
     "MetricSuite",
     "PSNRHole",
+    "SampleMetric",
     "SetMetric",
     "frechet_distance",
     "inception_score",

@@ -11,7 +11,7 @@ from torch import Tensor
 
 
 class Metric:
-    """A number that says how good predictions are; subclass `ImageMetric` or `SetMetric`.
+    """A number that says how good predictions are; subclass `ImageMetric`, `SampleMetric` or `SetMetric`.
 
     No `nn.Module`: networks inside a metric stay out of checkpoints, optimizers and DDP.
 
@@ -20,12 +20,14 @@ class Metric:
         unit: such as `dB`; empty for a plain number.
         better: whether higher or lower values are better.
         cap: the value that larger ones are cut to, or None.
+        undefined: what is true of images without a value, to be read behind "3 of 100 images".
     """
 
     name: str
     unit: str = ""
     better: ClassVar[Literal["higher", "lower"]]
     cap: float | None = None
+    undefined: ClassVar[str] = "have no hole"
 
     @property
     def definition(self) -> str:
@@ -72,6 +74,33 @@ class ImageMetric(Metric):
 
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """The value of one image as a scalar; arguments as in `__call__`, without batch dimension, in float64."""
+        raise NotImplementedError
+
+
+class SampleMetric(Metric):
+    """A metric of all fills of an image: `metric(fills, mask) -> (B,)`; a subclass writes `measure`.
+
+    It is undefined for images without a hole and for generators that have one fill.
+    """
+
+    undefined = "have no hole or a single fill"
+
+    def __call__(self, fills: Tensor, mask: Tensor) -> Tensor:
+        """One value an image.
+
+        Args:
+            fills: `(B, n, 3, H, W)` in [0, 1], what is judged.
+            mask: `(B, 1, H, W)`, exactly 0 or 1, 1 = hole.
+
+        Returns:
+            `(B,)` float32; NaN where the metric is undefined.
+        """
+        if fills.shape[1] < 2:
+            return torch.full((len(fills),), torch.nan)
+        return torch.stack([self.measure(*sample) for sample in zip(fills, mask, strict=True)]).float()
+
+    def measure(self, fills: Tensor, mask: Tensor) -> Tensor:
+        """The value of one image as a scalar: fills `(n, 3, H, W)`, n of 2 or more, and mask `(1, H, W)`."""
         raise NotImplementedError
 
 

@@ -26,11 +26,12 @@ class Column:
     better: str
     definition: str
     cap: float | None = None
+    undefined: str = Metric.undefined
 
     @classmethod
     def of(cls, metric: Metric) -> Column:
         """The column of a metric."""
-        return cls(metric.name, metric.unit, metric.better, metric.definition, metric.cap)
+        return cls(metric.name, metric.unit, metric.better, metric.definition, metric.cap, metric.undefined)
 
     @property
     def title(self) -> str:
@@ -108,7 +109,9 @@ class MetricResults:
                     f"{column.name}: {capped} of {len(values)} images count as the cap, {_cell(column.cap)}."
                 )
             if undefined := sum(value is None for value in values):
-                remarks.append(f"{column.name}: {undefined} of {len(values)} images have no hole and do not count.")
+                remarks.append(
+                    f"{column.name}: {undefined} of {len(values)} images {column.undefined} and do not count."
+                )
         return remarks
 
     def to_json(self, extra: Mapping[str, Any] | None = None) -> str:

@@ -11,7 +11,7 @@ import torch.distributed as dist
 from torch import Tensor
 
 from inpaintzoo.bins import RATIO_EDGES, bin_labels, mask_ratio, ratio_bin
-from inpaintzoo.metrics.base import ImageMetric, Metric, SetMetric, check_shapes
+from inpaintzoo.metrics.base import ImageMetric, Metric, SampleMetric, SetMetric, check_shapes, exact
 from inpaintzoo.metrics.pixel import L1, PSNR, L1Hole, PSNRHole
 from inpaintzoo.metrics.results import ALL, Column, MetricResults, Row
 from inpaintzoo.metrics.similarity import SSIM
@@ -64,6 +64,11 @@ class MetricSuite:
         return [metric for metric in self.metrics if isinstance(metric, ImageMetric)]
 
     @property
+    def sample_metrics(self) -> list[SampleMetric]:
+        """The metrics that compare the fills of an image with each other."""
+        return [metric for metric in self.metrics if isinstance(metric, SampleMetric)]
+
+    @property
     def set_metrics(self) -> list[SetMetric]:
         """The metrics that give one value for a set."""
         return [metric for metric in self.metrics if isinstance(metric, SetMetric)]
@@ -82,13 +87,16 @@ class MetricSuite:
         self._rows: list[Row] = []
         # By metric and name of the feature: one array an image, in order of the rows.
         self._features: dict[tuple[str, str], list[np.ndarray]] = {}
+        self._fills = 1
 
     @torch.no_grad()
     def update(self, prediction: Tensor, batch: Batch) -> None:
         """Measure a batch.
 
         Args:
-            prediction: `(B, 3, H, W)`, the raw prediction; values outside [0, 1] are clamped.
+            prediction: `(B, 3, H, W)`, the raw prediction; values outside [0, 1] are clamped. Or `(B, n, 3, H, W)`,
+                several for each image: the one with the best PSNR is measured (SPN's protocol), and `SampleMetric`s
+                see all of them.
             batch: the truth, with `index`.
 
         Raises:
@@ -97,12 +105,17 @@ class MetricSuite:
         if "index" not in batch:
             raise ValueError("metrics need batch['index'], the samples' positions in the data set, to drop repeats")
         image, mask = batch["image"].float(), batch["mask"]
-        check_shapes(prediction, image, mask)
+        fills = prediction if prediction.ndim == 5 else prediction.unsqueeze(1)
+        for fill in fills.unbind(1):
+            check_shapes(fill, image, mask)
+        self._fills = max(self._fills, fills.shape[1])
         indices = [int(index) for index in batch["index"]]
         names = list(batch.get("name", map(str, indices)))
         with torch.autocast(prediction.device.type, enabled=False):
-            judged = self.judged(prediction, image, mask)
+            all_judged = torch.stack([self.judged(fill, image, mask) for fill in fills.unbind(1)], dim=1)
+            judged = _best(all_judged, image)
             values = {metric.name: metric(judged, image, mask).tolist() for metric in self.image_metrics}
+            values |= {metric.name: metric(all_judged, mask).tolist() for metric in self.sample_metrics}
             for of_set in self.set_metrics:
                 for key, feature in of_set.features(judged, image).items():
                     self._features.setdefault((of_set.name, key), []).extend(feature.cpu().numpy())
@@ -111,6 +124,8 @@ class MetricSuite:
             for metric in self.image_metrics:
                 # A NaN that is left is a prediction that was no number, and must show.
                 row[metric.name] = None if metric.needs_hole and ratio == 0 else values[metric.name][i]
+            for among in self.sample_metrics:
+                row[among.name] = None if ratio == 0 or fills.shape[1] == 1 else values[among.name][i]
             self._rows.append(row)
 
     def judged(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
@@ -128,14 +143,22 @@ class MetricSuite:
         kept = _first_of_each(gathered)
         results = MetricResults(
             rows=[gathered[rank][position] for rank, position in kept],
-            columns=[Column.of(metric) for metric in [*self.image_metrics, *self.set_metrics]],
+            columns=[Column.of(metric) for metric in [*self.image_metrics, *self.sample_metrics, *self.set_metrics]],
             labels=self.labels,
             judge=self.judge,
-            notes=[] if self.quantise == "none" else [f"Predictions are 8-bit levels (quantise: {self.quantise})."],
+            notes=self._notes(),
         )
         for metric in self.set_metrics:
             self._compute_set(metric, results, kept)
         return results
+
+    def _notes(self) -> list[str]:
+        notes = []
+        if self.quantise != "none":
+            notes.append(f"Predictions are 8-bit levels (quantise: {self.quantise}).")
+        if self._fills > 1:
+            notes.append(f"Of {self._fills} fills an image the one with the best PSNR counts.")
+        return notes
 
     def _compute_set(self, metric: SetMetric, results: MetricResults, kept: Sequence[tuple[int, int]]) -> None:
         mine = {key: np.stack(arrays) for (name, key), arrays in self._features.items() if name == metric.name}
@@ -146,6 +169,14 @@ class MetricSuite:
             chosen = [i for i, row in enumerate(results.rows) if group in (ALL, row["bin"])]
             value = metric.compute({key: array[chosen] for key, array in features.items()}) if chosen else None
             results.set_values.setdefault(group, {})[metric.name] = value
+
+
+def _best(fills: Tensor, image: Tensor) -> Tensor:
+    """Of `(B, n, 3, H, W)` fills the nearest to the truth, `(B, 3, H, W)`; the first of equals."""
+    if fills.shape[1] == 1:
+        return fills[:, 0]
+    error = exact(fills - image.unsqueeze(1)).square().flatten(2).mean(dim=2)
+    return fills[torch.arange(len(fills)), error.argmin(dim=1)]
 
 
 def _check_names(metrics: Sequence[Metric]) -> None:

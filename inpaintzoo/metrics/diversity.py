@@ -1,0 +1,65 @@
+"""How much the fills of a stochastic generator differ from each other, over all pairs of an image's fills."""
+
+from __future__ import annotations
+
+from itertools import combinations
+from pathlib import Path
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from inpaintzoo.metrics.base import SampleMetric
+from inpaintzoo.metrics.perceptual import LPIPS
+from inpaintzoo.metrics.pixel import hole_mean
+
+
+class DiversityL1(SampleMetric):
+    """Mean over pairs of fills of the mean absolute difference inside the hole, images in [0, 1]."""
+
+    name = "diversity_l1"
+    better = "higher"
+
+    @property
+    def definition(self) -> str:
+        """Formula and region."""
+        return "mean over pairs of an image's fills of mean |a - b| over hole pixels and channels, [0, 1] images"
+
+    def measure(self, fills: Tensor, mask: Tensor) -> Tensor:
+        """Diversity of the fills of one image."""
+        fills, mask = fills.double(), mask.double()
+        return torch.stack([hole_mean((a - b).abs(), mask) for a, b in combinations(fills, 2)]).mean()
+
+
+class DiversityLPIPS(SampleMetric):
+    """Mean over pairs of fills of their LPIPS distance over the frame (Zhu et al. 2017; SPN's comparison).
+
+    Args:
+        net: the backbone, as in `LPIPS`.
+        weights: local file with torchvision's weights of the backbone, as in `LPIPS`.
+    """
+
+    better = "higher"
+
+    def __init__(self, net: Literal["alex", "vgg"] = "alex", weights: str | Path | None = None) -> None:
+        self.distance = LPIPS(net, weights)
+        self.name = f"diversity_{self.distance.name}"
+
+    @property
+    def definition(self) -> str:
+        """Formula, version and backbone."""
+        return f"mean over pairs of an image's fills of their {self.distance.definition}"
+
+    def prepare(self, device: torch.device) -> None:
+        """Load backbone and heads, once.
+
+        Raises:
+            WeightsError: the backbone's weights are missing and cannot be fetched, or do not fit.
+        """
+        self.distance.prepare(device)
+
+    def measure(self, fills: Tensor, mask: Tensor) -> Tensor:
+        """Diversity of the fills of one image."""
+        pairs = list(combinations(range(len(fills)), 2))
+        first, second = fills[[a for a, _ in pairs]], fills[[b for _, b in pairs]]
+        return self.distance(first, second, mask.expand(len(pairs), -1, -1, -1)).mean()
