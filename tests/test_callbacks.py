@@ -4,14 +4,24 @@ import re
 
 import pytest
 import torch
-from lightning import Trainer
+from lightning import Callback, Trainer
 from PIL import Image
 from toys import NoiseData, NormFreeGenerator
 
-from inpaintzoo.callbacks import Checkpoints, CompareFills, GeneratorEMA, ImageLogger, RunProgress
+from inpaintzoo.callbacks import (
+    Checkpoints,
+    CompareFills,
+    GeneratorEMA,
+    ImageLogger,
+    LossSchedule,
+    PriorMaps,
+    RunProgress,
+)
 from inpaintzoo.callbacks.images import picture_row
+from inpaintzoo.callbacks.priors import cluster_map, colour_maps, palette
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.losses import L1
+from inpaintzoo.types import ConfigError
 
 
 def fit(folder, *callbacks, iterations=4, **options):
@@ -72,8 +82,11 @@ def test_images_every_so_often(tmp_path):
 def test_picture_row_columns():
     mask = torch.zeros(1, 1, 2, 2)
     mask[..., 0, 0] = 1
-    rows = picture_row({"image": torch.full((1, 3, 2, 2), 0.25), "mask": mask}, torch.full((1, 3, 2, 2), 2.0))
+    rows = picture_row({"image": torch.full((1, 3, 2, 2), 0.25), "mask": mask}, torch.full((1, 1, 3, 2, 2), 2.0))
     assert [row[0, 0].tolist() for row in rows] == [[1.0, 0.25], [1.0, 1.0], [1.0, 0.25], [0.25, 0.25]]
+    several = torch.stack([torch.full((1, 3, 2, 2), 2.0), torch.zeros(1, 3, 2, 2)], dim=1)
+    rows = picture_row({"image": torch.full((1, 3, 2, 2), 0.25), "mask": mask}, several)
+    assert [row[0, 0].tolist() for row in rows[2:]] == [[1.0, 0.25], [0.0, 0.25], [0.25, 0.25]]
 
 
 def test_checkpoints_keep_the_best_and_the_last(tmp_path):
@@ -101,9 +114,63 @@ def test_a_checkpoint_saved_during_validation_holds_the_trained_weights(tmp_path
         (lambda: RunProgress(every=0), "at least 1"),
         (lambda: ImageLogger(count=0), "at least 1"),
         (lambda: CompareFills(pictures=0), "at least 1"),
+        (lambda: LossSchedule("prior", [5, 3], [1.0, 0.0]), r"ascending, with a weight for each, got \[5, 3\]"),
+        (lambda: LossSchedule("prior", [5], [-1.0]), "0 or more"),
+        (lambda: PriorMaps(clusters=1), "clusters 2 or more"),
         (lambda: GeneratorEMA(decay=1.0), r"decay must be in \[0, 1\), got 1.0"),
     ],
 )
 def test_bad_values_are_named(build, text):
     with pytest.raises(ValueError, match=text):
         build()
+
+
+class Weights(Callback):
+    def __init__(self):
+        self.seen = []
+
+    def on_train_batch_end(self, trainer, pl_module, *args):
+        self.seen.append(pl_module.losses["frame"].weight)
+
+
+def test_a_loss_weight_changes_at_its_iterations(tmp_path):
+    seen = Weights()
+    fit(tmp_path, LossSchedule("frame", [2, 4], [0.5, 0.0]), seen, iterations=6, enable_progress_bar=False)
+    assert seen.seen == [1.0, 1.0, 0.5, 0.5, 0.0, 0.0]
+    with pytest.raises(ConfigError, match="there is no loss 'hold'; the losses are frame"):
+        fit(tmp_path, LossSchedule("hold", [2], [0.5]), enable_progress_bar=False)
+
+
+def test_cluster_maps_find_the_regions():
+    torch.manual_seed(0)
+    truth = torch.zeros(24, 32, dtype=torch.long)
+    truth[:, 12:], truth[:8, :6] = 1, 2
+    means = torch.tensor([[5.0, 0.0, -3.0], [-5.0, 4.0, 0.0], [0.0, -6.0, 3.0]])
+    features = means[truth].permute(2, 0, 1) + 0.1 * torch.randn(3, 24, 32)
+    found = cluster_map(features, clusters=3)
+    assert torch.equal(found, torch.tensor([1, 0, 2])[truth]), "numbered by size"
+    assert torch.equal(cluster_map(features, clusters=3, most=100), found)
+    maps = colour_maps(features[None], (48, 64), clusters=3)
+    assert maps.shape == (1, 3, 48, 64)
+    assert torch.equal(maps[0, :, 0, 0], palette(3)[2])
+    assert cluster_map(torch.zeros(2, 4, 4), clusters=3).shape == (4, 4), "features without any difference"
+
+
+class WithPriors(NormFreeGenerator):
+    def prior_features(self, image, mask):
+        return [image, torch.nn.functional.avg_pool2d(image, 2)]
+
+
+def test_prior_maps_are_drawn(tmp_path):
+    torch.manual_seed(0)
+    model = Inpainter(WithPriors(), {"frame": L1()}, max_iterations=2)
+    trainer = Trainer(
+        accelerator="cpu", logger=False, callbacks=[PriorMaps(count=2)], default_root_dir=tmp_path,
+        enable_model_summary=False, enable_progress_bar=False, enable_checkpointing=False, max_epochs=-1,
+        check_val_every_n_epoch=None, val_check_interval=2,
+    )  # fmt: skip
+    trainer.fit(model, NoiseData())
+    # masked, two maps, composite, truth; pictures of 16 pixels with 2 between
+    assert Image.open(tmp_path / "images" / "priors-0000002.png").size == (5 * 18 + 2, 2 * 18 + 2)
+    with pytest.raises(ConfigError, match="NormFreeGenerator has none; remove this callback"):
+        fit(tmp_path, PriorMaps())

@@ -4,9 +4,11 @@ from inpaintzoo.callbacks.checkpoint import Checkpoints
 from inpaintzoo.callbacks.comparison import CompareFills
 from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.images import ImageLogger
+from inpaintzoo.callbacks.priors import PriorMaps
 from inpaintzoo.callbacks.progress import RunProgress
 from inpaintzoo.callbacks.record import RunRecord
 from inpaintzoo.callbacks.report import TestReport
+from inpaintzoo.callbacks.schedule import LossSchedule
 from inpaintzoo.callbacks.writer import PredictionWriter
 
 __all__ = [
@@ -14,7 +16,9 @@ __all__ = [
     "CompareFills",
     "GeneratorEMA",
     "ImageLogger",
+    "LossSchedule",
     "PredictionWriter",
+    "PriorMaps",
     "RunProgress",
     "RunRecord",
     "TestReport",

@@ -40,6 +40,8 @@ class RunRecord(Callback):
         judges = sum(parameter.numel() for parameter in pl_module.adversaries.parameters())
         name = type(pl_module.generator).__name__
         rank_zero_info(f"generator: {name}, {parameters:,} parameters; discriminators: {judges:,} parameters")
+        for headline in filter(None, (loss.headline for loss in pl_module.losses.values())):
+            rank_zero_info(headline)
         batch = getattr(trainer.datamodule, "batch_size", None)  # type: ignore[attr-defined]
         if batch:
             product = f"{batch} x {pl_module.accumulate} accumulated x {trainer.world_size} processes"

@@ -32,13 +32,27 @@ class Loss(nn.Module):
 
     The arithmetic is a plain function on tensors; a subclass is a thin adapter that picks the tensors and
     multiplies by `weight`. A frozen teacher is stored as `self.teacher = Frozen(network)`.
+
+    Attributes:
+        headline: a line for the start of a run about what the loss relies on, such as its teacher; empty for most.
     """
+
+    headline: str = ""
 
     def __init__(self, weight: float = 1.0) -> None:
         super().__init__()
         if weight < 0:
             raise ValueError(f"{type(self).__name__}: weight must be 0 or more, got {weight}")
         self.weight = weight
+
+    def attach(self, generator: Any) -> None:
+        """Called once by the `Inpainter` that trains the generator with this loss, before there are optimizers.
+
+        A loss whose teacher decides about parts of the generator (the size of distillation heads) overrides it.
+
+        Raises:
+            ConfigError: the generator lacks what the loss needs.
+        """
 
     def forward(self, output: Any, batch: Batch) -> Tensor:
         """The weighted loss as a scalar.

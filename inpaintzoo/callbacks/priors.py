@@ -1,0 +1,122 @@
+"""Colour maps of a learned prior pyramid, by K-means over its features (SPN figures 10 to 12)."""
+
+from __future__ import annotations
+
+import colorsys
+from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from lightning import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from scipy.cluster.vq import kmeans2
+from torch import Tensor
+from torchvision.utils import make_grid, save_image
+
+from inpaintzoo.callbacks.ema import GeneratorEMA
+from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.modes import evaluating
+from inpaintzoo.ops import composite
+from inpaintzoo.types import ConfigError
+
+
+@runtime_checkable
+class HasPriorFeatures(Protocol):
+    """A generator that shows its prior pyramid."""
+
+    def prior_features(self, image: Tensor, mask: Tensor) -> list[Tensor]:
+        """`(B, C_l, h_l, w_l)`, finest first."""
+
+
+def cluster_map(features: Tensor, clusters: int = 8, seed: int = 0, most: int = 4096) -> Tensor:
+    """Each cell's K-means cluster of a feature map, numbered by size.
+
+    Args:
+        features: `(C, h, w)`; each channel is standardised first.
+        clusters: how many; SPN's figures have 8.
+        seed: of the start; the same features and seed give the same map.
+        most: cells that the means are fitted to, drawn at random where the map has more.
+
+    Returns:
+        `(h, w)` int64, 0 = the largest cluster.
+    """
+    channels, height, width = features.shape
+    cells = features.detach().float().cpu().reshape(channels, -1).t().numpy().astype(np.float64)
+    cells = (cells - cells.mean(axis=0)) / np.maximum(cells.std(axis=0), 1e-8)
+    draw = np.random.default_rng(seed)
+    sample = cells if len(cells) <= most else cells[draw.choice(len(cells), most, replace=False)]
+    centres, _ = kmeans2(sample, min(clusters, len(sample)), minit="++", seed=draw, missing="warn")
+    # |a - b|^2 without a², which does not change the order
+    label = torch.from_numpy((np.square(centres).sum(axis=1) - 2 * cells @ centres.T).argmin(axis=1))
+    order = torch.bincount(label, minlength=len(centres)).argsort(descending=True, stable=True)
+    return order.argsort()[label].view(height, width)
+
+
+def palette(colours: int) -> Tensor:
+    """`(colours, 3)` in [0, 1], spread over the hues."""
+    return torch.tensor([colorsys.hsv_to_rgb(i / colours, 0.65, 0.95 - 0.25 * (i % 2)) for i in range(colours)])
+
+
+def colour_maps(features: Tensor, size: tuple[int, int], clusters: int = 8) -> Tensor:
+    """K-means colour maps of `(B, C, h, w)` features, each picture clustered by itself: `(B, 3, *size)` in [0, 1]."""
+    colours = palette(clusters)
+    maps = torch.stack([colours[cluster_map(sample, clusters)] for sample in features]).permute(0, 3, 1, 2)
+    return F.interpolate(maps, size=size, mode="nearest")
+
+
+class PriorMaps(Callback):
+    """After each validation writes masked input, prior maps from coarse to fine, composite and truth side by side.
+
+    Args:
+        count: validation pictures.
+        clusters: K of the K-means; 8 in the paper.
+    """
+
+    def __init__(self, count: int = 2, clusters: int = 8) -> None:
+        if count < 1 or clusters < 2:
+            raise ValueError(f"PriorMaps: count must be 1 or more and clusters 2 or more, got {count} and {clusters}")
+        self.count = count
+        self.clusters = clusters
+        self._folder = Path()
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Check the generator, and find the run folder where all processes ask for it together.
+
+        Raises:
+            ConfigError: a generator without a prior pyramid.
+        """
+        if not isinstance(pl_module.generator, HasPriorFeatures):
+            raise ConfigError(
+                f"PriorMaps shows the prior pyramid of SPN or SPL, and {type(pl_module.generator).__name__} has none; "
+                f"remove this callback from the config"
+            )
+        self._folder = run_folder(trainer) / "images"
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *args: Any
+    ) -> None:
+        """Draw the first validation pictures."""
+        if batch_idx != 0 or not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        head = {key: batch[key][: self.count] for key in ("image", "mask", "index") if key in batch}
+        with evaluating(pl_module), GeneratorEMA.in_place(trainer, pl_module), torch.no_grad():
+            rows = self.rows(pl_module, head)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        columns = len(rows) // len(head["image"])
+        save_image(rows, self._folder / f"priors-{pl_module.iteration:07d}.png", nrow=columns)
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                grid = make_grid(rows, nrow=columns)
+                logger.experiment.add_image("masked, priors, composite, truth", grid, pl_module.iteration)
+
+    def rows(self, pl_module: Any, batch: Any) -> Tensor:
+        """The pictures of a batch in reading order, `(B * columns, 3, H, W)`."""
+        image, mask = batch["image"].float().cpu(), batch["mask"].float().cpu()
+        hidden = batch["image"].masked_fill(batch["mask"].bool(), 0.0)
+        priors = pl_module.generator.prior_features(hidden, batch["mask"])
+        size = (image.shape[-2], image.shape[-1])
+        maps = [colour_maps(features, size, self.clusters) for features in reversed(priors)]
+        filled = composite(image, pl_module.fills(batch)[:, 0].float().clamp(0, 1).cpu(), mask)
+        return torch.stack([image * (1 - mask) + mask, *maps, filled, image], dim=1).flatten(0, 1)
