@@ -1,0 +1,130 @@
+"""SPL: the contract of a generator. Golden values: test_spn_golden.py."""
+
+import pytest
+import torch
+from slow_reference import slow_reference
+
+from inpaintzoo.models import SPL
+from inpaintzoo.models.spn import SPNOutput
+from inpaintzoo.types import DataError
+
+TINY = {"width": 8, "growth": 4, "dense_blocks": 2, "hidden": 6, "blocks": 2, "prior_channels": (4,)}
+
+
+def tiny(training=False, **arguments):
+    torch.manual_seed(0)
+    # The threshold splits the maps of a network that has not been trained.
+    return SPL(**{**TINY, "threshold": 0.5, **arguments}).train(training)
+
+
+def case(batch=3, height=20, width=32):
+    generator = torch.Generator().manual_seed(5)
+    image = torch.rand(batch, 3, height, width, generator=generator)
+    mask = torch.zeros(batch, 1, height, width)
+    mask[0, :, 4:16, 6:25] = 1
+    mask[1:2] = (torch.rand(1, 1, height, width, generator=generator) > 0.6).float()
+    mask[2:, :, :, :9] = 1
+    return image, mask
+
+
+def test_parameters():
+    with torch.device("meta"):
+        network = SPL()
+    assert sum(p.numel() for p in network.parameters()) == 45_597_223
+    assert (network.prior_channels, network.prior_strides) == ((152,), (4,))
+    assert (network.stochastic, network.training_only) == (False, ("heads",))
+
+
+@pytest.mark.parametrize("checkpointing", [False, True])
+def test_shapes_ranges_and_gradients(checkpointing):
+    network, (image, mask) = tiny(training=True, checkpointing=checkpointing), case()
+    output = network(image, mask)
+    assert isinstance(output, SPNOutput)
+    assert output.image.shape == image.shape and output.image.min() >= 0 and output.image.max() <= 1
+    assert [tuple(prior.shape) for prior in output.priors] == [(3, 4, 5, 8)]
+    assert (output.posterior, output.second_sample, output.second_priors) == (None, None, [])
+    (output.image.square().sum() + output.priors[0].square().sum()).backward()
+    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
+    assert without == []
+
+
+def test_eval_mode_has_no_head():
+    network, (image, mask) = tiny(), case()
+    del network.heads
+    assert network(image, mask).priors == []
+
+
+def test_the_hole_does_not_leak():
+    network, (image, mask) = tiny(training=True), case()
+    with torch.no_grad():
+        expected = network(image, mask)
+        for content in (torch.rand_like(image), torch.full_like(image, torch.nan), torch.full_like(image, torch.inf)):
+            changed = network(torch.where(mask.bool(), content, image), mask)
+            assert torch.equal(changed.image, expected.image)
+            assert torch.equal(changed.priors[0], expected.priors[0])
+
+
+def test_batch_equals_samples():
+    network, (image, mask) = tiny().double(), case()
+    image, mask = image.double(), mask.double()
+    with torch.no_grad():
+        together = network(image, mask).image
+        apart = torch.cat([network(image[i : i + 1], mask[i : i + 1]).image for i in range(3)])
+    torch.testing.assert_close(together, apart, atol=1e-9, rtol=0)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_no_hole_and_nothing_but_hole(value):
+    network, (image, _) = tiny(training=True), case()
+    output = network(image, torch.full_like(image[:, :1], value))
+    output.image.mean().backward()
+    assert output.image.isfinite().all()
+    assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
+
+
+def test_equals_the_plain_forms():
+    network, (image, mask) = tiny().double(), case()
+    image, mask = image.double(), mask.double()
+    with torch.no_grad():
+        found = network(image, mask).image
+        with slow_reference("spn").plain_forms():
+            expected = network(image, mask).image
+    torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
+
+
+def test_channels_last_and_bfloat16():
+    network, (image, mask) = tiny(threshold=0.8), case()
+    with torch.no_grad():
+        expected = network(image, mask).image
+        last = network.to(memory_format=torch.channels_last)(image.to(memory_format=torch.channels_last), mask).image
+        torch.testing.assert_close(last, expected, atol=1e-5, rtol=0)
+        with torch.autocast("cpu", torch.bfloat16):
+            half = network(image, mask).image
+    torch.testing.assert_close(half.float(), expected, atol=0.05, rtol=0)
+
+
+def test_traces_without_graph_breaks():
+    network, (image, mask) = tiny(training=True, threshold=0.8), case()
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    found = compiled(image, mask).image
+    torch.testing.assert_close(found, network(image, mask).image, atol=1e-5, rtol=0)
+    found.mean().backward()
+
+
+def test_heads_and_prior_features():
+    network, (image, mask) = tiny(training=True), case()
+    network.set_prior_channels((6,))
+    with torch.no_grad():
+        (features,) = network.prior_features(image, mask)
+        (prior,) = network(image, mask).priors
+    assert features.shape == (3, 32, 5, 8)
+    torch.testing.assert_close(network.heads[0](features), prior, atol=1e-5, rtol=1e-5)
+
+
+def test_errors():
+    with pytest.raises(ValueError, match=r"SPL: prior_channels must be 1 positive numbers, for the strides \(4,\), got"):
+        tiny(prior_channels=(4, 5))
+    with pytest.raises(ValueError, match="threshold must lie between 0 and 1, got 1"):
+        tiny(threshold=1.0)
+    with pytest.raises(DataError, match="SPL needs height and width that are multiples of 4, got 22x32"):
+        tiny()(torch.zeros(1, 3, 22, 32), torch.zeros(1, 1, 22, 32))
