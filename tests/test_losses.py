@@ -2,12 +2,15 @@
 
 import copy
 import dataclasses
+import inspect
 import types
 
 import pytest
 import torch
+import yaml
 from torch import Tensor, nn
 
+from inpaintzoo import losses
 from inpaintzoo.losses import (
     L1,
     FeatureMatching,
@@ -229,7 +232,7 @@ def test_total_variation_of_the_hole_sees_the_seam_but_not_the_rest() -> None:
     before = TotalVariation()(output, {"image": image, "mask": mask})
     assert TotalVariation()(output, {"image": far, "mask": mask}) == before
     assert TotalVariation(region="frame")(output, {"image": far, "mask": mask}) > before
-    assert TotalVariation(region="frame", on="prediction")(output, batch) == 0
+    assert TotalVariation(region="frame", which="prediction")(output, batch) == 0
 
 
 # -- which pictures ----------------------------------------------------------------------------------------------------
@@ -256,7 +259,7 @@ def test_missing_pyramid_or_sample_names_the_output_and_the_remedy(batch, predic
     with pytest.raises(ConfigError, match="PyramidOutput has none"):
         PyramidL1()(PyramidOutput(prediction, []), batch)
     with pytest.raises(ConfigError, match=r"second_sample.*stochastic"):
-        L1(on="samples")(Output(prediction), batch)
+        L1(which="samples")(Output(prediction), batch)
 
 
 # -- the classes -------------------------------------------------------------------------------------------------------
@@ -271,7 +274,7 @@ def test_classes_are_the_functions_times_their_weight(batch, prediction, weight)
         (HoleL1(weight)(output, batch), hole_l1(prediction, image, mask)),
         (ValidL1(weight)(output, batch), valid_l1(prediction, image, mask)),
         (L1(weight)(output, batch), l1(prediction, image)),
-        (L1(weight, on="samples")(sampled, batch), l1(prediction, image) + l1(second, image)),
+        (L1(weight, which="samples")(sampled, batch), l1(prediction, image) + l1(second, image)),
         (WeightedL1(weight, delta=2.0)(output, batch), weighted_l1(prediction, image, mask, 2.0)),
         (PyramidL1(weight)(output, batch), pyramid_l1([level], image)),
         (PyramidL1(weight, "area")(output, batch), pyramid_l1([level], image, "area")),
@@ -294,7 +297,7 @@ def test_gradients_reach_what_is_judged_and_nothing_else(batch, prediction) -> N
     assert pyramid.all()
 
 
-@pytest.mark.parametrize("loss", [HoleL1(), WeightedL1(), TotalVariation(on="prediction")])
+@pytest.mark.parametrize("loss", [HoleL1(), WeightedL1(), TotalVariation(which="prediction")])
 def test_gradients_are_right(loss, batch) -> None:
     prediction = rand(3, 3, 8, 10, seed=2).requires_grad_()
     assert torch.autograd.gradcheck(lambda p: loss(Output(p), batch), prediction, eps=1e-7)
@@ -418,3 +421,11 @@ def test_copies_of_a_loss_have_their_own_teacher() -> None:
 def test_a_bare_loss_has_no_formula() -> None:
     with pytest.raises(NotImplementedError):
         Loss()(types.SimpleNamespace(), {})
+
+
+def test_no_argument_of_a_loss_is_a_yaml_boolean():
+    # In YAML 1.1 a key such as `on` or `off` is a boolean, and a config could not name the argument.
+    classes = [value for value in vars(losses).values() if isinstance(value, type) and issubclass(value, losses.Loss)]
+    names = {name for value in classes for name in inspect.signature(value).parameters}
+    assert len(classes) > 10 and "which" in names
+    assert all(isinstance(yaml.safe_load(name), str) for name in names)

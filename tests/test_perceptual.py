@@ -287,11 +287,11 @@ def test_losses_are_the_functions_times_their_weights(batch, output, weights) ->
     perceptual = feature_distance(raw, real, scales) + feature_distance(whole, real, scales)
     style = style_distance(raw, real, scales) + style_distance(whole, real, scales)
     assert perceptual > 0 and style > 0
-    torch.testing.assert_close(Perceptual(3.0, on="both", **settings)(output, batch), 3 * perceptual)
-    torch.testing.assert_close(Style(4.0, on="both", **settings)(output, batch), 4 * style)
-    both = PerceptualStyle(3.0, 4.0, on="both", **settings)
+    torch.testing.assert_close(Perceptual(3.0, which="both", **settings)(output, batch), 3 * perceptual)
+    torch.testing.assert_close(Style(4.0, which="both", **settings)(output, batch), 4 * style)
+    both = PerceptualStyle(3.0, 4.0, which="both", **settings)
     torch.testing.assert_close(both(output, batch), 3 * perceptual + 4 * style)
-    composite = Perceptual(1.0, on="composite", **settings)
+    composite = Perceptual(1.0, which="composite", **settings)
     torch.testing.assert_close(composite(output, batch), feature_distance(whole, real, scales))
 
 
@@ -306,13 +306,13 @@ def test_gradients_reach_the_prediction_only_through_what_is_judged(loss, batch,
     output.image.requires_grad_()
     batch["image"].requires_grad_()
     (everywhere, none) = torch.autograd.grad(
-        loss(layers=SMALL, weights=None, on="prediction")(output, batch),
+        loss(layers=SMALL, weights=None, which="prediction")(output, batch),
         [output.image, batch["image"]],
         allow_unused=True,
     )
     assert none is None
     assert (everywhere[hole] != 0).any() and (everywhere[~hole] != 0).any()
-    (inside,) = torch.autograd.grad(loss(layers=SMALL, weights=None, on="composite")(output, batch), output.image)
+    (inside,) = torch.autograd.grad(loss(layers=SMALL, weights=None, which="composite")(output, batch), output.image)
     assert (inside[hole] != 0).any() and not inside[~hole].any()
 
 
@@ -329,7 +329,7 @@ def test_the_gradient_is_right(weights) -> None:
 
 
 def test_the_truth_goes_through_the_network_once(batch, output) -> None:
-    loss = PerceptualStyle(layers=SMALL, weights=None, on="both")
+    loss = PerceptualStyle(layers=SMALL, weights=None, which="both")
     seen = []
     loss.teacher.module.register_forward_hook(lambda module, args, result: seen.append(args[0] is batch["image"]))
     loss(output, batch)

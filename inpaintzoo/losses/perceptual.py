@@ -261,7 +261,7 @@ class _VGGLoss(Loss):
         layer_weights: tuple[float, ...] | None,
         weights: str | None,
         normalise: bool,
-        on: Pictures,
+        which: Pictures,
     ) -> None:
         super().__init__(weight)
         if layer_weights is not None and (len(layer_weights) != len(layers) or min(layer_weights) < 0):
@@ -270,7 +270,7 @@ class _VGGLoss(Loss):
                 f"{len(layers)} layers, got {layer_weights}"
             )
         self.layer_weights = tuple(layer_weights) if layer_weights is not None else (1.0,) * len(layers)
-        self.on: Pictures = on
+        self.which: Pictures = which
         self.teacher = Frozen(VGGFeatures(architecture, layers, weights, normalise))
 
     def compare(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
@@ -278,12 +278,12 @@ class _VGGLoss(Loss):
         raise NotImplementedError
 
     def forward(self, output: Output, batch: Batch) -> Tensor:
-        """The weighted loss as a scalar: the sum over the pictures that `on` selects.
+        """The weighted loss as a scalar: the sum over the pictures that `which` selects.
 
         Raises:
             ConfigError: the output has no such picture.
         """
-        pictures = select_pictures(output, batch, self.on)
+        pictures = select_pictures(output, batch, self.which)
         with torch.no_grad():
             real = self.teacher(batch["image"])
         return torch.stack([self.compare(self.teacher(picture), real) for picture in pictures]).sum()
@@ -300,7 +300,7 @@ class Perceptual(_VGGLoss):
             mean over five layers: 0.2 each.
         weights: `torchvision`, a path, or None for random features; see `VGGFeatures`.
         normalise: standardise the input by ImageNet's statistics.
-        on: which pictures, see `select_pictures`; several are summed, each costs one more VGG pass.
+        which: pictures to compare, see `select_pictures`; several are summed, each costs one more VGG pass.
     """
 
     def __init__(
@@ -311,9 +311,9 @@ class Perceptual(_VGGLoss):
         layer_weights: tuple[float, ...] | None = None,
         weights: str | None = "torchvision",
         normalise: bool = True,
-        on: Pictures = "prediction",
+        which: Pictures = "prediction",
     ) -> None:
-        super().__init__(weight, architecture, layers, layer_weights, weights, normalise, on)
+        super().__init__(weight, architecture, layers, layer_weights, weights, normalise, which)
 
     def compare(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
         """The weighted distance of two lists of features, a scalar."""
@@ -330,7 +330,7 @@ class Style(_VGGLoss):
         layer_weights: one a layer; None: 1 each (a sum over layers).
         weights: `torchvision`, a path, or None for random features; see `VGGFeatures`.
         normalise: standardise the input by ImageNet's statistics.
-        on: which pictures, see `select_pictures`; several are summed, each costs one more VGG pass.
+        which: pictures to compare, see `select_pictures`; several are summed, each costs one more VGG pass.
     """
 
     def __init__(
@@ -341,9 +341,9 @@ class Style(_VGGLoss):
         layer_weights: tuple[float, ...] | None = None,
         weights: str | None = "torchvision",
         normalise: bool = True,
-        on: Pictures = "prediction",
+        which: Pictures = "prediction",
     ) -> None:
-        super().__init__(weight, architecture, layers, layer_weights, weights, normalise, on)
+        super().__init__(weight, architecture, layers, layer_weights, weights, normalise, which)
 
     def compare(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
         """The weighted distance of two lists of features, a scalar."""
@@ -363,7 +363,7 @@ class PerceptualStyle(_VGGLoss):
         layer_weights: one a layer, for both parts; None: 1 each (a sum over layers).
         weights: `torchvision`, a path, or None for random features; see `VGGFeatures`.
         normalise: standardise the input by ImageNet's statistics.
-        on: which pictures, see `select_pictures`; several are summed, each costs one more VGG pass.
+        which: pictures to compare, see `select_pictures`; several are summed, each costs one more VGG pass.
     """
 
     def __init__(
@@ -375,11 +375,11 @@ class PerceptualStyle(_VGGLoss):
         layer_weights: tuple[float, ...] | None = None,
         weights: str | None = "torchvision",
         normalise: bool = True,
-        on: Pictures = "both",
+        which: Pictures = "both",
     ) -> None:
         if style_weight < 0:
             raise ValueError(f"PerceptualStyle: style_weight must be 0 or more, got {style_weight}")
-        super().__init__(weight, architecture, layers, layer_weights, weights, normalise, on)
+        super().__init__(weight, architecture, layers, layer_weights, weights, normalise, which)
         self.style_weight = style_weight
 
     def compare(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:

@@ -136,26 +136,26 @@ def _difference(prediction: Tensor, image: Tensor) -> Tensor:
 # -- which pictures of the output ------------------------------------------------------------------------------------
 
 
-def select_pictures(output: Any, batch: Batch, on: Pictures) -> list[Tensor]:
+def select_pictures(output: Any, batch: Batch, which: Pictures) -> list[Tensor]:
     """The pictures that a loss compares with the truth, each `(B, 3, H, W)` of the truth's size.
 
     Args:
         output: what the generator returned.
         batch: the batch that the generator saw.
-        on: `prediction`: the raw prediction; `composite`: the prediction in the hole, the truth elsewhere; `both`;
+        which: `prediction`: the raw prediction; `composite`: the prediction in the hole, the truth elsewhere; `both`;
             `pyramid`: every level of `output.pyramid`, bilinear to full size (SGE-Net eq. 7); `samples`: the raw
             prediction and `output.second_sample` (probabilistic SPN).
 
     Raises:
         ConfigError: the output has no `pyramid` or `second_sample`.
     """
-    if on == "prediction":
+    if which == "prediction":
         return [output.image]
-    if on == "composite":
+    if which == "composite":
         return [composite(batch["image"], output.image, batch["mask"])]
-    if on == "both":
+    if which == "both":
         return [output.image, composite(batch["image"], output.image, batch["mask"])]
-    if on == "samples":
+    if which == "samples":
         return [output.image, _required(output, "second_sample", "a stochastic generator (SPN with stochastic: true)")]
     size = batch["image"].shape[-2:]
     return [_enlarge(level, (size[0], size[1])) for level in require_pyramid(output)]
@@ -192,16 +192,16 @@ class L1(Loss):
 
     Args:
         weight: factor, 0 or more.
-        on: which pictures, see `select_pictures`. For the mean of two samples halve the weight.
+        which: pictures to compare, see `select_pictures`. For the mean of two samples halve the weight.
     """
 
-    def __init__(self, weight: float = 1.0, on: Pictures = "prediction") -> None:
+    def __init__(self, weight: float = 1.0, which: Pictures = "prediction") -> None:
         super().__init__(weight)
-        self.on: Pictures = on
+        self.which: Pictures = which
 
     def forward(self, output: Output, batch: Batch) -> Tensor:
         """The weighted loss as a scalar."""
-        terms = [l1(picture, batch["image"]) for picture in select_pictures(output, batch, self.on)]
+        terms = [l1(picture, batch["image"]) for picture in select_pictures(output, batch, self.which)]
         return self.weight * torch.stack(terms).sum()
 
 
@@ -211,19 +211,19 @@ class WeightedL1(Loss):
     Args:
         weight: factor, 0 or more; SPN's is 10 on [0, 1].
         delta: extra weight of the hole, 0 or more; SPN's paper has 4, its released code 2.
-        on: which pictures, see `select_pictures`. For the mean of two samples halve the weight.
+        which: pictures to compare, see `select_pictures`. For the mean of two samples halve the weight.
     """
 
-    def __init__(self, weight: float = 10.0, delta: float = 4.0, on: Pictures = "prediction") -> None:
+    def __init__(self, weight: float = 10.0, delta: float = 4.0, which: Pictures = "prediction") -> None:
         super().__init__(weight)
         if delta < 0:
             raise ValueError(f"WeightedL1: delta must be 0 or more, got {delta}")
         self.delta = delta
-        self.on: Pictures = on
+        self.which: Pictures = which
 
     def forward(self, output: Output, batch: Batch) -> Tensor:
         """The weighted loss as a scalar."""
-        pictures = select_pictures(output, batch, self.on)
+        pictures = select_pictures(output, batch, self.which)
         terms = [weighted_l1(picture, batch["image"], batch["mask"], self.delta) for picture in pictures]
         return self.weight * torch.stack(terms).sum()
 
@@ -280,21 +280,21 @@ class TotalVariation(Loss):
         weight: factor, 0 or more; Liu et al.'s is 0.1.
         region: `hole`: neighbours within the hole dilated by one pixel (eight-neighbourhood), so that the step from
             the hole's edge to the known picture counts; `frame`: everywhere.
-        on: the composite, as in Liu et al., or the raw prediction.
+        which: the composite, as in Liu et al., or the raw prediction.
     """
 
     def __init__(
         self,
         weight: float = 0.1,
         region: Literal["frame", "hole"] = "hole",
-        on: Literal["prediction", "composite"] = "composite",
+        which: Literal["prediction", "composite"] = "composite",
     ) -> None:
         super().__init__(weight)
         self.region: Literal["frame", "hole"] = region
-        self.on: Literal["prediction", "composite"] = on
+        self.which: Literal["prediction", "composite"] = which
 
     def forward(self, output: Output, batch: Batch) -> Tensor:
         """The weighted loss as a scalar."""
-        (picture,) = select_pictures(output, batch, self.on)
+        (picture,) = select_pictures(output, batch, self.which)
         region = dilate(batch["mask"]) if self.region == "hole" else None
         return self.weight * total_variation(picture, region)
