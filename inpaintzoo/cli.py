@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import pkgutil
 import re
 import sys
 import warnings
@@ -21,9 +22,12 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from inpaintzoo import masks_cli
 from inpaintzoo.callbacks import (
     Checkpoints,
+    CompareFills,
     GeneratorEMA,
     ImageLogger,
+    LossSchedule,
     PredictionWriter,
+    PriorMaps,
     RunProgress,
     RunRecord,
     TestReport,
@@ -55,6 +59,7 @@ OWN_DEFAULTS = {
     "check_val_every_n_epoch": None,
     "enable_model_summary": False,  # RunRecord says what matters
 }
+INPAINTERS_ONLY = (GeneratorEMA, ImageLogger, PredictionWriter)
 DOCTOR = "Checks data, masks, sizes and weights as a run would, decodes every file, and says what it found."
 
 
@@ -70,19 +75,36 @@ class SaveConfig(SaveConfigCallback):
         super().setup(trainer, pl_module, stage)
 
 
+class NetworkRecord(RunRecord):
+    """`RunRecord` for a module that is no Inpainter: it has one network, without generator and discriminators."""
+
+    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Say what is trained, and write `run.json`."""
+        parameters = sum(parameter.numel() for parameter in pl_module.parameters() if parameter.requires_grad)
+        folder = run_folder(trainer)
+        rank_zero_info(f"{type(pl_module).__name__}: {parameters:,} parameters; precision {trainer.precision}")
+        rank_zero_info(f"run folder: {folder}")
+        if trainer.is_global_zero:
+            self._write(trainer, folder)
+
+
 class ZooCLI(LightningCLI):
-    """LightningCLI with the zoo's callbacks, each with its own group of options."""
+    """LightningCLI with the zoo's callbacks, each with its own group of options.
+
+    The model is an `Inpainter`, or another module that counts `iteration` up to `max_iterations`, such as
+    `TagClassifier`; callbacks that need a generator are then left out.
+    """
 
     def __init__(self, args: list[str] | None, run: bool = True) -> None:
         super().__init__(
-            Inpainter,
+            LightningModule,
             InpaintingData,
             subclass_mode_model=True,
             subclass_mode_data=True,
             seed_everything_default=1,
-            trainer_defaults={**OWN_DEFAULTS, "callbacks": [RunRecord(), TestReport()]},
+            trainer_defaults={**OWN_DEFAULTS, "callbacks": [TestReport()]},
             save_config_callback=SaveConfig,
-            auto_configure_optimizers=False,  # the Inpainter has two
+            auto_configure_optimizers=False,  # the modules make their own, the Inpainter two
             parser_kwargs={} if run else {"prog": "inpaintzoo doctor", "description": DOCTOR},
             run=run,
             args=args,
@@ -101,13 +123,16 @@ class ZooCLI(LightningCLI):
         config = self._settings()
         if config.get("ckpt_path"):
             _check_checkpoint(config["ckpt_path"])
+        inpaints = issubclass(pkgutil.resolve_name(config["model"]["class_path"]), Inpainter)
+        if self.subcommand == "predict" and not inpaints:
+            raise ConfigError(f"nothing to predict: {config['model']['class_path']} fills no holes; use fit or test")
         if self.subcommand in ("validate", "test"):
-            config["verbose"] = False  # TestReport prints the table
+            config["verbose"] = not inpaints  # TestReport prints the Inpainter's table
         if self.subcommand == "predict":
             config["return_predictions"] = False  # PredictionWriter has written them; a large set fills the memory
         trainer = config["trainer"]
         for flag, own, off in (("gradient_clip_val", "clip_norm", None), ("accumulate_grad_batches", "accumulate", 1)):
-            if trainer[flag] != off:
+            if trainer[flag] != off and inpaints:
                 raise ConfigError(f"--trainer.{flag} cannot serve two optimizers; use --model.{own} {trainer[flag]}")
         if not re.fullmatch(r"auto|-1|\d+(,\d+)*,?|\[.*\]", str(trainer["devices"])):
             raise ConfigError(
@@ -124,21 +149,23 @@ class ZooCLI(LightningCLI):
             super().instantiate_classes()
         except ValueError as error:
             raise ConfigError(_innermost(error)) from error
-        trained = self._settings().get("ckpt_path")
-        if (
-            self.subcommand in ("validate", "test", "predict")
-            and not trained
-            and any(True for _ in self.model.parameters())
-        ):
+        untrained = any(True for _ in self.model.parameters()) and not self._settings().get("ckpt_path")
+        if untrained and self.subcommand in ("validate", "test", "predict"):
             rank_zero_info("WARNING: no --ckpt_path is given, so the network has random weights")
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         # Lightning refuses a callback whose kind is switched off, and these are always there.
-        if config.get("enable_progress_bar") is False:
-            callbacks = [callback for callback in callbacks if not isinstance(callback, RunProgress)]
-        if config.get("enable_checkpointing") is False:
-            callbacks = [callback for callback in callbacks if not isinstance(callback, Checkpoints)]
-        return super()._instantiate_trainer(config, callbacks)
+        off: list[type[Callback]] = [RunProgress] if config.get("enable_progress_bar") is False else []
+        off += [Checkpoints] if config.get("enable_checkpointing") is False else []
+        record = RunRecord()
+        if not isinstance(self.model, Inpainter):
+            asked = config.get("callbacks") or []
+            for callback in asked if isinstance(asked, list) else [asked]:
+                if isinstance(callback, (CompareFills, LossSchedule, PriorMaps)):
+                    raise ConfigError(f"{type(callback).__name__} needs an Inpainter; take it out of trainer.callbacks")
+            record, off = NetworkRecord(), [*off, *INPAINTERS_ONLY]
+            rank_zero_info(f"{type(self.model).__name__} fills no holes: no pictures, averages or predictions of it")
+        return super()._instantiate_trainer(config, [*(c for c in callbacks if not isinstance(c, tuple(off))), record])
 
     def _parse_ckpt_path(self) -> None:
         # Lightning would let the settings stored in the checkpoint overrule the config and the command line, so that a
@@ -211,6 +238,8 @@ def _run(arguments: list[str]) -> int:
         return masks_cli.main(arguments[1:])
     elif arguments[0] == "doctor":
         cli = ZooCLI(["--trainer.accelerator", "cpu", "--trainer.devices", "1", *arguments[1:]], run=False)
+        if not isinstance(cli.model, Inpainter):
+            raise ConfigError(f"doctor examines an Inpainter; the model is {type(cli.model).__name__}")
         return examine(cli.model, cli.datamodule)
     else:
         ZooCLI(arguments)
