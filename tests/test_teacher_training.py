@@ -109,6 +109,8 @@ def test_bad_settings_and_data_are_refused() -> None:
         TagClassifier(network, max_iterations=0)
     with pytest.raises(ConfigError, match="gammas of 0 or more and a clip"):
         TagClassifier(network, clip=1.0)
+    with pytest.raises(ConfigError, match=r"multiples of 4 from 32 pixels, got \(64, 30\)"):
+        TagClassifier(network, sizes=(64, 30))
     module, image = TagClassifier(network), torch.rand(1, 3, 32, 32)
     with pytest.raises(DataError, match="the data has no tags, the network tells 3"):
         module.training_step({"image": image}, 0)
@@ -143,6 +145,8 @@ def test_it_resumes_tests_and_says_what_does_not_apply(trained, tmp_path, capsys
     assert "TagClassifier fills no holes: no pictures, averages or predictions of it" in caplog.text
     state = torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)
     assert state["tag_classifier"]["iteration"] == 6 == state["global_step"]
+    assert run("fit", tmp_path / "again", "--ckpt_path", checkpoint) == 0
+    assert "nothing to do: 4 of 4 iterations are done already" in caplog.text
     assert run("test", tmp_path, "--ckpt_path", checkpoint) == 0
     assert "test/map" in capsys.readouterr().out
     assert run("predict", tmp_path, "--ckpt_path", checkpoint) == 1

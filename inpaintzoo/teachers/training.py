@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from lightning import LightningModule
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
+from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import AdamW, Optimizer
@@ -20,6 +21,7 @@ from torchmetrics import MeanMetric
 from torchmetrics.classification import MultilabelAveragePrecision
 
 from inpaintzoo.ops import mean_over_ranks
+from inpaintzoo.teachers.base import SIZE_MULTIPLE, SMALLEST_SIDE
 from inpaintzoo.teachers.builtin import TagNetwork
 from inpaintzoo.types import Batch, ConfigError, DataError, NonFiniteLossError, WeightsError
 
@@ -109,7 +111,7 @@ class AveragePrecision(MultilabelAveragePrecision):
 def resize(image: Tensor, side: int) -> Tensor:
     """`(B, 3, H, W)` with its shorter side brought to `side` pixels, antialiased; both sides become multiples of 4."""
     scale = side / min(image.shape[-2:])
-    size = [max(4 * round(length * scale / 4), 32) for length in image.shape[-2:]]
+    size = [max(SIZE_MULTIPLE * round(length * scale / SIZE_MULTIPLE), SMALLEST_SIDE) for length in image.shape[-2:]]
     if tuple(size) == tuple(image.shape[-2:]):
         return image
     return F.interpolate(image, size=size, mode="bilinear", antialias=True, align_corners=False)
@@ -156,6 +158,8 @@ class TagClassifier(LightningModule):
                 f"the asymmetric loss needs gammas of 0 or more and a clip in [0, 1), got {gamma_negative}, "
                 f"{gamma_positive} and {clip}"
             )
+        if any(side < SMALLEST_SIDE or side % SIZE_MULTIPLE for side in sizes):
+            raise ConfigError(f"sizes must be multiples of {SIZE_MULTIPLE} from {SMALLEST_SIDE} pixels, got {sizes}")
         self.network = network
         self.optimizer = optimizer
         self.scheduler = scheduler
@@ -196,6 +200,12 @@ class TagClassifier(LightningModule):
             found = "no tags" if tags is None else f"{tags.shape[1]} tags an image"
             raise DataError(f"the data has {found}, the network tells {self.network.tags}; use data: ScenesData")
         return tags
+
+    def on_train_start(self) -> None:
+        """Leave a run alone that a checkpoint has brought to its end."""
+        if self.max_iterations is not None and self.iteration >= self.max_iterations:
+            rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are done already")
+            self.trainer.should_stop = True
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End the run after `max_iterations`."""
