@@ -122,7 +122,9 @@ def test_heads_and_prior_features():
 
 
 def test_errors():
-    with pytest.raises(ValueError, match=r"SPL: prior_channels must be 1 positive numbers, for the strides \(4,\), got"):
+    with pytest.raises(
+        ValueError, match=r"SPL: prior_channels must be 1 positive numbers, for the strides \(4,\), got"
+    ):
         tiny(prior_channels=(4, 5))
     with pytest.raises(ValueError, match="threshold must lie between 0 and 1, got 1"):
         tiny(threshold=1.0)

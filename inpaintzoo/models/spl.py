@@ -78,9 +78,9 @@ class SPL(PriorGuided):
         Raises:
             ValueError: if the shapes do not fit.
         """
-        masked_image, known = self._whiten(image, mask)
-        pyramid = self._pyramid(masked_image, known)
-        features = self._refine(self.image_encoder(masked_image, known), pyramid[0])
+        masked_image, hole = self._whiten(image, mask)
+        pyramid = self._pyramid(masked_image, hole)
+        features = self._refine(self.image_encoder(masked_image, hole), pyramid[0])
         for up, norm in zip(self.decoder, self.norms, strict=True):
             features = F.relu(norm(up(features)), inplace=True)
         prediction = (torch.tanh(self.output(reflect(features, 3))) + 1) / 2
