@@ -4,7 +4,7 @@ Importing the package imports its public classes, and that is the whole registry
 class names.
 """
 
-from inpaintzoo import callbacks, data, losses, metrics, models
+from inpaintzoo import callbacks, data, losses, metrics, models, teachers
 from inpaintzoo.adversary import Adversary, MultiScaleAdversary
 from inpaintzoo.discriminators import Discriminator
 from inpaintzoo.generator import Generator
@@ -45,4 +45,5 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "teachers",
 ]

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from typing import Any, NamedTuple
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torchvision.ops import roi_align
@@ -47,6 +48,20 @@ class RawPrediction(View):
 
     def __call__(self, output: Any, batch: Batch) -> Seen:  # noqa: D102
         return Seen(output.image, batch["image"], batch["mask"])
+
+
+class Samples(View):
+    """Both raw predictions of a stochastic generator in training, each against the truth (probabilistic SPN)."""
+
+    def __call__(self, output: Any, batch: Batch) -> Seen:  # noqa: D102
+        second = getattr(output, "second_sample", None)
+        if second is None:
+            raise ConfigError(
+                f"Samples: {type(output).__name__} has no second sample; use a stochastic generator (SPN with "
+                f"stochastic: true), or the view RawPrediction"
+            )
+        fake = torch.cat([output.image, second])
+        return Seen(fake, torch.cat([batch["image"]] * 2), torch.cat([batch["mask"]] * 2))
 
 
 class HoleMasked(View):

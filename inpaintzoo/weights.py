@@ -13,6 +13,7 @@ from inpaintzoo.discriminators import PENNetDiscriminator, SPNDiscriminator, SPN
 from inpaintzoo.models.pennet import PENNet
 from inpaintzoo.models.spl import SPL
 from inpaintzoo.models.spn import SPN
+from inpaintzoo.teachers import asl
 from inpaintzoo.types import WeightsError
 
 Source = Literal[
@@ -24,6 +25,7 @@ Source = Literal[
     "spn-discriminator",
     "spn-probabilistic-discriminator",
     "spl-discriminator",
+    "tresnet-asl",
 ]
 
 # Our names, each with the released tensors that it holds; several are joined along their first dimension.
@@ -37,7 +39,8 @@ def convert_state_dict(source: Source, state_dict: Mapping[str, Tensor]) -> dict
         source: what the file holds: `pennet` (for `inpaintzoo.models.PENNet()`), `pennet-discriminator` (for
             `inpaintzoo.discriminators.PENNetDiscriminator()`), `spn` (`SPN()`), `spn-probabilistic`
             (`SPN(stochastic=True)`), `spl` (`SPL()`), `spn-discriminator` and `spl-discriminator`
-            (`SPNDiscriminator()`), `spn-probabilistic-discriminator` (`SPNProbabilisticDiscriminator()`).
+            (`SPNDiscriminator()`), `spn-probabilistic-discriminator` (`SPNProbabilisticDiscriminator()`),
+            `tresnet-asl` (the published teacher; `inpaintzoo.teachers.asl.Trunk()`, its beginning).
         state_dict: the tensors as released, under the released names. The checkpoints of SPN and SPL hold generator,
             discriminator and pretext network in one: the named part is taken, the others must be known parts.
 
@@ -48,8 +51,10 @@ def convert_state_dict(source: Source, state_dict: Mapping[str, Tensor]) -> dict
     Raises:
         WeightsError: if the source is unknown, or names or shapes are not those of the released network.
     """
-    if source not in _CONVERTERS:
+    if source not in get_args(Source):
         raise WeightsError(f"no converter for {source!r}; known sources: {', '.join(get_args(Source))}")
+    if source == "tresnet-asl":
+        return asl.convert(state_dict)
     names, build = _CONVERTERS[source]
     ours = names()
     if source.startswith("sp"):

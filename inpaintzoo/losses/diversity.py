@@ -1,0 +1,162 @@
+"""Perceptual diversity: two samples for one damaged image should differ inside the hole.
+
+Source: SPN, Zhang et al. 2021, https://arxiv.org/abs/2112.04107, equation 14; it follows DSGAN and Zheng et al.'s VGG
+features as in SPADE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inpaintzoo.losses.base import Frozen, Loss
+from inpaintzoo.losses.perceptual import VGGFeatures, feature_distance
+from inpaintzoo.losses.reconstruction import select_pictures
+from inpaintzoo.teachers import Teacher
+from inpaintzoo.types import Batch
+
+Form = Literal["mean_of_inverses", "inverse_of_sum"]
+
+
+def hole_distances(first: Sequence[Tensor], second: Sequence[Tensor], mask: Tensor) -> Tensor:
+    """Mean absolute difference of `(B, C, h, w)` features over the hole, one a layer: `(layers,)`, 0 without a hole.
+
+    Args:
+        first: features of one sample, one tensor a layer.
+        second: of the other.
+        mask: `(B, 1, H, W)`, 1 = hole, brought to a layer's size by nearest neighbour.
+    """
+    distances = []
+    for one, other in zip(first, second, strict=True):
+        hole = F.interpolate(mask, size=one.shape[-2:], mode="nearest").float()
+        difference = ((one.float() - other.float()).abs() * hole).sum()
+        distances.append(difference / (hole.sum() * one.shape[1]).clamp(min=1))
+    return torch.stack(distances)
+
+
+def diversity(distances: Tensor, form: Form = "mean_of_inverses", epsilon: float = 1e-5) -> Tensor:
+    """What two samples pay for being alike, a scalar.
+
+    Args:
+        distances: `(layers,)`, see `hole_distances`.
+        form: `mean_of_inverses`: mean over layers of `1 / (d + epsilon)` (equation 14); `inverse_of_sum`:
+            `1 / (sum of d + epsilon)` (SPN's released code).
+        epsilon: keeps it finite.
+    """
+    if form == "inverse_of_sum":
+        return 1 / (distances.sum() + epsilon)
+    return (1 / (distances + epsilon)).mean()
+
+
+class _TwoSamples(Loss):
+    """What the two losses below share: a frozen network's features of both samples."""
+
+    def __init__(self, network: VGGFeatures | Teacher | None, weight: float, form: Form, epsilon: float) -> None:
+        super().__init__(weight)
+        if form not in ("mean_of_inverses", "inverse_of_sum"):
+            raise ValueError(
+                f"{type(self).__name__}: form must be 'mean_of_inverses' or 'inverse_of_sum', got {form!r}"
+            )
+        if epsilon <= 0:
+            raise ValueError(f"{type(self).__name__}: epsilon must be above 0, got {epsilon}")
+        self.form: Form = form
+        self.epsilon = epsilon
+        self.teacher = Frozen(network if network is not None else VGGFeatures("vgg19"))
+
+    @property
+    def layer_count(self) -> int:
+        """How many features the network gives."""
+        network = self.teacher.module
+        return len(network.layers if isinstance(network, VGGFeatures) else network.channels)
+
+    def features(self, output: Any, batch: Batch) -> list[list[Tensor]]:
+        """The network's features of the two samples."""
+        return [self.teacher(picture) for picture in select_pictures(output, batch, "samples")]
+
+    def diversity(self, features: Sequence[Sequence[Tensor]], mask: Tensor) -> Tensor:
+        """Equation 14, 0 for a batch without a hole."""
+        distances = hole_distances(features[0], features[1], mask)
+        # Without a hole nothing can differ; the released code divides by 0 there.
+        return torch.where(mask.sum() > 0, diversity(distances, self.form, self.epsilon), 0.0)
+
+
+class Diversity(_TwoSamples):
+    """Two samples of a stochastic generator should differ in the hole (SPN equation 14).
+
+    Args:
+        network: whose features are compared: a `VGGFeatures`, or a `Teacher`; VGG19 by default, as in the paper.
+        weight: factor, 0 or more; 1 in the paper.
+        form: see `inpaintzoo.losses.diversity.diversity`; the paper's by default.
+        epsilon: keeps it finite; 1e-5 in the paper.
+    """
+
+    def __init__(
+        self,
+        network: VGGFeatures | Teacher | None = None,
+        weight: float = 1.0,
+        form: Form = "mean_of_inverses",
+        epsilon: float = 1e-5,
+    ) -> None:
+        super().__init__(network, weight, form, epsilon)
+
+    def forward(self, output: Any, batch: Batch) -> Tensor:
+        """The weighted loss as a scalar.
+
+        Raises:
+            ConfigError: the output has no second sample.
+        """
+        return self.weight * self.diversity(self.features(output, batch), batch["mask"])
+
+
+class PerceptualDiversity(_TwoSamples):
+    """Feature distance of both samples to the truth, and their diversity, for three passes of the network, not five.
+
+    `weight * mean over samples of sum over layers (layer weight * L1) + diversity_weight * diversity`: SPN's equation
+    14 and the second half of 13.
+
+    Args:
+        network: whose features are compared: a `VGGFeatures`, or a `Teacher`; VGG19 by default, as in the paper.
+        weight: factor of the distance to the truth, 0 or more; 10 in the paper.
+        diversity_weight: factor of the diversity, 0 or more; 1 in the paper.
+        form: see `inpaintzoo.losses.diversity.diversity`; the paper's by default.
+        epsilon: keeps it finite; 1e-5 in the paper.
+        layer_weights: one a layer, for the distance to the truth; None is the mean over layers (equation 13). The
+            released code has 1/32, 1/16, 1/8, 1/4, 1.
+    """
+
+    def __init__(
+        self,
+        network: VGGFeatures | Teacher | None = None,
+        weight: float = 10.0,
+        diversity_weight: float = 1.0,
+        form: Form = "mean_of_inverses",
+        epsilon: float = 1e-5,
+        layer_weights: tuple[float, ...] | None = None,
+    ) -> None:
+        if diversity_weight < 0:
+            raise ValueError(f"PerceptualDiversity: diversity_weight must be 0 or more, got {diversity_weight}")
+        super().__init__(network, weight, form, epsilon)
+        count = self.layer_count
+        if layer_weights is not None and (len(layer_weights) != count or min(layer_weights) < 0):
+            raise ValueError(
+                f"PerceptualDiversity: layer_weights must give one number of 0 or more for each of the {count} "
+                f"layers, got {layer_weights}"
+            )
+        self.diversity_weight = diversity_weight
+        self.layer_weights = tuple(layer_weights) if layer_weights else (1 / count,) * count
+
+    def forward(self, output: Any, batch: Batch) -> Tensor:
+        """The weighted loss as a scalar.
+
+        Raises:
+            ConfigError: the output has no second sample.
+        """
+        features = self.features(output, batch)
+        with torch.no_grad():
+            real = self.teacher(batch["image"])
+        distance = torch.stack([feature_distance(fake, real, self.layer_weights) for fake in features]).mean()
+        return self.weight * distance + self.diversity_weight * self.diversity(features, batch["mask"])
