@@ -7,7 +7,6 @@ import torch
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.inpainter import Inpainter
-from inpaintzoo.modes import evaluating
 from inpaintzoo.types import Batch, InpaintzooError
 
 MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
@@ -21,7 +20,7 @@ def examine(model: Inpainter, data: InpaintingData) -> int:
     """
     findings = _data(data)
     if not any(finding.level == "error" for finding in findings):
-        findings += [_pair(model, data), _adversaries(model, data), _metrics(model, data)]
+        findings += [_pair(model, data), _terms(model, data), _metrics(model, data)]
     for finding in findings:
         print(f"{MARKS[finding.level]}  {finding.text}")
     errors = sum(finding.level == "error" for finding in findings)
@@ -52,18 +51,22 @@ def _pair(model: Inpainter, data: InpaintingData) -> Finding:
     return Finding("ok", text)
 
 
-def _adversaries(model: Inpainter, data: InpaintingData) -> Finding:
-    """One training pair through generator and adversaries: views that the output lacks, pictures too small to judge."""
+def _terms(model: Inpainter, data: InpaintingData) -> Finding:
+    """Two training pairs through generator, losses and adversaries: outputs that a term lacks, pictures too small."""
     try:
         batch = next(iter(data.train_dataloader()))
-        pair: Batch = {"image": batch["image"][:1], "mask": batch["mask"][:1]}
-        with evaluating(model), torch.no_grad():
-            output = model.predict_frame(pair)
+        pairs: Batch = {key: value[:2] for key, value in batch.items()}  # type: ignore[assignment]
+        with torch.no_grad():
+            output = model.train().predict_frame(pairs)
+            for loss in model.losses.values():
+                loss(output, pairs)
             for adversary in model.adversaries.values():
-                adversary.generator_losses(output, pair)  # type: ignore[operator]
+                adversary.generator_losses(output, pairs)  # type: ignore[operator]
     except InpaintzooError as error:
-        return Finding("error", f"adversaries: {error}")
-    return Finding("ok", f"adversaries: {', '.join(model.adversaries) or 'none'}")
+        return Finding("error", f"losses and adversaries: {error}")
+    return Finding(
+        "ok", f"losses: {', '.join(model.losses) or 'none'}; adversaries: {', '.join(model.adversaries) or 'none'}"
+    )
 
 
 def _metrics(model: Inpainter, data: InpaintingData) -> Finding:

@@ -141,6 +141,7 @@ def test_ablations_parse_as_their_header_says(config, monkeypatch):
 def test_doctor_says_what_it_found(capsys):
     assert main(["doctor", "--config", TINY]) == 0
     out = capsys.readouterr().out
+    assert "losses: hole, valid; adversaries: global" in out
     assert "train: 8 images" in out and "fits NormFreeGenerator" in out and "0 errors" in out
 
 
@@ -156,7 +157,9 @@ def test_doctor_puts_a_pair_through_the_adversaries(capsys):
     assert re.search(r"ERROR.*SRPNetDiscriminator judges pictures of at least 63x63, got 32x32", out)
     level = ["--model.adversaries.global.view", "PyramidLevel", "--model.adversaries.global.view.level", "0"]
     assert main(["doctor", "--config", TINY, *level]) == 1
-    assert re.search(r"ERROR.*adversaries: PyramidLevel: Output has 0 pyramid pictures", capsys.readouterr().out)
+    assert re.search(
+        r"ERROR.*losses and adversaries: PyramidLevel: Output has 0 pyramid pictures", capsys.readouterr().out
+    )
 
 
 @pytest.mark.parametrize(
