@@ -1,6 +1,7 @@
 """How fast the networks are, against plain reference forms in the same run.
 
     python benchmarks/speed.py pennet --sizes 256 512 --batches 1 4 --out benchmarks/results/pennet_cpu.md
+    python benchmarks/speed.py spn --tasks forward train --variants reference plain channels_last
 
 Each row is measured with the variants in turn (one run of each, again and again), so that what else the machine does
 hits all alike; the table shows medians. Memory is the peak of a process of its own that runs one variant only: of the
@@ -28,16 +29,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inpaintzoo.discriminators import PENNetDiscriminator, SRPNetDiscriminator
+from inpaintzoo.discriminators import (
+    PENNetDiscriminator,
+    SPNDiscriminator,
+    SPNProbabilisticDiscriminator,
+    SRPNetDiscriminator,
+)
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers import attention
-from inpaintzoo.models import PENNet, SRPNet
+from inpaintzoo.losses import PriorDistillation
+from inpaintzoo.models import SPL, SPN, PENNet, SRPNet
 from inpaintzoo.ops import composite
+from inpaintzoo.types import Batch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from reference.attention import cosine_transfer_per_sample, transfer_per_sample
+from reference.spn import plain_forms
 
 Step = Callable[[], None]
+Term = Callable[[object, Batch], Tensor]  # a loss
 
 
 @dataclass(frozen=True)
@@ -47,12 +57,14 @@ class Method:
     Attributes:
         network: the generator of a variant.
         discriminators: what trains it.
+        terms: what the generator learns from beside L1 and discriminators, made for it.
         reference: inside it, the variant `reference` runs in its plain form.
         variants: the forms compared; the first one is what the others' ratios refer to.
     """
 
     network: Callable[[str], Generator]
     discriminators: Callable[[], list[torch.nn.Module]]
+    terms: Callable[[Generator], Term]
     reference: Callable[[], AbstractContextManager[object]]
     variants: tuple[str, ...]
 
@@ -66,30 +78,82 @@ def _plain_attention(transfer: Callable[..., Tensor]) -> Callable[[], AbstractCo
     return lambda: mock.patch.object(attention.AttentionTransfer, "forward", forward)
 
 
+def _pyramid(generator: Generator) -> Term:
+    """L1 of every level, as PEN-Net and SRPNet."""
+
+    def term(output: object, batch: Batch) -> Tensor:
+        total = batch["image"].new_zeros(())
+        for level in output.pyramid:  # type: ignore[attr-defined]
+            truth = F.interpolate(batch["image"], size=level.shape[2:], mode="bilinear", align_corners=True)
+            total = total + F.l1_loss(level, truth)
+        return total
+
+    return term
+
+
+def _distillation(generator: Generator) -> Term:
+    """Distillation of the built-in teacher, as SPN and SPL."""
+    loss = PriorDistillation()
+    loss.attach(generator)
+    return loss.to(next(generator.parameters()).device)
+
+
 def _engine(variant: str) -> attention.Engine:
     return "dense" if variant == "dense" else "tiled"
 
 
 ATTENTION_VARIANTS = ("reference", "dense", "tiled")
+SPN_VARIANTS = ("reference", "plain", "channels_last", "checkpointing")
 METHODS = {
     "pennet": Method(
         lambda variant: PENNet(engine=_engine(variant)),
         lambda: [PENNetDiscriminator()],
+        _pyramid,
         _plain_attention(transfer_per_sample),
         ATTENTION_VARIANTS,
     ),
     "srpnet": Method(
         lambda variant: SRPNet(engine=_engine(variant)),
         lambda: [SRPNetDiscriminator(), SRPNetDiscriminator()],
+        _pyramid,
         _plain_attention(cosine_transfer_per_sample),
         ATTENTION_VARIANTS,
+    ),
+    "spn": Method(
+        lambda variant: SPN(checkpointing=variant == "checkpointing"),
+        lambda: [SPNDiscriminator()],
+        _distillation,
+        plain_forms,
+        SPN_VARIANTS,
+    ),
+    "spn-probabilistic": Method(
+        lambda variant: SPN(stochastic=True, checkpointing=variant == "checkpointing"),
+        lambda: [SPNProbabilisticDiscriminator()],
+        _distillation,
+        plain_forms,
+        SPN_VARIANTS,
+    ),
+    "spl": Method(
+        lambda variant: SPL(checkpointing=variant == "checkpointing"),
+        lambda: [SPNDiscriminator()],
+        _distillation,
+        plain_forms,
+        SPN_VARIANTS,
     ),
 }
 
 
 def _network(method: str, variant: str, device: str) -> Generator:
     torch.manual_seed(0)
-    return METHODS[method].network(variant).to(device)
+    return METHODS[method].network(variant).to(device, memory_format=_layout(variant))
+
+
+def _contiguous(variant: str) -> torch.memory_format:
+    return torch.channels_last if variant == "channels_last" else torch.contiguous_format
+
+
+def _layout(variant: str) -> torch.memory_format:
+    return torch.channels_last if variant == "channels_last" else torch.preserve_format
 
 
 def _pair(batch: int, size: int, device: str) -> tuple[Tensor, Tensor]:
@@ -112,6 +176,7 @@ def forward_step(method: str, variant: str, batch: int, size: int, device: str) 
     """One forward without gradients."""
     network = _network(method, variant, device).eval()
     image, mask = _pair(batch, size, device)
+    image = image.contiguous(memory_format=_contiguous(variant))
 
     def step() -> None:
         with torch.inference_mode():
@@ -121,15 +186,17 @@ def forward_step(method: str, variant: str, batch: int, size: int, device: str) 
 
 
 def training_step(method: str, variant: str, batch: int, size: int, device: str) -> Step:
-    """One update of discriminators and generator, in plain functions: PEN-Net's losses, all views the composite.
+    """One update of discriminators and generator: L1, the method's own terms, adversaries that see the composite.
 
     PEN-Net's released code, and so the reference, also computes the generator loss's gradients of the discriminators,
     which nobody uses; the zoo freezes them there.
     """
     generator = _network(method, variant, device)
-    judges = torch.nn.ModuleList(METHODS[method].discriminators()).to(device)
+    term = METHODS[method].terms(generator)
+    judges = torch.nn.ModuleList(METHODS[method].discriminators()).to(device, memory_format=_layout(variant))
     optimizers = [torch.optim.Adam(net.parameters(), 1e-4, betas=(0.5, 0.999)) for net in (generator, judges)]
     image, mask = _pair(batch, size, device)
+    image = image.contiguous(memory_format=_contiguous(variant))
 
     def step() -> None:
         output = generator(image, mask)
@@ -141,9 +208,7 @@ def training_step(method: str, variant: str, batch: int, size: int, device: str)
         optimizers[1].step()
         judges.requires_grad_(variant == "reference")
         loss = F.l1_loss(output.image, image) - 0.1 * sum(judge(filled, mask)[-1].mean() for judge in judges)
-        for level in output.pyramid:
-            truth = F.interpolate(image, size=level.shape[2:], mode="bilinear", align_corners=True)
-            loss = loss + F.l1_loss(level, truth)
+        loss = loss + term(output, {"image": image, "mask": mask})
         optimizers[0].zero_grad()
         loss.backward()
         judges.requires_grad_(True)
