@@ -1,4 +1,4 @@
-"""Region normalisation, SPADE and dense blocks the way SPN's released code computes them.
+"""Region normalisation and SPADE the way SPN's released code computes them.
 
 Written from the description of that behaviour, for clarity and not for speed. It is what the benchmarks measure against
 and what the tests compare with.
@@ -73,23 +73,14 @@ def up_block(block: torch.nn.Module, features: Tensor, prior: Tensor) -> Tensor:
     return inner + block.shortcut(block_spade(block, 2, features, prior))
 
 
-def dense_block(block: torch.nn.Module, features: Tensor) -> Tensor:
-    """Each layer convolves the concatenation of everything before it."""
-    dense = features
-    for layer in block.layers:
-        dense = torch.cat([dense, F.relu(layer(dense))], dim=1)
-    return block.fusion(dense) + features
-
-
 @contextmanager
 def plain_forms() -> Iterator[None]:
     """Inside, SPN and SPL compute with the functions above."""
     from inpaintzoo.layers import region_norm as norms
-    from inpaintzoo.layers import residual, spade_blocks
+    from inpaintzoo.layers import spade_blocks
 
     with (
         mock.patch.object(norms, "normalize_regions", region_norm),
-        mock.patch.object(residual.ResidualDenseBlock, "forward", dense_block),
         mock.patch.object(spade_blocks.SPADEBlock, "forward", middle_block),
         mock.patch.object(spade_blocks.SPADEUpBlock, "forward", up_block),
     ):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -51,24 +49,15 @@ class ResidualDenseBlock(nn.Module):
 
     def __init__(self, channels: int, growth: int = 32, layers: int = 6) -> None:
         super().__init__()
-        self.growth = growth
         self.layers = nn.ModuleList(nn.Conv2d(channels + i * growth, growth, 3, padding=1) for i in range(layers))
         self.fusion = nn.Conv2d(channels + layers * growth, channels, 1)
 
     def forward(self, features: Tensor) -> Tensor:
         """Refine `(B, channels, h, w)`."""
-        # A layer's sum over all earlier results is gathered result by result: each is convolved once, with what all
-        # later layers want of it. The same sums, in wider convolutions and without a growing copy for every layer.
-        layers = cast("list[nn.Conv2d]", list(self.layers))
-        biases = [cast(Tensor, layer.bias) for layer in layers]
-        results, sums, start = [features], torch.cat(biases).view(1, -1, 1, 1), 0
-        for i in range(len(layers)):
-            stop = start + results[-1].shape[1]
-            weight = torch.cat([layer.weight[:, start:stop] for layer in layers[i:]])
-            sums = sums + F.conv2d(results[-1], weight, padding=1)
-            results.append(F.relu(sums[:, : self.growth]))
-            sums, start = sums[:, self.growth :], stop
-        return self.fusion(torch.cat(results, dim=1)) + features
+        dense = features
+        for layer in self.layers:
+            dense = torch.cat([dense, F.relu(layer(dense))], dim=1)
+        return self.fusion(dense) + features
 
 
 class ShuffleUp(nn.Module):
