@@ -6,7 +6,8 @@ import torch
 
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.module import InpaintingData
-from inpaintzoo.inpainter import Inpainter
+from inpaintzoo.inpainter import Inpainter, require_labels
+from inpaintzoo.metrics.segmentation import predicted_logits
 from inpaintzoo.types import Batch, InpaintzooError
 
 MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
@@ -37,10 +38,11 @@ def _data(data: InpaintingData) -> list[Finding]:
 
 
 def _pair(model: Inpainter, data: InpaintingData) -> Finding:
-    """One training batch through the generator's own size check, and how much of it is hole."""
+    """One training batch through the size check, with labels if the generator needs some; how much of it is hole."""
     try:
         batch = next(iter(data.train_dataloader()))
         model.generator.check_size(batch["image"], batch["mask"])
+        require_labels(model.generator, batch)
     except InpaintzooError as error:
         return Finding("error", str(error))
     height, width = batch["image"].shape[-2:]
@@ -75,6 +77,11 @@ def _metrics(model: Inpainter, data: InpaintingData) -> Finding:
         model.metrics.prepare(torch.device("cpu"))
         batch = next(iter(data.test_dataloader()))
         model.metrics.update(batch["image"], batch)
+        if model.metrics.segmentation_metrics:
+            pairs: Batch = {key: value[:2] for key, value in batch.items()}  # type: ignore[assignment]
+            with torch.no_grad():
+                output = model.eval().predict_frame(pairs)
+            model.metrics.update(output.image, pairs, predicted_logits(output))
     except InpaintzooError as error:
         return Finding("error", f"metrics: {error}")
     finally:

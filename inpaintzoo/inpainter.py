@@ -20,6 +20,7 @@ from inpaintzoo.adversary import Adversary
 from inpaintzoo.generator import Generator
 from inpaintzoo.losses.base import Loss
 from inpaintzoo.metrics import MetricResults, MetricSuite
+from inpaintzoo.metrics.segmentation import predicted_logits
 from inpaintzoo.modes import frozen
 from inpaintzoo.ops import composite, mean_over_ranks
 from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output, WeightsError
@@ -36,6 +37,15 @@ def _check_names(groups: Mapping[str, Mapping[str, nn.Module]]) -> None:
         for name in members:
             if not name or "." in name or hasattr(nn.ModuleDict(), name):
                 raise ConfigError(f"{group}: torch modules cannot be named {name!r}; choose another name")
+
+
+def require_labels(generator: Generator, batch: Batch) -> None:
+    """Raise `ConfigError` if training needs labels that the batch lacks."""
+    if generator.needs_labels and "labels" not in batch:
+        raise ConfigError(
+            f"{type(generator).__name__} learns from label maps and the training data has none; give FolderData's "
+            f"`labels` or `labels_train` (`inpaintzoo label` makes maps), or a variant without labels"
+        )
 
 
 class Inpainter(LightningModule):
@@ -249,6 +259,10 @@ class Inpainter(LightningModule):
     def on_validation_model_zero_grad(self) -> None:
         """Leave the gradients alone: a validation may fall into the middle of an accumulation window."""
 
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        """Refuse a generator that learns from labels on data without them, before the first step."""
+        require_labels(self.generator, batch)
+
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
         """End the run after `max_iterations`."""
         if self.max_iterations is not None and self.iteration >= self.max_iterations:
@@ -271,12 +285,18 @@ class Inpainter(LightningModule):
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch."""
-        self.metrics.update(self.fills(batch)[:, 0], batch)
+        self._measure(batch, 1)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
         """Measure a batch; of a stochastic generator `samples` fills an image."""
-        fills = self.fills(batch, self.samples)
-        self.metrics.update(fills if self.generator.stochastic else fills[:, 0], batch)
+        self._measure(batch, self.samples)
+
+    def _measure(self, batch: Batch, n: int) -> None:
+        if self.generator.stochastic:
+            self.metrics.update(self.fills(batch, n), batch)
+            return
+        output = self.predict_frame(batch)
+        self.metrics.update(output.image, batch, predicted_logits(output))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """The composites of a batch, `(B, n, 3, H, W)` in [0, 1]: `samples` of a stochastic generator, else one."""

@@ -1,11 +1,12 @@
 """Metrics of inpainted images: each one defined exactly, collected per image and broken down by hole ratio."""
 
-from inpaintzoo.metrics.base import ImageMetric, Metric, SampleMetric, SetMetric
+from inpaintzoo.metrics.base import ImageMetric, Metric, SampleMetric, SegmentationMetric, SetMetric
 from inpaintzoo.metrics.diversity import DiversityL1, DiversityLPIPS
 from inpaintzoo.metrics.inception import FID, InceptionScore, frechet_distance, inception_score
 from inpaintzoo.metrics.perceptual import LPIPS
 from inpaintzoo.metrics.pixel import L1, PSNR, L1Grey, L1Hole, L1Relative, PSNRHole
 from inpaintzoo.metrics.results import Column, MetricResults
+from inpaintzoo.metrics.segmentation import ConfidenceCorrelation, MIoU
 from inpaintzoo.metrics.similarity import MSSSIM, SSIM
 from inpaintzoo.metrics.suite import MetricSuite
 
@@ -17,6 +18,7 @@ __all__ = [
     "PSNR",
     "SSIM",
     "Column",
+    "ConfidenceCorrelation",
     "DiversityL1",
     "DiversityLPIPS",
     "ImageMetric",
@@ -24,11 +26,13 @@ __all__ = [
     "L1Grey",
     "L1Hole",
     "L1Relative",
+    "MIoU",
     "Metric",
     "MetricResults",
     "MetricSuite",
     "PSNRHole",
     "SampleMetric",
+    "SegmentationMetric",
     "SetMetric",
     "frechet_distance",
     "inception_score",

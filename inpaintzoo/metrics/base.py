@@ -9,9 +9,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from inpaintzoo.types import Batch
+
 
 class Metric:
-    """A number that says how good predictions are; subclass `ImageMetric`, `SampleMetric` or `SetMetric`.
+    """A number that says how good predictions are; subclass one of the four kinds below.
 
     No `nn.Module`: networks inside a metric stay out of checkpoints, optimizers and DDP.
 
@@ -121,6 +123,31 @@ class SetMetric(Metric):
 
         Args:
             features: the named features, `(N, ...)`, in order of the images' index.
+        """
+        raise NotImplementedError
+
+
+class SegmentationMetric(Metric):
+    """A metric of a whole set that looks at the labels a generator predicts; statistics are kept for each image.
+
+    It is undefined for generators that predict no labels.
+    """
+
+    def statistics(self, logits: Tensor, prediction: Tensor, batch: Batch) -> dict[str, Tensor] | None:
+        """What to keep of each image of a batch, as named `(B, ...)` tensors; None where the batch lacks something.
+
+        Args:
+            logits: `(B, classes, h, w)`, the finest that the generator made.
+            prediction: `(B, 3, H, W)` in [0, 1], what is judged.
+            batch: the truth, with `labels` where the data has them.
+        """
+        raise NotImplementedError
+
+    def compute(self, statistics: Mapping[str, np.ndarray]) -> float | None:
+        """The value of a set, or None where it is undefined.
+
+        Args:
+            statistics: the named statistics, `(N, ...)`, in order of the images' index.
         """
         raise NotImplementedError
 

@@ -11,7 +11,15 @@ import torch.distributed as dist
 from torch import Tensor
 
 from inpaintzoo.bins import RATIO_EDGES, bin_labels, mask_ratio, ratio_bin
-from inpaintzoo.metrics.base import ImageMetric, Metric, SampleMetric, SetMetric, check_shapes, exact
+from inpaintzoo.metrics.base import (
+    ImageMetric,
+    Metric,
+    SampleMetric,
+    SegmentationMetric,
+    SetMetric,
+    check_shapes,
+    exact,
+)
 from inpaintzoo.metrics.pixel import L1, PSNR, L1Hole, PSNRHole
 from inpaintzoo.metrics.results import ALL, Column, MetricResults, Row
 from inpaintzoo.metrics.similarity import SSIM
@@ -73,6 +81,11 @@ class MetricSuite:
         """The metrics that give one value for a set."""
         return [metric for metric in self.metrics if isinstance(metric, SetMetric)]
 
+    @property
+    def segmentation_metrics(self) -> list[SegmentationMetric]:
+        """The metrics of predicted labels, which give one value for a set."""
+        return [metric for metric in self.metrics if isinstance(metric, SegmentationMetric)]
+
     def prepare(self, device: torch.device | str) -> None:
         """Load what metrics need and move it to the device; call it before the run starts.
 
@@ -87,10 +100,12 @@ class MetricSuite:
         self._rows: list[Row] = []
         # By metric and name of the feature: one array an image, in order of the rows.
         self._features: dict[tuple[str, str], list[np.ndarray]] = {}
+        # By metric: one entry an image, in order of the rows; None where the metric is undefined.
+        self._statistics: dict[str, list[dict[str, np.ndarray] | None]] = {}
         self._fills = 1
 
     @torch.no_grad()
-    def update(self, prediction: Tensor, batch: Batch) -> None:
+    def update(self, prediction: Tensor, batch: Batch, segmentation: Tensor | None = None) -> None:
         """Measure a batch.
 
         Args:
@@ -98,9 +113,11 @@ class MetricSuite:
                 several for each image: the one with the best PSNR is measured (SPN's protocol), and `SampleMetric`s
                 see all of them.
             batch: the truth, with `index`.
+            segmentation: label logits `(B, classes, h, w)` of a generator that predicts labels, for its only fill.
 
         Raises:
             ValueError: a batch without `index`, or shapes that do not fit.
+            DataError: images too small for a metric, or label maps with classes that the generator does not know.
         """
         if "index" not in batch:
             raise ValueError("metrics need batch['index'], the samples' positions in the data set, to drop repeats")
@@ -119,6 +136,7 @@ class MetricSuite:
             for of_set in self.set_metrics:
                 for key, feature in of_set.features(judged, image).items():
                     self._features.setdefault((of_set.name, key), []).extend(feature.cpu().numpy())
+            self._keep_statistics(judged, batch, segmentation)
         for i, ratio in enumerate(mask_ratio(mask).tolist()):
             row: Row = {"index": indices[i], "name": names[i], "ratio": ratio, "bin": ratio_bin(ratio, self.bins)}
             for metric in self.image_metrics:
@@ -127,6 +145,13 @@ class MetricSuite:
             for among in self.sample_metrics:
                 row[among.name] = None if ratio == 0 or fills.shape[1] == 1 else values[among.name][i]
             self._rows.append(row)
+
+    def _keep_statistics(self, judged: Tensor, batch: Batch, logits: Tensor | None) -> None:
+        for metric in self.segmentation_metrics:
+            found = None if logits is None else metric.statistics(logits, judged, batch)
+            arrays = {key: value.cpu().numpy() for key, value in (found or {}).items()}
+            of_image = [{key: array[i] for key, array in arrays.items()} or None for i in range(len(judged))]
+            self._statistics.setdefault(metric.name, []).extend(of_image)
 
     def judged(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """What the metrics get to see: the prediction in float32, clamped, quantised and composited as chosen."""
@@ -143,14 +168,19 @@ class MetricSuite:
         kept = _first_of_each(gathered)
         results = MetricResults(
             rows=[gathered[rank][position] for rank, position in kept],
-            columns=[Column.of(metric) for metric in [*self.image_metrics, *self.sample_metrics, *self.set_metrics]],
+            columns=[Column.of(metric) for metric in self._in_order()],
             labels=self.labels,
             judge=self.judge,
             notes=self._notes(),
         )
         for metric in self.set_metrics:
             self._compute_set(metric, results, kept)
+        for of_labels in self.segmentation_metrics:
+            self._compute_segmentation(of_labels, results, kept)
         return results
+
+    def _in_order(self) -> list[Metric]:
+        return [*self.image_metrics, *self.sample_metrics, *self.set_metrics, *self.segmentation_metrics]
 
     def _notes(self) -> list[str]:
         notes = []
@@ -169,6 +199,24 @@ class MetricSuite:
             chosen = [i for i, row in enumerate(results.rows) if group in (ALL, row["bin"])]
             value = metric.compute({key: array[chosen] for key, array in features.items()}) if chosen else None
             results.set_values.setdefault(group, {})[metric.name] = value
+
+    def _compute_segmentation(
+        self, metric: SegmentationMetric, results: MetricResults, kept: Sequence[tuple[int, int]]
+    ) -> None:
+        gathered = _gather(self._statistics.get(metric.name, []))
+        found = [gathered[rank][i] for rank, i in kept]
+        for group in results.groups():
+            rows = zip(found, results.rows, strict=True)
+            chosen = [kept_of for kept_of, row in rows if kept_of and group in (ALL, row["bin"])]
+            statistics = {
+                key: np.stack([of_image[key] for of_image in chosen]) for key in (chosen[0] if chosen else {})
+            }
+            value = metric.compute(statistics) if chosen else None
+            results.set_values.setdefault(group, {})[metric.name] = value
+        if without := found.count(None):
+            results.notes.append(
+                f"{metric.name}: {without} of {len(found)} images {metric.undefined} and do not count."
+            )
 
 
 def _best(fills: Tensor, image: Tensor) -> Tensor:

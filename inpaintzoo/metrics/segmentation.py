@@ -1,0 +1,165 @@
+"""How good predicted labels are, and whether their confidence tells where the picture is wrong (SGE-Net).
+
+Source: Liao et al. 2020 (https://arxiv.org/abs/2003.06877), table 4 and figure 8.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inpaintzoo.metrics.base import SegmentationMetric, exact
+from inpaintzoo.types import Batch, DataError, Output
+
+IGNORE = 255  # the label that counts nowhere
+
+
+class MIoU(SegmentationMetric):
+    """Mean intersection over union of the predicted labels with the truth's, pooled over the set.
+
+    Args:
+        region: the pixels that count: all of the `frame`, or those of the `hole`.
+    """
+
+    better = "higher"
+    undefined = "have no label map, or the generator predicts none,"
+
+    def __init__(self, region: Literal["frame", "hole"] = "frame") -> None:
+        if region not in ("frame", "hole"):
+            raise ValueError(f"MIoU: region must be `frame` or `hole`, got {region!r}")
+        self.region = region
+        self.name = "miou" if region == "frame" else "miou_hole"
+
+    @property
+    def definition(self) -> str:
+        """Formula, region, and which classes count."""
+        where = "all pixels" if self.region == "frame" else "hole pixels"
+        return (
+            f"mean over classes of intersection / union, both summed over {where} of the set; pixels of label 255 and "
+            "classes in neither truth nor prediction do not count; label = argmax of logits resized bilinearly"
+        )
+
+    def statistics(self, logits: Tensor, prediction: Tensor, batch: Batch) -> dict[str, Tensor] | None:
+        """`overlap`, `truth` and `predicted`: pixels of each class, `(B, classes)` int64; None without labels."""
+        if "labels" not in batch:
+            return None
+        labels, mask = batch["labels"], batch["mask"]
+        classes = logits.shape[1]
+        _check_labels(labels, batch["image"], classes)
+        chosen = resized(logits, labels.shape[-2:]).argmax(dim=1)
+        counted = labels != IGNORE
+        if self.region == "hole":
+            counted = counted & (mask[:, 0] > 0.5)
+        confusion = _confusion(labels, chosen, counted, classes)
+        return {
+            "overlap": confusion.diagonal(dim1=1, dim2=2),
+            "truth": confusion.sum(dim=2),
+            "predicted": confusion.sum(dim=1),
+        }
+
+    def compute(self, statistics: Mapping[str, np.ndarray]) -> float | None:
+        """Mean IoU over classes that occur; None where none does."""
+        overlap, truth, predicted = (statistics[key].sum(axis=0) for key in ("overlap", "truth", "predicted"))
+        union = truth + predicted - overlap
+        present = union > 0
+        return math.fsum(overlap[present] / union[present]) / int(present.sum()) if present.any() else None
+
+
+class ConfidenceCorrelation(SegmentationMetric):
+    """Correlation of the segmentation's confidence with the error of the fill, over the hole (figure 8).
+
+    Below 0: the surer a pixel's label, the smaller its error; so confidence can say what to correct.
+    """
+
+    name = "confidence_correlation"
+    better = "lower"
+    undefined = "have no hole, or the generator predicts no labels,"
+
+    @property
+    def definition(self) -> str:
+        """Formula and region."""
+        return (
+            "Pearson correlation of P_max = max over classes of softmax(logits resized bilinearly) with the mean "
+            "absolute error of the channels, over all hole pixels of the set"
+        )
+
+    def statistics(self, logits: Tensor, prediction: Tensor, batch: Batch) -> dict[str, Tensor] | None:
+        """`moments` of each image, see `moments`."""
+        confidence, error = confidence_and_error(logits, prediction, batch["image"])
+        return {"moments": moments(confidence, error, batch["mask"])}
+
+    def compute(self, statistics: Mapping[str, np.ndarray]) -> float | None:
+        """The correlation over the set; None without hole pixels, or where one of the two does not vary."""
+        return correlation(statistics["moments"])
+
+
+def predicted_logits(output: Output) -> Tensor | None:
+    """The finest label logits `(B, classes, h, w)` of an output that has `segmentations`, else None."""
+    segmentations = getattr(output, "segmentations", None)
+    return segmentations[0] if segmentations else None
+
+
+def resized(logits: Tensor, size: tuple[int, ...]) -> Tensor:
+    """Logits `(B, classes, h, w)` in float32, resized bilinearly to height and width."""
+    return F.interpolate(logits.float(), size=tuple(size), mode="bilinear", align_corners=False)
+
+
+def confidence_and_error(logits: Tensor, prediction: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
+    """P_max and the mean absolute error of the channels, both `(B, H, W)` float64.
+
+    Args:
+        logits: `(B, classes, h, w)`.
+        prediction: `(B, 3, H, W)` in [0, 1].
+        image: as `prediction`, the truth.
+    """
+    confidence = exact(resized(logits, image.shape[-2:])).softmax(dim=1).amax(dim=1)
+    return confidence, (exact(prediction) - exact(image)).abs().mean(dim=1)
+
+
+def moments(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
+    """Count and sums of a, b, a², b² and ab over the hole of each image, `(B, 6)` float64.
+
+    Args:
+        a: `(B, H, W)` float64.
+        b: as `a`.
+        mask: `(B, 1, H, W)`, 1 = hole.
+    """
+    hole = exact(mask[:, 0]).to(a.device)
+    terms = [torch.ones_like(a), a, b, a * a, b * b, a * b]
+    return torch.stack([(term * hole).sum(dim=(1, 2)) for term in terms], dim=1)
+
+
+def correlation(rows: np.ndarray) -> float | None:
+    """Pearson correlation of all pixels behind `(N, 6)` rows of `moments`; None where it is undefined."""
+    count, sum_a, sum_b, sum_aa, sum_bb, sum_ab = (math.fsum(column) for column in np.asarray(rows).T)
+    if count == 0:
+        return None
+    spread_a, spread_b = sum_aa / count - (sum_a / count) ** 2, sum_bb / count - (sum_b / count) ** 2
+    # What rounding leaves of a constant is no spread.
+    if spread_a <= 1e-14 or spread_b <= 1e-14:
+        return math.nan if math.isnan(spread_a + spread_b) else None
+    return (sum_ab / count - sum_a / count * sum_b / count) / math.sqrt(spread_a * spread_b)
+
+
+def _confusion(labels: Tensor, chosen: Tensor, counted: Tensor, classes: int) -> Tensor:
+    """`(B, truth, prediction)` int64 numbers of pixels."""
+    batch = torch.arange(len(labels), device=labels.device).view(-1, 1, 1)
+    cell = (batch * classes + labels.long()) * classes + chosen
+    return torch.bincount(cell[counted], minlength=len(labels) * classes**2).view(-1, classes, classes)
+
+
+def _check_labels(labels: Tensor, image: Tensor, classes: int) -> None:
+    if labels.shape != (len(image), *image.shape[-2:]):
+        raise ValueError(f"labels must be (B, H, W) of the images, got {tuple(labels.shape)} for {tuple(image.shape)}")
+    known = labels[labels != IGNORE]
+    if known.numel() and (int(known.max()) >= classes or int(known.min()) < 0):
+        raise DataError(
+            f"the label maps hold class {int(known.max())}, and the generator predicts the {classes} classes 0 to "
+            f"{classes - 1}; give the generator as many classes as the data has, or turn the others into {IGNORE}"
+        )
