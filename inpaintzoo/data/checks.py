@@ -127,6 +127,7 @@ def check_files(
     num_classes: int | None,
     ignore_labels: Sequence[int],
     thorough: bool,
+    classes_of: Callable[[Iterable[int]], frozenset[int]] = frozenset,
 ) -> list[Finding]:
     """Findings about the files of one split.
 
@@ -138,6 +139,7 @@ def check_files(
         num_classes: label range, or None.
         ignore_labels: class indices that are ignored besides 255.
         thorough: decode every file instead of the headers of some.
+        classes_of: the classes that values of label maps stand for.
     """
     pairs = _pairs(images, labels)
     if not thorough:  # evenly spaced
@@ -149,7 +151,7 @@ def check_files(
         *_about_problems(split, looks, len(images), thorough),
         *_about_sizes(split, looks, policy),
         *_about_transparency(split, looks),
-        *(_about_labels(split, looks, dict(pairs), num_classes, ignored) if labels is not None else []),
+        *(_about_labels(split, looks, dict(pairs), num_classes, ignored, classes_of) if labels is not None else []),
     ]
 
 
@@ -190,13 +192,18 @@ def _about_transparency(split: str, looks: list[Look]) -> list[Finding]:
 
 
 def _about_labels(
-    split: str, looks: list[Look], label_of: dict[Path, Path | None], num_classes: int | None, ignored: set[int]
+    split: str,
+    looks: list[Look],
+    label_of: dict[Path, Path | None],
+    num_classes: int | None,
+    ignored: set[int],
+    classes_of: Callable[[Iterable[int]], frozenset[int]],
 ) -> list[Finding]:
     findings = []
     seen: collections.Counter[int] = collections.Counter()
     too_large: list[str] = []
     for look in looks:
-        kept = (look.labels or frozenset()) - ignored
+        kept = classes_of(look.labels or ()) - ignored
         seen.update(kept)
         try:
             check_label_range(label_of[look.path] or look.path, max(kept, default=0), num_classes)

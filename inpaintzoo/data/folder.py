@@ -19,6 +19,7 @@ from inpaintzoo.data.checks import (
     file_hash,
     find_unreadable,
 )
+from inpaintzoo.data.classes import LabelClasses
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.images import decode_rgb, open_image, read_labels, upright_size
 from inpaintzoo.data.listing import SPLITS, FileSet, counted, find_files, match_labels, some, split_by_fractions
@@ -48,6 +49,8 @@ class FolderSource(ImageSource):
         ignore_labels: class indices to turn into 255, such as a set's own "unlabelled".
         on_bad_image: `raise` names the file that cannot be used when it is met; `skip` decodes every file now,
             leaves out those that cannot be used, and lists them in `skipped`.
+        classes: what the values of label maps mean; it also bounds them, where `num_classes` does not.
+        label_ends: what the names of images and of label maps end in, the suffix aside, where they differ.
 
     Attributes:
         files: the image files in use, by index.
@@ -67,6 +70,8 @@ class FolderSource(ImageSource):
         num_classes: int | None = None,
         ignore_labels: tuple[int, ...] = (),
         on_bad_image: BadImages = "raise",
+        classes: LabelClasses | None = None,
+        label_ends: tuple[str, str] | None = None,
     ) -> None:
         if on_bad_image not in ("raise", "skip"):
             raise ValueError(f"on_bad_image must be raise or skip, got {on_bad_image!r}")
@@ -75,12 +80,15 @@ class FolderSource(ImageSource):
         found = images if isinstance(images, FileSet) else find_files("images", Path(images))
         self.names = found.names()
         self.files: tuple[Path, ...] = found.paths
-        self.label_files = None if labels is None else match_labels("labels", found, Path(labels))
+        self.label_files = (
+            None if labels is None else match_labels("labels", found, Path(labels), label_ends or ("", ""))
+        )
         self.transform = transform or ResizeTo(256)
         self.flip = flip
         self.colour_jitter = colour_jitter
-        self.num_classes = num_classes
+        self.num_classes = len(classes) if num_classes is None and classes is not None else num_classes
         self.ignore_labels = tuple(ignore_labels)
+        self.classes = classes
         self.skipped = self._leave_out_unreadable() if on_bad_image == "skip" else {}
         self._fingerprints: dict[int, str] = {}
 
@@ -107,6 +115,8 @@ class FolderSource(ImageSource):
         labels = read_labels(path)
         check_proportions(path, labels.shape, image, picture)
         cut = view.cut_labels(labels, picture).astype(np.int64)
+        if self.classes is not None:
+            cut = self.classes.of_values(cut)
         for ignored in self.ignore_labels:
             cut[cut == ignored] = IGNORE
         check_label_range(path, int(cut[cut != IGNORE].max(initial=0)), self.num_classes)
@@ -147,10 +157,14 @@ class FolderData(InpaintingData):
         labels_train: label maps of the training images, if they have a folder of their own.
         labels_val: likewise.
         labels_test: likewise.
-        num_classes: class indices must be smaller than this (255 is ignored); None allows all.
+        num_classes: class indices must be smaller than this (255 is ignored); None allows all, or those of `classes`.
         ignore_labels: class indices to turn into 255, such as a set's own "unlabelled".
         on_bad_image: `raise` stops at a file that cannot be used and names it; `skip` decodes every file before
             training, leaves out those that cannot be used, and lists them.
+        classes: what the values of label maps mean, such as `CityscapesClasses`: names, colours, and the class of each
+            value; None takes the values for classes.
+        label_ends: what the names of images and of label maps end in, the suffix aside, where they differ, such as
+            `[_leftImg8bit, _gtFine_labelIds]`; other files among the label maps are then left out.
         batch_size: samples a step and process.
         num_workers: loading processes; the samples do not depend on it.
         masks: holes for training.
@@ -181,6 +195,8 @@ class FolderData(InpaintingData):
         num_classes: int | None = None,
         ignore_labels: tuple[int, ...] = (),
         on_bad_image: BadImages = "raise",
+        classes: LabelClasses | None = None,
+        label_ends: tuple[str, str] | None = None,
         batch_size: int = 16,
         num_workers: int = 2,
         masks: MaskGenerator | None = None,
@@ -204,6 +220,8 @@ class FolderData(InpaintingData):
         self.num_classes = num_classes
         self.ignore_labels = tuple(ignore_labels)
         self.on_bad_image: BadImages = on_bad_image
+        self.classes = classes
+        self.label_ends = label_ends
         self._files: dict[Split, FileSet] = {}
         self._sources: dict[Split, FolderSource] = {}
 
@@ -224,6 +242,8 @@ class FolderData(InpaintingData):
                 self.num_classes,
                 self.ignore_labels,
                 self.on_bad_image,
+                self.classes,
+                self.label_ends,
             )
         return self._sources[split]
 
@@ -283,9 +303,10 @@ class FolderData(InpaintingData):
             source.files,
             source.label_files,
             self.transform,
-            self.num_classes,
+            source.num_classes,
             self.ignore_labels,
             thorough,
+            self.classes.of_set if self.classes else frozenset,
         )
 
     def _check_overlaps(self, usable: list[Split], thorough: bool) -> list[Finding]:

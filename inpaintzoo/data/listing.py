@@ -140,40 +140,53 @@ def _sizes(total: int, fractions: Sequence[float]) -> list[int]:
     return sizes
 
 
-def match_labels(what: str, files: FileSet, folder: Path) -> tuple[Path, ...]:
+def match_labels(what: str, files: FileSet, folder: Path, ends: tuple[str, str] = ("", "")) -> tuple[Path, ...]:
     """The label map of each image: the one at the same relative path, or else the only one with the same stem.
+
+    Args:
+        what: the argument's name, for messages.
+        files: the images.
+        folder: of label maps.
+        ends: what images' and label maps' names end in, the suffix aside; files in the folder that end otherwise are
+            not looked at.
 
     Raises:
         DataError: images without a label map, or with several.
     """
     if not folder.is_dir():
         raise DataError(f"{what}: the folder {folder} does not exist; {_nearby(folder)}")
-    labels = list_images(folder)
+    labels = [path for path in list_images(folder) if path.stem.endswith(ends[1])]
     by_path: dict[str, list[Path]] = collections.defaultdict(list)
     by_stem: dict[str, list[Path]] = collections.defaultdict(list)
     for label in labels:
-        by_path[_key(label, folder)].append(label)
-        by_stem[label.stem].append(label)
-    images = collections.Counter(path.stem for path in files.paths)
+        by_path[_key(label, folder).removesuffix(ends[1])].append(label)
+        by_stem[label.stem.removesuffix(ends[1])].append(label)
+    stems = [path.stem.removesuffix(ends[0]) for path in files.paths]
+    images = collections.Counter(stems)
     candidates = [
-        by_path.get(_key(path, files.base)) or (by_stem.get(path.stem, []) if images[path.stem] == 1 else [])
-        for path in files.paths
+        by_path.get(_key(path, files.base).removesuffix(ends[0]))
+        or (by_stem.get(stem, []) if images[stem] == 1 else [])
+        for path, stem in zip(files.paths, stems, strict=True)
     ]
-    _raise_unmatched(what, files, folder, candidates, len(labels))
+    _raise_unmatched(what, files, folder, candidates, f"{counted(labels, 'image file')}{_ending(ends)}")
     return tuple(found[0] for found in candidates)
 
 
-def _raise_unmatched(what: str, files: FileSet, folder: Path, candidates: list[list[Path]], count: int) -> None:
+def _raise_unmatched(what: str, files: FileSet, folder: Path, candidates: list[list[Path]], there: str) -> None:
     pairs = list(zip(files.paths, candidates, strict=True))
     alone = [_key(path, files.base) for path, found in pairs if not found]
     if alone:
         raise DataError(
-            f"{what}: {len(alone)} of {len(pairs)} images have no label map in {folder} ({count} image files): "
+            f"{what}: {len(alone)} of {len(pairs)} images have no label map in {folder} ({there}): "
             f"{some(alone)}; a label map has its image's relative path or at least its name, the suffix aside"
         )
     several = [f"{_key(path, files.base)} ({', '.join(map(str, found))})" for path, found in pairs if len(found) > 1]
     if several:
         raise DataError(f"{what}: more than one label map in {folder} for {counted(several, 'image')}: {some(several)}")
+
+
+def _ending(ends: tuple[str, str]) -> str:
+    return f" that end in {ends[1]} where images end in {ends[0]}" if any(ends) else ""
 
 
 def _key(path: Path, base: Path) -> str:

@@ -12,6 +12,7 @@ from lightning import LightningDataModule
 from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
+from inpaintzoo.data.classes import LabelClasses
 from inpaintzoo.data.dataset import InpaintingDataset
 from inpaintzoo.data.findings import Finding, raise_errors
 from inpaintzoo.data.loader import EpochSampler, ResumableLoader
@@ -31,7 +32,12 @@ class InpaintingData(LightningDataModule):
         seed: of order, augmentation and masks.
         manifest: JSON-lines file of pinned image-mask pairs for test (`inpaintzoo masks pair` makes one);
             it then decides the masks of the test split.
+
+    Attributes:
+        classes: names and colours of the classes in label maps, where they are known.
     """
+
+    classes: LabelClasses | None = None
 
     def __init__(
         self,

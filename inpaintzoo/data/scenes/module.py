@@ -7,8 +7,10 @@ from pathlib import Path
 
 from lightning.pytorch.utilities import rank_zero_info
 
+from inpaintzoo.data.classes import LabelClasses
 from inpaintzoo.data.masks import MaskGenerator
 from inpaintzoo.data.module import InpaintingData
+from inpaintzoo.data.scenes.parts import SCENE_CLASSES, SCENE_COLOURS
 from inpaintzoo.data.scenes.source import SceneSource, check_size
 from inpaintzoo.data.source import ImageSource, Split
 
@@ -33,6 +35,8 @@ class ScenesData(InpaintingData):
     Raises:
         ValueError: for an argument out of range.
     """
+
+    classes = LabelClasses(SCENE_CLASSES, SCENE_COLOURS)
 
     def __init__(
         self,

@@ -22,6 +22,24 @@ SCENE_CLASSES: tuple[str, ...] = (
 )
 """Names of the label values 0 to 13; `field` is open ground (meadow, crops or snow), `building` the walls."""
 
+SCENE_COLOURS: tuple[tuple[int, int, int], ...] = (
+    (135, 206, 235),
+    (139, 115, 100),
+    (150, 200, 80),
+    (237, 201, 140),
+    (40, 100, 190),
+    (30, 110, 50),
+    (80, 80, 85),
+    (175, 175, 175),
+    (200, 110, 80),
+    (150, 40, 40),
+    (250, 240, 130),
+    (120, 70, 30),
+    (200, 90, 200),
+    (220, 20, 60),
+)
+"""RGB of the label values, for pictures of label maps."""
+
 # Part: (class, tag or None). The canvas keeps a map of parts; labels and most tags are read off that one map, so
 # that neither can disagree with the picture.
 _PARTS: dict[str, tuple[str, str | None]] = {
