@@ -215,6 +215,8 @@ class PatchDiscriminator(Discriminator):
             `spectral+instance` both; `none`.
         last_stride: stride of the layer in front of the logits and of the logits layer.
         uses_mask: whether the mask is a fourth input channel.
+        plain_first: whether the first layer goes without spectral norm too, as in SPADE's released code, whose
+            multi-scale discriminator is three of these with `padding` 2 and `spectral+instance`.
     """
 
     def __init__(
@@ -227,6 +229,7 @@ class PatchDiscriminator(Discriminator):
         norm: Norm = "instance",
         last_stride: int = 1,
         uses_mask: bool = False,
+        plain_first: bool = False,
     ) -> None:
         super().__init__()
         for name, value in {"width": width, "num_layers": num_layers, "kernel": kernel, "stride": last_stride}.items():
@@ -240,7 +243,13 @@ class PatchDiscriminator(Discriminator):
         channels = [4 if uses_mask else 3, *(min(width * 2**i, max_width) for i in range(num_layers + 1))]
         strides = [2] * num_layers + [last_stride]
         self.layers = nn.ModuleList(
-            _patch_layer(channels[i], channels[i + 1], kernel, strides[i], padding, norm, first=i == 0)
+            _patch_layer(
+                nn.Conv2d(
+                    channels[i], channels[i + 1], kernel, strides[i], padding, bias=i == 0 or "instance" not in norm
+                ),
+                spectral="spectral" in norm and not (i == 0 and plain_first),
+                instance="instance" in norm and i > 0,
+            )
             for i in range(num_layers + 1)
         )
         self.classifier = nn.Conv2d(channels[-1], 1, kernel, last_stride, padding)
@@ -259,11 +268,6 @@ class PatchDiscriminator(Discriminator):
         return [*features, self.classifier(features[-1])]
 
 
-def _patch_layer(
-    before: int, after: int, kernel: int, stride: int, padding: int, norm: Norm, first: bool
-) -> nn.Sequential:
-    normalised = norm in ("instance", "spectral+instance") and not first
-    layer: nn.Module = nn.Conv2d(before, after, kernel, stride, padding, bias=not normalised)
-    if norm in ("spectral", "spectral+instance"):
-        layer = spectral_norm(layer)
-    return nn.Sequential(layer, nn.InstanceNorm2d(after)) if normalised else nn.Sequential(layer)
+def _patch_layer(convolution: nn.Conv2d, spectral: bool, instance: bool) -> nn.Sequential:
+    layer = spectral_norm(convolution) if spectral else convolution
+    return nn.Sequential(layer, nn.InstanceNorm2d(convolution.out_channels)) if instance else nn.Sequential(layer)

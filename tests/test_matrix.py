@@ -21,6 +21,7 @@ NARROW = {"width": 4, "blocks": 1, "growth": 4, "dense_blocks": 1, "hidden": 4}
 GENERATORS = {
     "PENNet": ({"width": 8}, PYRAMID),
     "SRPNet": ({"width": 8}, PYRAMID),
+    "SGENet": ({"width": 4, "hidden": 4}, {"L1": {"which": "pyramid"}, "SegmentationLoss": {}}),
     "SPN": (NARROW, PRIORS),
     "SPL": (NARROW, PRIORS),
 }

@@ -6,6 +6,7 @@ from inpaintzoo.losses.diversity import Diversity, PerceptualDiversity
 from inpaintzoo.losses.matching import FeatureMatching
 from inpaintzoo.losses.perceptual import Perceptual, PerceptualStyle, Style, VGGFeatures
 from inpaintzoo.losses.reconstruction import L1, HoleL1, PyramidL1, TotalVariation, ValidL1, WeightedL1
+from inpaintzoo.losses.segmentation import SegmentationLoss
 from inpaintzoo.losses.variational import PosteriorKL
 
 __all__ = [
@@ -21,6 +22,7 @@ __all__ = [
     "PosteriorKL",
     "PriorDistillation",
     "PyramidL1",
+    "SegmentationLoss",
     "Style",
     "TotalVariation",
     "VGGFeatures",

@@ -26,6 +26,7 @@ from torch import Tensor, nn
 
 from inpaintzoo.losses.base import Frozen, Loss
 from inpaintzoo.losses.reconstruction import Pictures, select_pictures
+from inpaintzoo.teachers.base import Teacher
 from inpaintzoo.types import Batch, Output, WeightsError
 
 Architecture = Literal["vgg16", "vgg19"]
@@ -250,6 +251,11 @@ def _wide(tensor: Tensor) -> Tensor:
 # -- losses ----------------------------------------------------------------------------------------------------------
 
 
+def _layer_count(network: VGGFeatures | Teacher) -> int:
+    """How many features a network gives."""
+    return len(network.layers if isinstance(network, VGGFeatures) else network.channels)
+
+
 class _VGGLoss(Loss):
     """Compares VGG features of the output's pictures with those of the truth; a subclass says how."""
 
@@ -262,16 +268,20 @@ class _VGGLoss(Loss):
         weights: str | None,
         normalise: bool,
         which: Pictures,
+        network: VGGFeatures | Teacher | None = None,
     ) -> None:
         super().__init__(weight)
-        if layer_weights is not None and (len(layer_weights) != len(layers) or min(layer_weights) < 0):
+        count = len(layers) if network is None else _layer_count(network)
+        if layer_weights is not None and (len(layer_weights) != count or min(layer_weights) < 0):
             raise ValueError(
                 f"{type(self).__name__}: layer_weights must give one number of 0 or more for each of the "
-                f"{len(layers)} layers, got {layer_weights}"
+                f"{count} layers, got {layer_weights}"
             )
-        self.layer_weights = tuple(layer_weights) if layer_weights is not None else (1.0,) * len(layers)
+        self.layer_weights = tuple(layer_weights) if layer_weights is not None else (1.0,) * count
         self.which: Pictures = which
-        self.teacher = Frozen(VGGFeatures(architecture, layers, weights, normalise))
+        if network is None:
+            network = VGGFeatures(architecture, layers, weights, normalise)
+        self.teacher = Frozen(network)
 
     def compare(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
         """The weighted distance of two lists of features, a scalar."""
@@ -290,7 +300,7 @@ class _VGGLoss(Loss):
 
 
 class Perceptual(_VGGLoss):
-    """L1 of VGG features.
+    """L1 of a frozen network's features, VGG's by default.
 
     Args:
         weight: factor, 0 or more.
@@ -300,7 +310,9 @@ class Perceptual(_VGGLoss):
             mean over five layers: 0.2 each.
         weights: `torchvision`, a path, or None for random features; see `VGGFeatures`.
         normalise: standardise the input by ImageNet's statistics.
-        which: pictures to compare, see `select_pictures`; several are summed, each costs one more VGG pass.
+        which: pictures to compare, see `select_pictures`; several are summed, each costs one more pass.
+        network: another network in place of the VGG that `architecture`, `layers`, `weights` and `normalise` describe,
+            which must then be left out: a `Teacher`, or a `VGGFeatures` with arguments of its own.
     """
 
     def __init__(
@@ -312,8 +324,15 @@ class Perceptual(_VGGLoss):
         weights: str | None = "torchvision",
         normalise: bool = True,
         which: Pictures = "prediction",
+        network: VGGFeatures | Teacher | None = None,
     ) -> None:
-        super().__init__(weight, architecture, layers, layer_weights, weights, normalise, which)
+        described = (architecture, tuple(layers), weights, normalise)
+        if network is not None and described != ("vgg19", _FIRST_OF_BLOCKS, "torchvision", True):
+            raise ValueError(
+                f"Perceptual: network is {type(network).__name__}, so architecture, layers, weights and normalise must "
+                f"be left out; give them to a VGGFeatures as the network, or leave out the network"
+            )
+        super().__init__(weight, architecture, layers, layer_weights, weights, normalise, which, network)
 
     def compare(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
         """The weighted distance of two lists of features, a scalar."""

@@ -1,0 +1,454 @@
+"""SGENet: its modules against slow references and hand values, its three variants, and the contract of a generator."""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from golden_recipe import golden_keys, golden_tensors, recipe_weights
+
+from inpaintzoo.adversary import MultiScaleAdversary
+from inpaintzoo.discriminators import PatchDiscriminator
+from inpaintzoo.losses import L1, SegmentationLoss
+from inpaintzoo.models import SGENet
+from inpaintzoo.models.sgenet import (
+    DilatedContext,
+    Encoder,
+    FullyConnectedContext,
+    InferenceModule,
+    SGENetOutput,
+    evaluate_confidence,
+    probabilities,
+)
+from inpaintzoo.objectives import NonSaturating
+
+# --- the confidence evaluation --------------------------------------------------------------------------------------
+
+
+def test_pixels_below_the_proportion_of_the_greatest_confidence_are_unreliable():
+    # Two samples of 1 x 4 pixels, three classes; the greatest confidences are 0.9 and 0.5, the thresholds 0.72 and 0.4.
+    first = [[0.90, 0.05, 0.05], [0.05, 0.73, 0.22], [0.10, 0.20, 0.70], [1 / 3, 1 / 3, 1 / 3]]
+    second = [[0.50, 0.25, 0.25], [0.30, 0.41, 0.29], [0.39, 0.31, 0.30], [0.30, 0.20, 0.50]]
+    chances = torch.tensor([first, second]).transpose(1, 2).unsqueeze(2)
+    confidence, unreliable = evaluate_confidence(chances, 0.8)
+    expected = torch.tensor([[0.9, 0.73, 0.7, 1 / 3], [0.5, 0.41, 0.39, 0.5]])
+    torch.testing.assert_close(confidence, expected.view(2, 1, 1, 4))
+    assert unreliable.flatten(1).tolist() == [[0, 0, 1, 1], [0, 1 - 1, 1, 0]]
+    # Equation 4: above the threshold is reliable, on it is not. 0.5 and 0.25 are exact.
+    halves = torch.tensor([[0.5, 0.25]]).view(1, 1, 1, 2).expand(1, 2, 1, 2)
+    assert evaluate_confidence(halves, 0.5)[1].flatten().tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("rho", [0.1, 0.5, 0.9])
+def test_evaluation_equals_a_loop(rho):
+    chances = torch.softmax(3 * torch.randn(3, 5, 6, 7, generator=torch.Generator().manual_seed(0)), dim=1)
+    _, unreliable = evaluate_confidence(chances, rho)
+    for sample, found in zip(chances.tolist(), unreliable.tolist(), strict=True):
+        best = [[max(c[y][x] for c in sample) for x in range(7)] for y in range(6)]
+        threshold = rho * max(map(max, best))
+        assert found[0] == [[0.0 if value > threshold else 1.0 for value in row] for row in best]
+
+
+def test_a_greater_rho_never_trusts_more():
+    chances = torch.softmax(2 * torch.randn(1, 5, 20, 20, generator=torch.Generator().manual_seed(0)), dim=1)
+    shares = [evaluate_confidence(chances, rho)[1].mean().item() for rho in (0.2, 0.4, 0.6, 0.8, 0.95)]
+    assert shares == sorted(shares) and shares[0] < 0.3 and shares[-1] > 0.9
+
+
+def test_no_gradient_passes_the_evaluation():
+    logits = torch.randn(1, 3, 4, 4, requires_grad=True)
+    confidence, unreliable = evaluate_confidence(probabilities(logits), 0.8)
+    assert not confidence.requires_grad and not unreliable.requires_grad
+    # In the network: nothing of the label head's gradient comes through the masks, all of it through SPADE.
+    module = InferenceModule(4, 4, 4, 3, 4, corrects=True)
+    for parameter in (*module.spade.parameters(),):
+        parameter.data.zero_()
+    unreliable = F.interpolate(evaluate_confidence(probabilities(logits), 0.8)[1], scale_factor=2.0)
+    result = module(torch.randn(1, 4, 4, 4), torch.randn(1, 4, 8, 8), probabilities(logits), unreliable)
+    result.square().sum().backward()
+    assert logits.grad.abs().sum() == 0
+
+
+# --- the inference modules ------------------------------------------------------------------------------------------
+
+
+def conv(features, layer):
+    return F.conv2d(features, layer.weight, layer.bias, padding=layer.kernel_size[0] // 2)
+
+
+def slow_inference(module, features, skip, chances, unreliable):
+    """Equations 2, 3 and 6 as they are written, one sample at a time, gamma and beta from convolutions of their own."""
+    results = []
+    for i in range(len(features)):
+        larger = F.interpolate(features[i : i + 1], size=skip.shape[-2:], mode="bilinear", align_corners=False)
+        merged = conv(torch.cat([larger, skip[i : i + 1]], dim=1), module.merge)
+        mean = merged.mean(dim=(2, 3), keepdim=True)
+        deviation = ((merged - mean).square().mean(dim=(2, 3), keepdim=True) + 1e-5).sqrt()
+        modulated = (merged - mean) / deviation
+        if chances is not None:
+            doubled = chances[i : i + 1].repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+            hidden = conv(doubled, module.spade.hidden.convolution).clamp(min=0)
+            affine = module.spade.modulation.affine
+            half = len(affine.weight) // 2
+            gamma = F.conv2d(hidden, affine.weight[:half], affine.bias[:half], padding=1)
+            beta = F.conv2d(hidden, affine.weight[half:], affine.bias[half:], padding=1)
+            modulated = (1 + gamma) * modulated + beta
+        result = conv(conv(modulated, module.base_net[0]).clamp(min=0), module.base_net[2])
+        if unreliable is not None:
+            marks = conv(unreliable[i : i + 1], module.mask_net).clamp(min=0)
+            both = torch.cat([modulated, marks], dim=1)
+            result = result + conv(conv(both, module.bias_net[0]).clamp(min=0), module.bias_net[2])
+        results.append(result)
+    return torch.cat(results)
+
+
+@pytest.mark.parametrize("labels", [True, False])
+@pytest.mark.parametrize("corrects", [True, False])
+def test_inference_equals_the_slow_one(labels, corrects):
+    torch.manual_seed(0)
+    module = InferenceModule(6, 5, 4, 3 if labels else 0, 7, corrects).double()
+    features, skip = torch.randn(2, 6, 4, 5).double(), torch.randn(2, 5, 8, 10).double()
+    chances = torch.softmax(torch.randn(2, 3, 4, 5).double(), dim=1) if labels else None
+    unreliable = (torch.rand(2, 1, 8, 10) > 0.5).double() if corrects else None
+    expected = slow_inference(module, features, skip, chances, unreliable)
+    torch.testing.assert_close(module(features, skip, chances, unreliable), expected, atol=1e-12, rtol=1e-10)
+
+
+def test_modulation_is_the_released_spade():
+    # The golden tensors of SPADE, through the module: merge passes the features, the base-net shows the modulated ones.
+    golden = golden_tensors("layers/spade.safetensors")
+    weights = recipe_weights(golden_keys("layers/spade_keys.json")["spade_instance"])
+    hidden, classes = weights["mlp_shared.0.weight"].shape[:2]
+    channels = weights["mlp_gamma.weight"].shape[0]
+    module = InferenceModule(1, channels, channels, classes, hidden, corrects=False)
+    torch.nn.init.zeros_(module.merge.weight)
+    torch.nn.init.zeros_(module.merge.bias)
+    module.merge.weight.data[:, 1:, 1, 1] = torch.eye(channels)
+    for kind in ("weight", "bias"):
+        getattr(module.spade.hidden.convolution, kind).data.copy_(weights[f"mlp_shared.0.{kind}"])
+        both = torch.cat([weights[f"mlp_gamma.{kind}"], weights[f"mlp_beta.{kind}"]])
+        getattr(module.spade.modulation.affine, kind).data.copy_(both)
+    module.base_net = torch.nn.Identity()
+    x, labels = golden["in_x"], golden["in_seg"]
+    coarse = torch.zeros(len(x), 1, x.shape[2] // 2, x.shape[3] // 2)
+    with torch.no_grad():
+        found = module(coarse, x, labels, None)
+    torch.testing.assert_close(found, golden["out_spade_instance"], atol=1e-5, rtol=1e-5)
+
+
+def test_the_network_feeds_each_scale_as_figure_3():
+    """The whole forward again, from its parts: labels and masks of a scale go to the next finer one."""
+    network, (image, mask) = small(), small_case()
+    with torch.no_grad():
+        output = network(image, mask)
+        skips = network.encoder(torch.cat([torch.where(mask.bool(), 0.0, 2 * image - 1), mask], dim=1))
+        features, chances = network.context(skips[5]), None
+        unreliable = F.max_pool2d(mask, 16)  # at the coarsest scale: the hole
+        for scale in (4, 3, 2, 1, 0):
+            features = network.decoder[scale](features, skips[scale], chances, unreliable)
+            torch.testing.assert_close(output.pyramid[scale], (network.image_heads[scale](features).tanh() + 1) / 2)
+            torch.testing.assert_close(output.segmentations[scale], network.label_heads[scale](features))
+            assert torch.equal(output.unreliable[scale], unreliable)
+            chances = torch.softmax(output.segmentations[scale], dim=1)
+            best = chances.amax(dim=1, keepdim=True)
+            torch.testing.assert_close(output.confidences[scale], best)
+            doubtful = best <= 0.8 * best.flatten(1).amax(dim=1).view(-1, 1, 1, 1)
+            unreliable = doubtful.float().repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
+    assert all(0.02 < unsure.mean() < 0.98 for unsure in output.unreliable), "a constant mask would test nothing"
+    assert output.pyramid[0] is output.image
+
+
+def test_encoder_by_hand():
+    torch.manual_seed(0)
+    encoder, picture = Encoder(4), torch.randn(2, 4, 64, 96)
+    features = F.leaky_relu(F.conv2d(picture, encoder.levels[0].weight, encoder.levels[0].bias, padding=2), 0.2)
+    shapes = []
+    for found, level in zip(encoder(picture), [None, *list(encoder.levels)[1:]], strict=True):
+        if level is not None:
+            features = F.conv2d(features, level.weight, stride=2, padding=1)
+            features = F.leaky_relu(F.instance_norm(features), 0.2)
+        torch.testing.assert_close(found, features, atol=1e-5, rtol=1e-4)
+        shapes.append(tuple(found.shape[1:]))
+    assert shapes == [(4, 64, 96), (8, 32, 48), (16, 16, 24), (32, 8, 12), (64, 4, 6), (64, 2, 3)]
+
+
+def reach(module, side, channels=2):
+    """Whether the result in the middle depends on each cell."""
+    features = torch.randn(1, channels, side, side, dtype=torch.float64, requires_grad=True)
+    module.double()(features)[0, 0, side // 2, side // 2].backward()
+    return features.grad.abs().sum(dim=(0, 1)) > 0
+
+
+def test_dilated_context_sees_nine_cells_around(monkeypatch):
+    torch.manual_seed(0)
+    # Without the normalisation, through which each cell depends on all.
+    monkeypatch.setattr("inpaintzoo.models.sgenet.instance_normalize", lambda features: features)
+    seen = reach(DilatedContext(2), 25)
+    expected = torch.zeros(25, 25, dtype=torch.bool)
+    expected[12 - 9 : 12 + 10, 12 - 9 : 12 + 10] = True  # 1 + 2 + 4 + 2
+    assert torch.equal(seen, expected)
+
+
+def test_fully_connected_context_sees_everything_and_equals_a_loop():
+    torch.manual_seed(0)
+    context = FullyConnectedContext(2, 4)
+    features = torch.randn(3, 2, 4, 4)
+    mixed = torch.stack([features[:, c].flatten(1) @ context.weight[c].T + context.shift[c, :, 0] for c in (0, 1)], 1)
+    expected = F.leaky_relu(context.across(F.leaky_relu(mixed.view(3, 2, 4, 4), 0.2)), 0.2)
+    torch.testing.assert_close(context(features), expected)
+    assert reach(context, 4).all()
+
+
+# --- variants -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("variant", "count"), [("base", 32_947_407), ("guided", 37_276_917), ("evaluated", 43_707_861)]
+)
+def test_parameters(variant, count):
+    # By hand, for a 3x3 convolution from a to b channels, with bias: 9ab + b.
+    def conv3(before, after):
+        return 9 * before * after + after
+
+    deep, channels = 512, (32, 64, 128, 256, 512)
+    total = 25 * 4 * 32 + 32 + sum(16 * a * b for a, b in ((32, 64), (64, 128), (128, 256), (256, 512), (512, 512)))
+    total += 4 * 9 * deep**2
+    for i, c in enumerate(channels):
+        total += conv3((*channels, deep)[i + 1] + c, c) + 2 * conv3(c, c)  # merge, base-net
+        total += conv3(c, c) + conv3(c, 3)  # image head
+        if variant != "base":
+            total += conv3(c, c) + 14 * c + 14  # label head
+            total += (conv3(14, 128) + conv3(128, 2 * c)) if c < deep else 0  # SPADE
+        if variant == "evaluated":
+            total += conv3(1, 16) + conv3(c + 16, c) + conv3(c, c)  # bias-net
+    assert total == count
+    with torch.device("meta"):
+        assert sum(p.numel() for p in SGENet(variant).parameters()) == count
+
+
+def test_variants_share_names_and_differ_in_pictures():
+    image, mask = small_case()
+    networks = {variant: small(variant=variant) for variant in ("base", "guided", "evaluated")}
+    names = {variant: set(network.state_dict()) for variant, network in networks.items()}
+    assert names["base"] < names["guided"] < names["evaluated"]
+    assert {name.split(".")[0] for name in names["guided"] - names["base"]} == {"decoder", "label_heads"}
+    assert {name.split(".")[2] for name in names["evaluated"] - names["guided"]} == {"mask_net", "bias_net"}
+    assert {variant: network.needs_labels for variant, network in networks.items()} == {
+        "base": False,
+        "guided": True,
+        "evaluated": True,
+    }
+    # With the same weights where they share them, only what a variant adds can make the difference.
+    for smaller, larger in (("base", "guided"), ("guided", "evaluated")):
+        networks[larger].load_state_dict(networks[smaller].state_dict(), strict=False)
+        with torch.no_grad():
+            one, other = networks[smaller](image, mask), networks[larger](image, mask)
+        assert not torch.equal(one.image, other.image)
+        assert torch.equal(one.pyramid[4], other.pyramid[4]) is (larger == "guided"), "no labels guide the coarsest"
+
+
+def test_a_bias_net_that_says_nothing_makes_it_sg_net():
+    image, mask = small_case()
+    evaluated, guided = small(), small(variant="guided")
+    guided.load_state_dict({n: v for n, v in evaluated.state_dict().items() if n in guided.state_dict()})
+    for module in evaluated.decoder:
+        torch.nn.init.zeros_(module.bias_net[2].weight)
+        torch.nn.init.zeros_(module.bias_net[2].bias)
+    with torch.no_grad():
+        assert torch.equal(evaluated(image, mask).image, guided(image, mask).image)
+
+
+def test_rho_decides_what_is_corrected():
+    image, mask = small_case()
+    with torch.no_grad():
+        low, high = (small(rho=rho)(image, mask) for rho in (0.3, 0.95))
+    assert low.unreliable[3].mean() < high.unreliable[3].mean()
+    assert torch.equal(low.unreliable[4], high.unreliable[4])
+    assert not torch.equal(low.image, high.image)
+
+
+# --- the contract of a generator ------------------------------------------------------------------------------------
+
+VARIANTS = [{}, {"variant": "guided"}, {"variant": "base"}, {"num_classes": 5, "rho": 0.6, "hidden": 6}]
+CONNECTED = {"cim": "fully_connected", "image_size": 96}
+
+
+def small(**arguments):
+    torch.manual_seed(0)
+    network = SGENet(**{"width": 4, "hidden": 8, **arguments})
+    for head in network.label_heads or ():  # at their initial weights all labels are about as likely
+        head[2].weight.data.mul_(100)
+    return network
+
+
+def small_case(batch=3, height=64, width=96):
+    generator = torch.Generator().manual_seed(5)
+    image = torch.rand(batch, 3, height, width, generator=generator)
+    mask = torch.zeros(batch, 1, height, width)
+    mask[0, :, 20:40, 40:70] = 1
+    mask[1:2, :, ::7, ::9] = 1
+    mask[2:, :, :, :40] = 1
+    return image, mask
+
+
+def tensors(output):
+    return [output.image, *output.pyramid, *output.segmentations, *output.confidences, *output.unreliable]
+
+
+@pytest.mark.parametrize("arguments", VARIANTS)
+def test_shapes_ranges_and_gradients(arguments):
+    network, (image, mask) = small(**arguments), small_case()
+    output = network(image, mask)
+    sizes = [(64, 96), (32, 48), (16, 24), (8, 12), (4, 6)]
+    assert [tuple(level.shape) for level in output.pyramid] == [(3, 3, *size) for size in sizes]
+    classes, variant = arguments.get("num_classes", 14), arguments.get("variant", "evaluated")
+    expected = [] if variant == "base" else [(3, classes, *size) for size in sizes]
+    assert [tuple(logits.shape) for logits in output.segmentations] == expected
+    expected = [(3, 1, *size) for size in sizes] if variant == "evaluated" else []
+    assert [tuple(level.shape) for level in output.confidences] == expected
+    assert [tuple(level.shape) for level in output.unreliable] == expected
+    assert all(level.min() >= 0 and level.max() <= 1 for level in (*output.pyramid, *output.confidences))
+    assert all(set(level.unique().tolist()) <= {0.0, 1.0} for level in output.unreliable)
+    labels = torch.randint(0, classes, (3, 64, 96))
+    batch = {"image": image, "mask": mask, "labels": labels}
+    loss = L1(which="pyramid")(output, batch)
+    if output.segmentations:
+        loss = loss + SegmentationLoss()(output, batch)
+    loss.backward()
+    assert [n for n, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0] == []
+    assert all(not tensor.requires_grad for tensor in tensors(output.detach()))
+
+
+@pytest.mark.parametrize("arguments", [*VARIANTS, CONNECTED])
+def test_the_hole_does_not_leak(arguments):
+    network, (image, mask) = small(**arguments), small_case(height=96)
+    with torch.no_grad():
+        expected = tensors(network(image, mask))
+        for content in (torch.rand_like(image), torch.full_like(image, torch.nan), torch.full_like(image, torch.inf)):
+            changed = tensors(network(torch.where(mask.bool(), content, image), mask))
+            assert all(torch.equal(a, b) for a, b in zip(changed, expected, strict=True))
+
+
+def test_labels_are_targets_only():
+    # The forward takes image and mask and nothing else: the labels change the loss, never the picture.
+    network, (image, mask) = small(), small_case()
+    losses = []
+    for seed in (0, 1):
+        labels = torch.randint(0, 14, (3, 64, 96), generator=torch.Generator().manual_seed(seed))
+        output = network(image, mask)
+        losses.append((output.image, SegmentationLoss()(output, {"image": image, "mask": mask, "labels": labels})))
+    assert torch.equal(losses[0][0], losses[1][0]) and losses[0][1] != losses[1][1]
+
+
+@pytest.mark.parametrize("arguments", [*VARIANTS, CONNECTED])
+def test_batch_equals_samples(arguments):
+    network, (image, mask) = small(**arguments), small_case(height=96)
+    with torch.no_grad():
+        together = tensors(network(image, mask))
+        apart = [tensors(network(image[i : i + 1], mask[i : i + 1])) for i in range(3)]
+    for whole, *parts in zip(together, *apart, strict=True):
+        torch.testing.assert_close(whole, torch.cat(parts), atol=5e-5, rtol=1e-4)
+
+
+@pytest.mark.parametrize("value", [0.0, 1.0])
+def test_no_hole_and_nothing_but_hole(value):
+    network, (image, _) = small(), small_case()
+    output = network(image, torch.full_like(image[:, :1], value))
+    assert output.unreliable[4].eq(value).all()
+    (output.image.mean() + output.segmentations[0].mean()).backward()
+    assert all(tensor.isfinite().all() for tensor in tensors(output))
+    assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
+
+
+@pytest.mark.parametrize("size", [(64, 64), (64, 160), (96, 64), (128, 192)])
+def test_every_multiple_of_32_from_64_up(size):
+    image, mask = small_case(1, *size)
+    with torch.no_grad():
+        assert small()(image, mask).image.shape == (1, 3, *size)
+
+
+def test_training_under_autocast():
+    network, (image, mask) = small(), small_case()
+    batch = {"image": image, "mask": mask, "labels": torch.randint(0, 14, (3, 64, 96))}
+    with torch.autocast("cpu", torch.bfloat16):
+        output = network(image, mask)
+        loss = L1(which="pyramid")(output, batch) + SegmentationLoss()(output, batch)
+    assert output.confidences[0].dtype == torch.float32
+    loss.backward()
+    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
+    with torch.no_grad():
+        whole = network(image, mask).image
+    assert (output.image.float() - whole).abs().mean() < 0.02
+
+
+@pytest.mark.parametrize("variant", ["base", "evaluated"])
+def test_traces_without_graph_breaks(variant):
+    network, (image, mask) = small(variant=variant), small_case()
+    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    with torch.no_grad():
+        for found, expected in zip(tensors(compiled(image, mask)), tensors(network(image, mask)), strict=True):
+            torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)  # logits of about 10
+
+
+def test_output_class():
+    network, (image, mask) = small(), small_case()
+    assert type(network(image, mask)) is SGENetOutput
+
+
+@pytest.mark.parametrize(
+    ("arguments", "text"),
+    [
+        ({"variant": "full"}, "variant must be 'base', 'guided' or 'evaluated', got 'full'"),
+        ({"num_classes": 1}, "num_classes must be 2 or more, got 1"),
+        ({"width": 0}, "width must be 1 or more, got 0"),
+        ({"hidden": 0}, "hidden must be 1 or more, got 0"),
+        ({"rho": 1.0}, "rho must lie between 0 and 1, got 1.0"),
+        ({"cim": "conv"}, "cim must be 'dilated' or 'fully_connected', got 'conv'"),
+        ({"image_size": 64}, "image_size is for cim 'fully_connected'"),
+        ({"cim": "fully_connected"}, "needs image_size, a multiple of 32 from 64 up, got None"),
+        ({"cim": "fully_connected", "image_size": 80}, "needs image_size, a multiple of 32 from 64 up, got 80"),
+    ],
+)
+def test_bad_settings_are_named(arguments, text):
+    with pytest.raises(ValueError, match=text):
+        SGENet(**{"width": 4, **arguments})
+
+
+@pytest.mark.parametrize(
+    ("arguments", "size", "text"),
+    [
+        ({}, (64, 80), "multiples of 32, got 64x80"),
+        ({}, (32, 64), "at least 64, got 32x64"),
+        (CONNECTED, (96, 64), "fully connected context for 96x96, got 96x64; crop the images, or use cim: dilated"),
+    ],
+)
+def test_wrong_sizes_are_named(arguments, size, text):
+    with pytest.raises(ValueError, match=text):
+        small(**arguments)(torch.zeros(1, 3, *size), torch.zeros(1, 1, *size))
+
+
+# --- the discriminator ----------------------------------------------------------------------------------------------
+
+
+def test_golden_multi_scale_discriminator():
+    """SPADE's released code: three discriminators of four layers, and how the picture gets smaller."""
+    networks = [PatchDiscriminator(padding=2, norm="spectral+instance", plain_first=True) for _ in range(3)]
+    weights = recipe_weights(golden_keys("discriminators/multiscale_patchgan.json"))
+    for scale, network in enumerate(networks):
+        for i, layer in enumerate([*(layer[0] for layer in network.layers), network.classifier]):
+            name = f"discriminator_{scale}.model{i}.0"
+            if i in (0, 4):
+                layer.weight.data.copy_(weights.pop(f"{name}.weight"))
+                layer.bias.data.copy_(weights.pop(f"{name}.bias"))
+                continue
+            layer.parametrizations.weight.original.data.copy_(weights.pop(f"{name}.0.weight_orig"))
+            layer.parametrizations.weight[0]._u.copy_(weights.pop(f"{name}.0.weight_u"))
+            layer.parametrizations.weight[0]._v.copy_(weights.pop(f"{name}.0.weight_v"))
+    assert not weights, "every released tensor has its place"
+    adversary = MultiScaleAdversary(networks, NonSaturating()).eval()
+    assert sum(p.numel() for p in adversary.parameters()) == 8_291_523
+    golden = golden_tensors("discriminators/multiscale_patchgan.safetensors")
+    image = (golden["in_image"] + 1) / 2
+    with torch.no_grad():
+        scales = adversary.judge(image, torch.zeros_like(image[:, :1]))
+    for scale, features in enumerate(scales):
+        torch.testing.assert_close(features[-1], golden[f"out_scale{scale}"], atol=1e-5, rtol=1e-5)
+        assert len(features) == 5
