@@ -19,7 +19,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from inpaintzoo import masks_cli
+from inpaintzoo import label_cli, masks_cli
 from inpaintzoo.callbacks import (
     Checkpoints,
     CompareFills,
@@ -48,6 +48,7 @@ usage: inpaintzoo COMMAND [options]
   predict   write the filled test pictures
   doctor    check data, masks, sizes and weights without training
   masks     make masks, sort them by ratio, pin them to pictures, look at them
+  label     make label maps for pictures that have none
 
 Each command has its own --help.
 """
@@ -236,6 +237,8 @@ def _run(arguments: list[str]) -> int:
         print(f"inpaintzoo {__version__}")
     elif arguments[0] == "masks":
         return masks_cli.main(arguments[1:])
+    elif arguments[0] == "label":
+        return label_cli.main(arguments[1:])
     elif arguments[0] == "doctor":
         cli = ZooCLI(["--trainer.accelerator", "cpu", "--trainer.devices", "1", *arguments[1:]], run=False)
         if not isinstance(cli.model, Inpainter):
