@@ -23,6 +23,7 @@ from inpaintzoo import label_cli, masks_cli
 from inpaintzoo.callbacks import (
     Checkpoints,
     CompareFills,
+    ConfidencePlot,
     GeneratorEMA,
     ImageLogger,
     LossSchedule,
@@ -30,6 +31,7 @@ from inpaintzoo.callbacks import (
     PriorMaps,
     RunProgress,
     RunRecord,
+    SegmentationMaps,
     TestReport,
 )
 from inpaintzoo.callbacks.record import run_folder
@@ -61,6 +63,7 @@ OWN_DEFAULTS = {
     "enable_model_summary": False,  # RunRecord says what matters
 }
 INPAINTERS_ONLY = (GeneratorEMA, ImageLogger, PredictionWriter)
+GENERATORS_ONLY = (CompareFills, ConfidencePlot, LossSchedule, PriorMaps, SegmentationMaps)
 DOCTOR = "Checks data, masks, sizes and weights as a run would, decodes every file, and says what it found."
 
 
@@ -162,7 +165,7 @@ class ZooCLI(LightningCLI):
         if not isinstance(self.model, Inpainter):
             asked = config.get("callbacks") or []
             for callback in asked if isinstance(asked, list) else [asked]:
-                if isinstance(callback, (CompareFills, LossSchedule, PriorMaps)):
+                if isinstance(callback, GENERATORS_ONLY):
                     raise ConfigError(f"{type(callback).__name__} needs an Inpainter; take it out of trainer.callbacks")
             record, off = NetworkRecord(), [*off, *INPAINTERS_ONLY]
             rank_zero_info(f"{type(self.model).__name__} fills no holes: no pictures, averages or predictions of it")

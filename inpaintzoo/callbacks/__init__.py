@@ -9,11 +9,13 @@ from inpaintzoo.callbacks.progress import RunProgress
 from inpaintzoo.callbacks.record import RunRecord
 from inpaintzoo.callbacks.report import TestReport
 from inpaintzoo.callbacks.schedule import LossSchedule
+from inpaintzoo.callbacks.segmentation import ConfidencePlot, SegmentationMaps
 from inpaintzoo.callbacks.writer import PredictionWriter
 
 __all__ = [
     "Checkpoints",
     "CompareFills",
+    "ConfidencePlot",
     "GeneratorEMA",
     "ImageLogger",
     "LossSchedule",
@@ -21,5 +23,6 @@ __all__ = [
     "PriorMaps",
     "RunProgress",
     "RunRecord",
+    "SegmentationMaps",
     "TestReport",
 ]

@@ -1,0 +1,315 @@
+"""Pictures of what a generator with predicted labels thinks: maps scale by scale, and confidence against error."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from lightning import Callback, Trainer
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_info
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from inpaintzoo.callbacks.ema import GeneratorEMA
+from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.data.classes import LabelClasses, colour_labels
+from inpaintzoo.metrics.segmentation import confidence_and_error, correlation, moments, predicted_logits
+from inpaintzoo.modes import evaluating
+from inpaintzoo.ops import composite
+from inpaintzoo.types import Batch, ConfigError, Output
+
+_CELL, _GAP, _LINE = 128, 4, 14  # pixels: least side of a picture, between pictures, height of a line of text
+_PAPER, _INK, _GREY, _DOT, _CURVE = (255, 255, 255), (0, 0, 0), (200, 200, 200), (70, 110, 200), (200, 40, 40)
+
+
+class SegmentationMaps(Callback):
+    """After each validation draws images, labels, confidence and unreliable pixels of each scale (figures 6 and 7).
+
+    A picture has four rows; columns are the masked input, the scales from coarse to fine, the composite and the truth.
+    Dark means sure, as in the paper; white pixels are unreliable. Label maps have the colours of the data's `classes`.
+
+    Args:
+        count: validation pictures.
+    """
+
+    def __init__(self, count: int = 2) -> None:
+        if count < 1:
+            raise ValueError(f"SegmentationMaps: count must be at least 1, got {count}")
+        self.count = count
+        self._folder = Path()
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Check the generator, and find the run folder where all processes ask for it together.
+
+        Raises:
+            ConfigError: a generator that predicts no labels.
+        """
+        _require_predicted_labels(self, pl_module)
+        self._folder = run_folder(trainer) / "images"
+
+    def on_validation_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *args: Any
+    ) -> None:
+        """Draw the first validation pictures."""
+        if batch_idx != 0 or not trainer.is_global_zero or trainer.sanity_checking:
+            return
+        head: Any = {key: batch[key][: self.count] for key in ("image", "mask", "labels") if key in batch}
+        output = _output(trainer, pl_module, head)
+        logits = _logits(self, pl_module, output)
+        classes = getattr(getattr(trainer, "datamodule", None), "classes", None)
+        sheet = segmentation_sheet(head, output, _fitting(classes, logits.shape[1]))
+        self._folder.mkdir(parents=True, exist_ok=True)
+        sheet.save(self._folder / f"segmentation-{pl_module.iteration:07d}.png")
+        for logger in trainer.loggers:
+            if isinstance(logger, TensorBoardLogger):
+                logger.experiment.add_image(
+                    "labels by scale", np.asarray(sheet), pl_module.iteration, dataformats="HWC"
+                )
+
+
+class ConfidencePlot(Callback):
+    """After a test plots the labels' confidence against the error of the fill, over the hole (figure 8).
+
+    A dot is an image, at the means over its hole; the line is the mean error of all pixels of like confidence.
+    The file is `images/confidence.png` in the run folder. The pictures go through the network once more; of several
+    processes the first one draws those of its share. `ConfidenceCorrelation` measures all of them.
+
+    Args:
+        count: images at most.
+        bins: of the confidence, from 0 to 1.
+    """
+
+    def __init__(self, count: int = 500, bins: int = 20) -> None:
+        if count < 1 or bins < 2:
+            raise ValueError(f"ConfidencePlot: count must be 1 or more and bins 2 or more, got {count} and {bins}")
+        self.count = count
+        self.bins = bins
+        self._folder = Path()
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Check the generator, and find the run folder where all processes ask for it together.
+
+        Raises:
+            ConfigError: a generator that predicts no labels.
+        """
+        _require_predicted_labels(self, pl_module)
+        self._folder = run_folder(trainer) / "images"
+
+    def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
+        """Forget an earlier test."""
+        self._moments: list[np.ndarray] = []
+        self._binned = np.zeros((2, self.bins))  # pixels, and the sum of their errors
+
+    def on_test_batch_end(
+        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *args: Any
+    ) -> None:
+        """Look at a batch."""
+        left = self.count - sum(map(len, self._moments))
+        if left < 1 or not trainer.is_global_zero:
+            return
+        head: Any = {key: batch[key][:left] for key in ("image", "mask")}
+        output = _output(trainer, pl_module, head)
+        logits = _logits(self, pl_module, output)
+        confidence, error = confidence_and_error(logits, output.image.clamp(0, 1), head["image"])
+        self._moments.append(moments(confidence, error, head["mask"]).cpu().numpy())
+        hole = head["mask"][:, 0] > 0.5
+        where = (confidence[hole] * self.bins).long().clamp(max=self.bins - 1).cpu().numpy()
+        self._binned[0] += np.bincount(where, minlength=self.bins)
+        self._binned[1] += np.bincount(where, weights=error[hole].cpu().numpy(), minlength=self.bins)
+
+    def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
+        """Draw."""
+        if not trainer.is_global_zero:
+            return
+        rows = np.concatenate([*self._moments, np.zeros((0, 6))])
+        rows = rows[rows[:, 0] > 0]
+        if not len(rows):
+            rank_zero_info("ConfidencePlot: no test picture has a hole, so there is nothing to plot")
+            return
+        path = _free(self._folder, "confidence")
+        confidence_plot(rows, self._binned).save(path)
+        value = correlation(rows)
+        text = "undefined" if value is None else f"{value:.3f}"
+        rank_zero_info(f"confidence against error: correlation {text} over {len(rows)} images, {path}")
+
+
+# -- drawing ---------------------------------------------------------------------------------------------------------
+
+
+def segmentation_sheet(batch: Batch, output: Output, classes: LabelClasses) -> Image.Image:
+    """Rows of pictures, labels, confidence and unreliable pixels, with captions and a legend.
+
+    Args:
+        batch: B pairs, with `labels` where there are any.
+        output: the generator's for them, with `pyramid`, `segmentations` and, where it has them, `unreliable`.
+        classes: as many as the logits have.
+    """
+    image, mask = batch["image"].float().cpu(), batch["mask"].float().cpu()
+    columns = _columns(batch, output, classes)
+    size = max(_CELL, image.shape[-1]), max(1, round(max(_CELL, image.shape[-1]) * image.shape[-2] / image.shape[-1]))
+    step = size[0] + _GAP, size[1] + _GAP
+    legend = _legend(classes, len(columns) * step[0])
+    height = _LINE + 4 * step[1] * len(image)
+    sheet = Image.new("RGB", (len(columns) * step[0] + _GAP, height + legend.height), _PAPER)
+    pen = ImageDraw.Draw(sheet)
+    names = ("labels", "confidence:", "unreliable:"), ("", "dark is sure", "white")
+    for number, (caption, rows) in enumerate(columns):
+        left = _GAP + number * step[0]
+        pen.text((left, 1), caption, fill=_INK)
+        for row, pictures in enumerate(rows):
+            for sample, picture in enumerate(pictures):
+                cell = Image.fromarray(picture).resize(size, Image.Resampling.NEAREST)
+                sheet.paste(cell, (left, _LINE + (4 * sample + row) * step[1]))
+    for sample in range(len(mask)):
+        for row, (first, second) in enumerate(zip(*names, strict=True), start=1):
+            top = _LINE + (4 * sample + row) * step[1]
+            pen.multiline_text((_GAP, top + 4), f"{first}\n{second}", fill=_INK)
+    sheet.paste(legend, (0, height))
+    return sheet
+
+
+def _columns(batch: Batch, output: Any, classes: LabelClasses) -> list[tuple[str, list[list[np.ndarray]]]]:
+    """Caption and, from top to bottom, the pictures of a column: `(H, W, 3)` uint8, one a sample."""
+    image, mask = batch["image"].float().cpu(), batch["mask"].float().cpu()
+    columns = [("masked", [_pictures(image * (1 - mask) + mask)])]
+    unreliable = output.unreliable or [None] * len(output.segmentations)
+    scales = list(zip(output.pyramid, output.segmentations, unreliable, strict=True))
+    for number, (picture, logits, unsure) in reversed(list(enumerate(scales))):
+        chances = logits.float().cpu().softmax(dim=1)
+        rows = [
+            _pictures(picture),
+            [colour_labels(labels.numpy(), classes.colours) for labels in chances.argmax(dim=1)],
+            _pictures(1 - chances.amax(dim=1, keepdim=True)),
+            *([_pictures(unsure)] if unsure is not None else []),
+        ]
+        columns.append((f"scale {number}, {picture.shape[-2]}x{picture.shape[-1]}", rows))
+    filled = composite(image, output.image.float().clamp(0, 1).cpu(), mask)
+    columns.append(("composite", [_pictures(filled)]))
+    truth = [_pictures(image)]
+    if "labels" in batch:
+        truth.append([colour_labels(labels.cpu().numpy(), classes.colours) for labels in batch["labels"]])
+    columns.append(("truth", truth))
+    return columns
+
+
+def _pictures(maps: Tensor) -> list[np.ndarray]:
+    """`(B, 3, h, w)` or `(B, 1, h, w)` in [0, 1] as pictures of bytes."""
+    levels = maps.detach().float().cpu().clamp(0, 1).mul(255).round().byte().expand(-1, 3, -1, -1)
+    return list(levels.permute(0, 2, 3, 1).numpy())
+
+
+def _legend(classes: LabelClasses, width: int) -> Image.Image:
+    """Names of the classes beside their colours, in as many lines as it takes."""
+    places, left, line = [], _GAP, 0
+    for name, colour in zip((*classes.names, "ignored"), (*classes.colours, (0, 0, 0)), strict=True):
+        needed = 16 + 7 * len(name)
+        if left + needed > width and left > _GAP:
+            left, line = _GAP, line + 1
+        places.append((left, line, name, colour))
+        left += needed + 8
+    legend = Image.new("RGB", (width, (line + 1) * (_LINE + 2) + _GAP), _PAPER)
+    pen = ImageDraw.Draw(legend)
+    for left, line, name, colour in places:
+        top = line * (_LINE + 2) + 2
+        pen.rectangle((left, top, left + 11, top + 11), fill=colour, outline=_INK)
+        pen.text((left + 16, top), name, fill=_INK)
+    return legend
+
+
+def confidence_plot(rows: np.ndarray, binned: np.ndarray, side: int = 480) -> Image.Image:
+    """Confidence against error: a dot an image, and the mean error of the pixels of each bin as a line.
+
+    Args:
+        rows: `(N, 6)` moments of images with a hole, see `inpaintzoo.metrics.segmentation.moments`.
+        binned: `(2, bins)`, pixels and the sum of their errors, bins of the confidence from 0 to 1.
+        side: of the plot, in pixels.
+    """
+    dots = [(row[1] / row[0], row[2] / row[0]) for row in rows]
+    bins = binned.shape[1]
+    curve = [((i + 0.5) / bins, total / count) for i, (count, total) in enumerate(binned.T) if count]
+    top = _round_up(max(y for _, y in [*dots, *curve]))
+    plot = Image.new("RGB", (side + 70, side + 60), _PAPER)
+    pen = ImageDraw.Draw(plot)
+
+    def place(x: float, y: float) -> tuple[float, float]:
+        return 50 + x * side, 20 + (1 - y / top) * side
+
+    for tick in range(6):
+        x, y = tick / 5, top * tick / 5
+        pen.line((*place(x, 0), *place(x, top)), fill=_GREY)
+        pen.line((*place(0, y), *place(1, y)), fill=_GREY)
+        pen.text((place(x, 0)[0] - 8, 24 + side), f"{x:.1f}", fill=_INK)
+        pen.text((8, place(0, y)[1] - 6), f"{y:.3g}", fill=_INK)
+    pen.rectangle((*place(0, top), *place(1, 0)), outline=_INK)
+    for x, y in dots:
+        across, down = place(x, y)
+        pen.ellipse((across - 2, down - 2, across + 2, down + 2), fill=_DOT)
+    pen.line([place(x, y) for x, y in curve], fill=_CURVE, width=2)
+    pen.text((50, 40 + side), "confidence P_max in the hole; upwards: L1 error", fill=_INK)
+    found = correlation(rows)
+    text = "undefined" if found is None else f"{found:.3f}"
+    pen.text(
+        (50, 4), f"correlation over pixels {text}; {len(rows)} images (dots), pixels by confidence (line)", fill=_INK
+    )
+    return plot
+
+
+def _round_up(value: float) -> float:
+    """The next of 1, 2 and 5 times a power of ten."""
+    if not value > 0 or not np.isfinite(value):
+        return 1.0
+    power = 10.0 ** np.floor(np.log10(value))
+    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value))
+
+
+# -- what both share -------------------------------------------------------------------------------------------------
+
+
+def _output(trainer: Trainer, pl_module: Any, batch: Batch) -> Output:
+    with (
+        evaluating(pl_module),
+        GeneratorEMA.in_place(trainer, pl_module),
+        torch.no_grad(),
+        trainer.precision_plugin.forward_context(),
+    ):
+        output: Output = pl_module.predict_frame(batch)
+    return output
+
+
+def _require_predicted_labels(callback: Callback, pl_module: Any) -> None:
+    # A generator learns to predict labels from labels; what it returns shows only once there is a picture.
+    if not pl_module.generator.needs_labels:
+        raise _no_labels(callback, pl_module)
+
+
+def _logits(callback: Callback, pl_module: Any, output: Output) -> Tensor:
+    logits = predicted_logits(output)
+    if logits is None:
+        raise _no_labels(callback, pl_module)
+    return logits
+
+
+def _no_labels(callback: Callback, pl_module: Any) -> ConfigError:
+    return ConfigError(
+        f"{type(callback).__name__} shows predicted labels, as SGE-Net and SG-Net have them, and "
+        f"{type(pl_module.generator).__name__} predicts none; remove this callback from the config"
+    )
+
+
+def _fitting(classes: LabelClasses | None, count: int) -> LabelClasses:
+    if classes is not None and len(classes) == count:
+        return classes
+    return LabelClasses(tuple(map(str, range(count))))
+
+
+def _free(folder: Path, stem: str) -> Path:
+    """`folder/stem.png`, or `stem-1.png`, … where others have been written."""
+    folder.mkdir(parents=True, exist_ok=True)
+    path, number = folder / f"{stem}.png", 0
+    while path.exists():
+        number += 1
+        path = folder / f"{stem}-{number}.png"
+    return path
