@@ -1,13 +1,18 @@
 """SGENet: its modules against slow references and hand values, its three variants, and the contract of a generator."""
 
+import re
+from pathlib import Path
+
 import pytest
 import torch
 import torch.nn.functional as F
 from golden_recipe import golden_keys, golden_tensors, recipe_weights
+from safetensors.torch import save_file
 
 from inpaintzoo.adversary import MultiScaleAdversary
+from inpaintzoo.cli import ZooCLI
 from inpaintzoo.discriminators import PatchDiscriminator
-from inpaintzoo.losses import L1, SegmentationLoss
+from inpaintzoo.losses import L1, SegmentationLoss, VGGFeatures
 from inpaintzoo.models import SGENet
 from inpaintzoo.models.sgenet import (
     DilatedContext,
@@ -423,6 +428,32 @@ def test_bad_settings_are_named(arguments, text):
 def test_wrong_sizes_are_named(arguments, size, text):
     with pytest.raises(ValueError, match=text):
         small(**arguments)(torch.zeros(1, 3, *size), torch.zeros(1, 1, *size))
+
+
+# --- the config ---
+
+
+def test_the_header_tells_how_to_get_the_papers_features(tmp_path):
+    text = (Path(__file__).parent.parent / "configs" / "sgenet.yaml").read_text()
+    header = " ".join(line.lstrip("# ") for line in text.splitlines() if line.startswith("#"))
+    (flags,) = re.findall(r"The paper's: (--model.losses.perceptual.network .*?\])", header.replace('"', ""))
+    with pytest.warns(UserWarning, match="random"):
+        network = VGGFeatures("vgg16", ("relu4_3",), weights=None)
+    save_file(
+        {f"features.{name}": value for name, value in network.features.state_dict().items()}, tmp_path / "f.safetensors"
+    )
+    name, values = flags.split(" [")
+    options = [
+        *name.split(),
+        f"[{values}",
+        "--model.losses.perceptual.network.weights",
+        str(tmp_path / "f.safetensors"),
+    ]
+    options = ["--config", str(Path(__file__).parent.parent / "configs" / "sgenet.yaml"), *options]
+    small = ["--model.generator.width", "4", "--model.generator.hidden", "4", "--data.num_workers", "0"]
+    loss = ZooCLI([*options, *small], run=False).model.losses["perceptual"]
+    assert loss.teacher.module.layers == ("relu2_2", "relu3_3", "relu4_3") and loss.which == "pyramid"
+    assert torch.equal(loss.teacher.module.features[0].weight, network.features[0].weight)
 
 
 # --- the discriminator ----------------------------------------------------------------------------------------------
