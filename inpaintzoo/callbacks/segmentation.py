@@ -115,7 +115,7 @@ class ConfidencePlot(Callback):
         logits = _logits(self, pl_module, output)
         confidence, error = confidence_and_error(logits, output.image.clamp(0, 1), head["image"])
         self._moments.append(moments(confidence, error, head["mask"]).cpu().numpy())
-        hole = head["mask"][:, 0] > 0.5
+        hole = (head["mask"][:, 0] > 0.5).to(confidence.device)
         where = (confidence[hole] * self.bins).long().clamp(max=self.bins - 1).cpu().numpy()
         self._binned[0] += np.bincount(where, minlength=self.bins)
         self._binned[1] += np.bincount(where, weights=error[hole].cpu().numpy(), minlength=self.bins)
@@ -155,7 +155,7 @@ def segmentation_sheet(batch: Batch, output: Output, classes: LabelClasses) -> I
     height = _LINE + 4 * step[1] * len(image)
     sheet = Image.new("RGB", (len(columns) * step[0] + _GAP, height + legend.height), _PAPER)
     pen = ImageDraw.Draw(sheet)
-    names = ("labels", "confidence:", "unreliable:"), ("", "dark is sure", "white")
+    names = ["labels", "confidence:\ndark is sure", "unreliable:\nwhite"][: max(len(rows) for _, rows in columns) - 1]
     for number, (caption, rows) in enumerate(columns):
         left = _GAP + number * step[0]
         pen.text((left, 1), caption, fill=_INK)
@@ -164,9 +164,8 @@ def segmentation_sheet(batch: Batch, output: Output, classes: LabelClasses) -> I
                 cell = Image.fromarray(picture).resize(size, Image.Resampling.NEAREST)
                 sheet.paste(cell, (left, _LINE + (4 * sample + row) * step[1]))
     for sample in range(len(mask)):
-        for row, (first, second) in enumerate(zip(*names, strict=True), start=1):
-            top = _LINE + (4 * sample + row) * step[1]
-            pen.multiline_text((_GAP, top + 4), f"{first}\n{second}", fill=_INK)
+        for row, name in enumerate(names, start=1):
+            pen.multiline_text((_GAP, _LINE + (4 * sample + row) * step[1] + 4), name, fill=_INK)
     sheet.paste(legend, (0, height))
     return sheet
 

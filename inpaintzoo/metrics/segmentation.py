@@ -130,9 +130,11 @@ def moments(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
         b: as `a`.
         mask: `(B, 1, H, W)`, 1 = hole.
     """
-    hole = exact(mask[:, 0]).to(a.device)
-    terms = [torch.ones_like(a), a, b, a * a, b * b, a * b]
-    return torch.stack([(term * hole).sum(dim=(1, 2)) for term in terms], dim=1)
+    # Image by image, so that no sum depends on the batch.
+    holes = (mask[:, 0] > 0.5).to(a.device)
+    pairs = [(x[hole], y[hole]) for x, y, hole in zip(a, b, holes, strict=True)]
+    rows = [[torch.ones_like(x), x, y, x * x, y * y, x * y] for x, y in pairs]
+    return torch.stack([torch.stack([term.sum() for term in row]) for row in rows])
 
 
 def correlation(rows: np.ndarray) -> float | None:

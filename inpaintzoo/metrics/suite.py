@@ -125,6 +125,10 @@ class MetricSuite:
         fills = prediction if prediction.ndim == 5 else prediction.unsqueeze(1)
         for fill in fills.unbind(1):
             check_shapes(fill, image, mask)
+        if segmentation is not None and (fills.shape[1] > 1 or len(segmentation) != len(image)):
+            raise ValueError(
+                f"segmentation is of one fill an image, got {len(segmentation)} and {tuple(fills.shape[:2])} fills"
+            )
         self._fills = max(self._fills, fills.shape[1])
         indices = [int(index) for index in batch["index"]]
         names = list(batch.get("name", map(str, indices)))
