@@ -36,7 +36,7 @@ def test_pixels_below_the_proportion_of_the_greatest_confidence_are_unreliable()
     confidence, unreliable = evaluate_confidence(chances, 0.8)
     expected = torch.tensor([[0.9, 0.73, 0.7, 1 / 3], [0.5, 0.41, 0.39, 0.5]])
     torch.testing.assert_close(confidence, expected.view(2, 1, 1, 4))
-    assert unreliable.flatten(1).tolist() == [[0, 0, 1, 1], [0, 1 - 1, 1, 0]]
+    assert unreliable.flatten(1).tolist() == [[0, 0, 1, 1], [0, 0, 1, 0]]
     # Equation 4: above the threshold is reliable, on it is not. 0.5 and 0.25 are exact.
     halves = torch.tensor([[0.5, 0.25]]).view(1, 1, 1, 2).expand(1, 2, 1, 2)
     assert evaluate_confidence(halves, 0.5)[1].flatten().tolist() == [0, 1]
@@ -62,9 +62,9 @@ def test_no_gradient_passes_the_evaluation():
     logits = torch.randn(1, 3, 4, 4, requires_grad=True)
     confidence, unreliable = evaluate_confidence(probabilities(logits), 0.8)
     assert not confidence.requires_grad and not unreliable.requires_grad
-    # In the network: nothing of the label head's gradient comes through the masks, all of it through SPADE.
+    # With SPADE's weights at 0, all that could come back to the logits comes through the mask.
     module = InferenceModule(4, 4, 4, 3, 4, corrects=True)
-    for parameter in (*module.spade.parameters(),):
+    for parameter in module.spade.parameters():
         parameter.data.zero_()
     unreliable = F.interpolate(evaluate_confidence(probabilities(logits), 0.8)[1], scale_factor=2.0)
     result = module(torch.randn(1, 4, 4, 4), torch.randn(1, 4, 8, 8), probabilities(logits), unreliable)
@@ -161,6 +161,14 @@ def test_the_network_feeds_each_scale_as_figure_3():
     assert output.pyramid[0] is output.image
 
 
+@pytest.mark.parametrize("variant", ["guided", "evaluated"])
+def test_the_picture_teaches_the_labels_that_guide_it(variant):
+    network, (image, mask) = small(variant=variant), small_case()
+    network(image, mask).image.square().sum().backward()
+    taught = [any(p.grad is not None and p.grad.abs().sum() > 0 for p in h.parameters()) for h in network.label_heads]
+    assert taught == [False, True, True, True, True], "the finest labels guide nothing"
+
+
 def test_encoder_by_hand():
     torch.manual_seed(0)
     encoder, picture = Encoder(4), torch.randn(2, 4, 64, 96)
@@ -190,6 +198,16 @@ def test_dilated_context_sees_nine_cells_around(monkeypatch):
     expected = torch.zeros(25, 25, dtype=torch.bool)
     expected[12 - 9 : 12 + 10, 12 - 9 : 12 + 10] = True  # 1 + 2 + 4 + 2
     assert torch.equal(seen, expected)
+
+
+def test_dilated_context_by_hand():
+    torch.manual_seed(0)
+    context, features = DilatedContext(3).double(), torch.randn(2, 3, 5, 6, dtype=torch.float64)
+    expected = features
+    for convolution, dilation in zip(context.convolutions, (1, 2, 4, 2), strict=True):
+        inferred = F.conv2d(F.pad(expected, (dilation,) * 4), convolution.weight, dilation=dilation)
+        expected = expected + F.leaky_relu(F.instance_norm(inferred), 0.2)
+    torch.testing.assert_close(context(features), expected)
 
 
 def test_fully_connected_context_sees_everything_and_equals_a_loop():

@@ -301,23 +301,22 @@ class SGENet(Generator):
         hole = mask.to(image.dtype)
         skips = self.encoder(torch.cat([self.hide_hole(2 * image - 1, mask), hole], dim=1))
         features = self.context(skips.pop())
-        found = SGENetOutput(image, [])
+        pyramid, segmentations, confidences, fed = [], [], [], []  # coarse to fine
         chances, unreliable, doubtful = None, None, None
-        for scale in reversed(range(len(skips))):  # coarse to fine
+        for scale in reversed(range(len(skips))):
             if self.variant == "evaluated":
                 size = (skips[scale].shape[-2], skips[scale].shape[-1])
                 unreliable = resize_mask(hole, size) if doubtful is None else resize_mask(doubtful, size, "nearest")
-                found.unreliable.insert(0, unreliable)
+                fed.append(unreliable)
             features = self.decoder[scale](features, skips[scale], chances, unreliable)
-            found.pyramid.insert(0, (torch.tanh(self.image_heads[scale](features)) + 1) / 2)
-            if self.label_heads is None:
-                continue
-            found.segmentations.insert(0, self.label_heads[scale](features))
-            chances = probabilities(found.segmentations[0])
-            if unreliable is not None:
-                confidence, doubtful = evaluate_confidence(chances, self.rho)
-                found.confidences.insert(0, confidence)
-        return dataclasses.replace(found, image=found.pyramid[0])
+            pyramid.append((torch.tanh(self.image_heads[scale](features)) + 1) / 2)
+            if self.label_heads is not None:
+                segmentations.append(self.label_heads[scale](features))
+                chances = probabilities(segmentations[-1])
+                if self.variant == "evaluated":
+                    confidence, doubtful = evaluate_confidence(chances, self.rho)
+                    confidences.append(confidence)
+        return SGENetOutput(pyramid[-1], pyramid[::-1], segmentations[::-1], confidences[::-1], fed[::-1])
 
 
 def _check_settings(variant: str, num_classes: int, width: int, rho: float, hidden: int) -> None:
