@@ -1,5 +1,6 @@
 """Classes of label maps, and the shipped data layers on tiny copies of the folders that their headers ask for."""
 
+import re
 from pathlib import Path
 
 import numpy as np
@@ -149,6 +150,18 @@ def test_outdoor_scenes_layer(tmp_path):
     label_map(tmp_path / "test" / "labels" / "1.png", [8], 320, 384)
     errors = [finding.text for finding in layered("outdoor_scenes", tmp_path).check() if finding.level == "error"]
     assert len(errors) == 1 and "label 8, but num_classes=8 allows 0..7" in errors[0]
+
+
+@pytest.mark.parametrize("layer", ["cityscapes", "outdoor_scenes"])
+def test_headers_command_gives_the_generator_the_datas_classes(layer, tmp_path, monkeypatch):
+    monkeypatch.chdir(ROOT)
+    text = (ROOT / "configs" / "data" / f"{layer}.yaml").read_text()
+    ((first, second),) = re.findall(r"^#   inpaintzoo fit (.*) \\\n#     (.*)$", text, re.MULTILINE)
+    small = ["--model.generator.width", "2", "--model.generator.hidden", "2"]
+    built = ZooCLI([*first.split(), *second.split(), "--data.root", str(tmp_path), *small], run=False)
+    logits = built.model.generator.eval()(torch.zeros(1, 3, 64, 64), torch.zeros(1, 1, 64, 64)).segmentations[0]
+    assert logits.shape[1] == len(built.datamodule.classes)
+    assert built.model.generator.needs_labels and built.datamodule.batch_size == 8
 
 
 def test_label_ends_that_fit_nothing_are_named(tmp_path):
