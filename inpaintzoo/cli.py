@@ -208,7 +208,16 @@ def _innermost(error: BaseException) -> str:
         if not isinstance(cause, ValueError):
             break
         error = cause
-    return str(error)
+    return _own_reason(str(error))
+
+
+def _own_reason(text: str) -> str:
+    """Of the parser's account of why no type of a union took a value, the one reason that a class gave."""
+    reasons = [line.strip()[2:].strip('"') for line in text.splitlines() if line.lstrip().startswith("- ")]
+    own = [
+        reason for reason in reasons if not re.match("Expected a <class|Import path .* does not|Problem with", reason)
+    ]
+    return own[0] if "Union subtypes" in text and own else text
 
 
 def main(args: Sequence[str] | None = None) -> int:

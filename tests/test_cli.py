@@ -178,6 +178,28 @@ def test_doctor_puts_a_pair_through_the_adversaries(capsys):
         (["--ckpt_path", __file__], "is not a checkpoint, or it is damaged"),
         (["--ckpt_path", "last"], "last: there is no such file"),
         (["--data", "FolderData"], "FolderData: no images given"),
+        (
+            [
+                "--model.generator",
+                "SPN",
+                "--model.losses.prior",
+                "PriorDistillation",
+                "--model.losses.prior.teacher",
+                "ASLTeacher",
+                "--model.losses.prior.teacher.weights",
+                "nowhere.pth",
+            ],
+            "nowhere.pth",
+        ),
+        (
+            [
+                "--model.adversaries.global.feature_matching",
+                "FeatureMatching",
+                "--model.adversaries.global.feature_matching.layers",
+                "[1,9]",
+            ],
+            "feature matching on layers [1, 9]",
+        ),
     ],
 )
 def test_bad_settings_end_in_one_sentence(tmp_path, capsys, options, text):

@@ -222,3 +222,19 @@ def test_a_teacher_can_take_vggs_place(samples):
         for picture in (output.image, output.second_sample)
     ]
     torch.testing.assert_close(loss(output, pairs), 10 * sum(near) / 2)
+
+
+def test_thin_holes_reach_every_layer():
+    # By nearest neighbour coarse layers miss a line of one pixel, and their distance of 0 costs 1 / epsilon.
+    mask = torch.zeros(1, 1, 64, 64)
+    mask[:, :, 5] = 1
+    first = [torch.zeros(1, 2, side, side) for side in (64, 32, 16, 8)]
+    second = [torch.ones(1, 2, side, side) for side in (64, 32, 16, 8)]
+    assert hole_distances(first, second, mask).tolist() == [1.0] * 4
+
+
+def test_two_teachers_for_one_generator_are_refused():
+    pairs, first = batch(), PriorDistillation(PooledTeacher())
+    priors = [torch.rand(2, 4, 8, 8), torch.rand(2, 4, 4, 4), torch.rand(2, 4, 2, 2)]
+    with pytest.raises(ConfigError, match=r"predict \[4, 4, 4\] channels and PooledTeacher has \[3, 3, 6\]"):
+        first(SimpleNamespace(priors=priors, second_priors=[]), pairs)

@@ -8,6 +8,7 @@ import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 
+from inpaintzoo.metrics import SampleMetric
 from inpaintzoo.types import ConfigError, NonFiniteLossError
 
 
@@ -50,7 +51,9 @@ class Checkpoints(ModelCheckpoint):
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Refuse a metric that no validation will log, before the first step."""
-        known = [f"val/{metric.name}" for metric in pl_module.metrics.metrics]
+        # Validation draws one fill an image, so what compares several is never logged there.
+        logged = [metric for metric in pl_module.metrics.metrics if not isinstance(metric, SampleMetric)]
+        known = [f"val/{metric.name}" for metric in logged]
         if self.monitor is not None and self.monitor.startswith("val/") and self.monitor not in known:
             raise ConfigError(f"--checkpoint.monitor {self.monitor}: no such metric; there are {', '.join(known)}")
 

@@ -55,7 +55,8 @@ def prior_distillation(priors: Sequence[Tensor], targets: Sequence[Tensor], mask
 class PriorDistillation(Loss):
     """The prior pyramid should predict what a frozen teacher sees in the whole image (SPN equation 4).
 
-    The generator's distillation heads are sized for the teacher when the `Inpainter` is built. Both samples of a
+    The generator's distillation heads are sized for the teacher when the `Inpainter` is built, whatever its
+    `prior_channels` say. Both samples of a
     stochastic generator count, half each.
 
     Args:
@@ -96,7 +97,7 @@ class PriorDistillation(Loss):
         """The weighted loss as a scalar.
 
         Raises:
-            ConfigError: the output has no priors.
+            ConfigError: the output has no priors, or those of another teacher.
         """
         samples = [priors for name in ("priors", "second_priors") if (priors := getattr(output, name, None))]
         if not samples:
@@ -106,5 +107,11 @@ class PriorDistillation(Loss):
             )
         with torch.no_grad():
             targets = self._of_strides(self.teacher(batch["image"]))
+        heads, features = ([level.shape[1] for level in levels] for levels in (samples[0], targets))
+        if heads != features:
+            raise ConfigError(
+                f"PriorDistillation: the heads predict {heads} channels and {type(self.teacher.module).__name__} has "
+                f"{features}; a generator learns from one teacher: keep one such loss"
+            )
         terms = [prior_distillation(priors, targets, batch["mask"], self.alpha) for priors in samples]
         return self.weight * torch.stack(terms).mean()

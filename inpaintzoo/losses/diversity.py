@@ -10,12 +10,12 @@ from collections.abc import Sequence
 from typing import Any, Literal
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from inpaintzoo.losses.base import Frozen, Loss
 from inpaintzoo.losses.perceptual import VGGFeatures, feature_distance
 from inpaintzoo.losses.reconstruction import select_pictures
+from inpaintzoo.ops import resize_mask
 from inpaintzoo.teachers import Teacher
 from inpaintzoo.types import Batch
 
@@ -28,11 +28,12 @@ def hole_distances(first: Sequence[Tensor], second: Sequence[Tensor], mask: Tens
     Args:
         first: features of one sample, one tensor a layer.
         second: of the other.
-        mask: `(B, 1, H, W)`, 1 = hole, brought to a layer's size by nearest neighbour.
+        mask: `(B, 1, H, W)`, 1 = hole; a cell of a layer that holds any of it counts, so that no layer misses a thin
+            hole and asks for the impossible.
     """
     distances = []
     for one, other in zip(first, second, strict=True):
-        hole = F.interpolate(mask, size=one.shape[-2:], mode="nearest").float()
+        hole = resize_mask(mask, (one.shape[-2], one.shape[-1]), "any").float()
         difference = ((one.float() - other.float()).abs() * hole).sum()
         distances.append(difference / (hole.sum() * one.shape[1]).clamp(min=1))
     return torch.stack(distances)
@@ -66,6 +67,8 @@ class _TwoSamples(Loss):
         self.form: Form = form
         self.epsilon = epsilon
         self.teacher = Frozen(network if network is not None else VGGFeatures("vgg19"))
+        if isinstance(network, Teacher):
+            self.headline = f"{type(self).__name__} compares features of: {network.name}"
 
     @property
     def layer_count(self) -> int:

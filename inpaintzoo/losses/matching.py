@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inpaintzoo.types import ConfigError
+
 
 def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor], layers: Sequence[int] | None = None) -> Tensor:
     """Mean over layers of the mean absolute difference of a discriminator's features.
@@ -25,14 +27,14 @@ def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor], layers: Seq
         A scalar, at least float32.
 
     Raises:
-        ValueError: the lists do not fit each other, hold no features, or do not hold a wanted layer.
+        ValueError: the lists do not fit each other; a `ConfigError` if they hold no features, or not a wanted layer.
     """
     if len(fake) != len(real):
         raise ValueError(f"feature matching compares list by list, got {len(fake)} fake and {len(real)} real tensors")
     features = len(fake) - 1
     wanted = range(features) if layers is None else layers
     if features < 1 or any(not 0 <= layer < features for layer in wanted):
-        raise ValueError(
+        raise ConfigError(
             f"feature matching on layers {list(wanted)}: the discriminator gives {max(features, 0)} feature maps "
             "(0 is the first) before its logits; choose among them, or use a discriminator that returns features"
         )
