@@ -21,7 +21,9 @@ def examine(model: Inpainter, data: InpaintingData) -> int:
     """
     findings = _data(data)
     if not any(finding.level == "error" for finding in findings):
-        findings += [_pair(model, data), _terms(model, data), _metrics(model, data)]
+        findings.append(_pair(model, data))
+        if findings[-1].level != "error":
+            findings += [_terms(model, data), _metrics(model, data)]
     for finding in findings:
         print(f"{MARKS[finding.level]}  {finding.text}")
     errors = sum(finding.level == "error" for finding in findings)
@@ -64,7 +66,7 @@ def _terms(model: Inpainter, data: InpaintingData) -> Finding:
                 loss(output, pairs)
             for adversary in model.adversaries.values():
                 adversary.generator_losses(output, pairs)  # type: ignore[operator]
-    except InpaintzooError as error:
+    except (InpaintzooError, ValueError) as error:
         return Finding("error", f"losses and adversaries: {error}")
     return Finding(
         "ok", f"losses: {', '.join(model.losses) or 'none'}; adversaries: {', '.join(model.adversaries) or 'none'}"

@@ -170,6 +170,10 @@ def test_prior_maps_are_drawn(tmp_path):
         check_val_every_n_epoch=None, val_check_interval=2,
     )  # fmt: skip
     trainer.fit(model, NoiseData())
+    pair = next(iter(NoiseData().val_dataloader()))
+    rows = PriorMaps(count=2).rows(model, pair)
+    coarse = torch.nn.functional.avg_pool2d(pair["image"].masked_fill(pair["mask"].bool(), 0.0), 2)
+    assert torch.equal(rows[1], colour_maps(coarse[:1], (16, 16))[0]), "from coarse to fine"
     # masked, two maps, composite, truth; pictures of 16 pixels with 2 between
     assert Image.open(tmp_path / "images" / "priors-0000002.png").size == (5 * 18 + 2, 2 * 18 + 2)
     with pytest.raises(ConfigError, match="NormFreeGenerator has none; remove this callback"):

@@ -1,4 +1,4 @@
-"""Colour maps of a learned prior pyramid, by K-means over its features (SPN figures 10 to 12)."""
+"""Colour maps of a learned prior pyramid, by K-means over its features (SPN figure 10)."""
 
 from __future__ import annotations
 
@@ -69,6 +69,8 @@ def colour_maps(features: Tensor, size: tuple[int, int], clusters: int = 8) -> T
 class PriorMaps(Callback):
     """After each validation writes masked input, prior maps from coarse to fine, composite and truth side by side.
 
+    Of a stochastic generator the maps are those of the latent's mean, and the composite is its first fill.
+
     Args:
         count: validation pictures.
         clusters: K of the K-means; 8 in the paper.
@@ -101,7 +103,12 @@ class PriorMaps(Callback):
         if batch_idx != 0 or not trainer.is_global_zero or trainer.sanity_checking:
             return
         head = {key: batch[key][: self.count] for key in ("image", "mask", "index") if key in batch}
-        with evaluating(pl_module), GeneratorEMA.in_place(trainer, pl_module), torch.no_grad():
+        with (
+            evaluating(pl_module),
+            GeneratorEMA.in_place(trainer, pl_module),
+            torch.no_grad(),
+            trainer.precision_plugin.forward_context(),
+        ):
             rows = self.rows(pl_module, head)
         self._folder.mkdir(parents=True, exist_ok=True)
         columns = len(rows) // len(head["image"])
