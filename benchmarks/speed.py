@@ -22,6 +22,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from unittest import mock
 
@@ -104,6 +105,19 @@ def _engine(variant: str) -> attention.Engine:
 
 ATTENTION_VARIANTS = ("reference", "dense", "tiled")
 SPN_VARIANTS = ("reference", "plain", "channels_last", "checkpointing")
+
+
+def _spn(network: Callable[..., Generator], discriminator: Callable[[], torch.nn.Module]) -> Method:
+    """What the networks of the SPN family have in common."""
+    return Method(
+        lambda variant: network(checkpointing=variant == "checkpointing"),
+        lambda: [discriminator()],
+        _distillation,
+        plain_forms,
+        SPN_VARIANTS,
+    )
+
+
 METHODS = {
     "pennet": Method(
         lambda variant: PENNet(engine=_engine(variant)),
@@ -119,27 +133,9 @@ METHODS = {
         _plain_attention(cosine_transfer_per_sample),
         ATTENTION_VARIANTS,
     ),
-    "spn": Method(
-        lambda variant: SPN(checkpointing=variant == "checkpointing"),
-        lambda: [SPNDiscriminator()],
-        _distillation,
-        plain_forms,
-        SPN_VARIANTS,
-    ),
-    "spn-probabilistic": Method(
-        lambda variant: SPN(stochastic=True, checkpointing=variant == "checkpointing"),
-        lambda: [SPNProbabilisticDiscriminator()],
-        _distillation,
-        plain_forms,
-        SPN_VARIANTS,
-    ),
-    "spl": Method(
-        lambda variant: SPL(checkpointing=variant == "checkpointing"),
-        lambda: [SPNDiscriminator()],
-        _distillation,
-        plain_forms,
-        SPN_VARIANTS,
-    ),
+    "spn": _spn(SPN, SPNDiscriminator),
+    "spn-probabilistic": _spn(partial(SPN, stochastic=True), SPNProbabilisticDiscriminator),
+    "spl": _spn(SPL, SPNDiscriminator),
 }
 
 

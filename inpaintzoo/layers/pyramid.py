@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inpaintzoo.layers.attention import AttentionTransfer
+from inpaintzoo.types import PyramidOutput
 
 
 def pyramid_channels(width: int) -> tuple[int, ...]:
@@ -164,3 +165,23 @@ class PyramidDecoder(nn.Module):
             features = torch.cat([features, skip.to(features.dtype)], dim=1)
             pyramid.append(torch.tanh(head(features)))
         return pyramid[::-1], self.output(upsample(features))
+
+
+def predict_pyramid(
+    encoder: PyramidEncoder, context: PyramidContext, decoder: PyramidDecoder, masked_image: Tensor, mask: Tensor
+) -> PyramidOutput:
+    """Encode, fill the maps from deep to shallow, decode: the forward of PEN-Net and SRPNet.
+
+    Args:
+        encoder: of image and mask.
+        context: fills its maps.
+        decoder: of the filled maps.
+        masked_image: `(B, 3, H, W)` in [-1, 1], nothing of the truth in the hole.
+        mask: `(B, 1, H, W)`, 1 = hole.
+
+    Returns:
+        Pictures in [0, 1].
+    """
+    features = encoder(torch.cat([masked_image, mask.to(masked_image.dtype)], dim=1))
+    pyramid, prediction = decoder(features[-1], context(features, mask))
+    return PyramidOutput((prediction + 1) / 2, [(level + 1) / 2 for level in pyramid])

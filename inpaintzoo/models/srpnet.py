@@ -17,12 +17,18 @@ No code was released. What the paper leaves open, and what stands here:
 
 from __future__ import annotations
 
-import torch
 from torch import Tensor
 
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers.attention import AttentionTransfer, Engine, Fill, HoleKeys, MaskResize
-from inpaintzoo.layers.pyramid import PyramidContext, PyramidDecoder, PyramidEncoder, init_normal, pyramid_channels
+from inpaintzoo.layers.pyramid import (
+    PyramidContext,
+    PyramidDecoder,
+    PyramidEncoder,
+    init_normal,
+    predict_pyramid,
+    pyramid_channels,
+)
 from inpaintzoo.types import PyramidOutput
 
 
@@ -99,7 +105,4 @@ class SRPNet(Generator):
         """
         self.check_size(image, mask)
         masked_image = self.hide_hole(2 * image - 1, mask, fill=1.0)  # white
-        features = self.encoder(torch.cat([masked_image, mask.to(image.dtype)], dim=1))
-        filled = self.context(features, mask)
-        pyramid, prediction = self.decoder(features[-1], filled)
-        return PyramidOutput((prediction + 1) / 2, [(level + 1) / 2 for level in pyramid])
+        return predict_pyramid(self.encoder, self.context, self.decoder, masked_image, mask)
