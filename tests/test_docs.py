@@ -95,7 +95,9 @@ def test_pages_name_files_and_classes_that_exist(page):
     named([(page, code) for page in PAGES for code in blocks(page, "python") if not code.startswith("# ")]),
 )
 def test_python_blocks_run(page, code, workplace, capsys):
-    exec(compile(code, page.name, "exec"), {"__name__": "__main__"})
+    names = {"__name__": "__main__"}
+    exec(compile(code, page.name, "exec"), names)
+    assert names.keys() - {"__name__", "__builtins__"}, "a block that does nothing shows nothing"
 
 
 @pytest.mark.parametrize(
@@ -117,7 +119,9 @@ def test_commands_parse(command, workplace):
 )
 def test_yaml_blocks_parse_behind_a_method(page, text, workplace, tmp_path):
     (tmp_path / "layer.yaml").write_text(text)
-    ParsedOnly(["--config", PENNET, "--config", str(tmp_path / "layer.yaml")], run=False)
+    layered = ParsedOnly(["--config", PENNET, "--config", str(tmp_path / "layer.yaml")], run=False)
+    plain = ParsedOnly(["--config", PENNET], run=False)
+    assert layered.config.as_dict() != plain.config.as_dict(), "a block that changes nothing shows nothing"
 
 
 def test_mask_commands_run_in_their_order(workplace, tmp_path, monkeypatch, capsys):

@@ -369,6 +369,9 @@ def test_negative_weights_are_refused() -> None:
 
 
 def test_a_weight_file_gives_no_warning(weights) -> None:
-    with warnings.catch_warnings():
-        warnings.simplefilter("error")
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
         Perceptual(layers=SMALL, weights=str(weights))
+        assert caught == []
+        Perceptual(layers=SMALL, weights=None)
+    assert ["random weights" in str(warning.message) for warning in caught] == [True]
