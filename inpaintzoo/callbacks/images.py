@@ -7,13 +7,11 @@ from typing import Any
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from torch import Tensor
-from torchvision.utils import make_grid, save_image
+from torchvision.utils import make_grid
 
-from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.record import run_folder
-from inpaintzoo.modes import evaluating
+from inpaintzoo.callbacks.sheets import as_evaluated, write_sheet
 from inpaintzoo.ops import composite
 from inpaintzoo.types import Batch
 
@@ -83,17 +81,8 @@ class ImageLogger(Callback):
         return {key: batch[key][: self.count].detach() for key in keys}  # type: ignore[return-value]
 
     def _write(self, trainer: Trainer, pl_module: Any, name: str, batch: Batch) -> None:
-        with (
-            evaluating(pl_module),
-            GeneratorEMA.in_place(trainer, pl_module),
-            torch.no_grad(),
-            trainer.precision_plugin.forward_context(),
-        ):
+        with as_evaluated(trainer, pl_module):
             fills = pl_module.fills(batch, 2)
-            rows = picture_row(batch, fills)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        save_image(rows, self._folder / f"{name}-{pl_module.iteration:07d}.png", nrow=3 + fills.shape[1])
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                grid = make_grid(rows, nrow=3 + fills.shape[1])
-                logger.experiment.add_image(f"{name}: masked, prediction, composite, truth", grid, pl_module.iteration)
+        grid = make_grid(picture_row(batch, fills), nrow=3 + fills.shape[1])
+        title = f"{name}: masked, prediction, composite, truth"
+        write_sheet(trainer, pl_module, self._folder, name, title, grid)

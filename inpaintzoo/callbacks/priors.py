@@ -3,21 +3,17 @@
 from __future__ import annotations
 
 import colorsys
-from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from lightning import Callback, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
+from lightning import Trainer
 from scipy.cluster.vq import kmeans2
 from torch import Tensor
-from torchvision.utils import make_grid, save_image
+from torchvision.utils import make_grid
 
-from inpaintzoo.callbacks.ema import GeneratorEMA
-from inpaintzoo.callbacks.record import run_folder
-from inpaintzoo.modes import evaluating
+from inpaintzoo.callbacks.sheets import ValidationSheet, as_evaluated
 from inpaintzoo.ops import composite
 from inpaintzoo.types import ConfigError
 
@@ -66,7 +62,7 @@ def colour_maps(features: Tensor, size: tuple[int, int], clusters: int = 8) -> T
     return F.interpolate(maps, size=size, mode="nearest")
 
 
-class PriorMaps(Callback):
+class PriorMaps(ValidationSheet):
     """After each validation writes masked input, prior maps from coarse to fine, composite and truth side by side.
 
     Of a stochastic generator the maps are those of the latent's mean, and the composite is its first fill.
@@ -76,47 +72,28 @@ class PriorMaps(Callback):
         clusters: K of the K-means; 8 in the paper.
     """
 
+    name = "priors"
+    title = "masked, priors, composite, truth"
+
     def __init__(self, count: int = 2, clusters: int = 8) -> None:
         if count < 1 or clusters < 2:
             raise ValueError(f"PriorMaps: count must be 1 or more and clusters 2 or more, got {count} and {clusters}")
-        self.count = count
+        super().__init__(count)
         self.clusters = clusters
-        self._folder = Path()
 
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Check the generator, and find the run folder where all processes ask for it together.
-
-        Raises:
-            ConfigError: a generator without a prior pyramid.
-        """
+    def check(self, pl_module: Any) -> None:
+        """Raise `ConfigError` for a generator without a prior pyramid."""
         if not isinstance(pl_module.generator, HasPriorFeatures):
             raise ConfigError(
                 f"PriorMaps shows the prior pyramid of SPN or SPL, and {type(pl_module.generator).__name__} has none; "
                 f"remove this callback from the config"
             )
-        self._folder = run_folder(trainer) / "images"
 
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *args: Any
-    ) -> None:
-        """Draw the first validation pictures."""
-        if batch_idx != 0 or not trainer.is_global_zero or trainer.sanity_checking:
-            return
-        head = {key: batch[key][: self.count] for key in ("image", "mask", "index") if key in batch}
-        with (
-            evaluating(pl_module),
-            GeneratorEMA.in_place(trainer, pl_module),
-            torch.no_grad(),
-            trainer.precision_plugin.forward_context(),
-        ):
-            rows = self.rows(pl_module, head)
-        self._folder.mkdir(parents=True, exist_ok=True)
-        columns = len(rows) // len(head["image"])
-        save_image(rows, self._folder / f"priors-{pl_module.iteration:07d}.png", nrow=columns)
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                grid = make_grid(rows, nrow=columns)
-                logger.experiment.add_image("masked, priors, composite, truth", grid, pl_module.iteration)
+    def draw(self, trainer: Trainer, pl_module: Any, batch: Any) -> Tensor:
+        """A row of pictures a sample."""
+        with as_evaluated(trainer, pl_module):
+            rows = self.rows(pl_module, batch)
+        return make_grid(rows, nrow=len(rows) // len(batch["image"]))
 
     def rows(self, pl_module: Any, batch: Any) -> Tensor:
         """The pictures of a batch in reading order, `(B * columns, 3, H, W)`."""

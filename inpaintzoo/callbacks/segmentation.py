@@ -6,18 +6,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image, ImageDraw
 from torch import Tensor
+from torchvision.transforms.functional import to_tensor
 
-from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.callbacks.sheets import ValidationSheet, as_evaluated
 from inpaintzoo.data.classes import LabelClasses, colour_labels
 from inpaintzoo.metrics.segmentation import confidence_and_error, correlation, moments, predicted_logits
-from inpaintzoo.modes import evaluating
 from inpaintzoo.ops import composite
 from inpaintzoo.types import Batch, ConfigError, Output
 
@@ -25,7 +23,7 @@ _CELL, _GAP, _LINE = 128, 4, 14  # pixels: least side of a picture, between pict
 _PAPER, _INK, _GREY, _DOT, _CURVE = (255, 255, 255), (0, 0, 0), (200, 200, 200), (70, 110, 200), (200, 40, 40)
 
 
-class SegmentationMaps(Callback):
+class SegmentationMaps(ValidationSheet):
     """After each validation draws images, labels, confidence and unreliable pixels of each scale (figures 6 and 7).
 
     A picture has four rows; columns are the masked input, the scales from coarse to fine, the composite and the truth.
@@ -35,39 +33,24 @@ class SegmentationMaps(Callback):
         count: validation pictures.
     """
 
+    name = "segmentation"
+    title = "labels by scale"
+
     def __init__(self, count: int = 2) -> None:
         if count < 1:
             raise ValueError(f"SegmentationMaps: count must be at least 1, got {count}")
-        self.count = count
-        self._folder = Path()
+        super().__init__(count)
 
-    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Check the generator, and find the run folder where all processes ask for it together.
-
-        Raises:
-            ConfigError: a generator that predicts no labels.
-        """
+    def check(self, pl_module: Any) -> None:
+        """Raise `ConfigError` for a generator that predicts no labels."""
         _require_predicted_labels(self, pl_module)
-        self._folder = run_folder(trainer) / "images"
 
-    def on_validation_batch_end(
-        self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *args: Any
-    ) -> None:
-        """Draw the first validation pictures."""
-        if batch_idx != 0 or not trainer.is_global_zero or trainer.sanity_checking:
-            return
-        head: Any = {key: batch[key][: self.count] for key in ("image", "mask", "labels") if key in batch}
-        output = _output(trainer, pl_module, head)
+    def draw(self, trainer: Trainer, pl_module: Any, batch: Any) -> Tensor:
+        """See `segmentation_sheet`."""
+        output = _output(trainer, pl_module, batch)
         logits = _logits(self, pl_module, output)
         classes = getattr(getattr(trainer, "datamodule", None), "classes", None)
-        sheet = segmentation_sheet(head, output, _fitting(classes, logits.shape[1]))
-        self._folder.mkdir(parents=True, exist_ok=True)
-        sheet.save(self._folder / f"segmentation-{pl_module.iteration:07d}.png")
-        for logger in trainer.loggers:
-            if isinstance(logger, TensorBoardLogger):
-                logger.experiment.add_image(
-                    "labels by scale", np.asarray(sheet), pl_module.iteration, dataformats="HWC"
-                )
+        return to_tensor(segmentation_sheet(batch, output, _fitting(classes, logits.shape[1])))
 
 
 class ConfidencePlot(Callback):
@@ -268,12 +251,7 @@ def _round_up(value: float) -> float:
 
 
 def _output(trainer: Trainer, pl_module: Any, batch: Batch) -> Output:
-    with (
-        evaluating(pl_module),
-        GeneratorEMA.in_place(trainer, pl_module),
-        torch.no_grad(),
-        trainer.precision_plugin.forward_context(),
-    ):
+    with as_evaluated(trainer, pl_module):
         output: Output = pl_module.predict_frame(batch)
     return output
 
