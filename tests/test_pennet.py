@@ -5,6 +5,12 @@ import json
 import pytest
 import torch
 import torch.nn.functional as F
+from contract import (
+    assert_layout_and_bfloat16_change_little,
+    assert_the_hole_is_not_seen,
+    three_pairs,
+    without_gradient,
+)
 from golden_recipe import GOLDEN, golden_keys, golden_tensors, recipe_weights
 
 from inpaintzoo.discriminators import PENNetDiscriminator
@@ -226,13 +232,7 @@ def small(**arguments):
 
 
 def small_case(batch=3, height=64, width=128):
-    generator = torch.Generator().manual_seed(5)
-    image = torch.rand(batch, 3, height, width, generator=generator)
-    mask = torch.zeros(batch, 1, height, width)
-    mask[0, :, 10:40, 20:90] = 1
-    mask[1:2] = (torch.rand(1, 1, height, width, generator=generator) > 0.6).float()
-    mask[2:, :, :, :30] = 1
-    return image, mask
+    return three_pairs(height, width, (10, 40, 20, 90), 30, batch)
 
 
 @pytest.mark.parametrize("arguments", VARIANTS)
@@ -245,19 +245,18 @@ def test_shapes_ranges_and_gradients(arguments):
     for tensor in (output.image, *output.pyramid):
         assert tensor.min() >= 0 and tensor.max() <= 1
     (output.image.sum() + sum(level.square().sum() for level in output.pyramid)).backward()
-    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert without == []
+    assert without_gradient(network) == []
 
 
 @pytest.mark.parametrize("arguments", VARIANTS)
 def test_the_hole_does_not_leak(arguments):
     network, (image, mask) = small(**arguments), small_case()
-    with torch.no_grad():
-        expected = network(image, mask)
-        for content in (torch.rand_like(image), torch.full_like(image, torch.nan), torch.full_like(image, torch.inf)):
-            changed = network(torch.where(mask.bool(), content, image), mask)
-            assert torch.equal(changed.image, expected.image)
-            assert all(torch.equal(a, b) for a, b in zip(changed.pyramid, expected.pyramid, strict=True))
+
+    def run(picture):
+        output = network(picture, mask)
+        return [output.image, *output.pyramid]
+
+    assert_the_hole_is_not_seen(run, image, mask)
 
 
 @pytest.mark.parametrize("arguments", VARIANTS)
@@ -303,13 +302,7 @@ def test_engines_agree():
 
 def test_channels_last_and_bfloat16():
     network, (image, mask) = small(), small_case()
-    with torch.no_grad():
-        expected = network(image, mask).image
-        last = network.to(memory_format=torch.channels_last)(image.to(memory_format=torch.channels_last), mask).image
-        torch.testing.assert_close(last, expected, atol=1e-5, rtol=0)
-        with torch.autocast("cpu", torch.bfloat16):
-            half = network(image, mask).image
-    torch.testing.assert_close(half.float(), expected, atol=0.05, rtol=0)
+    assert_layout_and_bfloat16_change_little(network, image, mask)
 
 
 def test_training_under_autocast():

@@ -2,6 +2,12 @@
 
 import pytest
 import torch
+from contract import (
+    assert_layout_and_bfloat16_change_little,
+    assert_the_hole_is_not_seen,
+    three_pairs,
+    without_gradient,
+)
 from slow_reference import slow_reference
 
 from inpaintzoo.models import SPL
@@ -18,13 +24,7 @@ def tiny(training=False, **arguments):
 
 
 def case(batch=3, height=20, width=32):
-    generator = torch.Generator().manual_seed(5)
-    image = torch.rand(batch, 3, height, width, generator=generator)
-    mask = torch.zeros(batch, 1, height, width)
-    mask[0, :, 4:16, 6:25] = 1
-    mask[1:2] = (torch.rand(1, 1, height, width, generator=generator) > 0.6).float()
-    mask[2:, :, :, :9] = 1
-    return image, mask
+    return three_pairs(height, width, (4, 16, 6, 25), 9, batch)
 
 
 def test_parameters():
@@ -44,8 +44,7 @@ def test_shapes_ranges_and_gradients(checkpointing):
     assert [tuple(prior.shape) for prior in output.priors] == [(3, 4, 5, 8)]
     assert (output.posterior, output.second_sample, output.second_priors) == (None, None, [])
     (output.image.square().sum() + output.priors[0].square().sum()).backward()
-    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert without == []
+    assert without_gradient(network) == []
 
 
 def test_eval_mode_has_no_head():
@@ -56,12 +55,12 @@ def test_eval_mode_has_no_head():
 
 def test_the_hole_does_not_leak():
     network, (image, mask) = tiny(training=True), case()
-    with torch.no_grad():
-        expected = network(image, mask)
-        for content in (torch.rand_like(image), torch.full_like(image, torch.nan), torch.full_like(image, torch.inf)):
-            changed = network(torch.where(mask.bool(), content, image), mask)
-            assert torch.equal(changed.image, expected.image)
-            assert torch.equal(changed.priors[0], expected.priors[0])
+
+    def run(picture):
+        output = network(picture, mask)
+        return [output.image, *output.priors]
+
+    assert_the_hole_is_not_seen(run, image, mask)
 
 
 def test_batch_equals_samples():
@@ -94,13 +93,7 @@ def test_equals_the_plain_forms():
 
 def test_channels_last_and_bfloat16():
     network, (image, mask) = tiny(threshold=0.8), case()
-    with torch.no_grad():
-        expected = network(image, mask).image
-        last = network.to(memory_format=torch.channels_last)(image.to(memory_format=torch.channels_last), mask).image
-        torch.testing.assert_close(last, expected, atol=1e-5, rtol=0)
-        with torch.autocast("cpu", torch.bfloat16):
-            half = network(image, mask).image
-    torch.testing.assert_close(half.float(), expected, atol=0.05, rtol=0)
+    assert_layout_and_bfloat16_change_little(network, image, mask)
 
 
 def test_traces_without_graph_breaks():

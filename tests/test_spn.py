@@ -3,6 +3,12 @@
 import pytest
 import torch
 import torch.nn.functional as F
+from contract import (
+    assert_layout_and_bfloat16_change_little,
+    assert_the_hole_is_not_seen,
+    three_pairs,
+    without_gradient,
+)
 from slow_reference import slow_reference
 
 from inpaintzoo.discriminators import SPNDiscriminator, SPNProbabilisticDiscriminator
@@ -29,13 +35,7 @@ def tiny(training=False, **arguments):
 
 
 def case(batch=3, height=32, width=64):
-    generator = torch.Generator().manual_seed(5)
-    image = torch.rand(batch, 3, height, width, generator=generator)
-    mask = torch.zeros(batch, 1, height, width)
-    mask[0, :, 8:20, 12:50] = 1
-    mask[1:2] = (torch.rand(1, 1, height, width, generator=generator) > 0.6).float()
-    mask[2:, :, :, :17] = 1
-    return image, mask
+    return three_pairs(height, width, (8, 20, 12, 50), 17, batch)
 
 
 def fixed_noise(network, batch=3, draws=None, height=32, width=64):
@@ -125,8 +125,7 @@ def test_shapes_ranges_and_gradients(arguments):
     for sample in samples:
         assert sample.shape == image.shape and sample.min() >= 0 and sample.max() <= 1
     sum(x.square().sum() for x in (*samples, *priors)).backward()
-    without = [name for name, p in network.named_parameters() if p.grad is None or not p.grad.abs().sum() > 0]
-    assert without == []
+    assert without_gradient(network) == []
 
 
 @pytest.mark.parametrize("stochastic", [False, True])
@@ -153,12 +152,12 @@ def test_detach_reaches_the_posterior():
 def test_the_hole_does_not_leak(arguments):
     network, (image, mask) = tiny(training=True, **arguments), case()
     noise = fixed_noise(network)
-    with torch.no_grad():
-        expected = network(image, mask, **noise)
-        for content in (torch.rand_like(image), torch.full_like(image, torch.nan), torch.full_like(image, torch.inf)):
-            changed = network(torch.where(mask.bool(), content, image), mask, **noise)
-            assert torch.equal(changed.image, expected.image)
-            assert all(torch.equal(a, b) for a, b in zip(changed.priors, expected.priors, strict=True))
+
+    def run(picture):
+        output = network(picture, mask, **noise)
+        return [output.image, *output.priors]
+
+    assert_the_hole_is_not_seen(run, image, mask)
 
 
 @pytest.mark.parametrize("arguments", VARIANTS)
@@ -237,13 +236,7 @@ def test_checkpointing_changes_nothing_but_memory():
 
 def test_channels_last_and_bfloat16():
     network, (image, mask) = tiny(), case()
-    with torch.no_grad():
-        expected = network(image, mask).image
-        last = network.to(memory_format=torch.channels_last)(image.to(memory_format=torch.channels_last), mask).image
-        torch.testing.assert_close(last, expected, atol=1e-5, rtol=0)
-        with torch.autocast("cpu", torch.bfloat16):
-            half = network(image, mask).image
-    torch.testing.assert_close(half.float(), expected, atol=0.05, rtol=0)
+    assert_layout_and_bfloat16_change_little(network, image, mask)
 
 
 @pytest.mark.parametrize("arguments", [{}, {"stochastic": True}, {"checkpointing": True}])
