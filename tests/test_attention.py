@@ -6,7 +6,7 @@ import torch.nn.functional as F
 from golden_recipe import golden_tensors, recipe_weights
 from slow_reference import slow_reference
 
-import inpaintzoo.layers.tiled_attention as tiled
+from inpaintzoo.layers import attention_tiles, tiled_attention
 from inpaintzoo.layers.attention import AttentionTransfer, DilatedFusion, transfer_patches, valid_keys
 
 reference = slow_reference("attention")
@@ -101,7 +101,7 @@ SETTINGS = [
 @pytest.mark.parametrize("size", [(6, 7), (1, 1), (2, 9), (5, 1)])
 @pytest.mark.parametrize("tile", [1, 20_000, 100_000, 10**9])
 def test_every_tile_size_gives_the_textbook_result_and_gradients(monkeypatch, settings, size, tile):
-    monkeypatch.setattr(tiled, "_CPU_TILE", tile)
+    monkeypatch.setattr(attention_tiles, "_CPU_TILE", tile)
     query, key, value, valid = random_case(*size)
     inputs = [tensor.requires_grad_() for tensor in (query, key, value)]
     expected = textbook(query, key, value, valid, **settings)
@@ -127,7 +127,7 @@ def test_operator_is_registered_consistently():
     query, key, value, valid = random_case(3, 4, dtype=torch.float32)
     gain = valid * 0.3
     inputs = [tensor.requires_grad_() for tensor in (query, key, value, gain)]
-    checks = torch.library.opcheck(tiled.tiled_transfer, (*inputs, None, valid, 3, False, 1e-8))
+    checks = torch.library.opcheck(tiled_attention.tiled_transfer, (*inputs, None, valid, 3, False, 1e-8))
     assert {"test_schema", "test_autograd_registration", "test_faketensor"} <= set(checks)
     assert set(checks.values()) == {"SUCCESS"}
 

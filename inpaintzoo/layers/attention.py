@@ -15,7 +15,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inpaintzoo.layers.tiled_attention import NEVER, tiled_transfer
+from inpaintzoo.layers.attention_tiles import NEVER
+from inpaintzoo.layers.tiled_attention import tiled_transfer
 from inpaintzoo.ops import resize_mask
 
 MaskResize = Literal["bilinear", "nearest", "any"]
