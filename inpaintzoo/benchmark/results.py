@@ -1,0 +1,101 @@
+"""What a benchmark found: who took part, on which pairs, under which protocols, and the numbers."""
+
+from __future__ import annotations
+
+import dataclasses
+
+from inpaintzoo.benchmark.protocol import Protocol
+from inpaintzoo.metrics import MetricResults
+
+
+@dataclasses.dataclass(frozen=True)
+class Cost:
+    """What one forward of a network costs, at batch 1.
+
+    Attributes:
+        parameters: of the generator.
+        macs: multiply-accumulate operations of one forward; None where they could not be counted.
+        milliseconds: median time of an image.
+        spread: quartiles of that time, low and high.
+        peak_bytes: peak memory beyond the weights' own; None where it cannot be measured.
+        height: of the image, in pixels.
+        width: likewise.
+        device: its name.
+        precision: such as `float32`.
+    """
+
+    parameters: int
+    macs: int | None
+    milliseconds: float
+    spread: tuple[float, float]
+    peak_bytes: int | None
+    height: int
+    width: int
+    device: str
+    precision: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Contender:
+    """A row of the tables.
+
+    Attributes:
+        name: as the user gave it.
+        kind: `checkpoint`, `weights`, `predictions` or `fill`.
+        source: path, or the class of a fill.
+        sha256: of the weight file; None where there is none.
+        facts: further facts for the page, such as the network's class and the iterations it was trained for.
+        cost: None for folders of ready predictions, or where no costs were asked for.
+    """
+
+    name: str
+    kind: str
+    source: str
+    sha256: str | None = None
+    facts: dict[str, str] = dataclasses.field(default_factory=dict)
+    cost: Cost | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class PairSet:
+    """The pinned pairs that numbers were measured on.
+
+    Attributes:
+        name: as the user gave it.
+        description: of pictures and masks, in words.
+        count: number of pairs.
+        height: of the pictures, in pixels.
+        width: likewise.
+        manifest: path of the manifest, relative to the output folder or as given.
+        manifest_sha256: of its bytes.
+    """
+
+    name: str
+    description: str
+    count: int
+    height: int
+    width: int
+    manifest: str
+    manifest_sha256: str
+
+
+@dataclasses.dataclass
+class BenchmarkResults:
+    """Everything a report shows.
+
+    Attributes:
+        contenders: rows, in the user's order.
+        pair_sets: what was measured on.
+        protocols: how it was measured.
+        cells: results by names of (contender, pair set, protocol). A metric that could not be measured because its
+            weights are missing is left out of a cell's columns and named in `missing`.
+        missing: by protocol, metrics left out and why, one sentence each.
+        run: date, command, versions, seeds, processes, device: facts to print with every table.
+    """
+
+    contenders: list[Contender]
+    pair_sets: list[PairSet]
+    protocols: list[Protocol]
+    cells: dict[tuple[str, str, str], MetricResults]
+    missing: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
+    run: dict[str, str] = dataclasses.field(default_factory=dict)
