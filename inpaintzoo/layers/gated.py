@@ -1,0 +1,259 @@
+"""Gated convolutions, and the pieces that both stages of a gated two-stage network are built from.
+
+Yu et al., "Free-Form Image Inpainting with Gated Convolution" (DeepFill v2), ICCV 2019,
+https://arxiv.org/abs/1806.03589, section 3.1. There is no norm anywhere. What a method adds to the network, such as a
+fusion of maps, comes in as a module; the pieces know nothing about it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+Padding = Literal["same", "same_tf"]
+Activation = Literal["elu", "relu"]
+
+
+def check_padding(owner: str, padding: str) -> None:
+    """Raise `ValueError`, naming the owner, unless `padding` is one that `SameConv2d` knows."""
+    if padding not in get_args(Padding):
+        raise ValueError(f"{owner}: padding must be 'same' or 'same_tf', got {padding!r}")
+
+
+class SameConv2d(nn.Conv2d):
+    """A convolution whose output has the input's size, divided by the stride and rounded up.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        kernel: side of the kernel, odd.
+        stride: stride.
+        dilation: distance of the kernel's taps.
+        padding: where the zeros go. `same` puts as many before as behind; `same_tf` puts the odd one behind, as
+            TensorFlow does, and differs where the stride is above 1: released TensorFlow weights need it.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+        padding: Padding = "same",
+    ) -> None:
+        check_padding(type(self).__name__, padding)
+        if kernel < 1 or kernel % 2 == 0:
+            raise ValueError(f"{type(self).__name__}: kernel must be odd and positive, got {kernel}")
+        shifted = padding == "same_tf" and stride > 1
+        around = 0 if shifted else dilation * (kernel // 2)
+        super().__init__(in_channels, out_channels, kernel, stride, around, dilation)
+        self.shifted = shifted
+
+    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (nn.Conv2d's name)
+        """Convolve `(B, in_channels, h, w)`."""
+        if not self.shifted:
+            return super().forward(input)
+        top, bottom = self._zeros(input.shape[2], 0)
+        left, right = self._zeros(input.shape[3], 1)
+        return super().forward(F.pad(input, (left, right, top, bottom)))
+
+    def _zeros(self, side: int, axis: int) -> tuple[int, int]:
+        stride, reach = self.stride[axis], self.dilation[axis] * (self.kernel_size[axis] - 1)
+        missing = max(reach + 1 - stride + -side % stride, 0)
+        return missing // 2, missing - missing // 2
+
+
+class GatedConv2d(nn.Module):
+    """`activation(features) * sigmoid(gate)`, both from one convolution (equation 2).
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output; the convolution has twice as many.
+        kernel: side of the kernel, odd.
+        stride: stride.
+        dilation: distance of the kernel's taps.
+        activation: `elu` or `relu`.
+        padding: see `SameConv2d`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        kernel: int = 3,
+        stride: int = 1,
+        dilation: int = 1,
+        activation: Activation = "elu",
+        padding: Padding = "same",
+    ) -> None:
+        super().__init__()
+        if activation not in get_args(Activation):
+            raise ValueError(f"GatedConv2d: activation must be 'elu' or 'relu', got {activation!r}")
+        self.activation: Activation = activation
+        self.convolution = SameConv2d(in_channels, 2 * out_channels, kernel, stride, dilation, padding)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(B, in_channels, h, w)` to `(B, out_channels, h / stride, w / stride)`."""
+        kept, gate = self.convolution(features).chunk(2, dim=1)
+        kept = F.elu(kept) if self.activation == "elu" else F.relu(kept)
+        return kept * torch.sigmoid(gate)
+
+
+class GatedUp(nn.Module):
+    """Twice the size by nearest neighbour, then a gated 3x3 convolution.
+
+    Args:
+        in_channels: channels of the input.
+        out_channels: channels of the output.
+        padding: see `SameConv2d`.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int, padding: Padding = "same") -> None:
+        super().__init__()
+        self.convolution = GatedConv2d(in_channels, out_channels, padding=padding)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(B, in_channels, h, w)` to `(B, out_channels, 2h, 2w)`."""
+        # With aligned corners, as TensorFlow resizes, doubling picks the same neighbours.
+        return self.convolution(F.interpolate(features, scale_factor=2, mode="nearest"))
+
+
+class GatedEncoder(nn.Module):
+    """A 5x5 layer and two strided ones, each of them followed by plain ones, down to a quarter of the size.
+
+    Args:
+        in_channels: channels of the input.
+        width: channels at full size; there are 2 and 4 times as many at a half and a quarter.
+        strided: channels of the two strided layers, in units of `width`: (2, 4) in the coarse stage, (1, 2) and (1, 4)
+            in the branches of the refine stage.
+        activation: of the last layer; `relu` in front of the attention.
+        padding: see `SameConv2d`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int = 24,
+        strided: tuple[int, int] = (2, 4),
+        activation: Activation = "elu",
+        padding: Padding = "same",
+    ) -> None:
+        super().__init__()
+        half, quarter = (width * units for units in strided)
+        self.full = GatedConv2d(in_channels, width, kernel=5, padding=padding)
+        self.half = nn.Sequential(
+            GatedConv2d(width, half, stride=2, padding=padding),
+            GatedConv2d(half, 2 * width, padding=padding),
+        )
+        self.quarter = nn.Sequential(
+            GatedConv2d(2 * width, quarter, stride=2, padding=padding),
+            GatedConv2d(quarter, 4 * width, padding=padding),
+            GatedConv2d(4 * width, 4 * width, activation=activation, padding=padding),
+        )
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """The maps of `(B, in_channels, H, W)` at full size, a half and a quarter."""
+        full = self.full(image)
+        half = self.half(full)
+        return full, half, self.quarter(half)
+
+
+class DilatedStack(nn.Module):
+    """Gated 3x3 convolutions with growing dilation.
+
+    Args:
+        channels: channels of the map.
+        dilations: one layer each.
+        fusion: a module with two arguments, which gets the stack's input and its output; its result, of their shape,
+            is the output then. None: the stack's output is.
+        padding: see `SameConv2d`.
+    """
+
+    def __init__(
+        self,
+        channels: int,
+        dilations: Sequence[int] = (2, 4, 8, 16),
+        fusion: nn.Module | None = None,
+        padding: Padding = "same",
+    ) -> None:
+        super().__init__()
+        if not dilations or min(dilations) < 1:
+            raise ValueError(f"DilatedStack: dilations must be one or more numbers from 1 up, got {tuple(dilations)}")
+        self.layers = nn.Sequential(
+            *(GatedConv2d(channels, channels, dilation=dilation, padding=padding) for dilation in dilations)
+        )
+        self.fusion = fusion
+
+    def forward(self, features: Tensor) -> Tensor:
+        """`(B, channels, h, w)`; the shape stays."""
+        result = self.layers(features)
+        return result if self.fusion is None else self.fusion(features, result)
+
+
+class GatedDecoder(nn.Module):
+    """Twice doubled, each time with a gated layer behind, then the picture by a plain layer and tanh.
+
+    Args:
+        in_channels: channels of the map at a quarter of the size.
+        width: of the network; the map has twice as many channels at half the size, as many at full size.
+        skips: two modules with two arguments, for half and full size. They get the encoder's map and the decoder's,
+            which have equally many channels; their result, which has as many too, is concatenated to the decoder's
+            map. None: no skip connections.
+        padding: see `SameConv2d`.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        width: int = 24,
+        skips: Sequence[nn.Module] | None = None,
+        padding: Padding = "same",
+    ) -> None:
+        super().__init__()
+        if skips is not None and len(skips) != 2:
+            raise ValueError(f"GatedDecoder: skips must be two modules, for half and full size, got {len(skips)}")
+        wider = 1 if skips is None else 2
+        self.skips = None if skips is None else nn.ModuleList(skips)
+        self.ups = nn.ModuleList((GatedUp(in_channels, 2 * width, padding), GatedUp(2 * width, width, padding)))
+        self.layers = nn.ModuleList(
+            (
+                GatedConv2d(wider * 2 * width, 2 * width, padding=padding),
+                GatedConv2d(wider * width, width // 2, padding=padding),
+            )
+        )
+        self.output = SameConv2d(width // 2, 3, padding=padding)
+
+    def forward(self, features: Tensor, half: Tensor, full: Tensor) -> Tensor:
+        """The picture.
+
+        Args:
+            features: `(B, in_channels, h, w)`, at a quarter of the size.
+            half: `(B, 2 * width, 2h, 2w)`, the encoder's map; read by skips only.
+            full: `(B, width, 4h, 4w)`, likewise.
+
+        Returns:
+            `(B, 3, 4h, 4w)` in [-1, 1].
+        """
+        for i, encoded in enumerate((half, full)):
+            features = self.ups[i](features)
+            if self.skips is not None:
+                features = torch.cat([features, self.skips[i](encoded, features)], dim=1)
+            features = self.layers[i](features)
+        return torch.tanh(self.output(features))
+
+
+def init_glorot(network: nn.Module) -> None:
+    """Glorot's uniform distribution for the weights of all gated and plain convolutions, 0 for their biases.
+
+    It is TensorFlow's default, which the authors' code leaves untouched. Modules of other kinds are left alone.
+    """
+    for module in network.modules():
+        if isinstance(module, SameConv2d):
+            nn.init.xavier_uniform_(module.weight)
+            if module.bias is not None:
+                nn.init.zeros_(module.bias)
