@@ -1,0 +1,102 @@
+"""Attentional feature fusion: two maps are blended, and a network decides for every pixel and channel how.
+
+Dai et al., "Attentional Feature Fusion", WACV 2021, https://arxiv.org/abs/2009.14082, sections 3 and 4.1. The equations
+cited are those of the dissertation that brought it to inpainting (chapter 4, see `inpaintzoo.models.aff`). The released
+code returns twice the blend of equation 4.1; here it is the equation.
+"""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from inpaintzoo.types import ConfigError
+
+Norm = Literal["batch", "group"]
+
+
+class MSCAM(nn.Module):
+    """Multi-scale channel attention (figure 4.2): weights from every pixel's channels and from their global averages.
+
+    `channels^2 + 7.5 * channels` parameters at a reduction of 4.
+
+    Args:
+        channels: of the map, at least `reduction` (twice that with `group`).
+        reduction: how many times fewer channels there are between the two convolutions of each context.
+        norm: `batch`: batch normalisation, as published; the global averages have one cell, so it needs a batch of 2 or
+            more in training. `group`: group normalisation in one group, for which samples do not depend on their batch;
+            more groups would leave next to nothing of a map of one cell.
+
+    Raises:
+        ValueError: a bad argument, or in training a batch of one that batch normalisation cannot normalise.
+    """
+
+    def __init__(self, channels: int, reduction: int = 4, norm: Norm = "batch") -> None:
+        super().__init__()
+        if norm not in ("batch", "group"):
+            raise ValueError(f"MSCAM: norm must be 'batch' or 'group', got {norm!r}")
+        if reduction < 1:
+            raise ValueError(f"MSCAM: reduction must be 1 or more, got {reduction}")
+        least = reduction if norm == "batch" else 2 * reduction  # one channel alone has no spread to normalise
+        if channels < least:
+            raise ValueError(
+                f"MSCAM: channels must be {least} or more with reduction={reduction} and norm={norm!r}, got {channels}"
+            )
+        self.local = _context(channels, channels // reduction, norm)
+        self.overall = _context(channels, channels // reduction, norm)
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Weights in (0, 1) of the shape of `features`, `(B, channels, h, w)`; W of equation 4.4."""
+        self._check_batch(features)
+        average = features.mean(dim=(2, 3), keepdim=True)
+        return torch.sigmoid(self.local(features) + self.overall(average))
+
+    def _check_batch(self, features: Tensor) -> None:
+        # Synchronised batch normalisation is another class: it counts the samples of all processes.
+        if self.training and features.shape[0] == 1 and isinstance(self.overall[1], nn.BatchNorm2d):
+            raise ConfigError(
+                "MSCAM: batch normalisation of a global average needs a batch of 2 or more in training, got 1; use "
+                "norm 'group' (AFFNet: --model.generator.norm group) or a larger batch (--data.batch_size 2)"
+            )
+
+
+class AFF(nn.Module):
+    """Attentional feature fusion, `M(x + y) * x + (1 - M(x + y)) * y` (equation 4.1).
+
+    Args:
+        channels: of both maps.
+        reduction: see `MSCAM`.
+        norm: see `MSCAM`.
+    """
+
+    def __init__(self, channels: int, reduction: int = 4, norm: Norm = "batch") -> None:
+        super().__init__()
+        self.attention = MSCAM(channels, reduction, norm)
+
+    def forward(self, x: Tensor, y: Tensor) -> Tensor:
+        """Blend two `(B, channels, h, w)` of one shape; the result lies between them everywhere.
+
+        Raises:
+            ValueError: the shapes differ.
+        """
+        if x.shape != y.shape:
+            raise ValueError(f"AFF: both maps must have the same shape, got {tuple(x.shape)} and {tuple(y.shape)}")
+        weight = self.attention(x + y).to(y.dtype)  # group normalisation is in float32 also under autocast
+        return y + weight * (x - y)
+
+
+def _context(channels: int, hidden: int, norm: Norm) -> nn.Sequential:
+    """Equations 4.2 and 4.3: two 1x1 convolutions across the channels, each normalised, with a ReLU between them."""
+    return nn.Sequential(
+        nn.Conv2d(channels, hidden, 1),
+        _normalisation(hidden, norm),
+        nn.ReLU(),
+        nn.Conv2d(hidden, channels, 1),
+        _normalisation(channels, norm),
+    )
+
+
+def _normalisation(channels: int, norm: Norm) -> nn.Module:
+    return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(1, channels)
