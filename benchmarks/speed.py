@@ -73,7 +73,9 @@ class Method:
 def _plain_attention(transfer: Callable[..., Tensor]) -> Callable[[], AbstractContextManager[object]]:
     """The same network with the reference's attention."""
 
-    def forward(layer: attention.AttentionTransfer, shallow: Tensor, deep: Tensor, mask: Tensor) -> Tensor:
+    def forward(
+        layer: attention.AttentionTransfer, shallow: Tensor, deep: Tensor, mask: Tensor, guidance: None = None
+    ) -> Tensor:
         return layer.fusion(transfer(shallow, deep, mask, layer.kernel))
 
     return lambda: mock.patch.object(attention.AttentionTransfer, "forward", forward)

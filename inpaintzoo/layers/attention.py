@@ -16,6 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inpaintzoo.layers.attention_tiles import NEVER
+from inpaintzoo.layers.guidance import Guidance, PatchGuidance
 from inpaintzoo.layers.tiled_attention import tiled_transfer
 from inpaintzoo.ops import resize_mask
 
@@ -65,6 +66,7 @@ def transfer_patches(
     hole_keys: HoleKeys = "zero_score",
     floor: float = 1e-8,
     engine: Engine = "auto",
+    guidance: PatchGuidance | None = None,
 ) -> Tensor:
     """Rebuild a map from its own 4x4 patches, weighted by the similarity of patches of a map half its size.
 
@@ -84,6 +86,7 @@ def transfer_patches(
         floor: least weight of every patch.
         engine: `tiled` computes in small pieces and is the fast one; `dense` holds the whole score matrix in plain
             operators, for export; `auto` takes `dense` while a model is exported and `tiled` otherwise.
+        guidance: which of the valid patches each place may copy from; the others' weight is 0, without a floor.
 
     Returns:
         `(B, D, 2h, 2w)` in `value`'s dtype: the overlapping patches' sum divided by 4. One pixel along the border
@@ -99,7 +102,8 @@ def transfer_patches(
         query_gain = 1 / patch_norm(query, kernel) if normalize_query else None
         dense = engine == "dense" or (engine == "auto" and _exporting())
         transfer = _dense_transfer if dense else tiled_transfer
-        total = transfer(query, key, value, key_gain, query_gain, valid, kernel, hole_keys == "exclude", floor)
+        guide = () if guidance is None else guidance
+        total = transfer(query, key, value, key_gain, query_gain, valid, kernel, hole_keys == "exclude", floor, *guide)
     return (total / 4).to(dtype)
 
 
@@ -133,6 +137,7 @@ def _dense_transfer(
     kernel: int,
     exclude: bool,
     floor: float,
+    *guide: Tensor | None,
 ) -> Tensor:
     """What `tiled_transfer` computes, in plain operators that every exporter knows."""
     queries, keys = (F.unfold(side, kernel, padding=kernel // 2) for side in (query, key))
@@ -142,7 +147,13 @@ def _dense_transfer(
     columns = allowed.flatten(2)
     if exclude:
         scores = scores.masked_fill(columns == 0, NEVER)
+    if guide:
+        pairs = PatchGuidance(*guide).pairs()
+        factors, forbidden = pairs.factors(), pairs.forbidden()
+        scores = (scores if factors is None else scores * factors).masked_fill(forbidden, NEVER)
     weights = (torch.softmax(scores, dim=-1) * columns).clamp(min=floor)
+    if guide:
+        weights = weights.masked_fill(forbidden, 0)
     # The four 2x2 blocks of a 4x4 patch: one map per corner, channels in pixel_shuffle's order.
     blocks = F.pixel_unshuffle(F.pad(value, (1, 1, 1, 1)), 2)
     corners = [blocks[:, :, y : y + key.shape[2], x : x + key.shape[3]] for y in (0, 1) for x in (0, 1)]
@@ -224,13 +235,14 @@ class AttentionTransfer(nn.Module):
         self.floor = 1e-8 if hole_keys == "zero_score" else 0.0
         self.fusion = DilatedFusion(channels) if fuse else nn.Identity()
 
-    def forward(self, shallow: Tensor, deep: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, shallow: Tensor, deep: Tensor, mask: Tensor, guidance: Guidance | None = None) -> Tensor:
         """Fill `shallow`.
 
         Args:
             shallow: `(B, channels, 2h, 2w)`.
             deep: `(B, C, h, w)`, the already filled deeper map.
             mask: `(B, 1, H, W)`, 1 = hole, at any size.
+            guidance: what the hole may be filled from.
 
         Returns:
             The filled map, shaped like `shallow`.
@@ -247,6 +259,7 @@ class AttentionTransfer(nn.Module):
             hole_keys=self.hole_keys,
             floor=self.floor,
             engine=self.engine,
+            guidance=None if guidance is None else guidance.at(valid),
         )
         if self.fill == "hole":
             hole = resize_mask(mask, (shallow.shape[2], shallow.shape[3]), self.mask_resize).to(filled.dtype)

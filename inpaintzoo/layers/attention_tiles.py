@@ -27,6 +27,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inpaintzoo.layers.guidance import PairGuidance, PatchGuidance
+
 # Bytes of one buffer of a tile. On a CPU a tile should stay in the shared cache; on a GPU it should fill the device.
 _CPU_TILE = 4 * 2**20
 _GPU_TILE = 512 * 2**20
@@ -48,6 +50,7 @@ class _Problem:
         lower: `(n,)`, the least weight of a key; 0 on the padding.
         upper: `(b, 1, n)`, the greatest weight of a key.
         banned: `(b, 1, n)` bool or None: keys that the softmax leaves out.
+        guidance: of the `(h + 3) * (w + 1)` queries and the keys, or None.
         rows: image rows in a tile.
     """
 
@@ -59,6 +62,7 @@ class _Problem:
     lower: Tensor
     upper: Tensor
     banned: Tensor | None
+    guidance: PairGuidance | None
     height: int
     width: int
     kernel: int
@@ -73,6 +77,10 @@ class _Problem:
     def cells(self) -> int:
         """Grid cells in all."""
         return (self.height + 1) * self.stride
+
+    def queries(self, first: int, rows: int) -> slice:
+        """Grid cells of `rows` image rows from `first` on."""
+        return slice(first * self.stride, (first + rows) * self.stride)
 
 
 class _Buffer:
@@ -156,6 +164,7 @@ def problems_of(
     kernel: int,
     exclude: bool,
     floor: float,
+    guidance: PatchGuidance | None = None,
 ) -> Iterator[tuple[slice, _Problem]]:
     """Cut the batch into slices and lay each out on the grid."""
     batch, _, height, width = key.shape
@@ -176,12 +185,22 @@ def problems_of(
                 lower=lower,
                 upper=_to_grid(upper[part]).transpose(1, 2),
                 banned=_to_grid(allowed[part]).transpose(1, 2) == 0 if exclude else None,
+                guidance=None if guidance is None else _guidance_on_grid(guidance, part),
                 height=height,
                 width=width,
                 kernel=kernel,
                 rows=rows,
             ),
         )
+
+
+def _guidance_on_grid(guidance: PatchGuidance, part: slice) -> PairGuidance:
+    wanted, found, permission = guidance
+    return PairGuidance(
+        wanted=_to_grid(wanted[part], 2),
+        found=_to_grid(found[part]).transpose(1, 2),
+        permission=None if permission is None else _to_grid(permission[part]).transpose(1, 2),
+    )
 
 
 def _add_shifted(out: Tensor, source: Tensor, shift: int) -> None:
@@ -238,16 +257,34 @@ def _score_blocks(problem: _Problem) -> Iterator[tuple[int, int, Tensor]]:
     buffer, key = _Buffer(problem), problem.key.transpose(1, 2)
     for first, rows in _row_blocks(problem):
         pixels = buffer(rows)
-        torch.matmul(problem.query[:, first * stride : (first + rows) * stride], key, out=pixels)
+        torch.matmul(problem.query[:, problem.queries(first, rows)], key, out=pixels)
         scores = total(pixels, rows).mul_(problem.key_gain)
         first -= total.lag
         if problem.query_gain is not None:
-            scores.mul_(problem.query_gain[:, first * stride : (first + rows) * stride])
+            scores.mul_(problem.query_gain[:, problem.queries(first, rows)])
+        if problem.guidance is not None:
+            _guide(scores, problem.guidance, problem.queries(first, rows))
         if problem.banned is not None:
             scores.masked_fill_(problem.banned, NEVER)
         scores[:, :, :stride] = NEVER
         scores[:, :, ::stride] = NEVER
         yield first, rows, scores
+
+
+def _guide(scores: Tensor, guidance: PairGuidance, queries: slice) -> None:
+    factors = guidance.factors(queries)
+    if factors is not None:
+        scores.mul_(factors)
+    scores.masked_fill_(guidance.forbidden(queries), NEVER)
+
+
+def _clamp_weights(soft: Tensor, problem: _Problem, first: int, rows: int, out: Tensor) -> Tensor:
+    """Weights within their bounds; what guidance forbids has none."""
+    torch.clamp(soft, problem.lower, problem.upper, out=out)
+    if problem.guidance is not None:
+        out.masked_fill_(problem.guidance.forbidden(problem.queries(first, rows)), 0)
+    _clear_padding(out, problem, first, rows)
+    return out
 
 
 def _clear_padding(weights: Tensor, problem: _Problem, first: int, rows: int) -> None:
@@ -289,8 +326,7 @@ def forward_pass(problem: _Problem) -> Tensor:
     blocks, buffer = _BlockSum(problem), _Buffer(problem)
     for first, rows, scores in _score_blocks(problem):
         weights = torch.softmax(scores, -1, out=blocks.place(rows))
-        torch.clamp(weights, problem.lower, problem.upper, out=weights)
-        _clear_padding(weights, problem, first, rows)
+        _clamp_weights(weights, problem, first, rows, out=weights)
         cells, part = _grid_rows(problem, first - 1, rows)
         out[:, cells] = blocks(rows, scores, buffer(rows))[:, part] @ problem.value
     return out
@@ -317,8 +353,7 @@ class BackwardPass:
         for first, rows, scores in _score_blocks(self.problem):
             soft = torch.softmax(scores, -1, out=self.soft(rows))
             _clear_padding(soft, self.problem, first, rows)
-            weights = torch.clamp(soft, self.problem.lower, self.problem.upper, out=self.blocks.place(rows))
-            _clear_padding(weights, self.problem, first, rows)
+            weights = _clamp_weights(soft, self.problem, first, rows, out=self.blocks.place(rows))
             grad_scores = self._softmax_backward(first, rows, soft, weights)
             self._gain_backward(first, rows, scores, grad_scores)
             self._value_backward(first, rows, scores, soft)
@@ -350,6 +385,9 @@ class BackwardPass:
         if self.problem.query_gain is not None:
             self.query_gain[:, cells] += scores[:, part].sum(2, keepdim=True)
             grad_scores.mul_(self.problem.query_gain[:, first * self.problem.stride :][:, : grad_scores.shape[1]])
+        guidance = self.problem.guidance
+        if guidance is not None and (factors := guidance.factors(self.problem.queries(first, rows))) is not None:
+            grad_scores.mul_(factors)
         grad_scores.mul_(self.problem.key_gain)
 
     def _value_backward(self, first: int, rows: int, *buffers: Tensor) -> None:

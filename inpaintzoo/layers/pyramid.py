@@ -14,6 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inpaintzoo.layers.attention import AttentionTransfer
+from inpaintzoo.layers.guidance import Guidance
 from inpaintzoo.types import PyramidOutput
 
 
@@ -113,12 +114,13 @@ class PyramidContext(nn.Module):
         super().__init__()
         self.transfers = nn.ModuleList(nn.Identity() if transfer is None else transfer for transfer in transfers)
 
-    def forward(self, features: Sequence[Tensor], mask: Tensor) -> list[Tensor]:
+    def forward(self, features: Sequence[Tensor], mask: Tensor, guidance: Guidance | None = None) -> list[Tensor]:
         """Fill all maps but the deepest.
 
         Args:
             features: encoder maps, finest first, each half the size of the one before; one more than transfers.
             mask: `(B, 1, H, W)`, 1 = hole.
+            guidance: what the hole may be filled from.
 
         Returns:
             The filled maps, finest first.
@@ -126,7 +128,7 @@ class PyramidContext(nn.Module):
         filled = [features[-1]]
         for transfer, shallow in zip(reversed(self.transfers), reversed(features[:-1]), strict=True):
             known = isinstance(transfer, nn.Identity)
-            filled.append(shallow if known else transfer(shallow, filled[-1], mask))
+            filled.append(shallow if known else transfer(shallow, filled[-1], mask, guidance))
         return filled[:0:-1]
 
 
@@ -168,7 +170,12 @@ class PyramidDecoder(nn.Module):
 
 
 def predict_pyramid(
-    encoder: PyramidEncoder, context: PyramidContext, decoder: PyramidDecoder, masked_image: Tensor, mask: Tensor
+    encoder: PyramidEncoder,
+    context: PyramidContext,
+    decoder: PyramidDecoder,
+    masked_image: Tensor,
+    mask: Tensor,
+    guidance: Guidance | None = None,
 ) -> PyramidOutput:
     """Encode, fill the maps from deep to shallow, decode: the forward of PEN-Net and SRPNet.
 
@@ -178,10 +185,11 @@ def predict_pyramid(
         decoder: of the filled maps.
         masked_image: `(B, 3, H, W)` in [-1, 1], nothing of the truth in the hole.
         mask: `(B, 1, H, W)`, 1 = hole.
+        guidance: what the hole may be filled from.
 
     Returns:
         Pictures in [0, 1].
     """
     features = encoder(torch.cat([masked_image, mask.to(masked_image.dtype)], dim=1))
-    pyramid, prediction = decoder(features[-1], context(features, mask))
+    pyramid, prediction = decoder(features[-1], context(features, mask, guidance))
     return PyramidOutput((prediction + 1) / 2, [(level + 1) / 2 for level in pyramid])

@@ -18,6 +18,11 @@ from inpaintzoo.layers.attention_tiles import (
     problems_of,
     to_blocks,
 )
+from inpaintzoo.layers.guidance import PatchGuidance
+
+
+def _guidance(wanted: Tensor | None, found: Tensor | None, permission: Tensor | None) -> PatchGuidance | None:
+    return None if wanted is None or found is None else PatchGuidance(wanted, found, permission)
 
 
 @torch.library.custom_op("inpaintzoo::transfer_patches", mutates_args=())
@@ -31,6 +36,9 @@ def tiled_transfer(
     kernel: int,
     exclude: bool,
     floor: float,
+    wanted: Tensor | None = None,
+    found: Tensor | None = None,
+    permission: Tensor | None = None,
 ) -> Tensor:
     """Sum of 4x4 value patches (stride 2, padding 1) weighted by the attention between key and query patches.
 
@@ -44,18 +52,22 @@ def tiled_transfer(
         kernel: side of the compared patches, 1 or 3.
         exclude: whether the softmax leaves out keys that are not allowed.
         floor: least weight of any patch; patches that are not allowed get it.
+        wanted: `(B, 1, h, w)`, with `found` and `permission` a `PatchGuidance`, which an operator cannot take; or None.
+        found: `(B, 1, h, w)` or None.
+        permission: `(B, 1, h, w)` or None.
 
     Returns:
         `(B, D, 2h, 2w)`.
     """
-    problems = problems_of(query, key, value, key_gain, query_gain, allowed, kernel, exclude, floor)
+    guidance = _guidance(wanted, found, permission)
+    problems = problems_of(query, key, value, key_gain, query_gain, allowed, kernel, exclude, floor, guidance)
     with torch.autocast(query.device.type, enabled=False):
         blocks = torch.cat([forward_pass(problem) for _, problem in problems])
     return from_blocks(blocks, key.shape[2], key.shape[3]).contiguous()
 
 
 @tiled_transfer.register_fake
-def _(query, key, value, key_gain, query_gain, allowed, kernel, exclude, floor):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _(query, key, value, *settings: object):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     return torch.empty_like(value, memory_format=torch.contiguous_format)
 
 
@@ -71,11 +83,15 @@ def _tiled_backward(
     kernel: int,
     exclude: bool,
     floor: float,
+    wanted: Tensor | None = None,
+    found: Tensor | None = None,
+    permission: Tensor | None = None,
 ) -> List[Tensor]:  # noqa: UP006  (torch 2.6 knows typing's list alone in an operator's signature)
     """Gradients with respect to query, key, value, key gain and query gain."""
     height, width = key.shape[2:]
     results: list[list[Tensor]] = [[], [], [], [], []]
-    problems = problems_of(query, key, value, key_gain, query_gain, allowed, kernel, exclude, floor)
+    guidance = _guidance(wanted, found, permission)
+    problems = problems_of(query, key, value, key_gain, query_gain, allowed, kernel, exclude, floor, guidance)
     with torch.autocast(query.device.type, enabled=False):
         for part, problem in problems:
             pass_ = BackwardPass(problem, to_blocks(grad[part]))
@@ -94,20 +110,21 @@ def _tiled_backward(
 
 
 @_tiled_backward.register_fake
-def _(grad, query, key, value, key_gain, query_gain, allowed, kernel, exclude, floor):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
+def _(grad, query, key, value, key_gain, *settings: object):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
     shapes = (query, key, value, key_gain, key_gain)
     return [torch.empty_like(like, memory_format=torch.contiguous_format) for like in shapes]
 
 
 def _save_inputs(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def] # noqa: ANN001
-    ctx.save_for_backward(*inputs[:6])
-    ctx.settings = inputs[6:]
+    ctx.save_for_backward(*inputs[:6], *inputs[9:])
+    ctx.settings = inputs[6:9]
 
 
 def _backward(ctx, grad):  # type: ignore[no-untyped-def] # noqa: ANN001, ANN202
-    grads = _tiled_backward(grad, *ctx.saved_tensors, *ctx.settings)
+    tensors = ctx.saved_tensors
+    grads = _tiled_backward(grad, *tensors[:6], *ctx.settings, *tensors[6:])
     query_gain = grads[4] if ctx.needs_input_grad[4] else None
-    return (*grads[:4], query_gain, None, None, None, None)
+    return (*grads[:4], query_gain, *(None for _ in ctx.needs_input_grad[5:]))
 
 
 tiled_transfer.register_autograd(_backward, setup_context=_save_inputs)

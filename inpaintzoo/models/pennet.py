@@ -72,6 +72,7 @@ class PENNet(Generator):
     """
 
     size_multiple = 64
+    accepts_guidance = True
 
     def __init__(
         self,
@@ -95,6 +96,7 @@ class PENNet(Generator):
             fill=preset.fill if fill is None else fill,
             mask_resize=preset.mask_resize if mask_resize is None else mask_resize,
         )
+        self.accepts_guidance = attention != "none"
         levels = {"pyramid": range(5), "single": range(4, 5), "none": range(0)}[attention]
         # The deepest level compares single cells and has no fusion convolutions (released code).
         transfers = [
@@ -110,19 +112,22 @@ class PENNet(Generator):
         self.decoder = PyramidDecoder(width)
         init_normal(self)
 
-    def forward(self, image: Tensor, mask: Tensor) -> PyramidOutput:
+    def forward(self, image: Tensor, mask: Tensor, guidance: Tensor | None = None) -> PyramidOutput:
         """Fill the hole.
 
         Args:
             image: `(B, 3, H, W)` in [0, 1], sides multiples of 64; whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
+            guidance: `(B, 1, H, W)`, what the hole may be filled from: permissions (floating point or bool) or class
+                ids (integers), see `inpaintzoo.layers.guidance.Guidance`.
 
         Raises:
             ValueError: if the shapes do not fit.
         """
         self.check_size(image, mask)
         masked_image = self.hide_hole(2 * image - 1, mask, fill=1.0)  # white
-        return predict_pyramid(self.encoder, self.context, self.decoder, masked_image, mask)
+        guide = self.read_guidance(guidance, mask)
+        return predict_pyramid(self.encoder, self.context, self.decoder, masked_image, mask, guide)
 
 
 def _check_choices(width: int, faithful: str, attention: str) -> None:

@@ -54,6 +54,7 @@ class SRPNet(Generator):
     """
 
     size_multiple = 64
+    accepts_guidance = True
 
     def __init__(
         self,
@@ -92,17 +93,20 @@ class SRPNet(Generator):
         self.decoder = PyramidDecoder(width)
         init_normal(self)
 
-    def forward(self, image: Tensor, mask: Tensor) -> PyramidOutput:
+    def forward(self, image: Tensor, mask: Tensor, guidance: Tensor | None = None) -> PyramidOutput:
         """Fill the hole.
 
         Args:
             image: `(B, 3, H, W)` in [0, 1], sides multiples of 64 from 128 up (from 64 without residual blocks);
                 whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
+            guidance: `(B, 1, H, W)`, what the hole may be filled from: permissions (floating point or bool) or class
+                ids (integers), see `inpaintzoo.layers.guidance.Guidance`.
 
         Raises:
             ValueError: if the shapes do not fit.
         """
         self.check_size(image, mask)
         masked_image = self.hide_hole(2 * image - 1, mask, fill=1.0)  # white
-        return predict_pyramid(self.encoder, self.context, self.decoder, masked_image, mask)
+        guide = self.read_guidance(guidance, mask)
+        return predict_pyramid(self.encoder, self.context, self.decoder, masked_image, mask, guide)

@@ -1,0 +1,183 @@
+"""Structural guidance: a map that says, at inference, which known places a hole may be filled from.
+
+The source is the dissertation behind the pyramid generator (`inpaintzoo.models.pyramid`), section 5.4: a map multiplies
+the similarities of patch attention (equation 5.12). Needs no training. Two points differ from the equation:
+
+* A similarity of 0 still has exp(0) in the softmax, so what must not be copied from is left out of it: its weight is
+  exactly 0 and the other weights still sum to 1.
+* The equation leaves open what becomes of a place that guidance leaves nothing to copy from: it is filled unguided.
+
+Features are copied as 4x4 patches of the attended map (stride 2, padding 1), and the pixels below a patch decide: a key
+is permitted, or of a class, only if all known pixels of its patch are. Equation 5.9 compares known patches with unknown
+ones, so guidance leaves places alone whose patch touches no hole.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+from typing import NamedTuple
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inpaintzoo.types import DataError
+
+CLASSES = 65536  # class ids are below
+
+_UNGUIDED = -1.0  # a query that may copy from any key, or a key in the hole, which is the mask's affair
+_MIXED = -2.0  # a key of no class
+
+
+class PatchGuidance(NamedTuple):
+    """Guidance at the size of one attention's queries and keys, all maps `(B, 1, h, w)` float32.
+
+    Attributes:
+        wanted: of each query, the class it copies from; negative where it is not guided.
+        found: of each key, its class; -1 where the mask alone decides, -2 where it has none.
+        permission: of each key, the factor of a guided query's similarity to it; None for 1.
+    """
+
+    wanted: Tensor
+    found: Tensor
+    permission: Tensor | None
+
+    def pairs(self) -> PairGuidance:
+        """The same for flattened cells."""
+        permission = None if self.permission is None else self.permission.flatten(2)
+        return PairGuidance(self.wanted.flatten(2).transpose(1, 2), self.found.flatten(2), permission)
+
+
+@dataclasses.dataclass(frozen=True)
+class PairGuidance:
+    """What the scores of (query, key) pairs become; a matrix is only made of the queries asked for.
+
+    Attributes:
+        wanted: `(B, Q, 1)`, see `PatchGuidance`.
+        found: `(B, 1, K)`.
+        permission: `(B, 1, K)` or None.
+    """
+
+    wanted: Tensor
+    found: Tensor
+    permission: Tensor | None
+
+    def forbidden(self, queries: slice = slice(None)) -> Tensor:
+        """`(B, q, K)` bool: pairs that must get no weight."""
+        wanted = self.wanted[:, queries]
+        return (wanted != self.found) & (wanted >= 0) & (self.found != _UNGUIDED)
+
+    def factors(self, queries: slice = slice(None)) -> Tensor | None:
+        """`(B, q, K)`, factors of the scores (equation 5.12), or None for 1."""
+        if self.permission is None:
+            return None
+        return torch.where(self.wanted[:, queries] >= 0, self.permission, 1)
+
+
+class Guidance:
+    """A guidance map at the images' size, ready to be read at any attention's.
+
+    Args:
+        guidance: `(B, 1, H, W)`. Floating point or bool is a permission map: 1 = may be copied from, 0 = not, values
+            between weigh the similarity; what it holds in the hole does not matter. Integers are class ids: a place is
+            filled from known patches of its own class, hole pixels being of the class drawn there.
+        mask: `(B, 1, H, W)`, 1 = hole.
+
+    Raises:
+        DataError: if shape, device, type or values of the map do not fit.
+    """
+
+    def __init__(self, guidance: Tensor, mask: Tensor) -> None:
+        _check(guidance, mask)
+        self._by_class = not (guidance.is_floating_point() or guidance.dtype == torch.bool)
+        self._weighs = guidance.is_floating_point()
+        self._values, self._hole = guidance.to(torch.float32), mask > 0
+        self._warned = False
+
+    def at(self, valid: Tensor) -> PatchGuidance:
+        """Read the map for one attention.
+
+        Args:
+            valid: `(B, 1, h, w)`, 1 where a key may be copied from as far as the mask goes; the copied map is
+                `(B, D, 2h, 2w)`.
+
+        Warns:
+            UserWarning: once, if places of the hole have known patches to copy from but guidance leaves them none.
+        """
+        size = (valid.shape[2], valid.shape[3])
+        known = self._range(self._hole, size)
+        guided = _highest(self._hole.to(torch.float32), size) > 0
+        if self._by_class:
+            wanted, (low, high) = self._drawn(size), known
+            found, permission = torch.where(low == high, high, _MIXED), None
+        else:
+            least = known[0].clamp(max=1)  # infinite where the whole patch is hole
+            wanted, found = torch.ones_like(least), (least > 0).to(torch.float32)
+            permission = torch.where(valid > 0, least, 1) if self._weighs else None
+        wanted, found = torch.where(guided, wanted, _UNGUIDED), torch.where(valid > 0, found, _UNGUIDED)
+        return PatchGuidance(self._where_something_remains(wanted, found), found, permission)
+
+    def _range(self, left_out: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
+        """Least and greatest value of each patch, without some pixels; infinity and its negative if none is left."""
+        both = torch.cat([-self._values, self._values], dim=1).masked_fill(left_out, -torch.inf)
+        low, high = _highest(both, size).chunk(2, dim=1)
+        return -low, high
+
+    def _drawn(self, size: tuple[int, int]) -> Tensor:
+        """The class that a patch's hole pixels have; where they have several, that of the cell's centre."""
+        low, high = self._range(~self._hole, size)
+        return torch.where(low == high, high, F.interpolate(self._values, size, mode="nearest-exact"))
+
+    def _where_something_remains(self, wanted: Tensor, found: Tensor) -> Tensor:
+        """`wanted`, but unguided where no key has the class."""
+        places = (found.flatten(1) - _MIXED).long()  # the two negative codes come first
+        present = torch.zeros(len(found), CLASSES + 2, device=found.device).scatter(1, places, 1.0)
+        remains = present.gather(1, (wanted.flatten(1) - _MIXED).long()).view_as(wanted) > 0
+        lost = (wanted >= 0) & ~remains
+        if not self._warned and not _traced() and bool((lost & _any(found != _UNGUIDED)).any()):
+            self._warned = True
+            height, width = wanted.shape[2:]
+            warnings.warn(
+                f"guidance leaves places in the hole without a known patch to copy from (first seen on the features "
+                f"of {height}x{width}): they are filled as without guidance",
+                stacklevel=2,
+            )
+        return torch.where(lost, _UNGUIDED, wanted)
+
+
+def _highest(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Greatest value of the pixels that each 4x4 patch (stride 2, padding 1) of a map of twice `size` touches."""
+    cells = F.adaptive_max_pool2d(values, (2 * size[0], 2 * size[1]))
+    return F.max_pool2d(cells, 4, stride=2, padding=1)
+
+
+def _any(flags: Tensor) -> Tensor:
+    """Per sample."""
+    return flags.flatten(1).any(dim=1).view(-1, 1, 1, 1)
+
+
+def _traced() -> bool:
+    """Whether values are unknown, because a graph is being recorded."""
+    return torch.jit.is_tracing() or torch.compiler.is_compiling()
+
+
+def _check(guidance: Tensor, mask: Tensor) -> None:
+    if guidance.shape != mask.shape:
+        raise DataError(f"guidance must be {tuple(mask.shape)} to fit the mask, got {tuple(guidance.shape)}")
+    if guidance.device != mask.device:
+        raise DataError(f"guidance must be where the mask is, on {mask.device}, but is on {guidance.device}")
+    if guidance.is_complex():
+        raise DataError(
+            f"guidance must be floating point or bool (permissions) or integer (class ids), got {guidance.dtype}"
+        )
+    if guidance.dtype == torch.bool or guidance.numel() == 0 or _traced():
+        return
+    low, high = guidance.min().item(), guidance.max().item()
+    if guidance.is_floating_point() and not (low >= 0 and high <= 1):
+        raise DataError(
+            f"a floating-point guidance map holds permissions from 0 to 1, got {low:g} to {high:g}; scale it, or pass "
+            f"class ids as integers"
+        )
+    if not guidance.is_floating_point() and not (low >= 0 and high < CLASSES):
+        raise DataError(f"class ids of a guidance map must be from 0 to {CLASSES - 1}, got {low} to {high}")
