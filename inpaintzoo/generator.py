@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import ClassVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from inpaintzoo.layers.guidance import Guidance
 from inpaintzoo.types import ConfigError, DataError, Output
