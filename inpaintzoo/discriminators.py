@@ -15,12 +15,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inpaintzoo.layers.spectral import spectral_norm
+from inpaintzoo.rebuildable import Rebuildable
 from inpaintzoo.types import DataError
 
 Norm = Literal["spectral", "instance", "spectral+instance", "none"]
 
 
-class Discriminator(nn.Module):
+class Discriminator(Rebuildable):
     """Judges pictures.
 
     Attributes:
