@@ -51,6 +51,8 @@ class MetricResults:
         judge: whether the composite or the raw prediction was judged.
         set_values: values of set metrics, by bin and over `all`.
         notes: further facts that belong beside the numbers.
+        batch: 1: means over images. More: means over the means of so many images, in order of their index, without
+            an incomplete last batch; some papers' code has it. In a ratio bin its images alone form the batches.
     """
 
     rows: list[Row]
@@ -59,12 +61,13 @@ class MetricResults:
     judge: str
     set_values: Summary = dataclasses.field(default_factory=dict)
     notes: list[str] = dataclasses.field(default_factory=list)
+    batch: int = 1
 
     def summary(self) -> Summary:
         """By bin, without empty ones, and over `all`: `count` and each metric.
 
         An image metric is the mean over the images where it is defined, exactly rounded, so that it does not depend
-        on their order; None where it is defined nowhere.
+        on their order; None where it is defined nowhere. With `batch` above 1 it is the mean of the batches' means.
         """
         return {group: self._group(group, rows) for group, rows in self.groups().items()}
 
@@ -78,8 +81,14 @@ class MetricResults:
         of_set = self.set_values.get(group, {})
         for column in self.columns:
             name = column.name
-            values[name] = of_set[name] if name in of_set else mean([row[name] for row in rows])
+            values[name] = of_set[name] if name in of_set else self._mean([row[name] for row in rows])
         return values
+
+    def _mean(self, values: Sequence[float | None]) -> float | None:
+        if self.batch == 1:
+            return mean(values)
+        whole = range(0, len(values) - self.batch + 1, self.batch)
+        return mean([mean(values[start : start + self.batch]) for start in whole])
 
     def flat(self) -> dict[str, float]:
         """Each metric over the set, by name, for a logger; metrics that are undefined on this set are left out."""
@@ -100,7 +109,7 @@ class MetricResults:
 
     def _remarks(self) -> list[str]:
         judged = "composites (known pixels from the image)" if self.judge == "composite" else "raw predictions"
-        remarks = [f"Judged: {judged}. Means over images.", *self.notes]
+        remarks = [f"Judged: {judged}. {self._kind_of_mean()}", *self.notes]
         for column in self.columns:
             values = [row[column.name] for row in self.rows if column.name in row]
             capped = sum(value == column.cap for value in values) if column.cap is not None else 0
@@ -113,6 +122,13 @@ class MetricResults:
                     f"{column.name}: {undefined} of {len(values)} images {column.undefined} and do not count."
                 )
         return remarks
+
+    def _kind_of_mean(self) -> str:
+        if self.batch == 1:
+            return "Means over images."
+        left_out = len(self.rows) % self.batch
+        text = f"Means over the means of batches of {self.batch}; an incomplete last one does not count"
+        return f"{text} ({left_out} of {len(self.rows)} images)." if left_out else f"{text}."
 
     def to_json(self, extra: Mapping[str, Any] | None = None) -> str:
         """Summary, count, judge and definitions as JSON.

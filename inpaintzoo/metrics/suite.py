@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -29,6 +31,24 @@ from inpaintzoo.types import Batch
 Judge = Literal["composite", "raw"]
 Quantise = Literal["none", "round", "truncate"]
 _ROW_KEYS = ("index", "name", "ratio", "bin", "count")
+Arrays = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What a suite keeps of a batch: plain numbers, which can wait in a file until all batches are there.
+
+    Attributes:
+        rows: one an image, in the batch's order.
+        features: of set metrics: by metric, named `(B, ...)` arrays.
+        statistics: of segmentation metrics: by metric one entry an image, None where the metric is undefined.
+        fills: an image.
+    """
+
+    rows: list[Row]
+    features: dict[str, Arrays] = dataclasses.field(default_factory=dict)
+    statistics: dict[str, list[Arrays | None]] = dataclasses.field(default_factory=dict)
+    fills: int = 1
 
 
 class MetricSuite:
@@ -97,16 +117,19 @@ class MetricSuite:
 
     def reset(self) -> None:
         """Forget all images."""
-        self._rows: list[Row] = []
-        # By metric and name of the feature: one array an image, in order of the rows.
-        self._features: dict[tuple[str, str], list[np.ndarray]] = {}
-        # By metric: one entry an image, in order of the rows; None where the metric is undefined.
-        self._statistics: dict[str, list[dict[str, np.ndarray] | None]] = {}
-        self._fills = 1
+        self._measured: list[Measured] = []
+
+    def update(self, prediction: Tensor, batch: Batch, segmentation: Tensor | None = None) -> None:
+        """Measure a batch and keep it; arguments and errors as in `measure`."""
+        self.add(self.measure(prediction, batch, segmentation))
+
+    def add(self, measured: Measured) -> None:
+        """Take in a batch that was measured before, here or elsewhere, by a suite of the same metrics."""
+        self._measured.append(measured)
 
     @torch.no_grad()
-    def update(self, prediction: Tensor, batch: Batch, segmentation: Tensor | None = None) -> None:
-        """Measure a batch.
+    def measure(self, prediction: Tensor, batch: Batch, segmentation: Tensor | None = None) -> Measured:
+        """Measure a batch, and keep nothing.
 
         Args:
             prediction: `(B, 3, H, W)`, the raw prediction; values outside [0, 1] are clamped. Or `(B, n, 3, H, W)`,
@@ -129,33 +152,35 @@ class MetricSuite:
             raise ValueError(
                 f"segmentation is of one fill an image, got {len(segmentation)} and {tuple(fills.shape[:2])} fills"
             )
-        self._fills = max(self._fills, fills.shape[1])
-        indices = [int(index) for index in batch["index"]]
-        names = list(batch.get("name", map(str, indices)))
         with torch.autocast(prediction.device.type, enabled=False):
             all_judged = torch.stack([self.judged(fill, image, mask) for fill in fills.unbind(1)], dim=1)
             judged = _best(all_judged, image)
             values = {metric.name: metric(judged, image, mask).tolist() for metric in self.image_metrics}
             values |= {metric.name: metric(all_judged, mask).tolist() for metric in self.sample_metrics}
-            for of_set in self.set_metrics:
-                for key, feature in of_set.features(judged, image).items():
-                    self._features.setdefault((of_set.name, key), []).extend(feature.cpu().numpy())
-            self._keep_statistics(judged, batch, segmentation)
-        for i, ratio in enumerate(mask_ratio(mask).tolist()):
+            features = {metric.name: _arrays(metric.features(judged, image)) for metric in self.set_metrics}
+            statistics = self._statistics(judged, batch, segmentation)
+        return Measured(self._rows(values, batch, fills.shape[1]), features, statistics, fills.shape[1])
+
+    def _rows(self, values: Mapping[str, list[float]], batch: Batch, fills: int) -> list[Row]:
+        indices = [int(index) for index in batch["index"]]
+        names = list(batch.get("name", map(str, indices)))
+        rows: list[Row] = []
+        for i, ratio in enumerate(mask_ratio(batch["mask"]).tolist()):
             row: Row = {"index": indices[i], "name": names[i], "ratio": ratio, "bin": ratio_bin(ratio, self.bins)}
             for metric in self.image_metrics:
                 # A NaN that is left is a prediction that was no number, and must show.
                 row[metric.name] = None if metric.needs_hole and ratio == 0 else values[metric.name][i]
             for among in self.sample_metrics:
-                row[among.name] = None if ratio == 0 or fills.shape[1] == 1 else values[among.name][i]
-            self._rows.append(row)
+                row[among.name] = None if ratio == 0 or fills == 1 else values[among.name][i]
+            rows.append(row)
+        return rows
 
-    def _keep_statistics(self, judged: Tensor, batch: Batch, logits: Tensor | None) -> None:
+    def _statistics(self, judged: Tensor, batch: Batch, logits: Tensor | None) -> dict[str, list[Arrays | None]]:
+        found: dict[str, list[Arrays | None]] = {}
         for metric in self.segmentation_metrics:
-            found = None if logits is None else metric.statistics(logits, judged, batch)
-            arrays = {key: value.cpu().numpy() for key, value in (found or {}).items()}
-            of_image = [{key: array[i] for key, array in arrays.items()} or None for i in range(len(judged))]
-            self._statistics.setdefault(metric.name, []).extend(of_image)
+            arrays = _arrays(None if logits is None else metric.statistics(logits, judged, batch))
+            found[metric.name] = [{key: a[i] for key, a in arrays.items()} or None for i in range(len(judged))]
+        return found
 
     def judged(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """What the metrics get to see: the prediction in float32, clamped, quantised and composited as chosen."""
@@ -168,7 +193,7 @@ class MetricSuite:
 
     def compute(self) -> MetricResults:
         """Results over all images that all processes have seen; every process must call it, and each gets them."""
-        gathered = _gather(self._rows)
+        gathered = _gather([row for measured in self._measured for row in measured.rows])
         kept = _first_of_each(gathered)
         results = MetricResults(
             rows=[gathered[rank][position] for rank, position in kept],
@@ -190,12 +215,14 @@ class MetricSuite:
         notes = []
         if self.quantise != "none":
             notes.append(f"Predictions are 8-bit levels (quantise: {self.quantise}).")
-        if self._fills > 1:
-            notes.append(f"Of {self._fills} fills an image the one with the best PSNR counts.")
+        fills = max((measured.fills for measured in self._measured), default=1)
+        if fills > 1:
+            notes.append(f"Of {fills} fills an image the one with the best PSNR counts.")
         return notes
 
     def _compute_set(self, metric: SetMetric, results: MetricResults, kept: Sequence[tuple[int, int]]) -> None:
-        mine = {key: np.stack(arrays) for (name, key), arrays in self._features.items() if name == metric.name}
+        parts = [measured.features[metric.name] for measured in self._measured]
+        mine = {key: np.concatenate([part[key] for part in parts]) for key in (parts[0] if parts else {})}
         gathered = _gather(mine)
         keys = {key: None for features in gathered for key in features}
         features = {key: np.stack([gathered[rank][key][i] for rank, i in kept]) for key in keys}
@@ -207,7 +234,8 @@ class MetricSuite:
     def _compute_segmentation(
         self, metric: SegmentationMetric, results: MetricResults, kept: Sequence[tuple[int, int]]
     ) -> None:
-        gathered = _gather(self._statistics.get(metric.name, []))
+        mine = itertools.chain.from_iterable(measured.statistics[metric.name] for measured in self._measured)
+        gathered = _gather(list(mine))
         found = [gathered[rank][i] for rank, i in kept]
         for group in results.groups():
             rows = zip(found, results.rows, strict=True)
@@ -221,6 +249,10 @@ class MetricSuite:
             results.notes.append(
                 f"{metric.name}: {without} of {len(found)} images {metric.undefined} and do not count."
             )
+
+
+def _arrays(tensors: Mapping[str, Tensor] | None) -> Arrays:
+    return {key: value.cpu().numpy() for key, value in (tensors or {}).items()}
 
 
 def _best(fills: Tensor, image: Tensor) -> Tensor:
