@@ -8,8 +8,9 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
+from inpaintzoo.layers.guidance import Guidance
 from inpaintzoo.rebuildable import Rebuildable
-from inpaintzoo.types import DataError, Output
+from inpaintzoo.types import ConfigError, DataError, Output
 
 
 class Generator(Rebuildable):
@@ -23,12 +24,14 @@ class Generator(Rebuildable):
         smallest_side: height and width must be at least this, in pixels.
         needs_labels: whether training needs `batch["labels"]`.
         stochastic: whether two forwards of the same input may differ.
+        accepts_guidance: whether `forward` takes `guidance`, which steers its patch attention.
     """
 
     size_multiple: ClassVar[int] = 1
     smallest_side: int = 1
     needs_labels: ClassVar[bool] = False
     stochastic: bool = False
+    accepts_guidance: bool = False
 
     def forward(self, image: Tensor, mask: Tensor) -> Output:
         """Fill the hole.
@@ -84,6 +87,23 @@ class Generator(Rebuildable):
                 f"{type(self).__name__} needs height and width of at least {self.smallest_side}, got {height}x{width}; "
                 f"enlarge the images"
             )
+
+    def read_guidance(self, guidance: Tensor | None, mask: Tensor) -> Guidance | None:
+        """Check a guidance map before it is used; None stays None.
+
+        Args:
+            guidance: `(B, 1, H, W)`, permissions or class ids, see `inpaintzoo.layers.guidance.Guidance`.
+            mask: `(B, 1, H, W)`, 1 = hole.
+
+        Raises:
+            ConfigError: if this generator has no patch attention to guide.
+            DataError: if the map does not fit.
+        """
+        if guidance is None:
+            return None
+        if not self.accepts_guidance:
+            raise ConfigError(f"{type(self).__name__} has no patch attention that guidance could steer; leave it out")
+        return Guidance(guidance, mask)
 
     @staticmethod
     def hide_hole(image: Tensor, mask: Tensor, fill: float = 0.0) -> Tensor:
