@@ -54,7 +54,7 @@ class SameConv2d(nn.Conv2d):
         super().__init__(in_channels, out_channels, kernel, stride, around, dilation)
         self.shifted = shifted
 
-    def forward(self, input: Tensor) -> Tensor:  # noqa: A002  (nn.Conv2d's name)
+    def forward(self, input: Tensor) -> Tensor:
         """Convolve `(B, in_channels, h, w)`."""
         if not self.shifted:
             return super().forward(input)
