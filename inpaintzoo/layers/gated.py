@@ -145,12 +145,12 @@ class GatedEncoder(nn.Module):
     ) -> None:
         super().__init__()
         half, quarter = (width * units for units in strided)
-        self.full = GatedConv2d(in_channels, width, kernel=5, padding=padding)
-        self.half = nn.Sequential(
+        self.first = GatedConv2d(in_channels, width, kernel=5, padding=padding)
+        self.to_half = nn.Sequential(
             GatedConv2d(width, half, stride=2, padding=padding),
             GatedConv2d(half, 2 * width, padding=padding),
         )
-        self.quarter = nn.Sequential(
+        self.to_quarter = nn.Sequential(
             GatedConv2d(2 * width, quarter, stride=2, padding=padding),
             GatedConv2d(quarter, 4 * width, padding=padding),
             GatedConv2d(4 * width, 4 * width, activation=activation, padding=padding),
@@ -158,9 +158,9 @@ class GatedEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """The maps of `(B, in_channels, H, W)` at full size, a half and a quarter."""
-        full = self.full(image)
-        half = self.half(full)
-        return full, half, self.quarter(half)
+        full = self.first(image)
+        half = self.to_half(full)
+        return full, half, self.to_quarter(half)
 
 
 class DilatedStack(nn.Module):
