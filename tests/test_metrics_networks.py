@@ -6,11 +6,26 @@ import pytest
 import scipy.linalg
 import scipy.special
 import scipy.stats
+import sklearn.svm
 import torch
 from torch_fidelity.feature_extractor_inceptionv3 import FeatureExtractorInceptionV3
 from torchvision.models import alexnet
 
-from inpaintzoo.metrics import FID, LPIPS, InceptionScore, MetricSuite, frechet_distance, inception_score, pretrained
+from inpaintzoo.metrics import (
+    FID,
+    LPIPS,
+    PIDS,
+    UIDS,
+    DiversityLPIPS,
+    InceptionScore,
+    MetricSuite,
+    SetMetric,
+    frechet_distance,
+    inception_score,
+    pretrained,
+)
+from inpaintzoo.metrics.ids import paired_score, unpaired_score
+from inpaintzoo.metrics.inception_network import Inception
 from inpaintzoo.types import WeightsError
 
 
@@ -42,9 +57,12 @@ def random_batch(count, size):
         (LPIPS("vgg"), "vgg16-397923af.pth"),
         (FID(), "weights-inception-2015-12-05-6726825d.pth"),
         (InceptionScore(), "weights-inception-2015-12-05-6726825d.pth"),
+        (UIDS(), "weights-inception-2015-12-05-6726825d.pth"),
+        (DiversityLPIPS("vgg"), "vgg16-397923af.pth"),
     ],
 )
 def test_missing_weights_say_where_to_get_and_put_them(metric, file, tmp_path):
+    assert metric.pretrained
     with pytest.raises(WeightsError) as error:
         MetricSuite([metric]).prepare("cpu")
     message = str(error.value)
@@ -128,32 +146,44 @@ def test_inception_score_by_hand():
 
 
 class Pooled(torch.nn.Module):
-    """In place of Inception: 8-bit images in, a tuple of features out."""
+    """In place of Inception: 8-bit images in, features and logits out; it counts what it gets."""
 
-    def __init__(self, features):
+    def __init__(self):
         super().__init__()
-        self.map = torch.randn(27, features, generator=torch.Generator().manual_seed(0))
+        self.map = torch.randn(27, 11, generator=torch.Generator().manual_seed(0))
+        self.seen = []
 
     def forward(self, images):
         assert images.dtype == torch.uint8
-        return (torch.nn.functional.adaptive_avg_pool2d(images.float() / 128 - 1, 3).flatten(1) @ self.map,)
+        self.seen.append(len(images))
+        return (torch.nn.functional.adaptive_avg_pool2d(images.float() / 128 - 1, 3).flatten(1) @ self.map).split(
+            [6, 5], dim=1
+        )
+
+
+def looking_through(network, *metrics):
+    """The metrics, with one network in place of Inception."""
+    inception = Inception()
+    inception.network = network
+    for metric in metrics:
+        metric.inception = inception
+    return list(metrics)
 
 
 def test_fid_and_inception_score_follow_bins_and_repeats():
     prediction, batch = random_batch(count=7, size=20)
-    fid, score = FID(), InceptionScore(splits=2)
-    fid.network, score.network = Pooled(6), Pooled(5)
-    suite = MetricSuite([fid, score], judge="raw")
+    network = Pooled()
+    suite = MetricSuite(looking_through(network, FID(), InceptionScore(splits=2)), judge="raw")
     suite.prepare("cpu")
     for part in (slice(3, 7), slice(0, 5)):  # 3 and 4 twice
         suite.update(prediction[part], {key: value[part] for key, value in batch.items()})
     summary = suite.compute().summary()
     assert {group: values["count"] for group, values in summary.items()} == {"0.01-0.1": 1, "0.1-0.2": 6, "all": 7}
     levels = (prediction * 255).round().byte(), (batch["image"] * 255).round().byte()
-    fake, real = (fid.network(side)[0].numpy() for side in levels)
+    fake, real = (network(side)[0].numpy() for side in levels)
     assert summary["all"]["fid"] == pytest.approx(frechet_distance(fake, real), rel=1e-5)
     assert summary["0.1-0.2"]["fid"] == pytest.approx(frechet_distance(fake[1:], real[1:]), rel=1e-5)
-    logits = score.network(levels[0])[0].numpy()
+    logits = network(levels[0])[1].numpy()
     assert summary["all"]["inception_score"] == pytest.approx(inception_score(logits, 2), rel=1e-6)
     assert summary["0.01-0.1"] == {"count": 1, "fid": None, "inception_score": None}
     assert suite.compute().flat().keys() == {"fid", "inception_score"}
@@ -170,6 +200,107 @@ def test_inception_features_are_those_of_torch_fidelity(tmp_path):
     torch.save(network.state_dict(), weights)
     prediction, _ = random_batch(count=1, size=32)
     pooled, logits = network((prediction * 255).round().byte())
-    for metric, expected in ((FID(weights), pooled), (InceptionScore(weights=weights), logits)):
-        torch.testing.assert_close(metric._features(prediction), expected)
-        assert not metric.network.training
+    fid, score = FID(weights), InceptionScore(weights=weights)
+    for metric in (fid, score):
+        metric.prepare(torch.device("cpu"))
+    torch.testing.assert_close(fid.features(prediction, prediction)["image"], pooled)
+    torch.testing.assert_close(score.features(prediction, prediction)["logits"], logits)
+    assert fid.inception is score.inception and not fid.inception.network.training
+
+
+# ---------------------------------------------------------------- one pass for all
+
+
+def test_four_metrics_look_through_one_network_once():
+    prediction, batch = random_batch(count=5, size=20)
+    network = Pooled()
+    metrics = looking_through(network, FID(), InceptionScore(splits=2), UIDS(), PIDS())
+    assert len({metric.family for metric in metrics}) == 1
+    suite = MetricSuite(metrics, judge="raw")
+    suite.prepare("cpu")
+    for part in (slice(0, 3), slice(3, 5)):
+        suite.update(prediction[part], {key: value[part] for key, value in batch.items()})
+    assert network.seen == [3, 3, 2, 2]  # truths and predictions of two batches
+    alone = {}
+    for metric in (FID(), InceptionScore(splits=2), UIDS(), PIDS()):
+        lone = MetricSuite(looking_through(Pooled(), metric), judge="raw")
+        lone.update(prediction, batch)
+        alone |= lone.compute().flat()
+    assert suite.compute().flat() == pytest.approx(alone, rel=1e-4)
+    assert alone.keys() == {"fid", "inception_score", "u_ids", "p_ids"}
+
+
+def test_metrics_with_the_same_weights_share_and_others_do_not(tmp_path):
+    assert FID(tmp_path / "a.pth").inception is UIDS(str(tmp_path / "a.pth")).inception
+    assert FID(tmp_path / "a.pth").inception is not FID(tmp_path / "b.pth").inception
+    assert FID(tmp_path / "a.pth").family != FID(tmp_path / "b.pth").family
+    assert FID().inception is PIDS().inception
+
+
+def test_pictures_changed_in_place_are_computed_again():
+    network = Pooled()
+    (fid,) = looking_through(network, FID())
+    images = torch.rand(2, 3, 8, 8)
+    first = fid.pooled(images)
+    assert fid.pooled(images.clone()) is first and network.seen == [2]
+    images[0] = 1 - images[0]
+    second = fid.pooled(images)
+    assert network.seen == [2, 2] and torch.equal(first[1], second[1]) and not torch.equal(first[0], second[0])
+    for _ in range(4):  # four other batches, and the first is forgotten
+        fid.pooled(torch.rand(2, 3, 8, 8))
+    fid.pooled(images)
+    assert len(network.seen) == 7
+
+
+# ---------------------------------------------------------------- U-IDS and P-IDS
+
+
+def features_of_pairs(count, distance, seed=0):
+    rng = np.random.default_rng(seed)
+    real = rng.normal(size=(count, 6)).astype(np.float32)
+    return (real + 0.5 * rng.normal(size=real.shape) + distance).astype(np.float32), real
+
+
+@pytest.mark.parametrize("distance", [0.0, 0.3, 5.0])
+def test_discriminative_scores_equal_scikit_learn_by_hand(distance):
+    fake, real = features_of_pairs(60, distance)
+    machine = sklearn.svm.LinearSVC(dual=False).fit(np.concatenate([real, fake]), [1] * 60 + [0] * 60)
+    wrong = 1 - machine.score(np.concatenate([real, fake]), [1] * 60 + [0] * 60)
+    higher = np.mean(machine.decision_function(fake) > machine.decision_function(real))
+    features = {"prediction": fake, "image": real}
+    assert UIDS().compute(features) == pytest.approx(100 * wrong, abs=1e-9)
+    assert PIDS().compute(features) == pytest.approx(100 * higher, abs=1e-9)
+    if distance == 5.0:
+        assert wrong == higher == 0  # told apart always
+
+
+def test_perfect_predictions_have_discriminative_scores_of_a_half():
+    _, real = features_of_pairs(30, 0.0)
+    assert UIDS().compute({"prediction": real.copy(), "image": real}) == 50.0
+    assert PIDS().compute({"prediction": real.copy(), "image": real}) == 50.0
+    half = np.concatenate([real[:15], features_of_pairs(30, 3.0)[0][15:]])
+    assert paired_score(half, real) >= 0.25  # the equal half counts a half each
+
+
+def test_discriminative_scores_of_a_single_pair_are_undefined():
+    fake, real = features_of_pairs(1, 0.0)
+    assert UIDS().compute({"prediction": fake, "image": real}) is None
+    assert PIDS().compute({"prediction": fake, "image": real}) is None
+
+
+def test_both_scores_need_one_fit(monkeypatch):
+    fits = []
+    plain = sklearn.svm.LinearSVC.fit
+    monkeypatch.setattr(sklearn.svm.LinearSVC, "fit", lambda self, *data: fits.append(1) or plain(self, *data))
+    fake, real = features_of_pairs(40, 0.2, seed=7)
+    unpaired_score(fake, real), paired_score(fake, real)
+    assert len(fits) == 1
+    unpaired_score(fake + 1, real)
+    assert len(fits) == 2
+
+
+def test_the_family_of_other_metrics_is_their_name():
+    class Lone(SetMetric):
+        name = "lone"
+
+    assert Lone().family == "lone" and not Lone.pretrained

@@ -2,9 +2,10 @@
 
 from inpaintzoo.metrics.base import ImageMetric, Metric, SampleMetric, SegmentationMetric, SetMetric
 from inpaintzoo.metrics.diversity import DiversityL1, DiversityLPIPS
+from inpaintzoo.metrics.ids import PIDS, UIDS
 from inpaintzoo.metrics.inception import FID, InceptionScore, frechet_distance, inception_score
 from inpaintzoo.metrics.perceptual import LPIPS
-from inpaintzoo.metrics.pixel import L1, PSNR, L1Grey, L1Hole, L1Relative, PSNRHole
+from inpaintzoo.metrics.pixel import L1, PSNR, L1Border, L1Grey, L1Hole, L1Relative, PSNRBorder, PSNRHole
 from inpaintzoo.metrics.results import Column, MetricResults
 from inpaintzoo.metrics.segmentation import ConfidenceCorrelation, MIoU
 from inpaintzoo.metrics.similarity import MSSSIM, SSIM
@@ -15,14 +16,17 @@ __all__ = [
     "L1",
     "LPIPS",
     "MSSSIM",
+    "PIDS",
     "PSNR",
     "SSIM",
+    "UIDS",
     "Column",
     "ConfidenceCorrelation",
     "DiversityL1",
     "DiversityLPIPS",
     "ImageMetric",
     "InceptionScore",
+    "L1Border",
     "L1Grey",
     "L1Hole",
     "L1Relative",
@@ -30,6 +34,7 @@ __all__ = [
     "Metric",
     "MetricResults",
     "MetricSuite",
+    "PSNRBorder",
     "PSNRHole",
     "SampleMetric",
     "SegmentationMetric",

@@ -22,6 +22,7 @@ class Metric:
         unit: such as `dB`; empty for a plain number.
         better: whether higher or lower values are better.
         cap: the value that larger ones are cut to, or None.
+        pretrained: whether it needs published weights, which may be missing.
         undefined: what is true of images without a value, to be read behind "3 of 100 images".
     """
 
@@ -29,6 +30,7 @@ class Metric:
     unit: str = ""
     better: ClassVar[Literal["higher", "lower"]]
     cap: float | None = None
+    pretrained: ClassVar[bool] = False
     undefined: ClassVar[str] = "have no hole"
 
     @property
@@ -108,6 +110,11 @@ class SampleMetric(Metric):
 
 class SetMetric(Metric):
     """A metric of a whole set: features are kept for each image, and compared at the end."""
+
+    @property
+    def family(self) -> str:
+        """Metrics of one family mean the same tensor by the same name of a feature, so that it can be kept once."""
+        return self.name
 
     def features(self, prediction: Tensor, image: Tensor) -> dict[str, Tensor]:
         """What to keep of each image of a batch, as named `(B, ...)` tensors.

@@ -40,6 +40,7 @@ class DiversityLPIPS(SampleMetric):
     """
 
     better = "higher"
+    pretrained = True
 
     def __init__(self, net: Literal["alex", "vgg"] = "alex", weights: str | Path | None = None) -> None:
         self.distance = LPIPS(net, weights)

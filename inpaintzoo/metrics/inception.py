@@ -1,58 +1,21 @@
 """FID and Inception Score, from the features of the original TensorFlow Inception network.
 
 FID: Heusel et al. 2017 (https://arxiv.org/abs/1706.08500). IS: Salimans et al. 2016 (https://arxiv.org/abs/1606.03498).
-The network, its weights and its resizing to 299x299 are torch-fidelity's; images are rounded to 8 bits first, as if
-they came from PNG files. FID falls with the number of images, so compare only values over the same set.
+FID falls with the number of images, so compare only values over the same set.
 """
 
 from __future__ import annotations
 
-import io
 from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-import torch
-from torch import Tensor, nn
-from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
+from torch import Tensor
 
-from inpaintzoo.metrics.base import SetMetric
-from inpaintzoo.metrics.pretrained import pretrained_state
-from inpaintzoo.types import WeightsError
+from inpaintzoo.metrics.inception_network import InceptionMetric
 
 
-class _InceptionMetric(SetMetric):
-    """Holds the network.
-
-    Args:
-        weights: local file with torch-fidelity's Inception weights; without it torch hub's cache is looked at and,
-            if need be, filled.
-    """
-
-    layer: str
-
-    def __init__(self, weights: str | Path | None = None) -> None:
-        self.weights = weights
-        self.network: nn.Module | None = None
-
-    def prepare(self, device: torch.device) -> None:
-        """Load the network, once.
-
-        Raises:
-            WeightsError: the weights are missing and cannot be fetched, or do not fit.
-        """
-        if self.network is None:
-            what = type(self).__name__
-            self.network = _inception(what, self.layer, pretrained_state(what, URL_INCEPTION_V3, self.weights))
-        self.network.to(device)
-
-    def _features(self, images: Tensor) -> Tensor:
-        self.prepare(images.device)  # the device may have changed since
-        assert self.network is not None
-        return self.network((images * 255).round().to(torch.uint8))[0]
-
-
-class FID(_InceptionMetric):
+class FID(InceptionMetric):
     """Fréchet distance between the Inception features (2048) of the predictions and of the truths.
 
     Undefined for fewer than two images. Features of every image are kept in memory, 16 KiB an image.
@@ -64,7 +27,6 @@ class FID(_InceptionMetric):
 
     name = "fid"
     better = "lower"
-    layer = "2048"
 
     @property
     def definition(self) -> str:
@@ -73,7 +35,7 @@ class FID(_InceptionMetric):
 
     def features(self, prediction: Tensor, image: Tensor) -> dict[str, Tensor]:
         """Inception features of predictions and truths, `(B, 2048)` each."""
-        return {"prediction": self._features(prediction), "image": self._features(image)}
+        return {"prediction": self.pooled(prediction), "image": self.pooled(image)}
 
     def compute(self, features: Mapping[str, np.ndarray]) -> float | None:
         """FID of the set; None for fewer than two images."""
@@ -82,7 +44,7 @@ class FID(_InceptionMetric):
         return frechet_distance(features["prediction"], features["image"])
 
 
-class InceptionScore(_InceptionMetric):
+class InceptionScore(InceptionMetric):
     """Inception Score of the predictions: exp of the mean KL divergence between p(class | image) and p(class).
 
     The set is dealt out into `splits` parts, by turns in order of the images' index, and the mean of the parts'
@@ -95,7 +57,6 @@ class InceptionScore(_InceptionMetric):
 
     name = "inception_score"
     better = "higher"
-    layer = "logits_unbiased"
 
     def __init__(self, splits: int = 10, weights: str | Path | None = None) -> None:
         super().__init__(weights)
@@ -110,13 +71,13 @@ class InceptionScore(_InceptionMetric):
 
     def features(self, prediction: Tensor, image: Tensor) -> dict[str, Tensor]:
         """Inception logits of the predictions, `(B, 1008)`."""
-        return {"prediction": self._features(prediction)}
+        return {"logits": self.logits(prediction)}
 
     def compute(self, features: Mapping[str, np.ndarray]) -> float | None:
         """The score of the set; None for fewer images than splits."""
-        if len(features["prediction"]) < self.splits:
+        if len(features["logits"]) < self.splits:
             return None
-        return inception_score(features["prediction"], self.splits)
+        return inception_score(features["logits"], self.splits)
 
 
 def frechet_distance(a: np.ndarray, b: np.ndarray) -> float:
@@ -152,16 +113,3 @@ def inception_score(logits: np.ndarray, splits: int = 1) -> float:
         marginal = np.log(np.maximum(p.mean(axis=0), np.finfo(np.float64).tiny))
         scores.append(np.exp((p * (part - marginal)).sum(axis=1).mean()))
     return float(np.mean(scores))
-
-
-def _inception(what: str, layer: str, state: dict[str, Tensor]) -> nn.Module:
-    # torch-fidelity unpickles any file it is given. It gets a copy of the state dict that was read safely.
-    copy = io.BytesIO()
-    torch.save(state, copy)
-    copy.seek(0)
-    try:
-        return FeatureExtractorInceptionV3("inception", [layer], feature_extractor_weights_path=copy)
-    except RuntimeError as error:
-        raise WeightsError(
-            f"{what}: the weights are not torch-fidelity's Inception; fetch {URL_INCEPTION_V3}"
-        ) from error

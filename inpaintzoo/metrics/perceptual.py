@@ -31,6 +31,7 @@ class LPIPS(ImageMetric):
     """
 
     better = "lower"
+    pretrained = True
 
     def __init__(self, net: Literal["alex", "vgg"] = "alex", weights: str | Path | None = None) -> None:
         if net not in _BACKBONE_URL:

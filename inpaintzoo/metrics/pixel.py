@@ -1,11 +1,14 @@
-"""PSNR and L1, over the frame and over the hole, on images in [0, 1]."""
+"""PSNR and L1, over the frame, over the hole and over the hole's border, on images in [0, 1]."""
 
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from inpaintzoo.metrics.base import ImageMetric
+
+BORDER_WIDTH = 4  # pixels on each side of a hole's edge
 
 
 class PSNR(ImageMetric):
@@ -61,6 +64,34 @@ class PSNRHole(PSNR):
         return self._decibel(hole_mean((prediction - image).square(), mask))
 
 
+class PSNRBorder(PSNR):
+    """PSNR with the MSE over the hole's border, see `border`; undefined (NaN) without one.
+
+    Args:
+        width: pixels on each side of the hole's edge.
+        cap: largest value, in dB, as in `PSNR`.
+    """
+
+    needs_hole = True
+
+    def __init__(self, width: int = BORDER_WIDTH, cap: float = 100.0) -> None:
+        super().__init__(cap)
+        self.width = _checked_width(type(self).__name__, width)
+        self.name = "psnr_border" if width == BORDER_WIDTH else f"psnr_border{width}"
+
+    @property
+    def definition(self) -> str:
+        """Formula, region and rule for identical images."""
+        return (
+            f"10 log10(1 / MSE) over {_band_words(self.width)}, all channels, [0, 1] images, "
+            f"cut to {self.cap:g} dB per image"
+        )
+
+    def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        """PSNR of the border."""
+        return self._decibel(hole_mean((prediction - image).square(), border(mask, self.width)))
+
+
 class L1(ImageMetric):
     """Mean absolute error over all pixels and channels of the frame.
 
@@ -112,6 +143,33 @@ class L1Hole(L1):
         return self._scale * hole_mean((prediction - image).abs(), mask)
 
 
+class L1Border(L1):
+    """Mean absolute error over the hole's border, where seams show, see `border`; undefined (NaN) without one.
+
+    In a composite the known side is the truth's, so the value is about half of what it is on the hole's side.
+
+    Args:
+        width: pixels on each side of the hole's edge.
+        percent: as in `L1`.
+    """
+
+    needs_hole = True
+
+    def __init__(self, width: int = BORDER_WIDTH, percent: bool = False) -> None:
+        super().__init__(percent)
+        self.width = _checked_width(type(self).__name__, width)
+        self.name = "l1_border" if width == BORDER_WIDTH else f"l1_border{width}"
+
+    @property
+    def definition(self) -> str:
+        """Formula, region and scale."""
+        return self._scaled(f"mean |prediction - truth| over {_band_words(self.width)}, all channels")
+
+    def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
+        """L1 of the border."""
+        return self._scale * hole_mean((prediction - image).abs(), border(mask, self.width))
+
+
 class L1Grey(L1):
     """L1 between the plain RGB means of prediction and truth, as SPN's evaluation script takes it.
 
@@ -153,6 +211,33 @@ class L1Relative(L1):
         return self._scale * (prediction - image).abs().sum() / brightness
 
 
+def border(mask: Tensor, width: int) -> Tensor:
+    """The band along the edge of a hole: its pixels and known ones, each with the other kind at most `width` away.
+
+    The distance is the larger of those along rows and columns. The frame's own sides are no edge of a hole.
+
+    Args:
+        mask: `(..., H, W)`, exactly 0 or 1, 1 = hole.
+        width: pixels on each side of the edge.
+
+    Returns:
+        As `mask`, 1 in the band.
+    """
+    maps = mask.reshape(-1, 1, *mask.shape[-2:])
+    near = (F.max_pool2d(side, 2 * width + 1, stride=1, padding=width) for side in (maps, 1 - maps))
+    return torch.minimum(*near).reshape(mask.shape)
+
+
 def hole_mean(error: Tensor, mask: Tensor) -> Tensor:
     """Mean of `(C, H, W)` errors over the pixels where the `(1, H, W)` mask is 1; NaN without any."""
     return (error * mask).sum() / (mask.sum() * error.shape[0])
+
+
+def _checked_width(what: str, width: int) -> int:
+    if width < 1:
+        raise ValueError(f"{what}: width must be at least 1 pixel, got {width}")
+    return width
+
+
+def _band_words(width: int) -> str:
+    return f"hole and known pixels at most {width} px from the hole's edge"

@@ -2,7 +2,7 @@
 
 SSIM: Wang et al. 2004 (https://ieeexplore.ieee.org/document/1284395). MS-SSIM: Wang et al. 2003
 (https://ieeexplore.ieee.org/document/1292216). As in the authors' code and in scikit-image, only windows that lie
-wholly inside the image count; libraries that pad the image instead give other numbers.
+wholly inside the image count; libraries that pad the image instead give other numbers, which `padded` gives too.
 """
 
 from __future__ import annotations
@@ -35,6 +35,7 @@ class SSIM(ImageMetric):
         sigma: standard deviation of a Gaussian window in pixels; uniform windows ignore it.
         sample_covariance: divide (co)variances by n - 1 instead of n, which is scikit-image's default and so the
             choice of most papers' scripts with uniform windows.
+        padded: pad the image with black, so that there is a window around every pixel, as LaMa's evaluation does.
     """
 
     better = "higher"
@@ -45,23 +46,28 @@ class SSIM(ImageMetric):
         size: int = 11,
         sigma: float = 1.5,
         sample_covariance: bool = False,
+        padded: bool = False,
     ) -> None:
         self.weights = window_weights(window, size, sigma)
         self.sample_covariance = sample_covariance
+        self.padded = padded
         shape = f"Gaussian {size}x{size} windows, sigma {sigma:g}" if window == "gaussian" else f"uniform {size}x{size}"
         self._windows = shape if window == "gaussian" else f"{shape} windows"
-        default = (window, size, sigma, sample_covariance) == ("gaussian", 11, 1.5, False)
-        self.name = "ssim" if default else f"ssim_{window}{size}"
+        default = (window, size, sigma, sample_covariance, padded) == ("gaussian", 11, 1.5, False, False)
+        self.name = "ssim" if default else f"ssim_{window}{size}{'_padded' if padded else ''}"
 
     @property
     def definition(self) -> str:
         """Windows, covariance, borders and range."""
         covariance = "sample" if self.sample_covariance else "population"
-        return f"SSIM, {self._windows}, {covariance} covariance, windows inside the frame, RGB mean, data range 1"
+        borders = "a window around each pixel, black beyond the frame" if self.padded else "windows inside the frame"
+        return f"SSIM, {self._windows}, {covariance} covariance, {borders}, RGB mean, data range 1"
 
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """SSIM of the frame."""
         smallest = len(self.weights)
+        if self.padded:
+            prediction, image = (F.pad(side, [smallest // 2] * 4) for side in (prediction, image))
         if min(image.shape[-2:]) < smallest:
             raise DataError(
                 f"{self.name} needs images of at least {smallest}x{smallest}, got {image.shape[-2]}x{image.shape[-1]}; "
@@ -80,15 +86,18 @@ class MSSSIM(ImageMetric):
     Args:
         betas: exponent of each scale, from fine to coarse. Five scales need 161 pixels a side; for smaller images
             give fewer, such as `[0.0448, 0.2856, 0.3001]` for 41 pixels, and report it: the number is another one.
+        percent: times 100, as PEN-Net and SRPNet print it.
     """
 
     better = "higher"
 
-    def __init__(self, betas: tuple[float, ...] = MS_SSIM_BETAS) -> None:
+    def __init__(self, betas: tuple[float, ...] = MS_SSIM_BETAS, percent: bool = False) -> None:
         betas = tuple(betas)
         if not betas or not all(math.isfinite(beta) and beta > 0 for beta in betas):
             raise ValueError(f"MSSSIM: betas must be positive numbers, one a scale, got {list(betas)}")
         self.betas = betas
+        self.percent = percent
+        self.unit = "%" if percent else ""
         self.weights = window_weights("gaussian", 11, 1.5)
         self.smallest = (len(self.weights) - 1) * 2 ** (len(betas) - 1) + 1
         self.name = "ms_ssim" if betas == MS_SSIM_BETAS else f"ms_ssim_{len(betas)}"
@@ -97,7 +106,8 @@ class MSSSIM(ImageMetric):
     def definition(self) -> str:
         """Windows, scales and range."""
         scales = ", ".join(f"{beta:g}" for beta in self.betas)
-        return f"MS-SSIM, Gaussian 11x11 windows inside the frame, sigma 1.5, betas {scales}, RGB mean, data range 1"
+        of = "100 * MS-SSIM" if self.percent else "MS-SSIM"
+        return f"{of}, Gaussian 11x11 windows inside the frame, sigma 1.5, betas {scales}, RGB mean, data range 1"
 
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """MS-SSIM of the frame."""
@@ -114,7 +124,7 @@ class MSSSIM(ImageMetric):
             if scale == len(self.betas) - 1:
                 similarity = luminance * similarity
             product = product * similarity.mean(dim=(-2, -1)).clamp(min=0) ** beta
-        return product.mean()
+        return (100.0 if self.percent else 1.0) * product.mean()
 
 
 def ssim_maps(a: Tensor, b: Tensor, weights: Tensor, sample_covariance: bool = False) -> tuple[Tensor, Tensor]:
