@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inpaintzoo.layers.gated import Padding, SameConv2d, check_padding
 from inpaintzoo.layers.spectral import spectral_norm
 from inpaintzoo.rebuildable import Rebuildable
 from inpaintzoo.types import DataError
@@ -179,12 +180,14 @@ class SNPatchDiscriminator(Discriminator):
     Args:
         width: channels of the first layer; the others have 2, then 4 times as many.
         num_layers: layers in all, 2 or more.
+        padding: see `inpaintzoo.layers.gated.SameConv2d`; `same_tf` for weights that TensorFlow trained.
     """
 
     uses_mask = True
 
-    def __init__(self, width: int = 64, num_layers: int = 6) -> None:
+    def __init__(self, width: int = 64, num_layers: int = 6, padding: Padding = "same") -> None:
         super().__init__()
+        check_padding("SNPatchDiscriminator", padding)
         if width < 1 or num_layers < 2:
             raise ValueError(
                 "SNPatchDiscriminator: width must be 1 or more and num_layers 2 or more, got "
@@ -192,7 +195,8 @@ class SNPatchDiscriminator(Discriminator):
             )
         channels = [4, *(width * min(2**i, 4) for i in range(num_layers))]
         self.layers = nn.ModuleList(
-            spectral_norm(nn.Conv2d(before, after, 5, stride=2, padding=2)) for before, after in pairwise(channels)
+            spectral_norm(SameConv2d(before, after, kernel=5, stride=2, padding=padding))
+            for before, after in pairwise(channels)
         )
 
     def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:

@@ -22,7 +22,7 @@ from inpaintzoo.ops import composite, mean_over_ranks
 from inpaintzoo.types import Batch, ConfigError, Output
 
 Resize = Literal["bilinear_aligned", "bilinear", "area"]
-Pictures = Literal["prediction", "composite", "both", "pyramid", "samples"]
+Pictures = Literal["prediction", "composite", "both", "pyramid", "samples", "coarse"]
 
 
 class HasPyramid(Protocol):
@@ -144,10 +144,11 @@ def select_pictures(output: Any, batch: Batch, which: Pictures) -> list[Tensor]:
         batch: the batch that the generator saw.
         which: `prediction`: the raw prediction; `composite`: the prediction in the hole, the truth elsewhere; `both`;
             `pyramid`: every level of `output.pyramid`, bilinear to full size (SGE-Net eq. 7); `samples`: the raw
-            prediction and `output.second_sample` (probabilistic SPN).
+            prediction and `output.second_sample` (probabilistic SPN); `coarse`: the raw prediction of a first stage,
+            `output.coarse` (the gated networks).
 
     Raises:
-        ConfigError: the output has no `pyramid` or `second_sample`.
+        ConfigError: the output has no `pyramid`, `second_sample` or `coarse`.
     """
     if which == "prediction":
         return [output.image]
@@ -157,6 +158,8 @@ def select_pictures(output: Any, batch: Batch, which: Pictures) -> list[Tensor]:
         return [output.image, composite(batch["image"], output.image, batch["mask"])]
     if which == "samples":
         return [output.image, _required(output, "second_sample", "a stochastic generator (SPN with stochastic: true)")]
+    if which == "coarse":
+        return [_required(output, "coarse", "a generator with two stages (GatedNet, for one)")]
     size = batch["image"].shape[-2:]
     return [_enlarge(level, (size[0], size[1])) for level in require_pyramid(output)]
 

@@ -7,9 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Literal, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inpaintzoo.discriminators import PENNetDiscriminator, SPNDiscriminator, SPNProbabilisticDiscriminator
+from inpaintzoo.discriminators import (
+    PENNetDiscriminator,
+    SNPatchDiscriminator,
+    SPNDiscriminator,
+    SPNProbabilisticDiscriminator,
+)
+from inpaintzoo.models.gated import GatedNet
 from inpaintzoo.models.pennet import PENNet
 from inpaintzoo.models.spl import SPL
 from inpaintzoo.models.spn import SPN
@@ -26,6 +33,8 @@ Source = Literal[
     "spn-probabilistic-discriminator",
     "spl-discriminator",
     "tresnet-asl",
+    "gated",
+    "gated-discriminator",
 ]
 
 # Our names, each with the released tensors that it holds; several are joined along their first dimension.
@@ -40,7 +49,10 @@ def convert_state_dict(source: Source, state_dict: Mapping[str, Tensor]) -> dict
             `inpaintzoo.discriminators.PENNetDiscriminator()`), `spn` (`SPN()`), `spn-probabilistic`
             (`SPN(stochastic=True)`), `spl` (`SPL()`), `spn-discriminator` and `spl-discriminator`
             (`SPNDiscriminator()`), `spn-probabilistic-discriminator` (`SPNProbabilisticDiscriminator()`),
-            `tresnet-asl` (the published teacher; `inpaintzoo.teachers.asl.Trunk()`, its beginning).
+            `tresnet-asl` (the published teacher; `inpaintzoo.teachers.asl.Trunk()`, its beginning), `gated`
+            (`GatedNet()`, of a public PyTorch port under either of its two naming schemes; the one that keeps
+            TensorFlow's names holds weights for `GatedNet(padding="same_tf")`), `gated-discriminator`
+            (`SNPatchDiscriminator()`, same port).
         state_dict: the tensors as released, under the released names. The checkpoints of SPN and SPL hold generator,
             discriminator and pretext network in one: the named part is taken, the others must be known parts.
 
@@ -57,6 +69,10 @@ def convert_state_dict(source: Source, state_dict: Mapping[str, Tensor]) -> dict
         return asl.convert(state_dict)
     names, build = _CONVERTERS[source]
     ours = names()
+    if source == "gated":
+        ours, state_dict = _gated(state_dict)
+    if source == "gated-discriminator":
+        state_dict = _with_spectral_pairs(state_dict)
     if source.startswith("sp"):
         state_dict = _part(source, state_dict)
         if source in ("spn-discriminator", "spl-discriminator"):
@@ -254,6 +270,121 @@ def _spn_probabilistic_discriminator_names() -> Names:
     return names
 
 
+# --- the gated two-stage network -----------------------------------------------------------------------------------
+
+# The layers of a stage in the order in which both naming schemes of the released port list them.
+_ENCODER = ("first", "to_half.0", "to_half.1", "to_quarter.0", "to_quarter.1", "to_quarter.2")
+_DILATED = tuple(f"layers.{i}" for i in range(4))
+_DECODER = ("ups.0.convolution", "layers.0", "ups.1.convolution", "layers.1", "output")
+_PAIR = ("0", "1")
+
+
+def _in_module(module: str, layers: tuple[str, ...]) -> list[str]:
+    return [f"{module}.{layer}" for layer in layers]
+
+
+def _gated_layers() -> list[str]:
+    """Our layers in the released order."""
+    return [
+        *_in_module("coarse.encoder", _ENCODER),
+        *_in_module("coarse.dilated", _DILATED),
+        *_in_module("coarse.bottleneck", _PAIR),
+        *_in_module("coarse.decoder", _DECODER),
+        *_in_module("refine.encoder", _ENCODER),
+        *_in_module("refine.dilated", _DILATED),
+        *_in_module("refine.attention_encoder", _ENCODER),
+        *_in_module("refine.attended", _PAIR),
+        *_in_module("refine.merge", _PAIR),
+        *_in_module("refine.decoder", _DECODER),
+    ]
+
+
+def _port_encoder(prefix: str, last: str) -> list[str]:
+    downs = [f"{prefix}down_block{i}.{layer}" for i in (1, 2) for layer in ("conv1_downsample", "conv2")]
+    return [f"{prefix}conv1", *downs, f"{prefix}{last}"]
+
+
+def _port_decoder(stage: str) -> list[str]:
+    ups = [f"{stage}.up_block{i}.{layer}" for i in (1, 2) for layer in ("conv1_upsample.conv", "conv2")]
+    return [*ups, f"{stage}.conv_to_rgb"]
+
+
+def _port_layers() -> list[str]:
+    """The names of the port's own network, stage by stage."""
+    return [
+        *_port_encoder("stage1.", "conv_bn1"),
+        *(f"stage1.conv_bn{i}" for i in range(2, 8)),
+        *_port_decoder("stage1"),
+        *_port_encoder("stage2.conv_", "conv_bn1"),
+        *(f"stage2.conv_conv_bn{i}" for i in range(2, 6)),
+        *_port_encoder("stage2.ca_", "conv_bn1"),
+        *(f"stage2.ca_conv_bn{i}" for i in (4, 5)),
+        *(f"stage2.conv_bn{i}" for i in (6, 7)),
+        *_port_decoder("stage2"),
+    ]
+
+
+def _tensorflow_layers() -> list[str]:
+    """The names of the port's other network, which are those of the authors' graph."""
+    kinds = {2: "_downsample", 4: "_downsample", 13: "_upsample.conv", 15: "_upsample.conv"}
+    kinds |= {i: "_atrous" for i in range(7, 11)}
+    numbered = [f"conv{i}{kinds.get(i, '')}" for i in range(1, 18)]
+    return [
+        *numbered,
+        *(f"x{name}" for name in numbered[:10]),
+        *(f"pm{name}" for name in numbered[:6]),
+        *("pmconv9", "pmconv10"),
+        *(f"all{name}" for name in numbered[10:]),
+    ]
+
+
+def _gated_names(theirs: list[str]) -> Names:
+    modules: dict[str, tuple[str, ...]] = {}
+    for layer, released in zip(_gated_layers(), theirs, strict=True):
+        gated = not layer.endswith("output")
+        modules[f"{layer}.convolution" if gated else layer] = (f"{released}.conv",)
+    return _with_kinds(modules)
+
+
+# The port stores the 3x3 identity that it sums the diagonals of its scores with; ours sums them without one.
+_IDENTITY = "stage2.contextual_attention.fuse_weight"
+
+
+def _gated(state_dict: Mapping[str, Tensor]) -> tuple[Names, Mapping[str, Tensor]]:
+    """The names of whichever of the two schemes the file has, and its tensors without the stored identity."""
+    if not any(name.startswith("stage") for name in state_dict):
+        return _gated_names(_tensorflow_layers()), state_dict
+    identity = state_dict.get(_IDENTITY)
+    if identity is not None and not torch.equal(identity.flatten().cpu(), torch.eye(3, dtype=identity.dtype).flatten()):
+        raise WeightsError(f"this state dict is not that of gated: {_IDENTITY} is not a 3x3 identity")
+    return _gated_names(_port_layers()), {name: tensor for name, tensor in state_dict.items() if name != _IDENTITY}
+
+
+def _gated_discriminator_names() -> Names:
+    names: Names = {}
+    for i in range(6):
+        ours, theirs = f"layers.{i}", f"conv{i + 1}.conv_sn"
+        parametrised = f"{ours}.parametrizations.weight"
+        names[f"{ours}.bias"] = (f"{theirs}.bias",)
+        names[f"{parametrised}.original"] = (f"{theirs}.weight",)
+        names[f"{parametrised}.0._u"] = (f"{theirs}.weight_u",)
+        names[f"{parametrised}.0._v"] = (f"{theirs}.weight_v",)
+    return names
+
+
+def _with_spectral_pairs(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The port stores one spectral vector, as a column; the other one follows from it and the weight."""
+    pairs = dict(state_dict)
+    for name, tensor in state_dict.items():
+        weight = state_dict.get(name.removesuffix("_u"))
+        if name.endswith("weight_u") and weight is not None:
+            pairs[name] = u = tensor.flatten()
+            fits = weight.ndim == 4 and len(weight) == len(u)
+            v = F.normalize(weight.flatten(1).t() @ u, dim=0, eps=1e-12) if fits else u.new_zeros(0)
+            pairs.setdefault(name[:-1] + "v", v)
+    return pairs
+
+
 _CONVERTERS: dict[str, tuple[Callable[[], Names], Callable[[], nn.Module]]] = {
     "pennet": (_pennet_names, PENNet),
     "pennet-discriminator": (_pennet_discriminator_names, PENNetDiscriminator),
@@ -263,4 +394,6 @@ _CONVERTERS: dict[str, tuple[Callable[[], Names], Callable[[], nn.Module]]] = {
     "spn-discriminator": (_spn_discriminator_names, SPNDiscriminator),
     "spn-probabilistic-discriminator": (_spn_probabilistic_discriminator_names, SPNProbabilisticDiscriminator),
     "spl-discriminator": (_spn_discriminator_names, SPNDiscriminator),
+    "gated": (lambda: _gated_names(_port_layers()), GatedNet),
+    "gated-discriminator": (_gated_discriminator_names, SNPatchDiscriminator),
 }

@@ -1,0 +1,97 @@
+"""The gated two-stage network, DeepFill v2: a coarse picture, then its refinement with contextual attention.
+
+Yu, Lin, Yang, Shen, Lu, Huang: "Free-Form Image Inpainting with Gated Convolution", ICCV 2019,
+https://arxiv.org/abs/1806.03589, without the sketch input of its section 3.5. Widths and order of the layers are those
+of the authors' code, whose attention departs from the papers (see `inpaintzoo.layers.contextual`). Differences here: a
+batch gives what its samples give one by one (public code takes the first mask for all), a mask without known patches
+does not give NaN, and memory does not grow with the fourth power of the side.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+import torch
+from torch import Tensor
+
+from inpaintzoo.generator import Generator
+from inpaintzoo.layers.attention import Engine, MaskResize
+from inpaintzoo.layers.contextual import ContextualAttention
+from inpaintzoo.layers.gated import Padding, check_padding, init_glorot
+from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
+from inpaintzoo.ops import composite
+from inpaintzoo.types import Output
+
+
+@dataclasses.dataclass
+class GatedOutput(Output):
+    """An output with the first stage's picture beside the final one.
+
+    Attributes:
+        coarse: `(B, 3, H, W)` in [0, 1], the raw prediction of the first stage.
+    """
+
+    coarse: Tensor
+
+
+def coarse_input(masked_image: Tensor, mask: Tensor) -> Tensor:
+    """What the first stage reads: masked picture, ones (they tell it where the frame ends) and mask, `(B, 5, H, W)`."""
+    mask = mask.to(masked_image.dtype)
+    return torch.cat([masked_image, torch.ones_like(mask), mask], dim=1)
+
+
+class GatedNet(Generator):
+    """Coarse and refine stage of gated convolutions (figure 3).
+
+    4,052,478 parameters at the default width. Initialised by Glorot's uniform distribution, biases 0.
+
+    Args:
+        width: channels at full size, even; 24 in the authors' code (48 before gating).
+        padding: where strided convolutions put the odd zero, and how the attention halves maps: `same`, or `same_tf`
+            for weights that TensorFlow trained.
+        dilations: of the four layers at a quarter of the size, in both stages.
+        fuse: whether neighbours agree where the attention copies from.
+        scale: factor of the attention's scores in the softmax.
+        mask_resize: how the attention learns which patches are known, see
+            `inpaintzoo.layers.contextual.ContextualAttention`. The authors' `nearest` misses holes that are thinner
+            than 8 pixels, `any` does not.
+        engine: how the attention is computed, see `inpaintzoo.layers.contextual.contextual_attention`.
+    """
+
+    size_multiple = 8
+
+    def __init__(
+        self,
+        width: int = 24,
+        padding: Padding = "same",
+        dilations: tuple[int, ...] = (2, 4, 8, 16),
+        fuse: bool = True,
+        scale: float = 10.0,
+        mask_resize: MaskResize = "nearest",
+        engine: Engine = "auto",
+    ) -> None:
+        super().__init__()
+        if width < 2 or width % 2:
+            raise ValueError(f"GatedNet: width must be positive and even, got {width}")
+        check_padding("GatedNet", padding)
+        attention = ContextualAttention(fuse, scale, mask_resize, aligned=padding == "same_tf", engine=engine)
+        self.coarse = CoarseNetwork(width=width, dilations=dilations, padding=padding)
+        self.refine = RefineNetwork(width=width, dilations=dilations, attention=attention, padding=padding)
+        init_glorot(self)
+
+    def forward(self, image: Tensor, mask: Tensor) -> GatedOutput:
+        """Fill the hole.
+
+        Args:
+            image: `(B, 3, H, W)` in [0, 1], sides multiples of 8; whatever lies in the hole is ignored.
+            mask: `(B, 1, H, W)`, 1 = hole.
+
+        Raises:
+            ValueError: if the shapes do not fit.
+        """
+        self.check_size(image, mask)
+        masked_image = self.hide_hole(2 * image - 1, mask)
+        coarse = self.coarse(coarse_input(masked_image, mask))
+        pasted = composite(masked_image, coarse, mask)
+        refined = self.refine(pasted, pasted, mask)
+        return GatedOutput(image=(refined + 1) / 2, coarse=(coarse + 1) / 2)
