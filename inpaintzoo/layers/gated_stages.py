@@ -26,6 +26,7 @@ class CoarseNetwork(nn.Module):
 
     Args:
         in_channels: channels of the input: masked picture, ones and mask make 5.
+        feature_channels: channels of further features that the decoder gets.
         width: channels at full size, even.
         dilations: of the dilated layers.
         fusion: see `DilatedStack`; its maps have `4 * width` channels.
@@ -36,6 +37,7 @@ class CoarseNetwork(nn.Module):
     def __init__(
         self,
         in_channels: int = 5,
+        feature_channels: int = 0,
         width: int = 24,
         dilations: Sequence[int] = (2, 4, 8, 16),
         fusion: nn.Module | None = None,
@@ -46,12 +48,25 @@ class CoarseNetwork(nn.Module):
         self.encoder = GatedEncoder(in_channels, width, (2, 4), padding=padding)
         self.dilated = DilatedStack(4 * width, dilations, fusion, padding)
         self.bottleneck = _pair(4 * width, 4 * width, padding)
-        self.decoder = GatedDecoder(4 * width, width, skips, padding)
+        self.decoder = GatedDecoder(4 * width + feature_channels, width, skips, padding)
 
-    def forward(self, picture: Tensor) -> Tensor:
-        """`(B, in_channels, H, W)`, sides multiples of 4, to a picture `(B, 3, H, W)` in [-1, 1]."""
-        full, half, quarter = self.encoder(picture)
-        return self.decoder(self.bottleneck(self.dilated(quarter)), half, full)
+    def forward(self, picture: Tensor, features: Tensor | None = None) -> Tensor:
+        """`(B, in_channels, H, W)`, sides multiples of 4, to a picture `(B, 3, H, W)` in [-1, 1]; see `decode`."""
+        return self.decode(self.encoder(picture), features)
+
+    def decode(self, maps: tuple[Tensor, Tensor, Tensor], features: Tensor | None = None) -> Tensor:
+        """The picture.
+
+        Args:
+            maps: what `encoder` made of the input.
+            features: `(B, feature_channels, H / 4, W / 4)`, where there are any.
+
+        Returns:
+            `(B, 3, H, W)` in [-1, 1].
+        """
+        full, half, quarter = maps
+        deep = self.bottleneck(self.dilated(quarter))
+        return self.decoder(deep if features is None else torch.cat([deep, features], dim=1), half, full)
 
 
 class RefineNetwork(nn.Module):
