@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 import numpy as np
@@ -40,7 +40,7 @@ class Measured:
 
     Attributes:
         rows: one an image, in the batch's order.
-        features: of set metrics: by metric, named `(B, ...)` arrays.
+        features: of set metrics: by their family, named `(B, ...)` arrays.
         statistics: of segmentation metrics: by metric one entry an image, None where the metric is undefined.
         fills: an image.
     """
@@ -157,7 +157,9 @@ class MetricSuite:
             judged = _best(all_judged, image)
             values = {metric.name: metric(judged, image, mask).tolist() for metric in self.image_metrics}
             values |= {metric.name: metric(all_judged, mask).tolist() for metric in self.sample_metrics}
-            features = {metric.name: _arrays(metric.features(judged, image)) for metric in self.set_metrics}
+            features: dict[str, Arrays] = {}
+            for of_set in self.set_metrics:
+                features.setdefault(of_set.family, {}).update(_arrays(of_set.features(judged, image)))
             statistics = self._statistics(judged, batch, segmentation)
         return Measured(self._rows(values, batch, fills.shape[1]), features, statistics, fills.shape[1])
 
@@ -191,64 +193,73 @@ class MetricSuite:
             prediction = (levels.round() if self.quantise == "round" else levels.floor()) / 255
         return composite(image, prediction, mask) if self.judge == "composite" else prediction
 
-    def compute(self) -> MetricResults:
-        """Results over all images that all processes have seen; every process must call it, and each gets them."""
-        gathered = _gather([row for measured in self._measured for row in measured.rows])
+    def compute(self, everywhere: bool = True) -> MetricResults:
+        """Results over all images.
+
+        Args:
+            everywhere: those that all processes have seen; every process must call it, and each gets the results.
+                False: those of this process alone.
+        """
+        ranks = _gather(self._measured) if everywhere else [self._measured]
+        gathered = [[row for measured in batches for row in measured.rows] for batches in ranks]
         kept = _first_of_each(gathered)
         results = MetricResults(
             rows=[gathered[rank][position] for rank, position in kept],
             columns=[Column.of(metric) for metric in self._in_order()],
             labels=self.labels,
             judge=self.judge,
-            notes=self._notes(),
+            notes=self._notes(max((measured.fills for batches in ranks for measured in batches), default=1)),
         )
+        families = dict.fromkeys(metric.family for metric in self.set_metrics)
+        features = {family: _kept_features(ranks, family, kept) for family in families}
         for metric in self.set_metrics:
-            self._compute_set(metric, results, kept)
+            _compute_set(metric, results, features[metric.family])
         for of_labels in self.segmentation_metrics:
-            self._compute_segmentation(of_labels, results, kept)
+            found = [list(_of_each(batches, of_labels.name)) for batches in ranks]
+            _compute_segmentation(of_labels, results, [found[rank][position] for rank, position in kept])
         return results
 
     def _in_order(self) -> list[Metric]:
         return [*self.image_metrics, *self.sample_metrics, *self.set_metrics, *self.segmentation_metrics]
 
-    def _notes(self) -> list[str]:
+    def _notes(self, fills: int) -> list[str]:
         notes = []
         if self.quantise != "none":
             notes.append(f"Predictions are 8-bit levels (quantise: {self.quantise}).")
-        fills = max((measured.fills for measured in self._measured), default=1)
         if fills > 1:
             notes.append(f"Of {fills} fills an image the one with the best PSNR counts.")
         return notes
 
-    def _compute_set(self, metric: SetMetric, results: MetricResults, kept: Sequence[tuple[int, int]]) -> None:
-        parts = [measured.features[metric.name] for measured in self._measured]
-        mine = {key: np.concatenate([part[key] for part in parts]) for key in (parts[0] if parts else {})}
-        gathered = _gather(mine)
-        keys = {key: None for features in gathered for key in features}
-        features = {key: np.stack([gathered[rank][key][i] for rank, i in kept]) for key in keys}
-        for group in results.groups():
-            chosen = [i for i, row in enumerate(results.rows) if group in (ALL, row["bin"])]
-            value = metric.compute({key: array[chosen] for key, array in features.items()}) if chosen else None
-            results.set_values.setdefault(group, {})[metric.name] = value
 
-    def _compute_segmentation(
-        self, metric: SegmentationMetric, results: MetricResults, kept: Sequence[tuple[int, int]]
-    ) -> None:
-        mine = itertools.chain.from_iterable(measured.statistics[metric.name] for measured in self._measured)
-        gathered = _gather(list(mine))
-        found = [gathered[rank][i] for rank, i in kept]
-        for group in results.groups():
-            rows = zip(found, results.rows, strict=True)
-            chosen = [kept_of for kept_of, row in rows if kept_of and group in (ALL, row["bin"])]
-            statistics = {
-                key: np.stack([of_image[key] for of_image in chosen]) for key in (chosen[0] if chosen else {})
-            }
-            value = metric.compute(statistics) if chosen else None
-            results.set_values.setdefault(group, {})[metric.name] = value
-        if without := found.count(None):
-            results.notes.append(
-                f"{metric.name}: {without} of {len(found)} images {metric.undefined} and do not count."
-            )
+def _kept_features(ranks: Sequence[Sequence[Measured]], family: str, kept: Sequence[tuple[int, int]]) -> Arrays:
+    """The features of a family, in order of the kept images."""
+    found: list[Arrays] = []
+    for batches in ranks:
+        parts = [measured.features[family] for measured in batches]
+        found.append({key: np.concatenate([part[key] for part in parts]) for key in (parts[0] if parts else {})})
+    keys = {key: None for features in found for key in features}
+    return {key: np.stack([found[rank][key][position] for rank, position in kept]) for key in keys}
+
+
+def _of_each(batches: Sequence[Measured], metric: str) -> Iterator[Arrays | None]:
+    return itertools.chain.from_iterable(measured.statistics[metric] for measured in batches)
+
+
+def _compute_set(metric: SetMetric, results: MetricResults, features: Arrays) -> None:
+    for group in results.groups():
+        chosen = [i for i, row in enumerate(results.rows) if group in (ALL, row["bin"])]
+        value = metric.compute({key: array[chosen] for key, array in features.items()}) if chosen else None
+        results.set_values.setdefault(group, {})[metric.name] = value
+
+
+def _compute_segmentation(metric: SegmentationMetric, results: MetricResults, found: Sequence[Arrays | None]) -> None:
+    for group in results.groups():
+        rows = zip(found, results.rows, strict=True)
+        chosen = [statistics for statistics, row in rows if statistics and group in (ALL, row["bin"])]
+        stacked = {key: np.stack([of_image[key] for of_image in chosen]) for key in (chosen[0] if chosen else {})}
+        results.set_values.setdefault(group, {})[metric.name] = metric.compute(stacked) if chosen else None
+    if without := list(found).count(None):
+        results.notes.append(f"{metric.name}: {without} of {len(found)} images {metric.undefined} and do not count.")
 
 
 def _arrays(tensors: Mapping[str, Tensor] | None) -> Arrays:
