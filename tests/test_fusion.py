@@ -23,7 +23,7 @@ def released_aff():
     return layer
 
 
-def small(norm, channels=8):
+def small(norm, channels=12):
     torch.manual_seed(0)
     layer = AFF(channels, norm=norm)
     for name, parameter in layer.named_parameters():
@@ -34,7 +34,7 @@ def small(norm, channels=8):
     return layer
 
 
-def two_maps(batch=3, channels=8):
+def two_maps(batch=3, channels=12):
     generator = torch.Generator().manual_seed(1)
     return tuple(torch.randn(batch, channels, 5, 7, generator=generator) for _ in range(2))
 
@@ -185,8 +185,8 @@ def test_errors():
         MSCAM(8, reduction=0)
     with pytest.raises(ValueError, match="channels must be 4 or more with reduction=4 and norm='batch', got 3"):
         AFF(3)
-    with pytest.raises(ValueError, match="channels must be 8 or more with reduction=4 and norm='group', got 6"):
-        AFF(6, norm="group")
+    with pytest.raises(ValueError, match="channels must be 12 or more with reduction=4 and norm='group', got 8"):
+        AFF(8, norm="group")
     x, y = two_maps()
-    with pytest.raises(ValueError, match=r"the same shape, got \(3, 8, 5, 7\) and \(3, 8, 5, 6\)"):
+    with pytest.raises(ValueError, match=r"the same shape, got \(3, 12, 5, 7\) and \(3, 12, 5, 6\)"):
         small("group")(x, y[..., :6])

@@ -24,6 +24,7 @@ GENERATORS = {
     "SGENet": ({"width": 4, "hidden": 4}, {"L1": {"which": "pyramid"}, "SegmentationLoss": {}}),
     "SPN": (NARROW, PRIORS),
     "SPL": (NARROW, PRIORS),
+    "AFFNet": ({"width": 4}, {"L1": {}}),
     "GatedNet": ({"width": 4}, {"L1": {}}),
 }
 OBJECTIVES = ["NonSaturating", "Hinge", "LeastSquares", "WassersteinGP", "RelativisticAverage"]

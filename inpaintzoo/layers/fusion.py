@@ -23,7 +23,7 @@ class MSCAM(nn.Module):
     `channels^2 + 7.5 * channels` parameters at a reduction of 4.
 
     Args:
-        channels: of the map, at least `reduction` (twice that with `group`).
+        channels: of the map, at least `reduction` (three times that with `group`).
         reduction: how many times fewer channels there are between the two convolutions of each context.
         norm: `batch`: batch normalisation, as published; the global averages have one cell, so it needs a batch of 2 or
             more in training. `group`: group normalisation in one group, for which samples do not depend on their batch;
@@ -39,7 +39,8 @@ class MSCAM(nn.Module):
             raise ValueError(f"MSCAM: norm must be 'batch' or 'group', got {norm!r}")
         if reduction < 1:
             raise ValueError(f"MSCAM: reduction must be 1 or more, got {reduction}")
-        least = reduction if norm == "batch" else 2 * reduction  # one channel alone has no spread to normalise
+        # Two averages of one group would become plus and minus 1, whatever they are.
+        least = reduction if norm == "batch" else 3 * reduction
         if channels < least:
             raise ValueError(
                 f"MSCAM: channels must be {least} or more with reduction={reduction} and norm={norm!r}, got {channels}"

@@ -1,0 +1,86 @@
+"""AFFNet: the gated network whose maps are fused by attention.
+
+"Image Inpainting with Attention Feature Fusion", chapter 4 of a dissertation on image inpainting. Two additions to the
+gated two-stage network (`inpaintzoo.models.gated`): skip connection attention fusion (SCAF) hands the encoder's maps to
+the decoder, and dilated convolution residual (DCR) leads the input of the dilated layers round them; both blend by
+attentional feature fusion (`inpaintzoo.layers.fusion`).
+
+No code was released. What the text leaves open, and what stands here:
+
+| | dissertation | here |
+|---|---|---|
+| maps that SCAF fuses | figure 4.1 draws one stage | half and full size, behind the upsampling, in both stages; the refine stage's encoder is that of the branch of dilated layers |
+| stages with DCR | likewise | both |
+| x and y of equation 4.1 | not said | SCAF: encoder's map, decoder's; DCR: input of the dilated layers, their output |
+| reduction of the channels | not said | 4, as in attentional feature fusion |
+"""  # noqa: E501
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+from torch import Tensor, nn
+
+from inpaintzoo.layers.attention import Engine, MaskResize
+from inpaintzoo.layers.fusion import AFF, Norm
+from inpaintzoo.layers.gated import GatedDecoder, Padding, init_glorot
+from inpaintzoo.models.gated import GatedNet
+
+Skip = Literal["none", "concat", "attention"]
+
+
+class PlainSkip(nn.Module):
+    """A skip connection without fusion: the encoder's map as it is (table 4.2, first row)."""
+
+    def forward(self, encoded: Tensor, decoded: Tensor) -> Tensor:
+        """`encoded`, whatever `decoded` is; both `(B, C, h, w)`."""
+        return encoded
+
+
+class AFFNet(GatedNet):
+    """The gated two-stage network with attentional feature fusion (figure 4.1).
+
+    4,172,502 parameters at the defaults. Without skip connections and DCR it is `GatedNet`, with the same names.
+
+    Args:
+        width: channels at full size, even; at least `reduction` where skip connections attend, with `norm="group"`
+            three times that.
+        skip: what the decoders get of the encoders' maps beside their own: `none`; `concat`, the map itself;
+            `attention`, both maps fused (SCAF).
+        dcr: dilated convolution residual: the input of the dilated layers is fused with their output.
+        reduction: see `inpaintzoo.layers.fusion.MSCAM`.
+        norm: normalisation within the fusions: `batch`, or `group`, which trains with batches of one; see
+            `inpaintzoo.layers.fusion.MSCAM`.
+        padding: as `GatedNet`'s, like the following ones.
+        dilations: of the dilated layers.
+        fuse: whether neighbours agree where the attention copies from.
+        scale: factor of the attention's scores in the softmax.
+        mask_resize: how the attention learns which patches are known.
+        engine: how the attention is computed.
+    """
+
+    def __init__(
+        self,
+        width: int = 24,
+        skip: Skip = "attention",
+        dcr: bool = True,
+        reduction: int = 4,
+        norm: Norm = "batch",
+        padding: Padding = "same",
+        dilations: tuple[int, ...] = (2, 4, 8, 16),
+        fuse: bool = True,
+        scale: float = 10.0,
+        mask_resize: MaskResize = "nearest",
+        engine: Engine = "auto",
+    ) -> None:
+        if skip not in get_args(Skip):
+            raise ValueError(f"AFFNet: skip must be 'none', 'concat' or 'attention', got {skip!r}")
+        super().__init__(width, padding, dilations, fuse, scale, mask_resize, engine)
+        for stage in (self.coarse, self.refine):
+            if skip != "none":
+                # Half size, full size.
+                skips = [AFF(c, reduction, norm) if skip == "attention" else PlainSkip() for c in (2 * width, width)]
+                stage.decoder = GatedDecoder(4 * width, width, skips, padding)
+                init_glorot(stage.decoder)
+            if dcr:
+                stage.dilated.fusion = AFF(4 * width, reduction, norm)
