@@ -4,7 +4,7 @@ Importing the package imports its public classes, and that is the whole registry
 class names.
 """
 
-from inpaintzoo import callbacks, data, losses, metrics, models, teachers
+from inpaintzoo import callbacks, data, losses, metrics, models, teachers, weights
 from inpaintzoo.adversary import Adversary, MultiScaleAdversary
 from inpaintzoo.discriminators import Discriminator
 from inpaintzoo.generator import Generator
@@ -22,6 +22,7 @@ from inpaintzoo.types import (
 )
 from inpaintzoo.version import __version__
 from inpaintzoo.views import View
+from inpaintzoo.weights import load_model, save_model
 
 __all__ = [
     "Adversary",
@@ -42,8 +43,11 @@ __all__ = [
     "__version__",
     "callbacks",
     "data",
+    "load_model",
     "losses",
     "metrics",
     "models",
+    "save_model",
     "teachers",
+    "weights",
 ]

@@ -23,7 +23,8 @@ from inpaintzoo.metrics import MetricResults, MetricSuite
 from inpaintzoo.metrics.segmentation import predicted_logits
 from inpaintzoo.modes import frozen
 from inpaintzoo.ops import composite, mean_over_ranks
-from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output, WeightsError
+from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output
+from inpaintzoo.weights.checkpoints import check_resumes, describe_parts
 
 _CALLABLES = ["generator_optimizer", "discriminator_optimizer", "generator_scheduler", "discriminator_scheduler"]
 
@@ -387,6 +388,7 @@ class Inpainter(LightningModule):
             "iteration": self.iteration,
             "generator_updates": self.generator_updates,
             "seed": self.seed,
+            "networks": describe_parts(self.generator, self.adversaries),
         }
         if self.iteration % self.accumulate:  # in the middle of a window
             # Each process has summed its own; their mean in all of them leads to the same update.
@@ -399,27 +401,11 @@ class Inpainter(LightningModule):
         Raises:
             WeightsError: the file is of something else than this Inpainter.
         """
-        self._check_fits(checkpoint)
+        check_resumes(checkpoint, self.state_dict())
         state = checkpoint["inpainter"]
         self.iteration, self.seed = state["iteration"], state["seed"]
         self.generator_updates = state["generator_updates"]
         self._half_summed = state.get("gradients", {})
-
-    def _check_fits(self, checkpoint: Mapping[str, Any]) -> None:
-        if "inpainter" not in checkpoint:
-            raise WeightsError("the checkpoint is not one of an inpaintzoo run: it holds no `inpainter` state")
-        saved = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
-        own = {name: tuple(value.shape) for name, value in self.state_dict().items()}
-        wrong = [
-            f"{name} is {saved.get(name, 'missing')} in the file and {own.get(name, 'missing')} here"
-            for name in sorted(saved.keys() | own.keys())
-            if saved.get(name) != own.get(name)
-        ]
-        if wrong:
-            raise WeightsError(
-                f"the checkpoint is of another network: {len(wrong)} of {len(own)} tensors differ, such as {wrong[0]}; "
-                f"use the config.yaml of the run that wrote it"
-            )
 
     def _save_settings(self) -> None:
         # Under LightningCLI the settings are the config (class paths, plain values), and load_from_checkpoint can

@@ -1,0 +1,184 @@
+"""Checkpoints of runs: the networks in them, and the facts of their training; no code in them is ever run."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path, PurePath
+from typing import Any
+
+import torch
+import yaml
+from torch import Tensor, nn
+
+from inpaintzoo.types import WeightsError
+from inpaintzoo.weights.networks import Description, describe
+
+CHECKPOINT_SUFFIX = ".ckpt"
+
+
+@dataclasses.dataclass(frozen=True)
+class Checkpoint:
+    """What a run saved.
+
+    Attributes:
+        path: of the file.
+        content: as Lightning wrote it.
+    """
+
+    path: Path
+    content: dict[str, Any]
+
+    def parts(self) -> dict[str, Description]:
+        """The networks by name: `generator`, and discriminators as in the Inpainter's state dict."""
+        saved = self.content["inpainter"].get("networks")
+        if saved is not None:
+            return dict(saved)
+        generator = self.content.get("hyper_parameters", {}).get("generator")  # runs of earlier versions
+        if not isinstance(generator, dict) or "class_path" not in generator:
+            return {}
+        return {
+            "generator": Description(class_path=generator["class_path"], init_args=generator.get("init_args") or {})
+        }
+
+    def description(self, part: str) -> Description:
+        """Class and arguments of a network.
+
+        Raises:
+            WeightsError: the checkpoint does not say them.
+        """
+        parts = self.parts()
+        if part not in parts:
+            raise WeightsError(f"{self.path} does not say how its {part} was built; load it with --ckpt_path instead")
+        return parts[part]
+
+    def state(self, part: str) -> dict[str, Tensor]:
+        """The trained tensors of a part, such as `generator` or `adversaries.image`."""
+        prefix = f"{part}."
+        return {
+            name.removeprefix(prefix): tensor
+            for name, tensor in self.content["state_dict"].items()
+            if name.startswith(prefix)
+        }
+
+    def average(self) -> dict[str, Tensor]:
+        """The generator's moving average, empty if the run kept none."""
+        kept: dict[str, Tensor] = self.content.get("callbacks", {}).get("GeneratorEMA", {}).get("average", {})
+        return kept
+
+    def generator_state(self, raw: bool = False) -> dict[str, Tensor]:
+        """The average if there is one, the trained tensors if not or if `raw`."""
+        return self.state("generator") if raw or not self.average() else self.average()
+
+    def facts(self, raw: bool = False) -> dict[str, Any]:
+        """How the weights came about: iterations, and what the run's `config.yaml` says if it lies beside the file."""
+        facts: dict[str, Any] = {
+            "iterations": self.content["inpainter"]["iteration"],
+            "weights": "trained" if raw or not self.average() else "average",
+        }
+        config = _config(self.path.resolve().parent.parent / "config.yaml")
+        if config:
+            data = config["data"]
+            masks = (data.get("init_args") or {}).get("masks")
+            facts |= {"data": _short(data["class_path"]), "config": config}
+            facts |= {"masks": _short(masks["class_path"])} if masks else {}
+        return facts
+
+
+def read_checkpoint(path: str | Path) -> Checkpoint:
+    """Read a `.ckpt` file of a run.
+
+    Raises:
+        WeightsError: it is missing, damaged, holds more than tensors and plain values, or is of another program.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such checkpoint")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # pickle and zip raise whatever the bytes lead to
+        raise WeightsError(f"{path} is damaged, or it holds more than tensors and plain values") from error
+    if not isinstance(content, dict) or not {"inpainter", "state_dict"} <= content.keys():
+        raise WeightsError(f"{path} is not the checkpoint of an inpaintzoo run: it holds no `inpainter` state")
+    return Checkpoint(path, content)
+
+
+def find_checkpoint(path: str | Path) -> Path:
+    """A checkpoint file as it is; of a run's folder its `last.ckpt`.
+
+    Raises:
+        WeightsError: there is none, or the folder holds several runs.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    found = sorted(path.rglob("last*.ckpt"), key=lambda file: file.stat().st_mtime)
+    if not found:
+        raise WeightsError(f"{path} is a folder without a last.ckpt; name a checkpoint file or a run's folder")
+    folders = sorted({str(file.parent) for file in found})
+    if len(folders) > 1:
+        raise WeightsError(f"{path} holds the checkpoints of {len(folders)} runs: name one of {', '.join(folders)}")
+    return found[-1]
+
+
+def describe_parts(generator: nn.Module, adversaries: Mapping[str, nn.Module]) -> dict[str, Description]:
+    """The networks of an Inpainter that a file can describe, under the names of its state dict."""
+    named = [("generator", generator)]
+    for name, adversary in adversaries.items():
+        discriminators = {id(part) for part in adversary.discriminators()}  # type: ignore[operator]
+        named += [
+            (f"adversaries.{name}.{inner}", part)
+            for inner, part in adversary.named_modules()
+            if id(part) in discriminators
+        ]
+    parts: dict[str, Description] = {}
+    for name, part in named:
+        try:
+            parts[name] = describe(part)
+        except WeightsError:  # a class of the user's: its checkpoints resume, but no file of ours can name it
+            continue
+    return parts
+
+
+def check_resumes(checkpoint: Mapping[str, Any], own_state: Mapping[str, Tensor]) -> None:
+    """Raise `WeightsError` unless a checkpoint is one of this very Inpainter."""
+    if "inpainter" not in checkpoint:
+        raise WeightsError("the checkpoint is not one of an inpaintzoo run: it holds no `inpainter` state")
+    saved = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
+    own = {name: tuple(value.shape) for name, value in own_state.items()}
+    wrong = [
+        f"{name} is {saved.get(name, 'missing')} in the file and {own.get(name, 'missing')} here"
+        for name in sorted(saved.keys() | own.keys())
+        if saved.get(name) != own.get(name)
+    ]
+    if wrong:
+        raise WeightsError(
+            f"the checkpoint is of another network: {len(wrong)} of {len(own)} tensors differ, such as {wrong[0]}; "
+            f"use the config.yaml of the run that wrote it"
+        )
+
+
+def _short(class_path: str) -> str:
+    return class_path.rpartition(".")[2]
+
+
+def _config(file: Path) -> dict[str, Any]:
+    """What of a run's settings says how its weights came about."""
+    if not file.is_file():
+        return {}
+    try:
+        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+        kept = {key: settings[key] for key in ("seed_everything", "model", "data")}
+        precision = settings["trainer"]["precision"]
+    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
+        return {}  # a file of another program under the same name
+    return _without_folders({**kept, "precision": precision})
+
+
+def _without_folders(value: Any) -> Any:
+    """The same settings, where absolute paths are cut to their last part: they say where the user keeps things."""
+    if isinstance(value, dict):
+        return {key: _without_folders(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [_without_folders(item) for item in value]
+    return PurePath(value).name if isinstance(value, str) and PurePath(value).is_absolute() else value

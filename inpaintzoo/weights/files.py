@@ -1,0 +1,229 @@
+"""The zoo's weight files: safetensors that say which network they are of, and rebuild it.
+
+The metadata of format 1, all of it text: `inpaintzoo_format`, `class_path`, `init_args` (JSON), `facts` (JSON),
+`licence`. No file is ever unpickled: safetensors hold no code, and checkpoints are read with `weights_only=True`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import tempfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+
+from inpaintzoo.discriminators import Discriminator
+from inpaintzoo.generator import Generator
+from inpaintzoo.rebuildable import Rebuildable
+from inpaintzoo.types import WeightsError
+from inpaintzoo.version import __version__
+from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, read_checkpoint
+from inpaintzoo.weights.networks import Description, build, check_state, describe, fill, not_finite
+
+SUFFIX = ".safetensors"
+FORMAT = "1"
+HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+
+
+@dataclasses.dataclass(frozen=True)
+class WeightFile:
+    """What a weight file says about itself.
+
+    Attributes:
+        class_path: of the network.
+        init_args: the network's constructor arguments.
+        facts: how the weights came about: `iterations`, `data`, `masks`, `config`, `weights` (`average` or `trained`),
+            `converted_from`, `inpaintzoo` (the version that wrote the file); what is not known is left out.
+        licence: a note on the terms of use; empty if none was given.
+    """
+
+    class_path: str
+    init_args: dict[str, Any]
+    facts: dict[str, Any]
+    licence: str = ""
+
+
+def save_model(
+    model: Generator | Discriminator,
+    path: str | Path,
+    facts: Mapping[str, Any] | None = None,
+    licence: str = "",
+    dtype: torch.dtype | None = None,
+    overwrite: bool = True,
+) -> None:
+    """Write a network's weights, with what rebuilds it, into one safetensors file.
+
+    Args:
+        model: a generator or discriminator of the zoo.
+        path: ends in `.safetensors`; the file appears whole or not at all.
+        facts: how the weights came about, plain values; see `WeightFile`.
+        licence: a note on the terms of use.
+        dtype: of the floating-point tensors in the file, such as `torch.float16`; None keeps theirs.
+        overwrite: whether a file that is there may be replaced.
+
+    Raises:
+        WeightsError: the network cannot be rebuilt from its arguments, a value is not finite (in `dtype`), or the path
+            cannot be written.
+    """
+    description = describe(model)
+    check_state(model.state_dict(), build(description, type(model).__name__).state_dict(), type(model).__name__)
+    state = {name: _stored(tensor, dtype) for name, tensor in model.state_dict().items()}
+    if dtype is not None and (bad := not_finite(state)):
+        raise WeightsError(f"{bad[0]} does not fit into {dtype}: use bfloat16, whose range is that of float32")
+    metadata = {
+        "inpaintzoo_format": FORMAT,
+        "class_path": description["class_path"],
+        "init_args": json.dumps(description["init_args"]),
+        "facts": json.dumps({**(facts or {}), "inpaintzoo": __version__}),
+        "licence": licence,
+    }
+    target = new_file(path, (SUFFIX,), overwrite)
+    write_whole(target, lambda file: save_file(state, file, metadata=metadata))
+
+
+def load_model(
+    path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, raw: bool = False
+) -> Generator:
+    """Rebuild a generator from a weight file or from a run's checkpoint.
+
+    Args:
+        path: a `.safetensors` file of the zoo, or a `.ckpt` file of a run.
+        device: where the network goes.
+        dtype: of its floating-point tensors; None: those stored as halves become float32, others stay as they are.
+        raw: of a checkpoint with a moving average (`GeneratorEMA`), take the trained weights instead of the average.
+
+    Returns:
+        The network in eval mode.
+
+    Raises:
+        WeightsError: the file is missing, damaged, no weight file of the zoo, or does not fit what it says it is.
+    """
+    network = load_network(path, device, dtype, raw)
+    if not isinstance(network, Generator):
+        raise WeightsError(f"{path} holds a {type(network).__name__}, which fills no holes; give a generator's file")
+    return network
+
+
+def load_network(
+    path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, raw: bool = False
+) -> Rebuildable:
+    """`load_model` for any network: of a `.safetensors` file also a discriminator.
+
+    Raises:
+        WeightsError: as `load_model`.
+    """
+    about, state = read_weights(path, raw)
+    if dtype is not None and not dtype.is_floating_point:
+        raise WeightsError(f"weights are floating-point numbers, got dtype={dtype}")
+    description = Description(class_path=about.class_path, init_args=about.init_args)
+    network = build(description, str(path))
+    state = {name: _wanted(tensor, dtype) for name, tensor in state.items()}
+    return fill(network, description, state, str(path)).to(device)
+
+
+def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[str, Tensor]]:
+    """What a weight file or checkpoint says about its network (the generator), and its tensors as stored.
+
+    Raises:
+        WeightsError: the file is missing, damaged or no weight file of the zoo.
+    """
+    path = Path(path)
+    if path.suffix == CHECKPOINT_SUFFIX:
+        checkpoint = read_checkpoint(path)
+        description = checkpoint.description("generator")
+        return WeightFile(**description, facts=checkpoint.facts(raw)), checkpoint.generator_state(raw)
+    with _opened(path) as file:
+        about = _about(file.metadata(), path)
+        try:
+            return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
+        except Exception as error:  # safetensors raises whatever the bytes lead to
+            raise WeightsError(f"{path}: the file is damaged ({error})") from error
+
+
+def read_about(path: str | Path) -> WeightFile:
+    """What a weight file says about itself; of a `.safetensors` file no tensor is read.
+
+    Raises:
+        WeightsError: as `read_weights`.
+    """
+    path = Path(path)
+    if path.suffix == CHECKPOINT_SUFFIX:
+        return read_weights(path)[0]
+    with _opened(path) as file:
+        return _about(file.metadata(), path)
+
+
+def new_file(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:
+    """A path to write to.
+
+    Raises:
+        WeightsError: it has another suffix, its folder is missing, or the file is there and may not be replaced.
+    """
+    target = Path(path)
+    if target.suffix not in suffixes:
+        raise WeightsError(f"{target} must end in {' or '.join(suffixes)}")
+    if not target.parent.is_dir():
+        raise WeightsError(f"{target}: there is no folder {target.parent}")
+    if target.is_dir() or (target.exists() and not overwrite):
+        raise WeightsError(f"{target} is there already; name another file or allow to overwrite it (--force)")
+    return target
+
+
+def write_whole(target: Path, write: Callable[[str], Any]) -> None:
+    """Let `write` make a file beside the target, and put it in the target's place when it is complete."""
+    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+        file = Path(folder) / target.name
+        write(str(file))
+        os.replace(file, target)
+
+
+def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    # A copy of its own: safetensors refuses tensors that share memory.
+    wanted = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
+    return tensor.detach().to("cpu", wanted, copy=True).contiguous()
+
+
+def _wanted(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
+    if not tensor.is_floating_point():
+        return tensor
+    return tensor.to(dtype or (torch.float32 if tensor.dtype in HALVES.values() else tensor.dtype))
+
+
+def _opened(path: Path) -> Any:
+    if not path.is_file():
+        raise WeightsError(f"{path}: there is no such weight file")
+    if path.suffix != SUFFIX:
+        raise WeightsError(
+            f"{path} is neither {SUFFIX} nor {CHECKPOINT_SUFFIX}; authors' released files become ours by "
+            f"`inpaintzoo convert`"
+        )
+    try:
+        return safetensors.safe_open(str(path), "pt")
+    except Exception as error:  # safetensors raises whatever the bytes lead to
+        raise WeightsError(f"{path}: the file is no safetensors file, or it is damaged ({error})") from error
+
+
+def _about(metadata: Mapping[str, str] | None, path: Path) -> WeightFile:
+    found = (metadata or {}).get("inpaintzoo_format")
+    if found is None:
+        raise WeightsError(f"{path} is no weight file of inpaintzoo: it does not say which network it is of")
+    if found != FORMAT:
+        raise WeightsError(f"{path} has format {found}, and this version reads format {FORMAT}; update inpaintzoo")
+    assert metadata is not None
+    try:
+        init_args, facts = json.loads(metadata["init_args"]), json.loads(metadata["facts"])
+        about = WeightFile(metadata["class_path"], init_args, facts, metadata.get("licence", ""))
+    except (KeyError, ValueError, RecursionError) as error:
+        raise WeightsError(
+            f"{path}: what the file says about its network is incomplete or damaged ({error})"
+        ) from error
+    if not isinstance(init_args, dict) or not isinstance(facts, dict):
+        raise WeightsError(f"{path}: what the file says about its network is damaged: arguments and facts have names")
+    return about

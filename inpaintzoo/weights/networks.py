@@ -1,0 +1,161 @@
+"""Networks by class path and arguments: how a weight file names one, and how that becomes a network again.
+
+A class path in a file is code to run, so it is looked up among the zoo's own classes; nothing is imported for it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import json
+from collections.abc import Iterator, Mapping
+from typing import Any, TypedDict
+
+import torch
+from torch import Tensor, nn
+
+from inpaintzoo import discriminators, fills, models
+from inpaintzoo.discriminators import Discriminator
+from inpaintzoo.generator import Generator
+from inpaintzoo.rebuildable import Rebuildable
+from inpaintzoo.teachers.files import some
+from inpaintzoo.types import WeightsError
+
+# The modules whose classes a file may name: importing them here is what makes them known.
+HOMES = (models, discriminators, fills)
+
+
+class Description(TypedDict):
+    """A network as a file names it: a class, and its constructor's arguments as plain values."""
+
+    class_path: str
+    init_args: dict[str, Any]
+
+
+def describe(network: nn.Module) -> Description:
+    """How to build a network like this one.
+
+    Raises:
+        WeightsError: it is no generator or discriminator of the zoo, or was built from arguments that no file can hold.
+    """
+    if not isinstance(network, (Generator, Discriminator)):
+        raise WeightsError(
+            f"a {type(network).__name__} cannot be described; give a Generator or a Discriminator, not a wrapper of one"
+        )
+    _find_class(network.class_path)
+    for name, value in network.settings.items():
+        if not _plain(value):
+            raise WeightsError(
+                f"{type(network).__name__} was built with a {type(value).__name__} as {name}, which no file can hold"
+            )
+    return Description(class_path=network.class_path, init_args=json.loads(json.dumps(network.settings)))
+
+
+def build(description: Description, where: str) -> Rebuildable:
+    """The network of a description, on the meta device where that is possible: names and shapes, no values.
+
+    Args:
+        description: class path and arguments, not to be trusted.
+        where: the file, for errors.
+
+    Raises:
+        WeightsError: the class is not the zoo's, or its constructor does not take the arguments.
+    """
+    try:
+        network_class = _find_class(description["class_path"])
+    except WeightsError as error:
+        raise WeightsError(f"{where}: {error}") from error
+    arguments = {name: _with_tuples(value) for name, value in description["init_args"].items()}
+    unknown = sorted(arguments.keys() - inspect.signature(network_class).parameters.keys())
+    if unknown:
+        raise WeightsError(
+            f"{where}: {network_class.__name__} has no arguments {some(unknown)}; the file is of another version"
+        )
+    try:
+        try:
+            with torch.device("meta"):
+                return network_class(**arguments)
+        except RuntimeError:  # a constructor that computes, as spectral norm's does, needs values
+            return network_class(**arguments)
+    except Exception as error:  # whatever a constructor makes of arguments that are not to be trusted
+        raise WeightsError(f"{where}: {network_class.__name__} cannot be built from its arguments: {error}") from error
+
+
+def fill(network: nn.Module, description: Description, state: Mapping[str, Tensor], where: str) -> Rebuildable:
+    """Put values into a network that `build` made; it ends in eval mode.
+
+    Raises:
+        WeightsError: a tensor is missing, unknown, of another shape, or not finite.
+    """
+    check_state(state, network.state_dict(), where)
+    network.load_state_dict(state, assign=True)
+    if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
+        # Buffers that no state dict holds have their values from the constructor.
+        network = _find_class(description["class_path"])(
+            **{name: _with_tuples(value) for name, value in description["init_args"].items()}
+        )
+        network.load_state_dict(state, assign=True)
+    assert isinstance(network, Rebuildable)
+    return network.eval()
+
+
+def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:
+    """Raise `WeightsError` unless both have the same names and shapes, and the first is finite."""
+    missing, unknown = ([name for name in a if name not in b] for a, b in ((wanted, state), (state, wanted)))
+    if missing or unknown:
+        raise WeightsError(
+            f"{where} does not fit its network: of {len(wanted)} tensors {len(missing)} are missing "
+            f"({some(missing)}) and {len(unknown)} are unknown ({some(unknown)})"
+        )
+    wrong = [name for name in wanted if state[name].shape != wanted[name].shape]
+    if wrong:
+        given, expected = tuple(state[wrong[0]].shape), tuple(wanted[wrong[0]].shape)
+        raise WeightsError(
+            f"{where} does not fit its network: {len(wrong)} of {len(wanted)} tensors have another shape, such as "
+            f"{wrong[0]}, which is {given} instead of {expected}"
+        )
+    bad = not_finite(state)
+    if bad:
+        raise WeightsError(f"{where}: {len(bad)} tensors hold values that are not finite, such as {bad[0]}")
+
+
+def not_finite(state: Mapping[str, Tensor]) -> list[str]:
+    """Names of the tensors with a NaN or an infinity."""
+    # The extremes show it in one pass: NaN is both of them.
+    return [
+        name
+        for name, tensor in state.items()
+        if tensor.numel() and not all(bool(torch.isfinite(extreme)) for extreme in torch.aminmax(tensor))
+    ]
+
+
+def _find_class(class_path: str) -> type[Rebuildable]:
+    """The zoo's class of that path: its module's, or a package's above that exports it (`inpaintzoo.models.SPN`)."""
+    package, _, name = class_path.rpartition(".")
+    if package.split(".")[0] != "inpaintzoo":
+        raise WeightsError(
+            f"the class path {class_path} is outside of inpaintzoo; only the zoo's own classes are built"
+        )
+    for candidate in _subclasses(Rebuildable):
+        module = candidate.__module__
+        if candidate.__qualname__ == name and (module == package or module.startswith(f"{package}.")):
+            return candidate
+    raise WeightsError(f"the class path {class_path} is no generator or discriminator of this version of inpaintzoo")
+
+
+def _subclasses(of: type) -> Iterator[type[Rebuildable]]:
+    subclass: type[Rebuildable]
+    for subclass in of.__subclasses__():
+        if subclass not in (Generator, Discriminator):
+            yield subclass
+        yield from _subclasses(subclass)
+
+
+def _plain(value: Any) -> bool:
+    if isinstance(value, (list, tuple)):
+        return all(_plain(item) for item in value)
+    return value is None or isinstance(value, (bool, int, float, str))
+
+
+def _with_tuples(value: Any) -> Any:
+    """JSON knows lists only; the zoo's constructors take tuples."""
+    return tuple(_with_tuples(item) for item in value) if isinstance(value, list) else value
