@@ -20,6 +20,7 @@ PRIORS = {"L1": {}, "PriorDistillation": {"teacher": {"class_path": "RandomTeach
 NARROW = {"width": 4, "blocks": 1, "growth": 4, "dense_blocks": 1, "hidden": 4}
 GENERATORS = {
     "PENNet": ({"width": 8}, PYRAMID),
+    "PyramidGenerator": ({"width": 4}, {"L1": {}, "PyramidL1": {}, "StructureL1": {}}),
     "SRPNet": ({"width": 8}, PYRAMID),
     "SGENet": ({"width": 4, "hidden": 4}, {"L1": {"which": "pyramid"}, "SegmentationLoss": {}}),
     "SPN": (NARROW, PRIORS),

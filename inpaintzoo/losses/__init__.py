@@ -7,6 +7,7 @@ from inpaintzoo.losses.matching import FeatureMatching
 from inpaintzoo.losses.perceptual import Perceptual, PerceptualStyle, Style, VGGFeatures
 from inpaintzoo.losses.reconstruction import L1, HoleL1, PyramidL1, TotalVariation, ValidL1, WeightedL1
 from inpaintzoo.losses.segmentation import SegmentationLoss
+from inpaintzoo.losses.structure import StructureL1
 from inpaintzoo.losses.variational import PosteriorKL
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "PriorDistillation",
     "PyramidL1",
     "SegmentationLoss",
+    "StructureL1",
     "Style",
     "TotalVariation",
     "VGGFeatures",

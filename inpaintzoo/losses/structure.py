@@ -1,0 +1,115 @@
+"""The structure that the lowest level of a pyramid generator should predict.
+
+Source: the dissertation on pyramid generators and attention feature fusion (see `inpaintzoo.models.pyramid`), equation
+3.7: the L1 distance to the structure image of the whole picture.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from typing import Protocol
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inpaintzoo.layers.structure import RelativeTotalVariation, StructureFilter
+from inpaintzoo.losses.base import Loss
+from inpaintzoo.losses.reconstruction import l1
+from inpaintzoo.types import Batch, ConfigError
+
+
+class HasStructure(Protocol):
+    """An output with a predicted structure image, `(B, 3, h, w)` in [0, 1], of any size."""
+
+    structure: Tensor | None
+
+
+class StructureMemory:
+    """Structure images of pictures that were seen before, found by what is in the picture, on the CPU.
+
+    A picture that differs in one bit is another picture, so what is found is never out of date. The longest unused are
+    forgotten first.
+
+    Args:
+        megabytes: room for the structure images, 0 or more; 0 remembers nothing.
+    """
+
+    def __init__(self, megabytes: float) -> None:
+        if megabytes < 0:
+            raise ValueError(f"StructureMemory: megabytes must be 0 or more, got {megabytes}")
+        self.bytes = int(megabytes * 1e6)
+        self.used = 0
+        self._images: OrderedDict[bytes, Tensor] = OrderedDict()
+
+    def __len__(self) -> int:
+        """Structure images that are remembered."""
+        return len(self._images)
+
+    def filtered(self, images: Tensor, structure_filter: StructureFilter) -> Tensor:
+        """The structure of `(B, C, h, w)`, computed for those pictures only that are not remembered.
+
+        Args:
+            images: whole pictures, without a hole.
+            structure_filter: always the same one.
+        """
+        if not self.bytes:
+            return structure_filter(images)
+        keys = [_key(image) for image in images.cpu()]
+        found = {key: self._images[key] for key in keys if key in self._images}
+        missing = [position for position, key in enumerate(keys) if key not in found]
+        if missing:
+            fresh = structure_filter(images[missing]).cpu()
+            found |= {keys[position]: image for position, image in zip(missing, fresh, strict=True)}
+        for key in keys:
+            self._keep(key, found[key])
+        return torch.stack([found[key] for key in keys]).to(images.device)
+
+    def _keep(self, key: bytes, image: Tensor) -> None:
+        if key not in self._images:
+            self._images[key] = image.clone()
+            self.used += image.nbytes
+        self._images.move_to_end(key)
+        while self.used > self.bytes:
+            self.used -= self._images.popitem(last=False)[1].nbytes
+
+
+def _key(image: Tensor) -> bytes:
+    content = image.contiguous().view(torch.uint8).numpy().tobytes()
+    return hashlib.blake2b(content + repr((image.shape, image.dtype)).encode(), digest_size=16).digest()
+
+
+class StructureL1(Loss):
+    """Mean absolute difference of `output.structure` to the structure of the whole picture (equation 3.7).
+
+    The picture is brought to the prediction's size by the mean of each cell, then filtered.
+
+    Args:
+        weight: factor, 0 or more; the paper's 1 on [-1, 1] is 2 here.
+        structure_filter: makes the target; None: `RelativeTotalVariation()`. The generator's should be the same.
+        memory: megabytes for the targets of pictures that come again, in each process: worth it for data without random
+            crops, where a picture has one view, or two with mirroring. A target of 128x128 takes 0.2. 0: always filter.
+    """
+
+    def __init__(
+        self, weight: float = 1.0, structure_filter: StructureFilter | None = None, memory: float = 512.0
+    ) -> None:
+        super().__init__(weight)
+        self.structure_filter = structure_filter or RelativeTotalVariation()
+        self.memory = StructureMemory(memory)
+
+    def forward(self, output: HasStructure, batch: Batch) -> Tensor:
+        """The weighted loss as a scalar.
+
+        Raises:
+            ConfigError: the output has no structure image.
+        """
+        predicted = getattr(output, "structure", None)
+        if predicted is None:
+            raise ConfigError(
+                f"StructureL1 reads output.structure, but this {type(output).__name__} has none; use PyramidGenerator "
+                f"with structure: true, or remove this loss from the config"
+            )
+        picture = F.interpolate(batch["image"], size=(predicted.shape[2], predicted.shape[3]), mode="area")
+        return self.weight * l1(predicted, self.memory.filtered(picture, self.structure_filter))

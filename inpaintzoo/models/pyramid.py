@@ -1,0 +1,251 @@
+"""Pyramid generator: structure first at a quarter of the size, then the picture at a half, then its details.
+
+Source: chapter 3, "Image Inpainting with Pyramid Generator", of a dissertation on image inpainting; no code was
+released. Sub-generators are stacked from small to large, each one gets the result of the one below; all are trained
+together. They are made of the gated network's stages (`inpaintzoo.models.gated`).
+
+What the chapter leaves open, and what stands here:
+
+| | there | here |
+|---|---|---|
+| sub-generators | "similar", gated, two strided layers | the gated network's coarse stage; at full size both stages |
+| smaller pictures | downsampled | the mean of each cell |
+| smaller masks | downsampled | a cell with any hole pixel is hole, so that no cell mixes hole and picture |
+| structure of the input | of "the masked image" | of the known part; 0 in the hole |
+| a level's result | upsampled | bilinear, as predicted, known pixels not pasted |
+| refine stage | coarse result and the level below | known pixels pasted into the former, mask appended |
+| feature-level fusion | encoder's features, upsampled | its map at a quarter of the size, to the decoder's input |
+| PG_S+256 (table 3.4) | not said | two levels without a full-size one; the result is enlarged bilinearly |
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from itertools import pairwise
+from typing import Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from inpaintzoo.generator import Generator
+from inpaintzoo.layers.attention import Engine, MaskResize
+from inpaintzoo.layers.contextual import ContextualAttention
+from inpaintzoo.layers.gated import init_glorot
+from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
+from inpaintzoo.layers.structure import RelativeTotalVariation, StructureFilter
+from inpaintzoo.models.gated import coarse_input
+from inpaintzoo.ops import composite, resize_mask
+from inpaintzoo.types import PyramidOutput
+
+Fusion = Literal["image", "attention", "convolution", "coarse", "feature_coarse", "feature_refine"]
+
+
+@dataclasses.dataclass
+class PyramidGeneratorOutput(PyramidOutput):
+    """An output with the pictures of all levels; `pyramid` holds those below full size, finest first.
+
+    Attributes:
+        coarse: `(B, 3, H, W)` in [0, 1], the raw prediction of the full-size level's first stage, where there is one.
+        structure: `(B, 3, h, w)` in [0, 1], the predicted structure image, where there is one.
+    """
+
+    coarse: Tensor | None
+    structure: Tensor | None
+
+
+def adaptive_dilations(level: int) -> tuple[int, ...]:
+    """Dilations of a level (section 3.2.3): the larger its pictures, the farther it must see.
+
+    Args:
+        level: full size over the level's.
+    """
+    return {1: (2, 4, 8, 12, 16), 2: (2, 4, 8, 16)}.get(level, (2, 4, 8))
+
+
+def enlarge(picture: Tensor, size: Sequence[int]) -> Tensor:
+    """Bilinear, to `size` (height, width)."""
+    return F.interpolate(picture, size=(size[0], size[1]), mode="bilinear", align_corners=False)
+
+
+class FullSizeLevel(nn.Module):
+    """The top of the pyramid: the gated network's two stages, and what comes from the level below (figure 3.3).
+
+    Args:
+        width: channels at full size.
+        dilations: of both stages.
+        fusion: where the level below comes in, see `PyramidGenerator`.
+        attention: of the refine stage.
+    """
+
+    def __init__(self, width: int, dilations: Sequence[int], fusion: Fusion, attention: ContextualAttention) -> None:
+        super().__init__()
+        self.fusion: Fusion = fusion
+        self.coarse = CoarseNetwork(
+            5 + 3 * (fusion == "coarse"), 4 * width * (fusion == "feature_coarse"), width, dilations
+        )
+        self.refine = RefineNetwork(
+            4 + 3 * (fusion in ("image", "convolution")),
+            4 + 3 * (fusion in ("image", "attention")),
+            4 * width * (fusion == "feature_refine"),
+            width,
+            dilations,
+            attention=attention,
+        )
+
+    def forward(self, image: Tensor, mask: Tensor, below: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+        """Fill the hole.
+
+        Args:
+            image: `(B, 3, H, W)` in [-1, 1], 0 in the hole.
+            mask: `(B, 1, H, W)`, 1 = hole.
+            below: `(B, 3, H, W)` in [-1, 1], the result of the level below, enlarged.
+            features: `(B, 4 * width, H / 4, W / 4)`, of its encoder, enlarged.
+
+        Returns:
+            The refined and the coarse picture, `(B, 3, H, W)` in [-1, 1].
+        """
+        seen = coarse_input(image, mask)
+        seen = torch.cat([seen, below], dim=1) if self.fusion == "coarse" else seen
+        coarse = self.coarse(seen, features if self.fusion == "feature_coarse" else None)
+        pasted = torch.cat([composite(image, coarse, mask), mask.to(image.dtype)], dim=1)
+        guided = torch.cat([pasted, below], dim=1)
+        refined = self.refine(
+            guided if self.fusion in ("image", "convolution") else pasted,
+            guided if self.fusion in ("image", "attention") else pasted,
+            mask,
+            features if self.fusion == "feature_refine" else None,
+        )
+        return refined, coarse
+
+
+class PyramidGenerator(Generator):
+    """Sub-generators from small to large pictures, each guided by the one below (figure 3.3).
+
+    Initialised by Glorot's uniform distribution, biases 0. 7,497,660 parameters with the defaults.
+
+    Args:
+        levels: full size over each level's size, coarsest first, two or more; 4, 2, 1 are the paper's 128, 256 and
+            512 of 512. Only a level of full size has a second stage; without one the finest picture is enlarged.
+        structure: whether the first level predicts a structure image instead of a small picture, and gets that of
+            the known part to see; it needs `StructureL1` then.
+        structure_filter: makes it; None: `RelativeTotalVariation()`.
+        width: channels of each sub-generator at its full size, even.
+        dilations: of the dilated layers, one list a level; None: more for larger levels (`adaptive_dilations`).
+            `[2, 4, 8, 16]` for each is the paper's "standard" (table 3.6).
+        fusion: where the full-size level gets the result of the one below (table 3.5). `image`: as a picture, both
+            branches of the refine stage; `attention`, `convolution`: only that branch; `coarse`: as a picture, the
+            coarse stage; `feature_coarse`, `feature_refine`: as features of its encoder, the decoder of that stage.
+            Levels below full size always get a picture.
+        mask_resize: how the attention learns which patches are known, see
+            `inpaintzoo.layers.contextual.ContextualAttention`.
+        engine: how the attention is computed, see `inpaintzoo.layers.contextual.contextual_attention`.
+
+    Attributes:
+        size_multiple: 16 with the defaults: each level's sides must be multiples of 4, those of the attention's map
+            of 2.
+    """
+
+    def __init__(
+        self,
+        levels: tuple[int, ...] = (4, 2, 1),
+        structure: bool = True,
+        structure_filter: StructureFilter | None = None,
+        width: int = 24,
+        dilations: tuple[tuple[int, ...], ...] | None = None,
+        fusion: Fusion = "image",
+        mask_resize: MaskResize = "nearest",
+        engine: Engine = "auto",
+    ) -> None:
+        super().__init__()
+        levels = tuple(levels)
+        _check(levels, structure, structure_filter, width, dilations, fusion)
+        self.levels = levels
+        self.structure_filter = (structure_filter or RelativeTotalVariation()) if structure else None
+        self.size_multiple = math.lcm(*(8 if level == 1 else 4 * level for level in levels))  # type: ignore[misc]
+        stacks = dilations or [adaptive_dilations(level) for level in levels]
+        below_full = [level for level in levels if level > 1]
+        self.small = nn.ModuleList(
+            # Beside picture, ones and mask: the structure, the picture from below, or at the very bottom nothing.
+            CoarseNetwork(8 if i or structure else 5, width=width, dilations=stacks[i])
+            for i in range(len(below_full))
+        )
+        attention = ContextualAttention(mask_resize=mask_resize, engine=engine)
+        self.full = FullSizeLevel(width, stacks[-1], fusion, attention) if levels[-1] == 1 else None
+        init_glorot(self)
+
+    def forward(self, image: Tensor, mask: Tensor) -> PyramidGeneratorOutput:
+        """Fill the hole.
+
+        Args:
+            image: `(B, 3, H, W)` in [0, 1], sides multiples of `size_multiple`; whatever lies in the hole is ignored.
+            mask: `(B, 1, H, W)`, 1 = hole.
+
+        Raises:
+            ValueError: if the shapes do not fit.
+        """
+        self.check_size(image, mask)
+        image = self.hide_hole(image, mask)
+        predicted, features = self._small_levels(image, mask)
+        pictures = [(picture + 1) / 2 for picture in predicted]
+        structure = pictures.pop(0) if self.structure_filter is not None else None
+        size, coarse = image.shape[2:], None
+        if self.full is not None:
+            features = enlarge(features, (size[0] // 4, size[1] // 4))
+            seen = self.hide_hole(2 * image - 1, mask)
+            refined, first = self.full(seen, mask, enlarge(predicted[-1], size), features)
+            result, coarse = (refined + 1) / 2, (first + 1) / 2
+        else:
+            result = enlarge(pictures[-1], size)
+        return PyramidGeneratorOutput(image=result, pyramid=pictures[::-1], coarse=coarse, structure=structure)
+
+    def _small_levels(self, image: Tensor, mask: Tensor) -> tuple[list[Tensor], Tensor]:
+        """The pictures below full size in [-1, 1], coarsest first, and the finest one's features."""
+        predicted: list[Tensor] = []
+        features = image
+        for level, network in zip(self.levels, self.small, strict=False):
+            size = (image.shape[2] // level, image.shape[3] // level)
+            hole = resize_mask(mask, size, "any")
+            small = F.interpolate(image, size=size, mode="area")
+            seen = [coarse_input(self.hide_hole(2 * small - 1, hole), hole)]
+            if predicted:
+                seen.append(enlarge(predicted[-1], size))
+            elif self.structure_filter is not None:
+                seen.append(self.hide_hole(2 * self.structure_filter(small, hole) - 1, hole).to(small.dtype))
+            maps = network.encoder(torch.cat(seen, dim=1))  # type: ignore[operator, union-attr]
+            predicted.append(network.decode(maps))  # type: ignore[operator, union-attr]
+            features = maps[-1]
+        return predicted, features
+
+
+def _check(
+    levels: tuple[int, ...],
+    structure: bool,
+    structure_filter: StructureFilter | None,
+    width: int,
+    dilations: Sequence[Sequence[int]] | None,
+    fusion: str,
+) -> None:
+    if len(levels) < 2 or levels[-1] < 1 or any(a <= b for a, b in pairwise(levels)):
+        raise ValueError(
+            f"PyramidGenerator: levels must be two or more falling whole numbers such as [4, 2, 1], got {list(levels)}"
+        )
+    if structure_filter is not None and not structure:
+        raise ValueError(
+            "PyramidGenerator: structure_filter is used with structure: true only; set that, or leave the filter out"
+        )
+    if width < 2 or width % 2:
+        raise ValueError(f"PyramidGenerator: width must be positive and even, got {width}")
+    if dilations is not None and len(dilations) != len(levels):
+        raise ValueError(
+            f"PyramidGenerator: dilations must have one list for each of the {len(levels)} levels, got {len(dilations)}"
+        )
+    if fusion not in get_args(Fusion):
+        raise ValueError(f"PyramidGenerator: fusion must be one of {', '.join(get_args(Fusion))}, got {fusion!r}")
+    if fusion != "image" and levels[-1] != 1:
+        raise ValueError(
+            f"PyramidGenerator: fusion {fusion!r} concerns the level of full size, and {list(levels)} has none; add "
+            f"level 1, or leave fusion at 'image'"
+        )
