@@ -52,7 +52,8 @@ class MetricResults:
         set_values: values of set metrics, by bin and over `all`.
         notes: further facts that belong beside the numbers.
         batch: 1: means over images. More: means over the means of so many images, in order of their index, without
-            an incomplete last batch; some papers' code has it. In a ratio bin its images alone form the batches.
+            an incomplete last batch; some papers' code has it. In a ratio bin its images alone form the batches, and
+            fewer images than a batch count as they are.
     """
 
     rows: list[Row]
@@ -85,7 +86,7 @@ class MetricResults:
         return values
 
     def _mean(self, values: Sequence[float | None]) -> float | None:
-        if self.batch == 1:
+        if self.batch == 1 or len(values) < self.batch:
             return mean(values)
         whole = range(0, len(values) - self.batch + 1, self.batch)
         return mean([mean(values[start : start + self.batch]) for start in whole])
@@ -126,7 +127,7 @@ class MetricResults:
     def _kind_of_mean(self) -> str:
         if self.batch == 1:
             return "Means over images."
-        left_out = len(self.rows) % self.batch
+        left_out = len(self.rows) % self.batch if len(self.rows) >= self.batch else 0
         text = f"Means over the means of batches of {self.batch}; an incomplete last one does not count"
         return f"{text} ({left_out} of {len(self.rows)} images)." if left_out else f"{text}."
 

@@ -154,7 +154,7 @@ class MetricSuite:
             )
         with torch.autocast(prediction.device.type, enabled=False):
             all_judged = torch.stack([self.judged(fill, image, mask) for fill in fills.unbind(1)], dim=1)
-            judged = _best(all_judged, image)
+            judged = best_fills(all_judged, image)
             values = {metric.name: metric(judged, image, mask).tolist() for metric in self.image_metrics}
             values |= {metric.name: metric(all_judged, mask).tolist() for metric in self.sample_metrics}
             features: dict[str, Arrays] = {}
@@ -266,7 +266,7 @@ def _arrays(tensors: Mapping[str, Tensor] | None) -> Arrays:
     return {key: value.cpu().numpy() for key, value in (tensors or {}).items()}
 
 
-def _best(fills: Tensor, image: Tensor) -> Tensor:
+def best_fills(fills: Tensor, image: Tensor) -> Tensor:
     """Of `(B, n, 3, H, W)` fills the nearest to the truth, `(B, 3, H, W)`; the first of equals."""
     if fills.shape[1] == 1:
         return fills[:, 0]

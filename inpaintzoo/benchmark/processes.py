@@ -1,0 +1,111 @@
+"""Where a benchmark runs: its processes, its device, and the arithmetic of that device."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import os
+from collections.abc import Iterator
+from datetime import timedelta
+from typing import Literal, get_args
+
+import torch
+import torch.distributed as dist
+
+from inpaintzoo.types import ConfigError
+
+Precision = Literal["float32", "tf32", "bfloat16", "float16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Processes:
+    """This process among those of a run.
+
+    Attributes:
+        rank: from 0; the first one writes what there is once.
+        count: of processes.
+    """
+
+    rank: int = 0
+    count: int = 1
+
+    @property
+    def first(self) -> bool:
+        """Whether this is the first process."""
+        return self.rank == 0
+
+    def wait(self) -> None:
+        """Go on when all processes have come here."""
+        if self.count > 1:
+            dist.barrier()
+
+    def say(self, text: str) -> None:
+        """Print a line, once for all processes."""
+        if self.first:
+            print(text, flush=True)
+
+
+@contextlib.contextmanager
+def processes() -> Iterator[Processes]:
+    """The processes that `torchrun` has started, joined for the length of the block; a single one without it.
+
+    They exchange nothing but signs of life (results go through files), so gloo serves GPUs as well.
+    """
+    joins = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
+    if joins:
+        # One process may wait for hours until another has finished its last batches.
+        dist.init_process_group("gloo", timeout=timedelta(days=7))
+    try:
+        yield Processes(dist.get_rank(), dist.get_world_size()) if dist.is_initialized() else Processes()
+    finally:
+        if joins:
+            dist.destroy_process_group()
+
+
+def find_device(device: str) -> torch.device:
+    """The device that a user means; `auto` takes this process's GPU where there is one.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    try:
+        return torch.zeros((), device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"--device {device} cannot be used ({reason}); auto takes what there is") from error
+
+
+def device_name(device: torch.device) -> str:
+    """What to print of a device, such as `NVIDIA H200` or `cpu`."""
+    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+
+
+def check_precision(precision: str, device: torch.device) -> None:
+    """Raise `ConfigError` unless the device computes in this precision."""
+    if precision not in get_args(Precision):
+        raise ConfigError(f"--precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
+    if precision in ("tf32", "float16") and device.type != "cuda":
+        raise ConfigError(f"--precision {precision} needs a GPU, the device is {device.type}; take float32 or bfloat16")
+
+
+@contextlib.contextmanager
+def arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
+    """Inside the block networks compute in this precision, and in the same way each time.
+
+    `float32` is the whole 24-bit mantissa, also on GPUs that would shorten it to 11 bits (`tf32`) by default.
+    """
+    before = torch.get_float32_matmul_precision()
+    short = precision == "tf32"
+    reduced = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
+    torch.set_float32_matmul_precision("high" if short else "highest")
+    try:
+        with (
+            torch.backends.cudnn.flags(enabled=True, benchmark=False, deterministic=True, allow_tf32=short),
+            torch.autocast(device.type, dtype=reduced, enabled=reduced is not None),
+        ):
+            yield
+    finally:
+        torch.set_float32_matmul_precision(before)
