@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Collection
 from typing import Literal
 
-from inpaintzoo.bins import RATIO_EDGES
+from inpaintzoo.bins import RATIO_EDGES, bin_labels
 from inpaintzoo.metrics import Metric, MetricSuite
 from inpaintzoo.metrics.suite import Judge, Quantise
 
@@ -45,13 +46,17 @@ class Protocol:
         quantise: what an 8-bit file makes of the predictions.
         bins: edges of the hole-ratio bins.
         samples: fills an image of stochastic generators; the best by PSNR counts.
-        mean: over images; or over batch means with an incomplete last batch dropped, as some code has it.
+        mean: over images; or over batch means with an incomplete last batch dropped, as some code has it. Whole
+            batches are equally large, so that is the mean over the images of `counted`.
         batch: images a batch, where `mean` is over batches.
         split: which pictures the source tests on, in words.
         resize: how pictures get their size, in words.
         masks: where the holes come from, in words.
         pitfalls: what makes numbers of this protocol incomparable, one sentence each.
         published: the paper's own numbers.
+
+    Raises:
+        ValueError: parts that contradict each other, at construction.
     """
 
     name: str
@@ -71,6 +76,47 @@ class Protocol:
     pitfalls: tuple[str, ...] = ()
     published: tuple[Published, ...] = ()
 
-    def suite(self) -> MetricSuite:
-        """A suite that measures by this protocol."""
-        return MetricSuite(list(self.metrics), self.judge, self.bins, self.quantise)
+    def __post_init__(self) -> None:
+        """Check what can be checked without pictures."""
+        names = [metric.name for metric in self.metrics]
+        self.suite()  # refuses names that clash, and unknown ways to judge and quantise
+        bin_labels(self.bins)
+        if unknown := sorted({*self.optional, *(name for row in self.published for name in row.values)} - {*names}):
+            raise ValueError(f"protocol {self.name!r}: {unknown} are none of its metrics, {names}")
+        if self.mean not in ("images", "batches"):
+            raise ValueError(f"protocol {self.name!r}: mean must be `images` or `batches`, got {self.mean!r}")
+        if self.samples < 1 or self.batch < 1:
+            raise ValueError(
+                f"protocol {self.name!r}: samples and batch must be at least 1, got {self.samples} and {self.batch}"
+            )
+
+    def suite(self, without: Collection[str] = ()) -> MetricSuite:
+        """A suite that measures by this protocol.
+
+        Args:
+            without: names of metrics to leave out, because their weights are missing.
+        """
+        kept = [metric for metric in self.metrics if metric.name not in without]
+        return MetricSuite(kept, self.judge, self.bins, self.quantise)
+
+    def counted(self, count: int) -> int:
+        """How many of `count` images count, from the first on: all, or whole batches where `mean` is over batches.
+
+        A set smaller than a batch counts as it is; the code that drops incomplete batches would measure nothing.
+        """
+        whole = count - count % self.batch
+        return whole if self.mean == "batches" and whole else count
+
+    def rules(self) -> dict[str, str]:
+        """Everything that decides the numbers, in words, by what it decides; equal rules give equal numbers."""
+        judged = "composites" if self.judge == "composite" else "raw predictions"
+        levels = {"none": "float", "round": "8 bits by rounding", "truncate": "8 bits by truncation"}[self.quantise]
+        mean = "over images" if self.mean == "images" else f"of batch means, batches of {self.batch}, tail dropped"
+        best = "the only fill" if self.samples == 1 else f"of {self.samples} fills the best by PSNR"
+        return {
+            "judged": f"{judged}, {levels}",
+            "fills": best,
+            "mean": mean,
+            "bins": " ".join(bin_labels(self.bins)),
+            **{metric.name: metric.definition for metric in self.metrics},
+        }
