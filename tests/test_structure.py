@@ -14,7 +14,7 @@ from inpaintzoo.layers.structure import (
 )
 from inpaintzoo.losses import StructureL1
 from inpaintzoo.losses.structure import StructureMemory
-from inpaintzoo.models.pyramid import PyramidGeneratorOutput
+from inpaintzoo.models.pyramid import PyramidGenerator, PyramidGeneratorOutput
 from inpaintzoo.types import ConfigError
 
 FILTERS = [RelativeTotalVariation(), RelativeTotalVariation(hole_border="flat"), BilateralStructure()]
@@ -212,6 +212,19 @@ def test_loss_without_a_structure():
     image, mask = pictures()
     with pytest.raises(ConfigError, match="this PyramidGeneratorOutput has none; use PyramidGenerator with structure"):
         StructureL1()(output(None), {"image": image, "mask": mask})
+
+
+def test_the_target_is_made_with_the_generators_filter():
+    image, mask = pictures()
+    predicted, smooth, own = torch.rand(2, 3, 6, 8), BilateralStructure(), CountingFilter()
+    losses = [StructureL1(), StructureL1(structure_filter=own), StructureL1(structure_filter=smooth)]
+    for loss in losses[:2]:
+        loss.attach(PyramidGenerator(width=2, structure_filter=smooth))
+    first, second, third = (loss(output(predicted), {"image": image, "mask": mask}) for loss in losses)
+    assert torch.equal(first, third) and not torch.equal(first, second) and own.count == 2
+    losses[2].attach(torch.nn.Identity())  # of a kind that says nothing about structure
+    with pytest.raises(ConfigError, match="this PyramidGenerator has structure: false; set structure: true"):
+        StructureL1().attach(PyramidGenerator(width=2, structure=False))
 
 
 def test_memory_computes_what_is_new_and_nothing_else():

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from typing import Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
@@ -24,6 +24,13 @@ class HasStructure(Protocol):
     """An output with a predicted structure image, `(B, 3, h, w)` in [0, 1], of any size."""
 
     structure: Tensor | None
+
+
+@runtime_checkable
+class SeesStructure(Protocol):
+    """A generator that makes structure images of its input, or could."""
+
+    structure_filter: StructureFilter | None
 
 
 class StructureMemory:
@@ -87,7 +94,7 @@ class StructureL1(Loss):
 
     Args:
         weight: factor, 0 or more; the paper's 1 on [-1, 1] is 2 here.
-        structure_filter: makes the target; None: `RelativeTotalVariation()`. The generator's should be the same.
+        structure_filter: makes the target; None: the one that the trained generator makes its input with.
         memory: megabytes for the targets of pictures that come again, in each process: worth it for data without random
             crops, where a picture has one view, or two with mirroring. A target of 128x128 takes 0.2. 0: always filter.
     """
@@ -96,8 +103,24 @@ class StructureL1(Loss):
         self, weight: float = 1.0, structure_filter: StructureFilter | None = None, memory: float = 512.0
     ) -> None:
         super().__init__(weight)
-        self.structure_filter = structure_filter or RelativeTotalVariation()
+        self.structure_filter = structure_filter
         self.memory = StructureMemory(memory)
+
+    def attach(self, generator: Any) -> None:
+        """Take the generator's filter, unless there is one already.
+
+        Raises:
+            ConfigError: the generator does without structure images.
+        """
+        if not isinstance(generator, SeesStructure):
+            return  # whether it predicts a structure image shows in its output
+        if generator.structure_filter is None:
+            raise ConfigError(
+                f"StructureL1 needs a generator that predicts a structure image, and this {type(generator).__name__} "
+                f"has structure: false; set structure: true, or remove this loss from the config"
+            )
+        if self.structure_filter is None:
+            self.structure_filter = generator.structure_filter
 
     def forward(self, output: HasStructure, batch: Batch) -> Tensor:
         """The weighted loss as a scalar.
@@ -112,4 +135,5 @@ class StructureL1(Loss):
                 f"with structure: true, or remove this loss from the config"
             )
         picture = F.interpolate(batch["image"], size=(predicted.shape[2], predicted.shape[3]), mode="area")
-        return self.weight * l1(predicted, self.memory.filtered(picture, self.structure_filter))
+        structure_filter = self.structure_filter or RelativeTotalVariation()
+        return self.weight * l1(predicted, self.memory.filtered(picture, structure_filter))
