@@ -264,7 +264,7 @@ def test_rows_of_the_ablation(rows, additions):
     skips = model.generator.refine.decoder.skips
     skip = "attention" if isinstance(skips[0], AFF) else "concat"
     assert (skip, model.generator.refine.dilated.fusion is not None) == additions
-    objective = type(model.adversaries["patch"].objective).__name__
+    objective = type(model.adversaries["global"].objective).__name__
     assert (objective, model.generator_every) == (("WassersteinGP", 5) if rows == ["aff_wgan"] else ("Hinge", 1))
 
 
@@ -289,5 +289,5 @@ def test_a_batch_of_one_says_what_to_change(tmp_path, capsys):
 
 def test_the_penalty_is_that_of_the_hole():
     arguments = yaml.safe_load((CONFIGS / "ablations" / "aff_wgan.yaml").read_text())["model"]["init_args"]
-    objective = arguments["adversaries"]["patch"]["init_args"]["objective"]
+    objective = arguments["adversaries"]["global"]["init_args"]["objective"]
     assert objective == {"class_path": "WassersteinGP", "init_args": {"penalty_weight": 5.0, "hole_only": True}}
