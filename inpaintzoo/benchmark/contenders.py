@@ -154,9 +154,14 @@ class Weights(NetworkMethod):
         """The path, as it was given."""
         return str(self.path)
 
+    @property
+    def file(self) -> Path:
+        """The weight file."""
+        return self.path
+
     def generator(self) -> Generator:
         """Rebuilt from the file."""
-        return load_model(self.path)
+        return load_model(self.file)
 
     def identity(self, pairs: Pairs) -> Key:
         """The file's hash."""
@@ -164,11 +169,11 @@ class Weights(NetworkMethod):
 
     def sha256(self) -> str:
         """Of the file."""
-        return file_hash(self.path)
+        return file_hash(self.file)
 
     def facts(self) -> dict[str, str]:
         """Class, arguments, and how the weights came about."""
-        about = read_about(self.path)
+        about = read_about(self.file)
         known = {key: str(value) for key, value in about.facts.items() if isinstance(value, (str, int, float))}
         arguments = {"arguments": json.dumps(about.init_args)} if about.init_args else {}
         licence = {"licence": about.licence} if about.licence else {}
@@ -191,7 +196,7 @@ class Checkpoint(Weights):
 
     @property
     def file(self) -> Path:
-        """The checkpoint file."""
+        """The checkpoint file; in a run's folder the last one."""
         return find_checkpoint(self.path)
 
     def generator(self) -> Generator:
@@ -201,10 +206,6 @@ class Checkpoint(Weights):
     def identity(self, pairs: Pairs) -> Key:
         """The file's hash, and which weights in it."""
         return {"weights": self.sha256(), "raw": str(self.raw)}
-
-    def sha256(self) -> str:
-        """Of the file."""
-        return file_hash(self.file)
 
 
 class Fill(NetworkMethod):

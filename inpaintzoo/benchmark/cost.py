@@ -15,8 +15,8 @@ from inpaintzoo.benchmark.results import Cost
 from inpaintzoo.layers import tiled_attention  # noqa: F401  (makes the operator known)
 from inpaintzoo.types import Batch
 
-WARM_UP = 3  # forwards before the clock runs
-LEAST, MOST, SECONDS = 10, 100, 3.0  # forwards that are timed: as many as fit into the time, within bounds
+WARM_UP = 2  # forwards before the clock runs
+LEAST, MOST, SECONDS = 5, 100, 3.0  # forwards that are timed: as many as fit into the time, within bounds
 
 
 def measure_cost(filler: NetworkFiller, batch: Batch) -> Cost:

@@ -122,8 +122,7 @@ def _prepared(
             raise WeightsError(failures[source])
         metric.prepare(device)
     except WeightsError as error:
-        given = isinstance(getattr(metric, "weights", None), (str, Path))  # a file that the user named
-        if given or metric.name in asked or metric.name not in protocol.optional:
+        if _own_weights(metric) or metric.name in asked or metric.name not in protocol.optional:
             raise WeightsError(f"protocol {protocol.name!r}, metric {metric.name!r}: {error}") from error
         failures[source] = str(error)
         left_out[metric.name] = f"weights missing: {error}"
@@ -149,6 +148,15 @@ def _fits(
 
 
 def _described(metric: Metric) -> str:
-    weights = getattr(metric, "weights", None)
-    local = f" (weights {file_hash(Path(weights))})" if isinstance(weights, (str, Path)) else ""
+    file = _own_weights(metric)
+    local = f" (weights {file_hash(file)}, {getattr(metric, 'family', '')})" if file else ""
     return f"{metric.name}: {metric.definition}{local}"
+
+
+def _own_weights(metric: Metric) -> Path | None:
+    """The weight file that the user named for a metric, or for the network inside it."""
+    for part in (metric, *vars(metric).values()):
+        weights = getattr(part, "weights", None)
+        if isinstance(weights, (str, Path)):
+            return Path(weights).expanduser()
+    return None

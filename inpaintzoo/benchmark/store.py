@@ -7,6 +7,7 @@ import hashlib
 import json
 import os
 import shutil
+import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -78,7 +79,7 @@ class WorkFolder:
                 with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
                     arrays = {name: file[name] for name in content["arrays"]}
             return _unflat(content, arrays)
-        except (KeyError, ValueError, OSError) as error:
+        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
             raise DataError(f"{path.with_suffix('.npz')} is damaged; delete {path} and run again") from error
 
     def _rows(self, batch: int) -> Path:
@@ -122,7 +123,8 @@ def _unflat(content: Mapping[str, Any], arrays: Arrays) -> Measured:
     features: dict[str, Arrays] = {}
     stacked: dict[str, Arrays] = {metric: {} for metric in content["defined"]}
     for name, array in arrays.items():
-        kind, owner, key = name.split("/", 2)
+        kind, _, rest = name.partition("/")
+        owner, _, key = rest.rpartition("/")  # an owner may be named after a path
         (features.setdefault(owner, {}) if kind == "features" else stacked[owner])[key] = array
     statistics: dict[str, list[Arrays | None]] = {}
     for metric, positions in content["defined"].items():
