@@ -115,7 +115,7 @@ def _pennet(weights: MetricWeights) -> Protocol:
         masks="centre square of half the side; or NVIDIA irregular masks of a level, the i-th image with the i-th mask",
         pitfalls=(
             "What it calls MAE is sum |d| / sum (a + b): brighter pictures have a smaller one.",
-            "SSIM windows of 51 pixels look far beyond small holes, and its values are higher than those of 11.",
+            "SSIM windows of 51 pixels look far beyond small holes; values lie above or below those of 11, by picture.",
             "It measures composites, while the paper's numbers are of raw outputs.",
             "The code converts from [-1, 1] and truncates, so that 63 of 256 levels come out one lower, of truths too; "
             "here truths keep theirs.",
