@@ -15,8 +15,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inpaintzoo.layers.attention_tiles import NEVER
-from inpaintzoo.layers.guidance import Guidance, PatchGuidance
+from inpaintzoo.layers.guidance import NEVER, Guidance, PatchGuidance
 from inpaintzoo.layers.tiled_attention import tiled_transfer
 from inpaintzoo.ops import resize_mask
 
@@ -101,9 +100,9 @@ def transfer_patches(
             key_gain = key_gain * valid
         query_gain = 1 / patch_norm(query, kernel) if normalize_query else None
         dense = engine == "dense" or (engine == "auto" and _exporting())
-        transfer = _dense_transfer if dense else tiled_transfer
-        guide = () if guidance is None else guidance
-        total = transfer(query, key, value, key_gain, query_gain, valid, kernel, hole_keys == "exclude", floor, *guide)
+        problem = (query, key, value, key_gain, query_gain, valid, kernel, hole_keys == "exclude", floor)
+        # An operator takes tensors only.
+        total = _dense_transfer(*problem, guidance) if dense else tiled_transfer(*problem, *(guidance or ()))
     return (total / 4).to(dtype)
 
 
@@ -137,7 +136,7 @@ def _dense_transfer(
     kernel: int,
     exclude: bool,
     floor: float,
-    *guide: Tensor | None,
+    guidance: PatchGuidance | None,
 ) -> Tensor:
     """What `tiled_transfer` computes, in plain operators that every exporter knows."""
     queries, keys = (F.unfold(side, kernel, padding=kernel // 2) for side in (query, key))
@@ -147,13 +146,12 @@ def _dense_transfer(
     columns = allowed.flatten(2)
     if exclude:
         scores = scores.masked_fill(columns == 0, NEVER)
-    if guide:
-        pairs = PatchGuidance(*guide).pairs()
-        factors, forbidden = pairs.factors(), pairs.forbidden()
-        scores = (scores if factors is None else scores * factors).masked_fill(forbidden, NEVER)
+    pairs = None if guidance is None else guidance.pairs()
+    if pairs is not None:
+        scores = pairs.guided(scores)
     weights = (torch.softmax(scores, dim=-1) * columns).clamp(min=floor)
-    if guide:
-        weights = weights.masked_fill(forbidden, 0)
+    if pairs is not None:
+        weights = weights.masked_fill(pairs.forbidden(), 0)  # no floor either
     # The four 2x2 blocks of a 4x4 patch: one map per corner, channels in pixel_shuffle's order.
     blocks = F.pixel_unshuffle(F.pad(value, (1, 1, 1, 1)), 2)
     corners = [blocks[:, :, y : y + key.shape[2], x : x + key.shape[3]] for y in (0, 1) for x in (0, 1)]

@@ -27,14 +27,11 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inpaintzoo.layers.guidance import PairGuidance, PatchGuidance
+from inpaintzoo.layers.guidance import NEVER, PairGuidance, PatchGuidance
 
 # Bytes of one buffer of a tile. On a CPU a tile should stay in the shared cache; on a GPU it should fill the device.
 _CPU_TILE = 4 * 2**20
 _GPU_TILE = 512 * 2**20
-
-# Instead of minus infinity, so that products with a zero gradient stay zero.
-NEVER = -1e30
 
 
 @dataclasses.dataclass
@@ -185,7 +182,7 @@ def problems_of(
                 lower=lower,
                 upper=_to_grid(upper[part]).transpose(1, 2),
                 banned=_to_grid(allowed[part]).transpose(1, 2) == 0 if exclude else None,
-                guidance=None if guidance is None else _guidance_on_grid(guidance, part),
+                guidance=None if guidance is None else _guidance_on_grid(guidance.samples(part)),
                 height=height,
                 width=width,
                 kernel=kernel,
@@ -194,12 +191,12 @@ def problems_of(
         )
 
 
-def _guidance_on_grid(guidance: PatchGuidance, part: slice) -> PairGuidance:
+def _guidance_on_grid(guidance: PatchGuidance) -> PairGuidance:
     wanted, found, permission = guidance
     return PairGuidance(
-        wanted=_to_grid(wanted[part], 2),
-        found=_to_grid(found[part]).transpose(1, 2),
-        permission=None if permission is None else _to_grid(permission[part]).transpose(1, 2),
+        wanted=_to_grid(wanted, 2),
+        found=_to_grid(found).transpose(1, 2),
+        permission=None if permission is None else _to_grid(permission).transpose(1, 2),
     )
 
 

@@ -30,6 +30,7 @@ from inpaintzoo.layers.attention import (
     valid_keys,
 )
 from inpaintzoo.layers.attention_tiles import from_blocks, to_blocks
+from inpaintzoo.layers.guidance import Guidance, PairGuidance, PatchGuidance
 
 # Bytes of one buffer of scores; half a dozen of them are alive at a time.
 _CPU_PIECE = 32 * 2**20
@@ -49,6 +50,7 @@ def contextual_attention(
     fuse: bool = True,
     scale: float = 10.0,
     engine: Engine = "auto",
+    guidance: PatchGuidance | None = None,
 ) -> Tensor:
     """Rebuild a map from its own 4x4 patches, weighted by the fused similarity of 3x3 patches of maps half its size.
 
@@ -64,18 +66,19 @@ def contextual_attention(
         scale: factor of the scores in the softmax.
         engine: `tiled` computes in pieces; `dense` holds the whole score matrix in plain operators, for export; `auto`
             takes `dense` while a model is exported and `tiled` otherwise.
+        guidance: which patches each place may copy from; its factors act on the fused scores.
 
     Returns:
         `(B, D, 2h, 2w)` in `value`'s dtype: the overlapping patches' sum divided by 4. Zeros where no key is valid.
     """
     if not fuse:
-        return transfer_patches(query, key, value, valid, scale=scale, floor=0.0, engine=engine)
+        return transfer_patches(query, key, value, valid, scale=scale, floor=0.0, engine=engine, guidance=guidance)
     _check_shapes(query, key, value, valid, 3)
     dtype, compute = value.dtype, torch.promote_types(value.dtype, torch.float32)
     query, key, value, valid = (tensor.to(compute) for tensor in (query, key, value, valid))
     dense = engine == "dense" or (engine == "auto" and _exporting())
     with torch.autocast(query.device.type, enabled=False):
-        filled = (_dense if dense else _in_pieces)(query, key, value, valid, scale)
+        filled = (_dense if dense else _in_pieces)(query, key, value, valid, scale, guidance)
     return (filled / 4).to(dtype)
 
 
@@ -85,19 +88,25 @@ def _unfolded(query: Tensor, key: Tensor) -> tuple[Tensor, Tensor]:
     return queries.transpose(1, 2), keys / patch_norm(key, 3).flatten(2)
 
 
-def _weights(scores: Tensor, valid: Tensor, scale: float) -> Tensor:
-    """Attention `(B, queries, N)` from fused scores: `valid` is `(B, 1, N)`."""
-    return torch.softmax(scores * (scale * valid), dim=-1) * valid
+def _weights(
+    scores: Tensor, valid: Tensor, scale: float, guide: PairGuidance | None, queries: slice = slice(None)
+) -> Tensor:
+    """Attention `(B, q, N)` of some queries from their fused scores; `valid` is `(B, 1, N)`."""
+    scores = scores * (scale * valid)
+    return torch.softmax(scores if guide is None else guide.guided(scores, queries), dim=-1) * valid
 
 
 # --- the whole matrix ----------------------------------------------------------------------------------------------
 
 
-def _dense(query: Tensor, key: Tensor, value: Tensor, valid: Tensor, scale: float) -> Tensor:
+def _dense(
+    query: Tensor, key: Tensor, value: Tensor, valid: Tensor, scale: float, guidance: PatchGuidance | None
+) -> Tensor:
     """What `_in_pieces` computes, in plain operators that every exporter knows."""
     height, width = key.shape[2:]
     queries, keys = _unfolded(query, key)
-    weights = _weights(_fuse(queries @ keys, height, width), valid.flatten(2), scale)
+    guide = None if guidance is None else guidance.pairs()
+    weights = _weights(_fuse(queries @ keys, height, width), valid.flatten(2), scale, guide)
     patches = F.unfold(value, 4, stride=2, padding=1) @ weights.transpose(1, 2)
     return F.fold(patches, (2 * height, 2 * width), 4, stride=2, padding=1)
 
@@ -122,7 +131,9 @@ def _swap(scores: Tensor, height: int, width: int) -> Tensor:
 # --- the matrix in pieces ------------------------------------------------------------------------------------------
 
 
-def _in_pieces(query: Tensor, key: Tensor, value: Tensor, valid: Tensor, scale: float) -> Tensor:
+def _in_pieces(
+    query: Tensor, key: Tensor, value: Tensor, valid: Tensor, scale: float, guidance: PatchGuidance | None
+) -> Tensor:
     """The overlapping patches' sum, a few samples or a few image rows of queries at a time."""
     batch, (height, width) = len(key), key.shape[2:]
     samples, rows = _piece_shape(key)
@@ -132,10 +143,11 @@ def _in_pieces(query: Tensor, key: Tensor, value: Tensor, valid: Tensor, scale: 
         queries, keys = _unfolded(query[part], key[part])
         queries = F.pad(queries, (0, 0, 1, 1))  # the neighbours of the first and the last query score 0
         blocks = to_blocks(value[part])
+        guide = None if guidance is None else guidance.samples(part).pairs()
         total = blocks.new_zeros(len(blocks), height + 1, width + 1, blocks.shape[2])
         for first in range(0, height, rows):
             last = min(first + rows, height)
-            arguments = (queries, keys, blocks, valid[part].flatten(2), scale, first, last, (height, width))
+            arguments = (queries, keys, blocks, valid[part].flatten(2), scale, guide, first, last, (height, width))
             filled = checkpoint(_piece, *arguments, use_reentrant=False) if again else _piece(*arguments)
             total[:, first : last + 1] += filled
         results.append(from_blocks(total.flatten(1, 2), height, width))
@@ -158,13 +170,15 @@ def _piece(
     blocks: Tensor,
     valid: Tensor,
     scale: float,
+    guide: PairGuidance | None,
     first: int,
     last: int,
     size: tuple[int, int],
 ) -> Tensor:
     """What the queries of the image rows `first` to `last` copy: `(B, rows + 1, w + 1, 4 * D)` blocks."""
     scores = _fuse_rows(queries, keys, first, last, size)
-    weights = _weights(scores.flatten(3).flatten(1, 2), valid, scale)
+    asked = slice(first * size[1], last * size[1])
+    weights = _weights(scores.flatten(3).flatten(1, 2), valid, scale, guide, asked)
     spread = _spread(weights.view_as(scores))
     return (spread.flatten(3).flatten(1, 2) @ blocks).unflatten(1, spread.shape[1:3])
 
@@ -265,12 +279,13 @@ class ContextualAttention(nn.Module):
         self.fuse, self.scale, self.mask_resize, self.aligned = fuse, scale, mask_resize, aligned
         self.engine: Engine = engine
 
-    def forward(self, features: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, features: Tensor, mask: Tensor, guidance: Guidance | None = None) -> Tensor:
         """Rebuild a map.
 
         Args:
             features: `(B, C, h, w)`, sides even.
             mask: `(B, 1, H, W)`, 1 = hole, at a multiple of the map's size.
+            guidance: what the hole may be filled from.
 
         Returns:
             `(B, C, h, w)`.
@@ -286,4 +301,13 @@ class ContextualAttention(nn.Module):
             half = _resize_aligned(features, size)
             mask = _resize_aligned(_resize_aligned(mask, (2 * size[0], 2 * size[1])), size)
         valid = valid_keys(mask, size, resize=self.mask_resize)
-        return contextual_attention(half, half, features, valid, fuse=self.fuse, scale=self.scale, engine=self.engine)
+        return contextual_attention(
+            half,
+            half,
+            features,
+            valid,
+            fuse=self.fuse,
+            scale=self.scale,
+            engine=self.engine,
+            guidance=None if guidance is None else guidance.at(valid),
+        )

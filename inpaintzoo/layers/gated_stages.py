@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from inpaintzoo.layers.contextual import ContextualAttention
 from inpaintzoo.layers.gated import DilatedStack, GatedConv2d, GatedDecoder, GatedEncoder, Padding
+from inpaintzoo.layers.guidance import Guidance
 
 
 def _pair(in_channels: int, channels: int, padding: Padding) -> nn.Sequential:
@@ -82,7 +83,7 @@ class RefineNetwork(nn.Module):
         dilations: of the dilated layers.
         fusion: see `DilatedStack`; its maps have `4 * width` channels.
         skips: see `GatedDecoder`, from the encoder of the dilated branch; `2 * width` and `width` channels.
-        attention: a module called as `attention(features, mask)`; None: `ContextualAttention()`.
+        attention: a module called as `attention(features, mask, guidance)`; None: `ContextualAttention()`.
         padding: see `inpaintzoo.layers.gated.SameConv2d`.
     """
 
@@ -110,7 +111,12 @@ class RefineNetwork(nn.Module):
         self.decoder = GatedDecoder(deep + feature_channels, width, skips, padding)
 
     def forward(
-        self, picture: Tensor, attention_picture: Tensor, mask: Tensor, features: Tensor | None = None
+        self,
+        picture: Tensor,
+        attention_picture: Tensor,
+        mask: Tensor,
+        features: Tensor | None = None,
+        guidance: Guidance | None = None,
     ) -> Tensor:
         """Refine.
 
@@ -120,13 +126,14 @@ class RefineNetwork(nn.Module):
                 the same.
             mask: `(B, 1, H, W)`, 1 = hole.
             features: `(B, feature_channels, H / 4, W / 4)`, where there are any.
+            guidance: what the hole may be filled from.
 
         Returns:
             `(B, 3, H, W)` in [-1, 1].
         """
         full, half, quarter = self.encoder(picture)
         dilated = self.dilated(quarter)
-        attended = self.attended(self.attention(self.attention_encoder(attention_picture)[-1], mask))
+        attended = self.attended(self.attention(self.attention_encoder(attention_picture)[-1], mask, guidance))
         merged = self.merge(torch.cat([dilated, attended], dim=1))
         if features is not None:
             merged = torch.cat([merged, features], dim=1)

@@ -26,7 +26,10 @@ from inpaintzoo.types import DataError
 
 CLASSES = 65536  # class ids are below
 
-_UNGUIDED = -1.0  # a query that may copy from any key, or a key in the hole, which is the mask's affair
+# Score of what the softmax leaves out. Not minus infinity, so that products with a zero gradient stay zero.
+NEVER = -1e30
+
+_UNGUIDED = -1.0  # a query that may copy from any key, or a key that any query may copy from as far as guidance goes
 _MIXED = -2.0  # a key of no class
 
 
@@ -35,13 +38,18 @@ class PatchGuidance(NamedTuple):
 
     Attributes:
         wanted: of each query, the class it copies from; negative where it is not guided.
-        found: of each key, its class; -1 where the mask alone decides, -2 where it has none.
+        found: of each key, its class; -1 where its patch is all hole, -2 where classes mix.
         permission: of each key, the factor of a guided query's similarity to it; None for 1.
     """
 
     wanted: Tensor
     found: Tensor
     permission: Tensor | None
+
+    def samples(self, part: slice) -> PatchGuidance:
+        """A part of the batch."""
+        permission = None if self.permission is None else self.permission[part]
+        return PatchGuidance(self.wanted[part], self.found[part], permission)
 
     def pairs(self) -> PairGuidance:
         """The same for flattened cells."""
@@ -73,6 +81,11 @@ class PairGuidance:
         if self.permission is None:
             return None
         return torch.where(self.wanted[:, queries] >= 0, self.permission, 1)
+
+    def guided(self, scores: Tensor, queries: slice = slice(None)) -> Tensor:
+        """Scores `(B, q, K)` times their factors, those of forbidden pairs out of the softmax's reach."""
+        factors = self.factors(queries)
+        return (scores if factors is None else scores * factors).masked_fill(self.forbidden(queries), NEVER)
 
 
 class Guidance:
@@ -110,13 +123,14 @@ class Guidance:
         guided = _highest(self._hole.to(torch.float32), size) > 0
         if self._by_class:
             wanted, (low, high) = self._drawn(size), known
-            found, permission = torch.where(low == high, high, _MIXED), None
+            found = torch.where(low == high, high, _MIXED).masked_fill(high < 0, _UNGUIDED)
+            permission = None
         else:
             least = known[0].clamp(max=1)  # infinite where the whole patch is hole
             wanted, found = torch.ones_like(least), (least > 0).to(torch.float32)
-            permission = torch.where(valid > 0, least, 1) if self._weighs else None
-        wanted, found = torch.where(guided, wanted, _UNGUIDED), torch.where(valid > 0, found, _UNGUIDED)
-        return PatchGuidance(self._where_something_remains(wanted, found), found, permission)
+            permission = least if self._weighs else None
+        wanted = self._where_something_remains(torch.where(guided, wanted, _UNGUIDED), found, valid > 0)
+        return PatchGuidance(wanted, found, permission)
 
     def _range(self, left_out: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
         """Least and greatest value of each patch, without some pixels; infinity and its negative if none is left."""
@@ -129,13 +143,13 @@ class Guidance:
         low, high = self._range(~self._hole, size)
         return torch.where(low == high, high, F.interpolate(self._values, size, mode="nearest-exact"))
 
-    def _where_something_remains(self, wanted: Tensor, found: Tensor) -> Tensor:
-        """`wanted`, but unguided where no key has the class."""
-        places = (found.flatten(1) - _MIXED).long()  # the two negative codes come first
+    def _where_something_remains(self, wanted: Tensor, found: Tensor, valid: Tensor) -> Tensor:
+        """`wanted`, but unguided where no valid key has the class."""
+        places = (torch.where(valid, found, _MIXED).flatten(1) - _MIXED).long()  # the two negative codes come first
         present = torch.zeros(len(found), CLASSES + 2, device=found.device).scatter(1, places, 1.0)
         remains = present.gather(1, (wanted.flatten(1) - _MIXED).long()).view_as(wanted) > 0
         lost = (wanted >= 0) & ~remains
-        if not self._warned and not _traced() and bool((lost & _any(found != _UNGUIDED)).any()):
+        if not self._warned and not _traced() and bool((lost & valid.flatten(1).any(dim=1).view(-1, 1, 1, 1)).any()):
             self._warned = True
             height, width = wanted.shape[2:]
             warnings.warn(
@@ -150,11 +164,6 @@ def _highest(values: Tensor, size: tuple[int, int]) -> Tensor:
     """Greatest value of the pixels that each 4x4 patch (stride 2, padding 1) of a map of twice `size` touches."""
     cells = F.adaptive_max_pool2d(values, (2 * size[0], 2 * size[1]))
     return F.max_pool2d(cells, 4, stride=2, padding=1)
-
-
-def _any(flags: Tensor) -> Tensor:
-    """Per sample."""
-    return flags.flatten(1).any(dim=1).view(-1, 1, 1, 1)
 
 
 def _traced() -> bool:

@@ -59,6 +59,7 @@ class GatedNet(Generator):
     """
 
     size_multiple = 8
+    accepts_guidance = True
 
     def __init__(
         self,
@@ -79,12 +80,14 @@ class GatedNet(Generator):
         self.refine = RefineNetwork(width=width, dilations=dilations, attention=attention, padding=padding)
         init_glorot(self)
 
-    def forward(self, image: Tensor, mask: Tensor) -> GatedOutput:
+    def forward(self, image: Tensor, mask: Tensor, guidance: Tensor | None = None) -> GatedOutput:
         """Fill the hole.
 
         Args:
             image: `(B, 3, H, W)` in [0, 1], sides multiples of 8; whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
+            guidance: `(B, 1, H, W)`, what the hole may be filled from: permissions (floating point or bool) or class
+                ids (integers), see `inpaintzoo.layers.guidance.Guidance`.
 
         Raises:
             ValueError: if the shapes do not fit.
@@ -93,5 +96,5 @@ class GatedNet(Generator):
         masked_image = self.hide_hole(2 * image - 1, mask)
         coarse = self.coarse(coarse_input(masked_image, mask))
         pasted = composite(masked_image, coarse, mask)
-        refined = self.refine(pasted, pasted, mask)
+        refined = self.refine(pasted, pasted, mask, guidance=self.read_guidance(guidance, mask))
         return GatedOutput(image=(refined + 1) / 2, coarse=(coarse + 1) / 2)

@@ -35,6 +35,7 @@ from inpaintzoo.layers.attention import Engine, MaskResize
 from inpaintzoo.layers.contextual import ContextualAttention
 from inpaintzoo.layers.gated import init_glorot
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
+from inpaintzoo.layers.guidance import Guidance
 from inpaintzoo.layers.structure import RelativeTotalVariation, StructureFilter
 from inpaintzoo.models.gated import coarse_input
 from inpaintzoo.ops import composite, resize_mask
@@ -95,7 +96,9 @@ class FullSizeLevel(nn.Module):
             attention=attention,
         )
 
-    def forward(self, image: Tensor, mask: Tensor, below: Tensor, features: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(
+        self, image: Tensor, mask: Tensor, below: Tensor, features: Tensor, guidance: Guidance | None = None
+    ) -> tuple[Tensor, Tensor]:
         """Fill the hole.
 
         Args:
@@ -103,6 +106,7 @@ class FullSizeLevel(nn.Module):
             mask: `(B, 1, H, W)`, 1 = hole.
             below: `(B, 3, H, W)` in [-1, 1], the result of the level below, enlarged.
             features: `(B, 4 * width, H / 4, W / 4)`, of its encoder, enlarged.
+            guidance: what the hole may be filled from.
 
         Returns:
             The refined and the coarse picture, `(B, 3, H, W)` in [-1, 1].
@@ -111,12 +115,13 @@ class FullSizeLevel(nn.Module):
         seen = torch.cat([seen, below], dim=1) if self.fusion == "coarse" else seen
         coarse = self.coarse(seen, features if self.fusion == "feature_coarse" else None)
         pasted = torch.cat([composite(image, coarse, mask), mask.to(image.dtype)], dim=1)
-        guided = torch.cat([pasted, below], dim=1)
+        joined = torch.cat([pasted, below], dim=1)
         refined = self.refine(
-            guided if self.fusion in ("image", "convolution") else pasted,
-            guided if self.fusion in ("image", "attention") else pasted,
+            joined if self.fusion in ("image", "convolution") else pasted,
+            joined if self.fusion in ("image", "attention") else pasted,
             mask,
             features if self.fusion == "feature_refine" else None,
+            guidance,
         )
         return refined, coarse
 
@@ -174,19 +179,23 @@ class PyramidGenerator(Generator):
         )
         attention = ContextualAttention(mask_resize=mask_resize, engine=engine)
         self.full = FullSizeLevel(width, stacks[-1], fusion, attention) if levels[-1] == 1 else None
+        self.accepts_guidance = self.full is not None
         init_glorot(self)
 
-    def forward(self, image: Tensor, mask: Tensor) -> PyramidGeneratorOutput:
+    def forward(self, image: Tensor, mask: Tensor, guidance: Tensor | None = None) -> PyramidGeneratorOutput:
         """Fill the hole.
 
         Args:
             image: `(B, 3, H, W)` in [0, 1], sides multiples of `size_multiple`; whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
+            guidance: `(B, 1, H, W)`, what the hole may be filled from: permissions (floating point or bool) or class
+                ids (integers), see `inpaintzoo.layers.guidance.Guidance`. The full-size level has the attention.
 
         Raises:
             ValueError: if the shapes do not fit.
         """
         self.check_size(image, mask)
+        guide = self.read_guidance(guidance, mask)
         image = self.hide_hole(image, mask)
         predicted, features = self._small_levels(image, mask)
         pictures = [(picture + 1) / 2 for picture in predicted]
@@ -195,7 +204,7 @@ class PyramidGenerator(Generator):
         if self.full is not None:
             features = enlarge(features, (size[0] // 4, size[1] // 4))
             seen = self.hide_hole(2 * image - 1, mask)
-            refined, first = self.full(seen, mask, enlarge(predicted[-1], size), features)
+            refined, first = self.full(seen, mask, enlarge(predicted[-1], size), features, guide)
             result, coarse = (refined + 1) / 2, (first + 1) / 2
         else:
             result = enlarge(pictures[-1], size)
