@@ -43,7 +43,8 @@ class MSCAM(nn.Module):
         least = reduction if norm == "batch" else 3 * reduction
         if channels < least:
             raise ValueError(
-                f"MSCAM: channels must be {least} or more with reduction={reduction} and norm={norm!r}, got {channels}"
+                f"MSCAM: channels must be {least} or more with reduction={reduction} and norm={norm!r}, got "
+                f"{channels}; take a wider network (AFFNet: width) or a smaller reduction"
             )
         self.local = _context(channels, channels // reduction, norm)
         self.overall = _context(channels, channels // reduction, norm)

@@ -52,7 +52,6 @@ class AFFNet(GatedNet):
         norm: normalisation within the fusions: `batch`, or `group`, which trains with batches of one; see
             `inpaintzoo.layers.fusion.MSCAM`.
         padding: as `GatedNet`'s, like the following ones.
-        dilations: of the dilated layers.
         fuse: whether neighbours agree where the attention copies from.
         scale: factor of the attention's scores in the softmax.
         mask_resize: how the attention learns which patches are known.
@@ -67,7 +66,6 @@ class AFFNet(GatedNet):
         reduction: int = 4,
         norm: Norm = "batch",
         padding: Padding = "same",
-        dilations: tuple[int, ...] = (2, 4, 8, 16),
         fuse: bool = True,
         scale: float = 10.0,
         mask_resize: MaskResize = "nearest",
@@ -75,7 +73,7 @@ class AFFNet(GatedNet):
     ) -> None:
         if skip not in get_args(Skip):
             raise ValueError(f"AFFNet: skip must be 'none', 'concat' or 'attention', got {skip!r}")
-        super().__init__(width, padding, dilations, fuse, scale, mask_resize, engine)
+        super().__init__(width, padding, fuse=fuse, scale=scale, mask_resize=mask_resize, engine=engine)
         for stage in (self.coarse, self.refine):
             if skip != "none":
                 # Half size, full size.
