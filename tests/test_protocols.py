@@ -32,13 +32,13 @@ def pictures(count, size, seed=0):
     return prediction, image, mask
 
 
-def measured(one, prediction, image, mask, segmentation=None, labels=None):
-    """Results by a protocol, without the metrics that need weights; as many images as it counts, in one batch."""
-    count = one.counted(len(image))
-    batch = {"image": image[:count], "mask": mask[:count], "index": torch.arange(count)}
+def measured(one, prediction, image, mask):
+    """Results by a protocol, without the metrics that need weights."""
     suite = one.suite(without=one.optional)
-    suite.update(prediction[:count], batch)
-    return suite.compute()
+    suite.update(prediction, {"image": image, "mask": mask, "index": torch.arange(len(image))})
+    results = suite.compute()
+    results.batch = one.batch if one.mean == "batches" else 1
+    return results
 
 
 def as_bytes(tensor):
@@ -69,7 +69,6 @@ def test_spn_by_hand_with_the_tail_dropped():
     prediction, image, mask = pictures(count=5, size=40)
     one = dataclasses.replace(protocol("spn"), batch=2)
     found = measured(one, prediction, image, mask)
-    assert len(found.rows) == 4, "five images are two batches of two"
     expected = spn_by_hand(prediction, image, mask, batch=2)
     values = [found.flat()[name] for name in ("psnr", "ssim_uniform11", "l1_grey")]
     np.testing.assert_allclose(values, expected, rtol=1e-6)
@@ -85,7 +84,7 @@ def test_spn_takes_the_best_of_five_by_psnr_and_all_metrics_from_it():
     noise[0, 3] *= 0.3  # the best fills
     noise[1, 1] *= 0.3
     fills = image.unsqueeze(1) + noise
-    one = protocol("spn")
+    one = dataclasses.replace(protocol("spn"), batch=2)
     assert one.samples == 5
     found = measured(one, fills, image, mask)
     expected = spn_by_hand(torch.stack([fills[0, 3], fills[1, 1]]), image, mask, batch=1)
@@ -124,7 +123,7 @@ def test_papers_of_raw_outputs_see_the_known_pixels_too():
     assert composite["psnr"] == pytest.approx(-10 * np.log10((error * mask).square().mean().item()), rel=1e-6)
 
 
-# ---------------------------------------------------------------- bins and counts
+# ---------------------------------------------------------------- bins and batches
 
 
 @pytest.mark.parametrize(
@@ -144,10 +143,12 @@ def test_edges_belong_to_the_bin_below(name, expected):
     assert [row["bin"] for row in found.rows] == expected
 
 
-def test_what_counts():
-    spn = protocol("spn")
-    assert [spn.counted(count) for count in (0, 7, 50, 99, 100, 12_000)] == [0, 7, 50, 50, 100, 12_000]
-    assert protocol("zoo").counted(99) == 99
+def test_spn_counts_batches_of_fifty():
+    one = protocol("spn")
+    assert (one.mean, one.batch) == ("batches", 50)
+    assert one.rules()["mean"] == "of batch means, batches of 50, tail dropped"
+    others = [protocol(name) for name in PROTOCOLS if name != "spn"]
+    assert {other.mean for other in others} == {"images"}
 
 
 # ---------------------------------------------------------------- perfect predictions

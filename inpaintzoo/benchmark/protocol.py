@@ -46,8 +46,7 @@ class Protocol:
         quantise: what an 8-bit file makes of the predictions.
         bins: edges of the hole-ratio bins.
         samples: fills an image of stochastic generators; the best by PSNR counts.
-        mean: over images; or over batch means with an incomplete last batch dropped, as some code has it. Whole
-            batches are equally large, so that is the mean over the images of `counted`.
+        mean: over images; or over batch means with an incomplete last batch dropped, as some code has it.
         batch: images a batch, where `mean` is over batches.
         split: which pictures the source tests on, in words.
         resize: how pictures get their size, in words.
@@ -98,14 +97,6 @@ class Protocol:
         """
         kept = [metric for metric in self.metrics if metric.name not in without]
         return MetricSuite(kept, self.judge, self.bins, self.quantise)
-
-    def counted(self, count: int) -> int:
-        """How many of `count` images count, from the first on: all, or whole batches where `mean` is over batches.
-
-        A set smaller than a batch counts as it is; the code that drops incomplete batches would measure nothing.
-        """
-        whole = count - count % self.batch
-        return whole if self.mean == "batches" and whole else count
 
     def rules(self) -> dict[str, str]:
         """Everything that decides the numbers, in words, by what it decides; equal rules give equal numbers."""
