@@ -1,7 +1,10 @@
 """The multi-scale cross-entropy against hand values and a slow reference, and what it says when labels do not fit."""
 
 import math
+import re
 import socket
+import sys
+import time
 
 import pytest
 import torch
@@ -147,12 +150,42 @@ def test_the_divisor_is_that_of_all_processes(monkeypatch):
     scales, labels = uneven()
     whole = torch.autograd.grad(segmentation_loss(scales, labels), scales[0])[0]
     shared = (labels != 255).float().mean()
-    monkeypatch.setattr("inpaintzoo.losses.segmentation.mean_over_ranks", lambda value: shared)
+    monkeypatch.setattr("inpaintzoo.losses.segmentation.mean_over_ranks", lambda value: torch.stack([shared, value[1]]))
     halves = []
     for half in (slice(0, 1), slice(1, 2)):
         part = scales[0][half].detach().requires_grad_()
         halves.append(torch.autograd.grad(segmentation_loss([part], labels[half]), part)[0])
     torch.testing.assert_close(torch.cat(halves) / 2, whole)
+
+
+def _strangers(rank, folder):
+    """Process 1 alone meets wrong labels: first a class that is none, then maps of another type."""
+    torch.set_num_threads(1)
+    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
+    scales, labels = case()
+    said = []
+    for other in (labels.masked_fill(labels == 3, 77), labels.float()):
+        try:
+            segmentation_loss(scales, other if rank == 1 else labels)
+        except ConfigError as error:
+            said.append(f"ConfigError {error}")
+        except DataError as error:
+            said.append(f"DataError {error}")
+    (folder / f"{rank}.txt").write_text("\n".join(said))
+    dist.destroy_process_group()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_all_processes_stop_at_the_wrong_label_of_one(tmp_path):
+    context = mp.start_processes(_strangers, args=(tmp_path,), nprocs=2, start_method="fork", join=False)
+    deadline = time.monotonic() + 60
+    while not context.join(timeout=1):
+        assert time.monotonic() < deadline, "a process waits for the other one"
+    first, second = ((tmp_path / f"{rank}.txt").read_text() for rank in range(2))
+    assert first == second
+    assert re.fullmatch(
+        r"ConfigError the data has the label 77, .*\nDataError labels must be \(2, H, W\) int64 .*", first
+    )
 
 
 # --- what does not fit ----------------------------------------------------------------------------------------------

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inpaintzoo.losses.base import Loss
-from inpaintzoo.ops import mean_over_ranks
+from inpaintzoo.ops import gather_over_ranks, mean_over_ranks
 from inpaintzoo.types import Batch, ConfigError, DataError
 
 
@@ -39,8 +39,7 @@ def segmentation_loss(segmentations: Sequence[Tensor], labels: Tensor, ignore: i
         DataError: the labels have another shape or type, or the images are not as many as the logits'.
         ConfigError: a label is none of the classes.
     """
-    _check(segmentations[0], labels, ignore)
-    share = mean_over_ranks((labels != ignore).float().mean())
+    share = _labelled_share(segmentations[0], labels, ignore)
     total = torch.stack([_summed(logits, labels, ignore) for logits in segmentations]).sum()
     # The numerator is 0 where the share is: any divisor but 0 gives a loss and a gradient of 0.
     return total / labels.numel() / (share + (share == 0))
@@ -54,19 +53,35 @@ def _summed(logits: Tensor, labels: Tensor, ignore: int) -> Tensor:
     return F.cross_entropy(wide, labels, ignore_index=ignore, reduction="sum")
 
 
-def _check(logits: Tensor, labels: Tensor, ignore: int) -> None:
-    if labels.ndim != 3 or len(labels) != len(logits) or labels.dtype != torch.int64:
-        raise DataError(
+def _labelled_share(logits: Tensor, labels: Tensor, ignore: int) -> Tensor:
+    """The part of the pixels that is labelled, over all processes; all of them raise if the labels of one are wrong."""
+    # A process that raised on its own would leave the others waiting for its share of the mean.
+    unfit = labels.ndim != 3 or len(labels) != len(logits) or labels.dtype != torch.int64
+    wrong = torch.ones_like(labels) if unfit else _wrong(labels, logits.shape[1], ignore)
+    share, trouble = mean_over_ranks(torch.stack([(labels != ignore).float().mean(), wrong.any().float()])).unbind()
+    # One look at the device a step; without it CUDA would stop at an assertion that names nothing.
+    if bool(trouble > 0):
+        raise next(error for error in gather_over_ranks(_complaint(logits, labels, ignore, unfit)) if error is not None)
+    return share
+
+
+def _wrong(labels: Tensor, classes: int, ignore: int) -> Tensor:
+    return ((labels < 0) | (labels >= classes)) & (labels != ignore)
+
+
+def _complaint(logits: Tensor, labels: Tensor, ignore: int, unfit: bool) -> ConfigError | DataError | None:
+    if unfit:
+        return DataError(
             f"labels must be ({len(logits)}, H, W) int64 class indices, got {tuple(labels.shape)} {labels.dtype}"
         )
-    # One look at the device a step; without it CUDA would stop at an assertion that names nothing.
     classes = logits.shape[1]
-    wrong = ((labels < 0) | (labels >= classes)) & (labels != ignore)
-    if bool(wrong.any()):
-        raise ConfigError(
-            f"the data has the label {int(labels[wrong].max())}, but the generator predicts {classes} classes, 0 to "
-            f"{classes - 1}; raise the generator's num_classes, or mark such pixels as ignored ({ignore})"
-        )
+    wrong = labels[_wrong(labels, classes, ignore)]
+    if not len(wrong):
+        return None
+    return ConfigError(
+        f"the data has the label {int(wrong.max())}, but the generator predicts {classes} classes, 0 to "
+        f"{classes - 1}; raise the generator's num_classes, or mark such pixels as ignored ({ignore})"
+    )
 
 
 class SegmentationLoss(Loss):
