@@ -200,6 +200,7 @@ def test_inception_features_are_those_of_torch_fidelity(tmp_path):
     torch.save(network.state_dict(), weights)
     prediction, _ = random_batch(count=1, size=32)
     pooled, logits = network((prediction * 255).round().byte())
+    assert pooled.shape == (1, 2048) and logits.shape == (1, 1008)
     fid, score = FID(weights), InceptionScore(weights=weights)
     for metric in (fid, score):
         metric.prepare(torch.device("cpu"))

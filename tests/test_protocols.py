@@ -188,6 +188,28 @@ def without_weights(one):
     return one
 
 
+def test_all_protocols_together_look_at_each_version_of_a_picture_once(tmp_path):
+    passes = []
+
+    class Counted(Pooled):
+        def forward(self, images):
+            passes.append(images.clone())
+            return super().forward(images)
+
+    known = [protocol(name, MetricWeights(inception=str(tmp_path / "inception.pth"))) for name in PROTOCOLS]
+    metrics = [metric for one in known for metric in one.metrics if isinstance(metric, InceptionMetric)]
+    assert len(metrics) == 12 and len({metric.inception for metric in metrics}) == 1
+    metrics[0].inception.network = Counted()
+    prediction, image, mask = pictures(count=3, size=164)
+    batch = {"image": image, "mask": mask, "index": torch.arange(3)}
+    for one in known:
+        others = [metric.name for metric in one.metrics if not isinstance(metric, InceptionMetric)]
+        if len(others) < len(one.metrics):
+            one.suite(without=others).update(prediction, batch)
+    assert len(passes) == 4  # the truth; composites rounded and truncated; the raw prediction
+    assert not any(torch.equal(a, b) for i, a in enumerate(passes) for b in passes[i + 1 :])
+
+
 PERFECT = {"psnr": 100, "ssim": 1, "ms_ssim": 100, "l1": 0, "lpips": 0, "diversity": 0, "fid": 0, "miou": 1}
 
 
