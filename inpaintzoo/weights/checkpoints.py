@@ -121,7 +121,7 @@ def find_checkpoint(path: str | Path) -> Path:
     return found[-1]
 
 
-def describe_parts(generator: nn.Module, adversaries: Mapping[str, nn.Module]) -> dict[str, Description]:
+def describe_parts(generator: nn.Module, adversaries: nn.ModuleDict) -> dict[str, Description]:
     """The networks of an Inpainter that a file can describe, under the names of its state dict."""
     named = [("generator", generator)]
     for name, adversary in adversaries.items():

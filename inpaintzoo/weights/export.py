@@ -1,0 +1,267 @@
+"""Exported programs: a generator as ONNX or `torch.export` file, for any batch and size, compared with the original.
+
+The program takes `image`, `(B, 3, H, W)` in [0, 1], and `mask`, `(B, 1, H, W)`, 1 = hole, and gives `filled`: the
+prediction in the hole, the image outside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import importlib.util
+import json
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.export import Dim, ExportedProgram
+
+from inpaintzoo.generator import Generator
+from inpaintzoo.modes import evaluating
+from inpaintzoo.ops import composite
+from inpaintzoo.types import WeightsError
+from inpaintzoo.version import __version__
+from inpaintzoo.weights.files import new_file, write_whole
+from inpaintzoo.weights.networks import describe
+
+Program = Callable[[Tensor, Tensor], Tensor]
+SUFFIXES = {".onnx": "onnx", ".pt2": "torch.export"}
+_TRACED_AT = 256  # a side about which the example inputs lie
+_HIGHER = 4  # steps above the smallest side at which a program is tried before it is given up
+_TOLERANCE = 1e-3  # of values in [0, 1]: a quarter of a grey level
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """One input on which an exported program was compared with the network.
+
+    Attributes:
+        shape: batch, height and width.
+        difference: the greatest one, in [0, 1] units.
+    """
+
+    shape: tuple[int, int, int]
+    difference: float
+
+
+@dataclasses.dataclass(frozen=True)
+class Exported:
+    """What became of an export.
+
+    Attributes:
+        path: the file.
+        kind: `onnx` or `torch.export`.
+        multiple: the sides must be multiples of this.
+        smallest_side: and at least this; it may be more than the network's, where that computes small maps otherwise.
+        comparisons: with the network; empty if onnxruntime is missing.
+    """
+
+    path: Path
+    kind: str
+    multiple: int
+    smallest_side: int
+    comparisons: list[Comparison]
+
+    @property
+    def difference(self) -> float:
+        """The greatest of all comparisons."""
+        return max((comparison.difference for comparison in self.comparisons), default=math.nan)
+
+
+class Filler(nn.Module):
+    """What is exported: the composite of a generator's prediction, with tensors in and out.
+
+    Args:
+        generator: a deterministic one.
+    """
+
+    def __init__(self, generator: Generator) -> None:
+        super().__init__()
+        self.generator = generator
+
+    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+        """Fill the hole and keep the known pixels: `(B, 3, H, W)` in [0, 1]."""
+        return composite(image, self.generator(image, mask).image, mask)
+
+
+def export_model(model: Generator, path: str | Path, overwrite: bool = True) -> Exported:
+    """Write a generator as a program of its own, and compare it with the generator.
+
+    Args:
+        model: a deterministic generator with float32 weights on the CPU.
+        path: ends in `.onnx` (needs the extra `onnx`; one file up to ONNX's 2 GB) or in `.pt2` (`torch.export`).
+        overwrite: whether a file that is there may be replaced.
+
+    Returns:
+        Which sizes the file takes, and how far it is from the generator on several of them.
+
+    Raises:
+        WeightsError: this generator cannot be exported, the program differs from it, or the path cannot be written.
+    """
+    target = new_file(path, tuple(SUFFIXES), overwrite)
+    write, load = _FORMATS[target.suffix]
+    _check_exportable(model)
+    if target.suffix == ".onnx":
+        _need("onnx", "onnxscript")
+    filler = Filler(model)
+    done: list[tuple[int, list[Comparison]]] = []
+
+    def write_and_compare(file: str) -> None:
+        write(_traced(filler), file, _metadata(model))
+        run = load(file)
+        done.append(_compared(filler, run) if run else (model.smallest_side, []))
+
+    with evaluating(model), torch.no_grad(), _quiet():
+        write_whole(target, write_and_compare)
+    smallest, comparisons = done[0]
+    return Exported(target, SUFFIXES[target.suffix], model.size_multiple, smallest, comparisons)
+
+
+def _check_exportable(model: Generator) -> None:
+    name = type(model).__name__
+    if model.stochastic:
+        raise WeightsError(
+            f"{name} is stochastic: an exported program draws other noise than the network, so it could not be "
+            f"compared; export a deterministic one, or keep this one as safetensors"
+        )
+    tensors = [*model.parameters(), *model.buffers()]
+    if any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in tensors):
+        raise WeightsError(f"{name} must have float32 weights to be exported; give load_model dtype=torch.float32")
+    if any(tensor.device.type != "cpu" for tensor in tensors):
+        raise WeightsError(f"{name} must be on the CPU to be exported; the program runs on any device afterwards")
+
+
+def _need(*packages: str) -> None:
+    missing = [package for package in packages if importlib.util.find_spec(package) is None]
+    if missing:
+        raise WeightsError(f"export to ONNX needs {' and '.join(missing)}; pip install 'inpaintzoo[onnx]'")
+
+
+def _traced(filler: Filler) -> ExportedProgram:
+    """The program of any batch and of all sides that the generator takes."""
+    generator = filler.generator
+    multiple = generator.size_multiple
+    least = _least(generator)
+    # Unequal sides, so that no equality of theirs is taken for granted.
+    sides = [max(_TRACED_AT // multiple, least + 2) + extra for extra in (0, 1)]
+    height, width = Dim("height", min=least), Dim("width", min=least)
+    dynamic = {0: Dim("batch", min=1), 2: multiple * height, 3: multiple * width}
+    if multiple == 1:
+        dynamic |= {2: height, 3: width}
+    image, mask = _pair(2, sides[0] * multiple, sides[1] * multiple)
+    try:
+        return torch.export.export(filler, (image, mask), dynamic_shapes=(dynamic, dynamic), strict=False)
+    except Exception as error:  # the exporter raises whatever it stumbles over
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise WeightsError(f"{type(generator).__name__} cannot be exported for all sizes: {reason[0]}") from error
+
+
+def _least(generator: Generator) -> int:
+    """The smallest side in units of the multiple."""
+    return math.ceil(max(generator.smallest_side, 1) / generator.size_multiple)
+
+
+def _pair(batch: int, height: int, width: int) -> tuple[Tensor, Tensor]:
+    """A noisy picture with a box and scattered pixels as holes; the same for the same size."""
+    source = torch.Generator().manual_seed(batch * 1_000_003 + height * 1009 + width)
+    mask = (torch.rand(batch, 1, height, width, generator=source) > 0.9).float()
+    mask[:, :, height // 4 : height // 2, width // 4 : width // 2] = 1
+    return torch.rand(batch, 3, height, width, generator=source), mask
+
+
+def _compared(filler: Filler, run: Program) -> tuple[int, list[Comparison]]:
+    """The smallest side at which the program works, and how far it is from the network there and elsewhere."""
+    generator = filler.generator
+    multiple, least = generator.size_multiple, _least(generator)
+    for smallest in range(least, least + _HIGHER):
+        try:
+            first = _difference(filler, run, 1, smallest * multiple, smallest * multiple)
+        except Exception:  # a program may refuse maps of one cell that the network takes, and raises what it likes
+            continue
+        break
+    else:
+        raise WeightsError(f"the exported {type(generator).__name__} runs at none of its smallest sizes")
+    sizes = [(3, smallest + 1, smallest), (1, smallest, smallest + 2), (2, smallest + 3, smallest + 1)]
+    comparisons = [first, *(_difference(filler, run, b, h * multiple, w * multiple) for b, h, w in sizes)]
+    worst = max(comparisons, key=lambda comparison: comparison.difference)
+    if not worst.difference <= _TOLERANCE:  # NaN is no success
+        raise WeightsError(
+            f"the exported {type(generator).__name__} differs from the network by {worst.difference:.2g} at "
+            f"{worst.shape}, so it was not kept"
+        )
+    return smallest * multiple, comparisons
+
+
+def _difference(filler: Filler, run: Program, batch: int, height: int, width: int) -> Comparison:
+    image, mask = _pair(batch, height, width)
+    return Comparison((batch, height, width), float((run(image, mask) - filler(image, mask)).abs().max()))
+
+
+def _metadata(model: Generator) -> dict[str, str]:
+    description = describe(model)
+    return {
+        "class_path": description["class_path"],
+        "init_args": json.dumps(description["init_args"]),
+        "size_multiple": str(model.size_multiple),
+        "inpaintzoo": __version__,
+    }
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the exporters' remarks on their own insides."""
+    loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        for logger in loggers:
+            logger.setLevel(logging.ERROR)
+        try:
+            yield
+        finally:
+            for logger, level in zip(loggers, levels, strict=True):
+                logger.setLevel(level)
+
+
+# --- the two formats -----------------------------------------------------------------------------------------------
+
+
+def _write_program(program: ExportedProgram, file: str, metadata: dict[str, str]) -> None:
+    torch.export.save(program, file, extra_files={"inpaintzoo.json": json.dumps(metadata)})
+
+
+def _load_program(file: str) -> Program:
+    return torch.export.load(file).module()
+
+
+def _write_onnx(program: ExportedProgram, file: str, metadata: dict[str, str]) -> None:
+    converted = torch.onnx.export(
+        program, input_names=["image", "mask"], output_names=["filled"], dynamo=True, verbose=False
+    )
+    assert converted is not None
+    converted.model.metadata_props.update(metadata)
+    converted.save(file, external_data=False)
+
+
+def _load_onnx(file: str) -> Program | None:
+    """None where onnxruntime is missing: it is a matter of choice, and the file is good without it."""
+    if importlib.util.find_spec("onnxruntime") is None:
+        return None
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 4  # what it refuses is tried on purpose
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return lambda image, mask: torch.from_numpy(session.run(None, {"image": image.numpy(), "mask": mask.numpy()})[0])
+
+
+_Writer = Callable[[ExportedProgram, str, dict[str, str]], None]
+_Loader = Callable[[str], Program | None]
+_FORMATS: dict[str, tuple[_Writer, _Loader]] = {
+    ".onnx": (_write_onnx, _load_onnx),
+    ".pt2": (_write_program, _load_program),
+}
