@@ -157,6 +157,12 @@ def test_no_gradient_and_no_half_precision(structure_filter):
     assert list(structure_filter.state_dict()) == []
 
 
+def test_compiled_networks_leave_the_solver_alone():
+    image, mask = pictures()
+    twice = torch.compile(lambda image, mask: 2 * FILTERS[0](image, mask), backend="eager")
+    assert torch.equal(twice(image, mask), 2 * FILTERS[0](image, mask))
+
+
 def test_errors():
     with pytest.raises(ValueError, match=r"must be \(B, C, H, W\) and \(B, 1, H, W\), got \(1, 3, 8, 8\) and \(1, 1"):
         RelativeTotalVariation()(torch.zeros(1, 3, 8, 8), torch.zeros(1, 1, 4, 4))
