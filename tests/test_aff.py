@@ -14,7 +14,9 @@ from contract import (
 
 from inpaintzoo.cli import ZooCLI, main
 from inpaintzoo.layers.fusion import AFF
+from inpaintzoo.layers.gated import GatedEncoder
 from inpaintzoo.models import AFFNet, GatedNet
+from inpaintzoo.models.aff import PlainSkip
 from inpaintzoo.models.gated import GatedOutput
 from inpaintzoo.types import ConfigError
 
@@ -77,18 +79,20 @@ def test_parameters(arguments, added):
     assert sum(p.numel() for p in network.parameters()) == 4_052_478 + added
 
 
-def test_places_of_the_fusions():
-    network, seen = small(), []
+@pytest.mark.parametrize("skip", ["concat", "attention"])
+def test_places_of_the_fusions(skip):
+    network, seen = small(skip=skip), {}
     for name, module in network.named_modules():
-        if isinstance(module, AFF):
-            module.register_forward_hook(lambda _, maps, result, name=name: seen.append((name, tuple(maps[0].shape))))
+        if isinstance(module, (AFF, PlainSkip, GatedEncoder)):
+            module.register_forward_hook(lambda _, given, result, name=name: seen.update({name: (given, result)}))
     picture(network, *case())
-    stage = [
-        ("dilated.fusion", (3, 48, 10, 16)),
-        ("decoder.skips.0", (3, 24, 20, 32)),
-        ("decoder.skips.1", (3, 12, 40, 64)),
-    ]
-    assert seen == [(f"{name}.{place}", shape) for name in ("coarse", "refine") for place, shape in stage]
+    for stage in ("coarse", "refine"):
+        encoded = seen.pop(f"{stage}.encoder")[1]  # full size, half, quarter
+        fused = [seen.pop(f"{stage}.{place}")[0] for place in ("decoder.skips.1", "decoder.skips.0", "dilated.fusion")]
+        assert [tuple(first.shape) for first, _ in fused] == [(3, 12, 40, 64), (3, 24, 20, 32), (3, 48, 10, 16)]
+        assert all(first is its for (first, _), its in zip(fused, encoded, strict=True))
+        assert all(first.shape == second.shape and not torch.equal(first, second) for first, second in fused)
+    assert seen.keys() == {"refine.attention_encoder"}, "and nowhere else"
 
 
 def decided(network, choice):
@@ -228,7 +232,7 @@ def test_errors():
         AFFNet(skip="add")
     with pytest.raises(ValueError, match="norm must be 'batch' or 'group', got 'layer'"):
         AFFNet(norm="layer")
-    with pytest.raises(ValueError, match="channels must be 4 or more .* got 2; take a wider network"):
+    with pytest.raises(ValueError, match=r"channels must be 4 or more .* got 2; take a wider network"):
         AFFNet(width=2)
     assert AFFNet(width=2, skip="none").coarse.dilated.fusion is not None, "8 channels are enough for DCR"
 
