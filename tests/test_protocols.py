@@ -12,7 +12,21 @@ from inpaintzoo.benchmark.protocol import Protocol, Published
 from inpaintzoo.benchmark.protocol_page import BEGIN, renewed
 from inpaintzoo.benchmark.protocols import PROTOCOLS, MetricWeights, protocol
 from inpaintzoo.benchmark.published import rows
-from inpaintzoo.metrics import FID, L1, LPIPS, PSNR, DiversityLPIPS, MIoU
+from inpaintzoo.data import SceneSource
+from inpaintzoo.fills import diffusion_fill
+from inpaintzoo.metrics import (
+    FID,
+    L1,
+    LPIPS,
+    PSNR,
+    SSIM,
+    DiversityLPIPS,
+    L1Grey,
+    L1Hole,
+    L1Relative,
+    MetricSuite,
+    MIoU,
+)
 from inpaintzoo.metrics.inception_network import Inception, InceptionMetric
 from inpaintzoo.types import ConfigError, InpaintzooError
 
@@ -375,3 +389,32 @@ def test_the_page_is_what_the_code_says():
         assert f"\n## {name}\n" in page and f"(#{name})" in page
     with pytest.raises(ConfigError, match="the page needs the lines"):
         renewed(page.replace(BEGIN, ""))
+
+
+@pytest.mark.slow
+def test_the_pages_measurements_on_scenes():
+    source = SceneSource("test", 12, 256)
+    image = torch.stack([source.load(index).image for index in range(12)])
+    image = (image * 255).round() / 255
+    mask = torch.zeros(12, 1, 256, 256)
+    mask[:, :, 33:223, 33:223] = 1
+    prediction = diffusion_fill(image * (1 - mask), mask)
+    variants = [
+        SSIM("uniform", 51, sample_covariance=True),
+        SSIM("uniform", 11, sample_covariance=True),
+        SSIM(),
+        SSIM(padded=True),
+        *(variant(percent=True) for variant in (L1Relative, L1Grey, L1, L1Hole)),
+    ]
+    values = []
+    for metrics, quantise in ((variants, "none"), *(([PSNR()], how) for how in ("none", "round", "truncate"))):
+        suite = MetricSuite(metrics, quantise=quantise)
+        suite.update(prediction, {"image": image, "mask": mask, "index": torch.arange(12)})
+        values += suite.compute().flat().values()
+    table = PAGE.read_text(encoding="utf-8").split("## What a protocol changes")[1].split("## ")[0]
+    lines = [line for line in table.splitlines() if line.startswith(("| SSIM", "| L1", "| PSNR"))]
+    printed = [cell for line in lines if (cell := line.split("|")[3].strip())]
+    assert len(printed) == len(values) == 11
+    for cell, value in zip(printed, values, strict=True):
+        digits = len(cell.split(".")[1])
+        assert float(cell) == pytest.approx(value, abs=2 * 10**-digits), f"{cell} is {value:.4f}"
