@@ -32,19 +32,22 @@ from torch import Tensor
 
 from inpaintzoo.discriminators import (
     PENNetDiscriminator,
+    SNPatchDiscriminator,
     SPNDiscriminator,
     SPNProbabilisticDiscriminator,
     SRPNetDiscriminator,
 )
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers import attention
-from inpaintzoo.losses import PriorDistillation
-from inpaintzoo.models import SPL, SPN, PENNet, SRPNet
+from inpaintzoo.layers.contextual import ContextualAttention
+from inpaintzoo.losses import L1, PriorDistillation
+from inpaintzoo.models import SPL, SPN, GatedNet, PENNet, SRPNet
 from inpaintzoo.ops import composite
 from inpaintzoo.types import Batch
 
 sys.path.insert(0, str(Path(__file__).parent))
 from reference.attention import cosine_transfer_per_sample, transfer_per_sample
+from reference.contextual import attend_per_sample
 from reference.spn import plain_forms
 
 Step = Callable[[], None]
@@ -79,6 +82,20 @@ def _plain_attention(transfer: Callable[..., Tensor]) -> Callable[[], AbstractCo
         return layer.fusion(transfer(shallow, deep, mask, layer.kernel))
 
     return lambda: mock.patch.object(attention.AttentionTransfer, "forward", forward)
+
+
+def _plain_contextual() -> AbstractContextManager[object]:
+    """The gated network with the reference's attention."""
+
+    def forward(layer: ContextualAttention, features: Tensor, mask: Tensor, guidance: None = None) -> Tensor:
+        return attend_per_sample(features, mask, layer.fuse, layer.scale)
+
+    return mock.patch.object(ContextualAttention, "forward", forward)
+
+
+def _coarse(generator: Generator) -> Term:
+    """L1 of the coarse picture, as the gated networks."""
+    return L1(which="coarse")
 
 
 def _pyramid(generator: Generator) -> Term:
@@ -134,6 +151,13 @@ METHODS = {
         _pyramid,
         _plain_attention(cosine_transfer_per_sample),
         ATTENTION_VARIANTS,
+    ),
+    "gated": Method(
+        lambda variant: GatedNet(engine=_engine(variant)),
+        lambda: [SNPatchDiscriminator()],
+        _coarse,
+        _plain_contextual,
+        (*ATTENTION_VARIANTS, "channels_last"),
     ),
     "spn": _spn(SPN, SPNDiscriminator),
     "spn-probabilistic": _spn(partial(SPN, stochastic=True), SPNProbabilisticDiscriminator),
