@@ -9,6 +9,7 @@ from inpaintzoo.adversary import Adversary, MultiScaleAdversary
 from inpaintzoo.discriminators import Discriminator
 from inpaintzoo.generator import Generator
 from inpaintzoo.inpainter import Inpainter
+from inpaintzoo.listing import list_models
 from inpaintzoo.objectives import Objective
 from inpaintzoo.types import (
     Batch,
@@ -43,6 +44,7 @@ __all__ = [
     "__version__",
     "callbacks",
     "data",
+    "list_models",
     "load_model",
     "losses",
     "metrics",

@@ -19,7 +19,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from inpaintzoo import label_cli, masks_cli
+from inpaintzoo import label_cli, masks_cli, weights_cli
 from inpaintzoo.callbacks import (
     Checkpoints,
     CompareFills,
@@ -51,6 +51,9 @@ usage: inpaintzoo COMMAND [options]
   doctor    check data, masks, sizes and weights without training
   masks     make masks, sort them by ratio, pin them to pictures, look at them
   label     make label maps for pictures that have none
+  list      the methods: size, cost, needs, papers
+  export    a run's generator as safetensors, ONNX or torch.export file
+  convert   the authors' released weights as ours
 
 Each command has its own --help.
 """
@@ -251,6 +254,8 @@ def _run(arguments: list[str]) -> int:
         return masks_cli.main(arguments[1:])
     elif arguments[0] == "label":
         return label_cli.main(arguments[1:])
+    elif arguments[0] in weights_cli.COMMANDS:
+        return weights_cli.main(arguments[0], arguments[1:])
     elif arguments[0] == "doctor":
         cli = ZooCLI(["--trainer.accelerator", "cpu", "--trainer.devices", "1", *arguments[1:]], run=False)
         if not isinstance(cli.model, Inpainter):

@@ -25,6 +25,7 @@ from inpaintzoo.modes import frozen
 from inpaintzoo.ops import composite, mean_over_ranks
 from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output
 from inpaintzoo.weights.checkpoints import check_resumes, describe_parts
+from inpaintzoo.weights.initialise import initialise
 
 _CALLABLES = ["generator_optimizer", "discriminator_optimizer", "generator_scheduler", "discriminator_scheduler"]
 
@@ -80,6 +81,8 @@ class Inpainter(LightningModule):
         sample_seed: seed of those fills; an image's depend on this seed and the image's index only.
         compile: compile the networks with `torch.compile`.
         channels_last: keep images and convolution weights in the channels-last layout.
+        init_from: weights that a new fit starts from: a file, or files by part (`generator`, an adversary's name); see
+            `inpaintzoo.weights.initialise`. Not for going on with a run, which `--ckpt_path` does.
     """
 
     def __init__(
@@ -100,6 +103,7 @@ class Inpainter(LightningModule):
         sample_seed: int = 0,
         compile: bool = False,
         channels_last: bool = False,
+        init_from: str | dict[str, str] | None = None,
     ) -> None:
         super().__init__()
         counts = {"max_iterations": max_iterations, "accumulate": accumulate, "generator_every": generator_every}
@@ -131,6 +135,7 @@ class Inpainter(LightningModule):
         self.sample_seed = sample_seed
         self.compile_networks = compile
         self.channels_last = channels_last
+        self.init_from = init_from
         self.iteration = 0
         self.generator_updates = 0
         self._half_summed: dict[str, Tensor] = {}  # gradients of an interrupted accumulation window
@@ -329,10 +334,13 @@ class Inpainter(LightningModule):
         """Check what the run needs and bring the networks into the chosen form.
 
         Raises:
-            ConfigError: plain `ddp` with adversaries.
-            WeightsError: metrics whose weights are missing.
+            ConfigError: plain `ddp` with adversaries, or `init_from` beside a checkpoint to resume from.
+            WeightsError: metrics whose weights are missing, or `init_from` does not fit.
         """
         self._refuse_plain_ddp(stage)
+        if self.init_from is not None and stage == "fit":
+            for report in initialise(self.generator, self.adversaries, self.init_from, self.trainer.ckpt_path):
+                rank_zero_info(str(report))
         self.metrics.prepare(self.device)
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
@@ -414,8 +422,9 @@ class Inpainter(LightningModule):
         self.save_hyperparameters(ignore=objects)
         if "_instantiator" in self.hparams:
             self.save_hyperparameters()
-        # Not a property of the model: resuming with a larger number must not be overruled by the file.
-        self.hparams.pop("max_iterations", None)
+        # Not properties of the model: resuming with a larger number must not be overruled by the file.
+        for name in ("max_iterations", "init_from"):
+            self.hparams.pop(name, None)
 
     def _seed_iteration(self) -> None:
         # Random numbers depend on seed, iteration and rank alone: no generator state to save, none to lose.

@@ -32,6 +32,10 @@ def resize_mask(mask: Tensor, size: tuple[int, int], mode: Literal["any", "neare
             `bilinear`: with aligned corners, values between 0 and 1 (PEN-Net's released code).
     """
     if mode == "any":
+        rows, columns = mask.shape[-2] // size[0], mask.shape[-1] // size[1]
+        if (rows * size[0], columns * size[1]) == tuple(mask.shape[-2:]):
+            # The same cells; unlike the adaptive form it can be exported for sizes that are not known yet.
+            return F.max_pool2d(mask, (int(rows), int(columns)))
         return F.adaptive_max_pool2d(mask, size)
     if mode == "nearest":
         return F.interpolate(mask, size=size, mode="nearest")

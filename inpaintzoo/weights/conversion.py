@@ -11,11 +11,13 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inpaintzoo.discriminators import (
+    Discriminator,
     PENNetDiscriminator,
     SNPatchDiscriminator,
     SPNDiscriminator,
     SPNProbabilisticDiscriminator,
 )
+from inpaintzoo.generator import Generator
 from inpaintzoo.models.gated import GatedNet
 from inpaintzoo.models.pennet import PENNet
 from inpaintzoo.models.spl import SPL
@@ -36,6 +38,8 @@ Source = Literal[
     "gated",
     "gated-discriminator",
 ]
+
+SOURCES: tuple[Source, ...] = get_args(Source)
 
 # Our names, each with the released tensors that it holds; several are joined along their first dimension.
 Names = dict[str, tuple[str, ...]]
@@ -81,6 +85,19 @@ def convert_state_dict(source: Source, state_dict: Mapping[str, Tensor]) -> dict
     shapes = {name: tensor.shape for name, tensor in build().state_dict().items()}
     _check_shapes(source, state_dict, shapes, ours)
     return {name: _joined([state_dict[theirs] for theirs in parts]) for name, parts in ours.items()}
+
+
+def released_network(source: Source) -> Generator | Discriminator:
+    """A new network of the kind that a converted state dict fits.
+
+    Raises:
+        WeightsError: the source is unknown, or names no generator or discriminator.
+    """
+    if source not in _CONVERTERS:
+        raise WeightsError(f"{source!r} is no generator or discriminator; there are {', '.join(_CONVERTERS)}")
+    network = _CONVERTERS[source][1]()
+    assert isinstance(network, (Generator, Discriminator))
+    return network
 
 
 def _joined(tensors: list[Tensor]) -> Tensor:

@@ -147,7 +147,7 @@ def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[
             raise WeightsError(f"{path}: the file is damaged ({error})") from error
 
 
-def read_about(path: str | Path) -> WeightFile:
+def read_about(path: str | Path, raw: bool = False) -> WeightFile:
     """What a weight file says about itself; of a `.safetensors` file no tensor is read.
 
     Raises:
@@ -155,7 +155,7 @@ def read_about(path: str | Path) -> WeightFile:
     """
     path = Path(path)
     if path.suffix == CHECKPOINT_SUFFIX:
-        return read_weights(path)[0]
+        return read_weights(path, raw)[0]
     with _opened(path) as file:
         return _about(file.metadata(), path)
 

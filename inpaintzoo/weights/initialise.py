@@ -1,0 +1,119 @@
+"""Starting a training from weights of another one: generator, discriminators or both."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+
+from inpaintzoo.teachers.files import some
+from inpaintzoo.types import ConfigError, WeightsError
+from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, read_checkpoint
+from inpaintzoo.weights.files import read_weights
+from inpaintzoo.weights.networks import not_finite
+
+
+@dataclasses.dataclass(frozen=True)
+class Matched:
+    """What of a file's tensors a network took.
+
+    Attributes:
+        part: the network's name: `generator`, or that of an adversary.
+        path: of the file.
+        matched: names that both have with the same shape; these were loaded.
+        missing: names that only the network has; they keep their initial values.
+        unused: names that only the file has.
+        reshaped: names that both have with different shapes; the network's keep their initial values.
+    """
+
+    part: str
+    path: str
+    matched: list[str]
+    missing: list[str]
+    unused: list[str]
+    reshaped: list[str]
+
+    def __str__(self) -> str:
+        """One line."""
+        kinds = {"missing": self.missing, "unused": self.unused, "of another shape": self.reshaped}
+        rest = "; ".join(
+            f"{len(names)} {kind} ({some(names)})" if names else f"0 {kind}" for kind, names in kinds.items()
+        )
+        return f"init_from: {self.part} from {self.path}: {len(self.matched)} tensors matched; {rest}"
+
+
+def initialise(
+    generator: nn.Module, adversaries: nn.ModuleDict, init_from: str | Mapping[str, str], ckpt_path: object = None
+) -> list[Matched]:
+    """Load weights of another training into networks that are about to be trained.
+
+    Args:
+        generator: the Inpainter's.
+        adversaries: by name.
+        init_from: a file: a weight file of a generator, or a checkpoint, of which generator (its average if there is
+            one) and the adversaries of the same names are taken; or files by part, `generator` or an adversary's name.
+        ckpt_path: what the run resumes from, if it does.
+
+    Returns:
+        What was taken, a report a network.
+
+    Raises:
+        ConfigError: a part does not exist, or the run resumes from a checkpoint.
+        WeightsError: a file cannot be read, or nothing in it matches.
+    """
+    if ckpt_path:
+        raise ConfigError(
+            f"init_from starts a new training and --ckpt_path {ckpt_path} goes on with an old one: give one of them "
+            f"(--model.init_from null for none)"
+        )
+    parts: dict[str, nn.Module] = {"generator": generator, **adversaries}
+    if isinstance(init_from, Mapping):
+        unknown = [name for name in init_from if name not in parts]
+        if unknown:
+            raise ConfigError(f"init_from: there is no {some(unknown)} here; there are {', '.join(parts)}")
+        return [_load(parts[name], name, path) for name, path in init_from.items()]
+    whole = Path(init_from).suffix == CHECKPOINT_SUFFIX
+    chosen = _parts_in(init_from, parts) if whole else ["generator"]
+    return [_load(parts[name], name, init_from) for name in chosen]
+
+
+def _parts_in(path: str, parts: Mapping[str, nn.Module]) -> list[str]:
+    checkpoint = read_checkpoint(path)
+    return [name for name in parts if name == "generator" or checkpoint.state(f"adversaries.{name}")]
+
+
+def _load(network: nn.Module, part: str, path: str) -> Matched:
+    state = _state(part, path)
+    own = network.state_dict()
+    if part != "generator" and not own.keys() & state.keys():
+        # A discriminator's file; in the adversary it is called `discriminator`.
+        state = {f"discriminator.{name}": tensor for name, tensor in state.items()}
+    matched = [name for name in own if name in state and state[name].shape == own[name].shape]
+    report = Matched(
+        part,
+        str(path),
+        matched,
+        [name for name in own if name not in state],
+        [name for name in state if name not in own],
+        [name for name in own if name in state and name not in set(matched)],
+    )
+    if not matched:
+        raise WeightsError(
+            f"nothing of {path} fits the {part}: its tensors are {some(list(state))}, here {some(list(own))}"
+        )
+    if bad := not_finite({name: state[name] for name in matched}):
+        raise WeightsError(f"{path}: {len(bad)} tensors hold values that are not finite, such as {bad[0]}")
+    with torch.no_grad():
+        for name in matched:
+            own[name].copy_(state[name])
+    return report
+
+
+def _state(part: str, path: str) -> dict[str, Tensor]:
+    if Path(path).suffix == CHECKPOINT_SUFFIX:
+        checkpoint = read_checkpoint(path)
+        return checkpoint.generator_state() if part == "generator" else checkpoint.state(f"adversaries.{part}")
+    return read_weights(path)[1]

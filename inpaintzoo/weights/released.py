@@ -1,0 +1,79 @@
+"""Files as authors release them, read without running code and written as the zoo's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from inpaintzoo.discriminators import Discriminator
+from inpaintzoo.generator import Generator
+from inpaintzoo.teachers.files import read_file
+from inpaintzoo.types import WeightsError
+from inpaintzoo.weights.conversion import convert_state_dict, released_network
+from inpaintzoo.weights.files import save_model
+
+# Entries under which training scripts keep a state dict beside other things.
+_WRAPPERS = ("netG", "netD", "state_dict", "model", "generator", "discriminator", "params")
+
+
+def convert_file(
+    source: str,
+    path: str | Path,
+    out: str | Path,
+    licence: str = "",
+    dtype: torch.dtype | None = None,
+    overwrite: bool = True,
+) -> Generator | Discriminator:
+    """Turn a released file into one of ours.
+
+    Args:
+        source: what the file holds, see `inpaintzoo.weights.convert_state_dict`.
+        path: as released: a state dict, or a dictionary with one in it (`netG` of PEN-Net's `gen_*.pth`, and so on).
+        out: ends in `.safetensors`.
+        licence: a note on the terms of use; the authors' terms hold for their weights.
+        dtype: of the floating-point tensors in the file; None keeps theirs.
+        overwrite: whether `out` may be replaced.
+
+    Returns:
+        The network.
+
+    Raises:
+        WeightsError: the file cannot be read without running code in it, is not what `source` says, or is a teacher's,
+            which the zoo reads as it was released.
+    """
+    if source == "tresnet-asl":
+        raise WeightsError(
+            "tresnet-asl needs no conversion: ASLTeacher reads the published file as it is (weights: PATH), and the "
+            "network is a teacher, not one that load_model gives"
+        )
+    state = unwrapped(read_file(Path(path), "convert"), str(path))
+    converted = convert_state_dict(source, state)  # type: ignore[arg-type]
+    network = released_network(source)  # type: ignore[arg-type]
+    network.load_state_dict(converted)
+    facts = {"converted_from": source, "file": Path(path).name}
+    note = licence or f"converted from the authors' {source}; their terms hold"
+    save_model(network.eval(), out, facts, note, dtype, overwrite)
+    return network
+
+
+def unwrapped(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
+    """The state dict in what a file holds.
+
+    Raises:
+        WeightsError: there is none, or several.
+    """
+    for _ in range(3):  # wrappers in wrappers: {"state_dict": {"netG": ...}}
+        if content and all(isinstance(value, Tensor) for value in content.values()):
+            return dict(content)
+        found = [name for name in _WRAPPERS if isinstance(content.get(name), Mapping)]
+        if len(found) != 1:
+            break
+        content = content[found[0]]
+    raise WeightsError(
+        f"{where} holds no state dict: its entries are {', '.join(map(str, list(content)[:5])) or 'none'}; known "
+        f"wrappers of one are {', '.join(_WRAPPERS)}"
+    )
