@@ -1,0 +1,106 @@
+"""Headers of the shipped configs: each command and each flag that they name is parsed as a reader would type it."""
+
+import functools
+import re
+import shlex
+from pathlib import Path
+
+import pytest
+from test_docs import ParsedOnly
+
+ROOT = Path(__file__).parent.parent
+# Those of `inpaintzoo benchmark` have a parser of their own.
+CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "benchmark")
+WORDS = {"and", "or", "alone", "behind"}
+
+
+def header(config):
+    """Lines of the comment before the first key, without their `# `, continued lines joined."""
+    lines = []
+    for line in config.read_text().splitlines():
+        if not line.startswith("#"):
+            break
+        lines.append(line[1:].removeprefix(" "))
+    return "\n".join(lines).replace("\\\n", " ")
+
+
+def commands(text):
+    return re.findall(r"^ +inpaintzoo fit (.*)$", text, re.MULTILINE)
+
+
+def items(text):
+    """Bullets and paragraphs on a line each."""
+    text = re.sub(r"^ +inpaintzoo .*$", "", text, flags=re.MULTILINE)
+    return [" ".join(part.split()) for part in re.split(r"\n(?=- |\s*\n)|(?<=[.:])\n(?! )", text) if "--" in part]
+
+
+def chains(item):
+    """Runs of flags with their values, such as `--a X --a.b Y`; a value is missing where the sentence goes on."""
+    found, end = [], None
+    for match in re.finditer(r'--(\w[\w.]*\w)(?:(?<![.,;:)]) (?!--)("[^"]*"|[^\s(]+))?', item):
+        flag, value = match.groups()
+        if value and (value in WORDS or not re.search(r"[\w\"]", value)):
+            value = None
+        option = [f"--{flag}"] + ([] if value is None else [value.strip('"').rstrip(".,;:)")])
+        if end is not None and item[end : match.start()] == " ":
+            found[-1] += option
+        else:
+            found.append(option)
+        ended = value is None or value != value.rstrip(".,;:)")
+        end = None if ended else match.end()
+    return found
+
+
+def placed(options, folder):
+    return [str(folder) if option in ("DIR", "FILE") else option for option in options]
+
+
+@functools.cache
+def parser():
+    """That of the command line; made once, since it takes longer than parsing."""
+    return ParsedOnly(["--config", str(ROOT / "configs" / "quickstart.yaml")], run=False).parser
+
+
+def parses(options):
+    try:
+        parser().parse_args(options)
+    except SystemExit:
+        return False
+    return True
+
+
+def known(flag, options, capsys):
+    """Whether a flag without a value exists: a value of the wrong type is another complaint than an unknown flag."""
+    capsys.readouterr()
+    return parses([*options, flag, "null"]) or "Expected a" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_every_command_and_flag_of_a_header_parses(config, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(ROOT)
+    text = header(config)
+    lines = commands(text)
+    assert lines and all(str(config.relative_to(ROOT)) in line for line in lines)
+    for line in lines:
+        assert parses(placed(shlex.split(line), tmp_path)), capsys.readouterr().err
+    base = placed(shlex.split(lines[0]), tmp_path)
+    wrong = []
+    for item in items(text):
+        named = set(re.findall(r"configs/data/\w+\.yaml", item))
+        if "own images" in item.lower():
+            named.add("configs/data/folder.yaml")
+        layers = [[], *(["--config", name] for name in sorted(named))]
+        for chain in chains(item):
+            if len(chain) == 1:
+                good = any(known(chain[0], [*base, *layer], capsys) for layer in layers)
+            else:
+                good = any(parses([*base, *layer, *placed(chain, tmp_path)]) for layer in layers)
+            if not good:
+                wrong.append(" ".join(chain))
+    assert wrong == [], capsys.readouterr().err
+
+
+def test_chains_are_read_as_they_are_meant():
+    item = 'A: --a.b X --a.c "[1, 2]"; own: --dd DIR. With --ee, --ff and --gg 3 or (--hh 4) --config x.yaml.'
+    expected = ["--a.b X --a.c [1, 2]", "--dd DIR", "--ee", "--ff", "--gg 3", "--hh 4", "--config x.yaml"]
+    assert [" ".join(chain) for chain in chains(item)] == expected
