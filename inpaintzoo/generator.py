@@ -23,6 +23,7 @@ class Generator(Rebuildable):
         size_multiple: height and width must be multiples of this.
         smallest_side: height and width must be at least this, in pixels.
         needs_labels: whether training needs `batch["labels"]`.
+        num_classes: labels that it predicts, from 0; None if it predicts none.
         stochastic: whether two forwards of the same input may differ.
         accepts_guidance: whether `forward` takes `guidance`, which steers its patch attention.
     """
@@ -30,6 +31,7 @@ class Generator(Rebuildable):
     size_multiple: ClassVar[int] = 1
     smallest_side: int = 1
     needs_labels: ClassVar[bool] = False
+    num_classes: int | None = None
     stochastic: bool = False
     accepts_guidance: bool = False
 

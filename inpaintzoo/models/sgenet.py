@@ -178,7 +178,8 @@ class InferenceModule(nn.Module):
         self, channels: int, skip_channels: int, out_channels: int, num_classes: int, hidden: int, corrects: bool
     ) -> None:
         super().__init__()
-        self.merge = nn.Conv2d(channels + skip_channels, out_channels, 3, padding=1)
+        # No bias: what follows is normalised.
+        self.merge = nn.Conv2d(channels + skip_channels, out_channels, 3, padding=1, bias=False)
         self.spade = SPADE(out_channels, num_classes, hidden) if num_classes else None
         self.base_net = _two_convolutions(out_channels, out_channels)
         self.mask_net = nn.Conv2d(1, _MASK_CHANNELS, 3, padding=1) if corrects else None
@@ -224,13 +225,13 @@ def _head(channels: int, out_channels: int, kernel: int) -> nn.Sequential:
 class SGENet(Generator):
     """Semantic guidance and evaluation network (figure 3); SG-Net (figure 2) and Base-Net by `variant`.
 
-    43,707,861 parameters at the defaults, 37,276,917 guided and 32,947,407 base. Sides must be multiples of 32 from 64
+    43,706,869 parameters at the defaults, 37,275,925 guided and 32,946,415 base. Sides must be multiples of 32 from 64
     up. Weights that variants share have the same names in all of them. Initialised as PyTorch does by default.
 
     Args:
         variant: `base`: images at five scales and no labels (table 3, first row); `guided`: SG-Net, the labels of a
             scale modulate the next one; `evaluated`: SGE-Net, which also corrects where the labels are unsure.
-        num_classes: labels, 2 or more: 14 in the built-in scenes, 8 in Outdoor Scenes, 20 in Cityscapes.
+        num_classes: labels, 2 to 255: 14 in the built-in scenes, 8 in Outdoor Scenes, 20 in Cityscapes.
         width: channels at full size; 2, 4, 8 and 16 times as many below.
         rho: of the threshold of SCEM, above 0 and below 1: the share of the sample's greatest confidence that a
             pixel's must exceed. Greater: more is corrected.
@@ -269,6 +270,7 @@ class SGENet(Generator):
             else DilatedContext(channels[-1])
         )
         classes = num_classes if self.needs_labels else 0
+        self.num_classes = classes or None
         # Finest first; no labels exist yet where the coarsest one starts.
         self.decoder = nn.ModuleList(
             InferenceModule(channels[i + 1], c, c, classes if i < 4 else 0, hidden, variant == "evaluated")
@@ -312,7 +314,8 @@ class SGENet(Generator):
             pyramid.append((torch.tanh(self.image_heads[scale](features)) + 1) / 2)
             if self.label_heads is not None:
                 segmentations.append(self.label_heads[scale](features))
-                chances = probabilities(segmentations[-1])
+                if scale or self.variant == "evaluated":  # the finest labels guide nothing
+                    chances = probabilities(segmentations[-1])
                 if self.variant == "evaluated":
                     confidence, doubtful = evaluate_confidence(chances, self.rho)
                     confidences.append(confidence)
@@ -322,8 +325,8 @@ class SGENet(Generator):
 def _check_settings(variant: str, num_classes: int, width: int, rho: float, hidden: int) -> None:
     if variant not in ("base", "guided", "evaluated"):
         raise ValueError(f"SGENet: variant must be 'base', 'guided' or 'evaluated', got {variant!r}")
-    if num_classes < 2:
-        raise ValueError(f"SGENet: num_classes must be 2 or more, got {num_classes}")
+    if not 2 <= num_classes <= 255:
+        raise ValueError(f"SGENet: num_classes must lie in 2..255 (label 255 is ignored), got {num_classes}")
     for name, value in {"width": width, "hidden": hidden}.items():
         if value < 1:
             raise ValueError(f"SGENet: {name} must be 1 or more, got {value}")
