@@ -33,10 +33,7 @@ def measure_cost(filler: NetworkFiller, batch: Batch) -> Cost:
     times = _times(filler, batch, device)
     low, median, high = statistics.quantiles(times, n=4, method="inclusive")
     height, width = batch["image"].shape[-2:]
-    threads = f", {torch.get_num_threads()} threads" if device.type == "cpu" else ""
-    return Cost(
-        parameters, macs, median, (low, high), peak, height, width, device_name(device) + threads, filler.precision
-    )
+    return Cost(parameters, macs, median, (low, high), peak, height, width, device_name(device), filler.precision)
 
 
 def _count_macs(filler: NetworkFiller, batch: Batch) -> int:

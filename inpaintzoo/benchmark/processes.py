@@ -12,6 +12,7 @@ from typing import Literal, get_args
 import torch
 import torch.distributed as dist
 
+from inpaintzoo.data.listing import counted
 from inpaintzoo.types import ConfigError
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
@@ -79,8 +80,10 @@ def find_device(device: str) -> torch.device:
 
 
 def device_name(device: torch.device) -> str:
-    """What to print of a device, such as `NVIDIA H200` or `cpu`."""
-    return torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    """What to print of a device, such as `NVIDIA H200` or `cpu, 4 threads`: what the last digits depend on."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_name(device)
+    return f"{device.type}, {counted(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else device.type
 
 
 def check_precision(precision: str, device: torch.device) -> None:

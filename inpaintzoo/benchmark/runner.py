@@ -310,11 +310,7 @@ class Benchmark:
     def _cost(self, contender: str) -> Cost | None:
         """The cost on the first set's size; measured once for an output folder."""
         pairs = next(iter(self.sets.values()))
-        key = {
-            "size": f"{pairs.height}x{pairs.width}",
-            "threads": str(torch.get_num_threads()),
-            **self._key(self.contenders[contender], pairs),
-        }
+        key = {"size": f"{pairs.height}x{pairs.width}", **self._key(self.contenders[contender], pairs)}
         file = self.out / "work" / contender / "cost.json"
         if file.is_file():
             kept = json.loads(file.read_text(encoding="utf-8"))
