@@ -2,6 +2,9 @@
 
     python benchmarks/speed.py pennet --sizes 256 512 --batches 1 4 --out benchmarks/results/pennet_cpu.md
     python benchmarks/speed.py spn --tasks forward train --variants reference plain channels_last
+    python benchmarks/speed.py pyramid --tasks train --batches 2 --sizes 512
+
+The last one shows which part of a training step the structure images take: their filter against one that does nothing.
 
 Each row is measured with the variants in turn (one run of each, again and again), so that what else the machine does
 hits all alike; the table shows medians. Memory is the peak of a process of its own that runs one variant only: of the
@@ -30,6 +33,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inpaintzoo.data import SceneSource
 from inpaintzoo.discriminators import (
     PENNetDiscriminator,
     SNPatchDiscriminator,
@@ -40,8 +44,9 @@ from inpaintzoo.discriminators import (
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers import attention
 from inpaintzoo.layers.contextual import ContextualAttention
-from inpaintzoo.losses import L1, PriorDistillation
-from inpaintzoo.models import SPL, SPN, GatedNet, PENNet, SRPNet
+from inpaintzoo.layers.structure import BilateralStructure, RelativeTotalVariation, StructureFilter
+from inpaintzoo.losses import L1, PriorDistillation, StructureL1
+from inpaintzoo.models import SPL, SPN, GatedNet, PENNet, PyramidGenerator, SRPNet
 from inpaintzoo.ops import composite
 from inpaintzoo.types import Batch
 
@@ -118,6 +123,28 @@ def _distillation(generator: Generator) -> Term:
     return loss.to(next(generator.parameters()).device)
 
 
+class Unfiltered(StructureFilter):
+    """Takes no time, so that what the others take shows."""
+
+    def smooth(self, image: Tensor, mask: Tensor) -> Tensor:
+        """The picture as it is."""
+        return image
+
+
+STRUCTURE_FILTERS: dict[str, Callable[[], StructureFilter]] = {
+    "unfiltered": Unfiltered,
+    "relative_total_variation": RelativeTotalVariation,
+    "bilateral": BilateralStructure,
+}
+
+
+def _structure(generator: Generator) -> Term:
+    """The structure's L1, every target filtered anew, and that of the level at half the size."""
+    structure, smaller = StructureL1(memory=0), _pyramid(generator)
+    structure.attach(generator)
+    return lambda output, batch: structure(output, batch) + smaller(output, batch)
+
+
 def _engine(variant: str) -> attention.Engine:
     return "dense" if variant == "dense" else "tiled"
 
@@ -162,6 +189,13 @@ METHODS = {
     "spn": _spn(SPN, SPNDiscriminator),
     "spn-probabilistic": _spn(partial(SPN, stochastic=True), SPNProbabilisticDiscriminator),
     "spl": _spn(SPL, SPNDiscriminator),
+    "pyramid": Method(
+        lambda variant: PyramidGenerator(structure_filter=STRUCTURE_FILTERS[variant]()),
+        lambda: [SNPatchDiscriminator()],  # the one at full size
+        _structure,
+        nullcontext,
+        tuple(STRUCTURE_FILTERS),
+    ),
 }
 
 
@@ -181,7 +215,9 @@ def _layout(variant: str) -> torch.memory_format:
 def _pair(batch: int, size: int, device: str) -> tuple[Tensor, Tensor]:
     mask = torch.zeros(batch, 1, size, size, device=device)
     mask[:, :, size // 4 : 3 * size // 4, size // 4 : 3 * size // 4] = 1
-    return torch.rand(batch, 3, size, size, device=device), mask
+    # Pictures, not noise: how long a structure image takes depends on what is in it.
+    scenes = SceneSource("train", batch, size)
+    return torch.stack([scenes.load(i).image for i in range(batch)]).to(device), mask
 
 
 def _in_form(method: str, variant: str, step: Step) -> Step:
