@@ -4,7 +4,7 @@ The source is the dissertation behind the pyramid generator (`inpaintzoo.models.
 the similarities of patch attention (equation 5.12). Needs no training. Two points differ from the equation:
 
 * A similarity of 0 still has exp(0) in the softmax, so what must not be copied from is left out of it: its weight is
-  exactly 0 and the other weights still sum to 1.
+  exactly 0 and takes nothing from the others'.
 * The equation leaves open what becomes of a place that guidance leaves nothing to copy from: it is filled unguided.
 
 Features are copied as 4x4 patches of the attended map (stride 2, padding 1), and the pixels below a patch decide: a key
@@ -22,6 +22,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from inpaintzoo.ops import resize_mask
 from inpaintzoo.types import DataError
 
 CLASSES = 65536  # class ids are below
@@ -29,7 +30,7 @@ CLASSES = 65536  # class ids are below
 # Score of what the softmax leaves out. Not minus infinity, so that products with a zero gradient stay zero.
 NEVER = -1e30
 
-_UNGUIDED = -1.0  # a query that may copy from any key, or a key that any query may copy from as far as guidance goes
+_UNGUIDED = -1.0  # a query that may copy from any key, or a key that guidance keeps no query from
 _MIXED = -2.0  # a key of no class
 
 
@@ -162,7 +163,7 @@ class Guidance:
 
 def _highest(values: Tensor, size: tuple[int, int]) -> Tensor:
     """Greatest value of the pixels that each 4x4 patch (stride 2, padding 1) of a map of twice `size` touches."""
-    cells = F.adaptive_max_pool2d(values, (2 * size[0], 2 * size[1]))
+    cells = resize_mask(values, (2 * size[0], 2 * size[1]), "any")  # the greatest in each cell
     return F.max_pool2d(cells, 4, stride=2, padding=1)
 
 
