@@ -32,8 +32,8 @@ from inpaintzoo.layers.attention import (
 from inpaintzoo.layers.attention_tiles import from_blocks, to_blocks
 from inpaintzoo.layers.guidance import Guidance, PairGuidance, PatchGuidance
 
-# Bytes of one buffer of scores; half a dozen of them are alive at a time.
-_CPU_PIECE = 32 * 2**20
+# Bytes of one buffer of scores, half a dozen of which are alive at a time: a CPU should keep them in its caches.
+_CPU_PIECE = 8 * 2**20
 _GPU_PIECE = 512 * 2**20
 # Least image rows in a piece: each piece also computes the row above and the row below it.
 _LEAST_ROWS = 4
