@@ -13,7 +13,6 @@ from inpaintzoo.benchmark.results import PairSet
 from inpaintzoo.data import InpaintingData
 from inpaintzoo.data.checks import file_hash
 from inpaintzoo.data.dataset import InpaintingDataset
-from inpaintzoo.data.findings import raise_errors
 from inpaintzoo.data.manifest import PinnedMasks
 from inpaintzoo.types import Batch, DataError, InpaintzooError
 
@@ -37,7 +36,8 @@ class Pairs:
         self.data = data
         try:
             findings = data.check(("test",))
-            raise_errors(findings)
+            if errors := [finding.text for finding in findings if finding.level == "error"]:
+                raise DataError("; ".join(errors))
             self.manifest = data.pinned
         except InpaintzooError as error:
             raise DataError(f"set {name!r}: {error}") from error
