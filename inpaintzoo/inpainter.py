@@ -17,7 +17,9 @@ from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from inpaintzoo.adversary import Adversary
+from inpaintzoo.data.findings import act_upon
 from inpaintzoo.generator import Generator
+from inpaintzoo.labels import check_labels, labels_are_read, require_labels
 from inpaintzoo.losses.base import Loss
 from inpaintzoo.metrics import MetricResults, MetricSuite
 from inpaintzoo.metrics.segmentation import predicted_logits
@@ -25,7 +27,7 @@ from inpaintzoo.modes import frozen
 from inpaintzoo.ops import composite, mean_over_ranks
 from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output
 from inpaintzoo.weights.checkpoints import check_resumes, describe_parts
-from inpaintzoo.weights.initialise import initialise
+from inpaintzoo.weights.initialise import initialise, refuse_to_resume
 
 _CALLABLES = ["generator_optimizer", "discriminator_optimizer", "generator_scheduler", "discriminator_scheduler"]
 
@@ -39,15 +41,6 @@ def _check_names(groups: Mapping[str, Mapping[str, nn.Module]]) -> None:
         for name in members:
             if not name or "." in name or hasattr(nn.ModuleDict(), name):
                 raise ConfigError(f"{group}: torch modules cannot be named {name!r}; choose another name")
-
-
-def require_labels(generator: Generator, batch: Batch) -> None:
-    """Raise `ConfigError` if training needs labels that the batch lacks."""
-    if generator.needs_labels and "labels" not in batch:
-        raise ConfigError(
-            f"{type(generator).__name__} learns from label maps and the training data has none; give FolderData's "
-            f"`labels` or `labels_train` (`inpaintzoo label` makes maps), or a variant without labels"
-        )
 
 
 class Inpainter(LightningModule):
@@ -142,6 +135,11 @@ class Inpainter(LightningModule):
         self.seed: int | None = None
         self.val_results: MetricResults | None = None  # of the last validation and the last test
         self.test_results: MetricResults | None = None
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether anything here looks at label maps; where nothing does, the data need not load them."""
+        return labels_are_read(self)
 
     # ---------------------------------------------------------------- use
 
@@ -334,12 +332,14 @@ class Inpainter(LightningModule):
         """Check what the run needs and bring the networks into the chosen form.
 
         Raises:
-            ConfigError: plain `ddp` with adversaries, or `init_from` beside a checkpoint to resume from.
+            ConfigError: plain `ddp` with adversaries.
             WeightsError: metrics whose weights are missing, or `init_from` does not fit.
         """
         self._refuse_plain_ddp(stage)
+        if stage == "fit" and self._trainer is not None and (data := getattr(self.trainer, "datamodule", None)):
+            act_upon(check_labels(self, data))
         if self.init_from is not None and stage == "fit":
-            for report in initialise(self.generator, self.adversaries, self.init_from, self.trainer.ckpt_path):
+            for report in initialise(self.generator, self.adversaries, self.init_from):
                 rank_zero_info(str(report))
         self.metrics.prepare(self.device)
         if self.channels_last:
@@ -407,8 +407,11 @@ class Inpainter(LightningModule):
         """Take up counter, seed and half-summed gradients.
 
         Raises:
+            ConfigError: a fit resumes although it has `init_from`.
             WeightsError: the file is of something else than this Inpainter.
         """
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            refuse_to_resume(self.init_from)
         check_resumes(checkpoint, self.state_dict())
         state = checkpoint["inpainter"]
         self.iteration, self.seed = state["iteration"], state["seed"]

@@ -13,6 +13,7 @@ from torchvision.utils import save_image
 from inpaintzoo.cli import ZooCLI, main
 from inpaintzoo.data import FolderData, SceneSource
 from inpaintzoo.data.masks import CentreSquare, PENNetSquare
+from inpaintzoo.weights_cli import COMMANDS as WEIGHT_COMMANDS
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
@@ -102,7 +103,7 @@ def test_python_blocks_run(page, code, workplace, capsys):
 
 @pytest.mark.parametrize(
     "command",
-    [line for line in commands() if line.split()[1] not in ("masks", "label", "benchmark")],
+    [line for line in commands() if line.split()[1] not in ("masks", "label", "benchmark", *WEIGHT_COMMANDS)],
     ids=lambda line: line[11:70],
 )
 def test_commands_parse(command, workplace):
@@ -111,6 +112,14 @@ def test_commands_parse(command, workplace):
         ParsedOnly(options, run=False)
     else:
         assert ParsedOnly([name, *options]).subcommand == name
+
+
+@pytest.mark.parametrize("command", [line for line in commands() if line.split()[1] in WEIGHT_COMMANDS])
+def test_weight_commands_parse(command):
+    name, *options = shlex.split(command)[1:]
+    build, _ = WEIGHT_COMMANDS[name]
+    parsed = build().parse_args(options)
+    assert name == "list" or parsed.force is ("--force" in options)
 
 
 @pytest.mark.parametrize(

@@ -45,9 +45,16 @@ class Matched:
         return f"init_from: {self.part} from {self.path}: {len(self.matched)} tensors matched; {rest}"
 
 
-def initialise(
-    generator: nn.Module, adversaries: nn.ModuleDict, init_from: str | Mapping[str, str], ckpt_path: object = None
-) -> list[Matched]:
+def refuse_to_resume(init_from: object) -> None:
+    """Raise `ConfigError` if a run that goes on from a checkpoint has `init_from` as well."""
+    if init_from is not None:
+        raise ConfigError(
+            f"init_from ({init_from}) starts a new training and --ckpt_path goes on with an old one: give one of them "
+            f"(--model.init_from null for none)"
+        )
+
+
+def initialise(generator: nn.Module, adversaries: nn.ModuleDict, init_from: str | Mapping[str, str]) -> list[Matched]:
     """Load weights of another training into networks that are about to be trained.
 
     Args:
@@ -55,20 +62,14 @@ def initialise(
         adversaries: by name.
         init_from: a file: a weight file of a generator, or a checkpoint, of which generator (its average if there is
             one) and the adversaries of the same names are taken; or files by part, `generator` or an adversary's name.
-        ckpt_path: what the run resumes from, if it does.
 
     Returns:
         What was taken, a report a network.
 
     Raises:
-        ConfigError: a part does not exist, or the run resumes from a checkpoint.
+        ConfigError: a part does not exist.
         WeightsError: a file cannot be read, or nothing in it matches.
     """
-    if ckpt_path:
-        raise ConfigError(
-            f"init_from starts a new training and --ckpt_path {ckpt_path} goes on with an old one: give one of them "
-            f"(--model.init_from null for none)"
-        )
     parts: dict[str, nn.Module] = {"generator": generator, **adversaries}
     if isinstance(init_from, Mapping):
         unknown = [name for name in init_from if name not in parts]

@@ -1,0 +1,122 @@
+"""Exported programs: of any batch and size, near the network, or refused with the reason."""
+
+import json
+
+import pytest
+import torch
+from torch import nn
+
+from inpaintzoo.models import SPL, SPN, AFFNet, GatedNet, PENNet, PyramidGenerator, SGENet, SRPNet
+from inpaintzoo.types import WeightsError
+from inpaintzoo.weights.export import export_model
+
+SMALL = {"width": 4, "growth": 2, "dense_blocks": 1, "blocks": 1, "hidden": 4}
+NETWORKS = {
+    "spl": lambda: SPL(**SMALL),
+    "pennet": lambda: PENNet(width=4),
+    "srpnet": lambda: SRPNet(width=4),
+    "spn": lambda: SPN(**SMALL),
+    "spn-concat": lambda: SPN(**SMALL, levels=2, conditioning="concat", prior_channels=(4, 6)),
+    "base": lambda: SGENet("base", width=4, hidden=4),
+    "evaluated": lambda: SGENet("evaluated", 3, width=4, hidden=4),
+    "gated": lambda: GatedNet(width=4),
+    "aff": lambda: AFFNet(width=4),
+}
+
+
+def pair(batch, height, width):
+    source = torch.Generator().manual_seed(3)
+    mask = (torch.rand(batch, 1, height, width, generator=source) > 0.6).float()
+    return torch.rand(batch, 3, height, width, generator=source), mask
+
+
+def filled(network, image, mask):
+    with torch.no_grad():
+        return torch.where(mask.bool(), network(image, mask).image, image)
+
+
+def run_onnx(path, image, mask):
+    session = pytest.importorskip("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return torch.from_numpy(session.run(None, {"image": image.numpy(), "mask": mask.numpy()})[0])
+
+
+def run_program(path, image, mask):
+    return torch.export.load(str(path)).module()(image, mask)
+
+
+def check(network, path, run):
+    """Export, and run the file on sizes that the export has not tried."""
+    network = network.eval()
+    exported = export_model(network, path)
+    assert exported.difference < 1e-4 and len(exported.comparisons) >= 4
+    assert len({comparison.shape[0] for comparison in exported.comparisons}) >= 2
+    least, step = exported.smallest_side, exported.multiple
+    assert max(network.smallest_side, step) <= least <= max(192, 3 * step) and least % step == 0
+    for batch, height, width in ((2, least + 3 * step, least), (1, least + 5 * step, least + 4 * step)):
+        image, mask = pair(batch, height, width)
+        found = run(path, image, mask)
+        torch.testing.assert_close(found, filled(network, image, mask), atol=1e-4, rtol=0)
+        known = ~mask.bool().expand_as(image)
+        assert torch.equal(found[known], image[known]), "known pixels stay"
+
+
+def test_a_small_network(tmp_path):
+    pytest.importorskip("onnxscript")
+    check(SPL(**SMALL), tmp_path / "net.onnx", run_onnx)
+    assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"], "one file, weights included"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("suffix", "run"), [("onnx", run_onnx), ("pt2", run_program)])
+@pytest.mark.parametrize("name", NETWORKS)
+def test_all_networks(name, suffix, run, tmp_path):
+    pytest.importorskip("onnxscript")
+    check(NETWORKS[name](), tmp_path / f"net.{suffix}", run)
+
+
+def test_what_cannot_be_exported_says_why(tmp_path):
+    stochastic = SPN(**SMALL, stochastic=True, latent=4)
+    with pytest.raises(WeightsError, match="SPN is stochastic: an exported program draws other noise"):
+        export_model(stochastic, tmp_path / "net.onnx")
+    with pytest.raises(WeightsError, match="SPL must have float32 weights to be exported"):
+        export_model(SPL(**SMALL).half(), tmp_path / "net.pt2")
+    with pytest.raises(WeightsError, match=r"must end in \.onnx or \.pt2"):
+        export_model(SPL(**SMALL), tmp_path / "net.pb")
+    (tmp_path / "net.pt2").touch()
+    with pytest.raises(WeightsError, match="is there already"):
+        export_model(SPL(**SMALL), tmp_path / "net.pt2", overwrite=False)
+
+
+class Fixed(SPL):
+    """Takes one size only, as a fully connected layer does."""
+
+    def __init__(self):
+        super().__init__(**SMALL)
+        self.dense = nn.Linear(256, 256)
+
+    def forward(self, image, mask):
+        output = super().forward(image, mask)
+        output.image = self.dense(output.image)
+        return output
+
+
+@pytest.mark.slow
+def test_a_generator_of_one_size_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="Fixed cannot be exported for all sizes"):
+        export_model(Fixed(), tmp_path / "net.pt2")
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.slow
+def test_a_solver_is_refused(tmp_path):
+    with pytest.raises(WeightsError, match="PyramidGenerator cannot be exported"):
+        export_model(PyramidGenerator(width=4), tmp_path / "net.pt2")
+
+
+@pytest.mark.slow
+def test_onnx_says_what_it_is(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    export_model(SPL(**SMALL), tmp_path / "net.onnx")
+    properties = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.onnx").metadata_props}
+    assert properties["class_path"] == "inpaintzoo.models.spl.SPL" and properties["size_multiple"] == "4"
+    assert json.loads(properties["init_args"])["width"] == 4

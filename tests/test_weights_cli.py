@@ -1,0 +1,280 @@
+"""`inpaintzoo export`, `convert` and `list` through the command line, and fits that start from weight files."""
+
+import pytest
+import torch
+from golden_recipe import golden_keys, golden_tensors, recipe_weights
+from lightning import Trainer
+from spn_golden import inputs, released_weights
+from test_gated import pictures
+from test_gated import released as released_gated
+from toys import NoiseData
+
+import inpaintzoo
+from inpaintzoo import Adversary, Inpainter, load_model
+from inpaintzoo.callbacks import GeneratorEMA
+from inpaintzoo.cli import main
+from inpaintzoo.discriminators import PatchDiscriminator, PENNetDiscriminator
+from inpaintzoo.losses import L1
+from inpaintzoo.metrics import L1 as L1Metric
+from inpaintzoo.metrics import MetricSuite
+from inpaintzoo.models import SGENet
+from inpaintzoo.objectives import Hinge
+from inpaintzoo.types import ConfigError, WeightsError
+from inpaintzoo.views import Composite
+from inpaintzoo.weights import load_network, read_about, save_model
+from inpaintzoo.weights.initialise import initialise
+
+
+def inpainter(width=4, **settings):
+    judge = Adversary(PatchDiscriminator(width=4, num_layers=2), Hinge(), 0.1, Composite())
+    generator = SGENet("base", width=width, hidden=4)
+    return Inpainter(
+        generator, {"image": L1()}, {"image": judge}, metrics=MetricSuite([L1Metric()]), max_iterations=2, **settings
+    )
+
+
+def fit(model, folder, **settings):
+    trainer = Trainer(
+        accelerator="cpu",
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        limit_val_batches=0,
+        default_root_dir=folder,
+        callbacks=[GeneratorEMA(0.5)],
+    )
+    trainer.fit(model, NoiseData(count=4, size=64), **settings)
+    return trainer
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    """An Inpainter that was trained, and its run folder."""
+    folder = tmp_path_factory.mktemp("run")
+    model = inpainter()
+    fit(model, folder).save_checkpoint(folder / "checkpoints" / "last.ckpt")
+    return model, folder
+
+
+def same(state, other):
+    return state.keys() == other.keys() and all(torch.equal(state[name], other[name]) for name in state)
+
+
+# --- export --------------------------------------------------------------------------------------------------------
+
+
+def test_a_run_becomes_a_file_with_the_average_in_it(run, tmp_path, capsys):
+    folder = run[1]
+    out = tmp_path / "net.safetensors"
+    assert main(["export", "--ckpt", str(folder), "--to", str(out), "--licence", "free"]) == 0
+    assert "SGENet, average weights after 2 iterations, fp32" in capsys.readouterr().out
+    checkpoint = torch.load(folder / "checkpoints" / "last.ckpt", weights_only=True)
+    assert same(load_model(out).state_dict(), checkpoint["callbacks"]["GeneratorEMA"]["average"])
+    about = read_about(out)
+    assert (about.facts["iterations"], about.facts["weights"], about.licence) == (2, "average", "free")
+    assert about.init_args["variant"] == "base"
+
+
+def test_raw_takes_the_trained_weights_and_the_library_agrees(run, tmp_path):
+    model, folder = run
+    out, ckpt = tmp_path / "net.safetensors", folder / "checkpoints" / "last.ckpt"
+    assert main(["export", "--ckpt", str(ckpt), "--to", str(out), "--raw"]) == 0
+    assert same(load_model(out).state_dict(), model.generator.state_dict())
+    assert same(load_model(ckpt, raw=True).state_dict(), model.generator.state_dict())
+    assert not same(load_model(ckpt).state_dict(), model.generator.state_dict())
+    assert read_about(out).facts["weights"] == "trained"
+
+
+def test_export_overwrites_only_when_told(run, tmp_path, capsys):
+    out = tmp_path / "net.safetensors"
+    command = ["export", "--ckpt", str(run[1]), "--to", str(out)]
+    assert main(command) == 0
+    before = out.read_bytes()
+    assert main([*command, "--dtype", "fp16"]) == 1
+    assert "is there already" in capsys.readouterr().err and out.read_bytes() == before
+    assert main([*command, "--dtype", "fp16", "--force"]) == 0
+    assert len(out.read_bytes()) < 0.6 * len(before)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        (["--to", "net.pth"], "must end in .safetensors"),
+        (["--to", "net.onnx", "--dtype", "fp16"], "exported programs have float32 weights"),
+        (["--ckpt", "none.ckpt", "--to", "net.safetensors"], "none.ckpt: there is no such checkpoint"),
+        (["--ckpt", ".", "--to", "net.safetensors"], "a folder without a last.ckpt"),
+    ],
+)
+def test_export_errors(options, reason, run, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["export", "--ckpt", str(run[1]), *options]) == 1
+    assert reason in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_folder_of_several_runs_is_ambiguous(tmp_path, capsys):
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "last.ckpt").touch()
+    assert main(["export", "--ckpt", str(tmp_path), "--to", str(tmp_path / "net.safetensors")]) == 1
+    assert "checkpoints of 2 runs" in capsys.readouterr().err
+
+
+# --- convert -------------------------------------------------------------------------------------------------------
+
+
+def converted(tmp_path, source, content):
+    """The network that load_model makes of what the command makes of a released file."""
+    released, out = tmp_path / "released.pth", tmp_path / "ours.safetensors"
+    torch.save(content, released)
+    assert main(["convert", "--from", source, str(released), "-o", str(out)]) == 0
+    assert read_about(out).facts["converted_from"] == source and "terms" in read_about(out).licence
+    return load_network(out)
+
+
+@torch.inference_mode()
+def test_pennet_file_to_golden_picture(tmp_path):
+    network = converted(tmp_path, "pennet", {"netG": recipe_weights(golden_keys("pennet/keys_generator.json"))})
+    golden = golden_tensors("pennet/inputs.safetensors")
+    found = network((golden["image"] + 1) / 2, golden["mask_centre"].float()).image
+    expected = golden_tensors("pennet/generator.safetensors")["centre.out"]
+    torch.testing.assert_close(2 * found - 1, expected, atol=1e-4, rtol=0)
+
+
+def test_pennet_discriminator_file(tmp_path):
+    weights = recipe_weights(golden_keys("pennet/keys_discriminator.json"))
+    network = converted(tmp_path, "pennet-discriminator", {"netD": weights})
+    assert isinstance(network, PENNetDiscriminator)
+    assert torch.equal(network.classifier.weight, weights["classifier.weight"])
+
+
+@torch.inference_mode()
+@pytest.mark.parametrize(("source", "golden"), [("spn", "det"), ("spl", "spl")])
+def test_whole_model_files_to_golden_pictures(source, golden, tmp_path):
+    parts = {"generator": released_weights(source), "discriminator": released_weights(source, "discriminator")}
+    whole = {f"{part}.module.{name}": tensor for part, state in parts.items() for name, tensor in state.items()}
+    network = converted(tmp_path, source, {"state_dict": whole})
+    expected = golden_tensors(f"spn/{golden}.safetensors")["64.centre.final"]
+    torch.testing.assert_close(network(*inputs(64)).image, expected, atol=5e-4, rtol=0)
+    judge = converted(tmp_path, f"{source}-discriminator", whole)
+    released = parts["discriminator"]["conv5.0.weight_orig"]
+    assert torch.equal(judge.classifier.parametrizations.weight.original, released)
+
+
+@torch.inference_mode()
+def test_gated_file_to_golden_picture(tmp_path):
+    network = converted(tmp_path, "gated", released_gated("torch")[0])
+    found = network(*pictures()).image
+    torch.testing.assert_close(
+        2 * found - 1, golden_tensors("deepfillv2/torch.safetensors")["refined"], atol=1e-5, rtol=0
+    )
+
+
+@pytest.mark.parametrize(
+    ("source", "content", "reason"),
+    [
+        ("pennet", {"netG": {"a": torch.zeros(1)}}, "this state dict is not that of pennet; missing: "),
+        ("pennet", {"epoch": 3, "weights": {}}, "holds no state dict: its entries are epoch, weights"),
+        ("pennet", {"netG": {"a": torch.zeros(1)}, "netD": {"a": torch.zeros(1)}}, "holds no state dict"),
+        ("tresnet-asl", {"model": {}}, "needs no conversion: ASLTeacher reads the published file"),
+    ],
+)
+def test_convert_errors(source, content, reason, tmp_path, capsys):
+    torch.save(content, tmp_path / "released.pth")
+    out = tmp_path / "ours.safetensors"
+    assert main(["convert", "--from", source, str(tmp_path / "released.pth"), "-o", str(out)]) == 1
+    assert reason in capsys.readouterr().err and not out.exists()
+
+
+def test_convert_knows_its_sources_and_runs_no_code(tmp_path, capsys):
+    assert main(["convert", "--from", "penet", "a.pth", "-o", "b.safetensors"]) == 2
+    assert "pennet-discriminator" in capsys.readouterr().err
+    torch.save({"netG": torch.nn.Linear(1, 1)}, tmp_path / "module.pth")  # a pickled module is code
+    assert (
+        main(["convert", "--from", "pennet", str(tmp_path / "module.pth"), "-o", str(tmp_path / "b.safetensors")]) == 1
+    )
+    assert "no readable weight file" in capsys.readouterr().err
+
+
+# --- init_from -----------------------------------------------------------------------------------------------------
+
+
+def test_a_fit_starts_from_a_file(run, tmp_path, capsys):
+    source = SGENet("base", width=4, hidden=4)
+    save_model(source, tmp_path / "net.safetensors")
+    model = inpainter(init_from=str(tmp_path / "net.safetensors"))
+    model.max_iterations = 1
+    seen = {}
+    model.on_train_start = lambda: seen.update({k: v.clone() for k, v in model.generator.state_dict().items()})
+    fit(model, tmp_path)
+    assert same(seen, source.state_dict()), "the weights are there before the first step"
+
+
+def test_a_checkpoint_gives_generator_and_discriminators(run):
+    trained, folder = run
+    model = inpainter()
+    reports = initialise(model.generator, model.adversaries, str(folder / "checkpoints" / "last.ckpt"))
+    assert [(report.part, report.missing, report.unused) for report in reports] == [
+        ("generator", [], []),
+        ("image", [], []),
+    ]
+    assert same(model.adversaries.state_dict(), trained.adversaries.state_dict())
+
+
+def test_parts_by_name_and_a_report_of_what_differs(run, tmp_path):
+    trained, folder = run
+    save_model(trained.adversaries["image"].discriminator, tmp_path / "judge.safetensors")
+    other = SGENet("guided", 3, width=4, hidden=4)
+    model = inpainter()
+    before = {name: value.clone() for name, value in other.state_dict().items()}
+    ckpt = str(folder / "checkpoints" / "last.ckpt")
+    files = {"generator": ckpt, "image": str(tmp_path / "judge.safetensors")}
+    generator, judge = initialise(other, model.adversaries, files)
+    assert judge.missing == judge.unused == judge.reshaped == []
+    assert same(model.adversaries.state_dict(), trained.adversaries.state_dict())
+    assert generator.matched and generator.missing, "a base network has no heads for labels"
+    for name in generator.missing:
+        assert torch.equal(other.state_dict()[name], before[name]), name
+    assert f"generator from {ckpt}: {len(generator.matched)} tensors matched; {len(generator.missing)} missing" in str(
+        generator
+    )
+
+
+def test_init_from_errors(run, tmp_path):
+    model = inpainter()
+    ckpt = str(run[1] / "checkpoints" / "last.ckpt")
+    save_model(PENNetDiscriminator(4), tmp_path / "judge.safetensors")
+    with pytest.raises(WeightsError, match=r"nothing of .* fits the generator"):
+        initialise(model.generator, model.adversaries, str(tmp_path / "judge.safetensors"))
+    with pytest.raises(ConfigError, match="there is no local here; there are generator, image"):
+        initialise(model.generator, model.adversaries, {"local": ckpt})
+    with pytest.raises(ConfigError, match=r"give one of them \(--model\.init_from null for none\)"):
+        fit(inpainter(init_from=ckpt), tmp_path, ckpt_path=ckpt)
+    with pytest.raises(WeightsError, match="there is no such"):
+        fit(inpainter(init_from=str(tmp_path / "none.safetensors")), tmp_path)
+
+
+# --- list ----------------------------------------------------------------------------------------------------------
+
+
+def test_list_says_what_the_classes_say(capsys):
+    assert main(["list"]) == 0
+    printed = capsys.readouterr().out
+    rows = {row.name: row for row in inpaintzoo.list_models()}
+    assert {name.split("(")[0] for name in rows} == set(inpaintzoo.models.__all__)
+    assert all(name in printed and f"{row.parameters:,}" in printed for name, row in rows.items())
+    pennet = rows["PENNet"]
+    assert pennet.parameters == 10_231_538 and pennet.size_multiple == 64 and pennet.guidance
+    assert rows["SPN(stochastic=True)"].stochastic and not rows["SPN"].stochastic
+    assert rows["SGENet"].needs_labels and not rows["SGENet(variant='base')"].needs_labels
+    assert all(row.macs > 1e9 and row.paper for row in rows.values())
+
+
+def test_macs_of_attention_are_counted():
+    from inpaintzoo.listing import _macs
+    from inpaintzoo.models import PENNet
+
+    plain, single = (_macs(PENNet(width=4, attention=attention).eval()) for attention in ("none", "single"))
+    # One transfer from 4x4 to 8x8 cells of 64 channels: 16 x 16 scores of 64 products; 16 weights for patches of 4x4.
+    assert single - plain == 16 * 16 * 64 + 16 * 16 * 16 * 64
