@@ -19,7 +19,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from inpaintzoo import label_cli, masks_cli, weights_cli
+from inpaintzoo import benchmark_cli, label_cli, masks_cli, weights_cli
 from inpaintzoo.callbacks import (
     Checkpoints,
     CompareFills,
@@ -48,6 +48,7 @@ usage: inpaintzoo COMMAND [options]
   validate  measure on the validation pictures
   test      measure on the test pictures, per image and over the set
   predict   write the filled test pictures
+  benchmark compare methods on the same pinned pairs, under named protocols
   doctor    check data, masks, sizes and weights without training
   masks     make masks, sort them by ratio, pin them to pictures, look at them
   label     make label maps for pictures that have none
@@ -254,6 +255,8 @@ def _run(arguments: list[str]) -> int:
         return masks_cli.main(arguments[1:])
     elif arguments[0] == "label":
         return label_cli.main(arguments[1:])
+    elif arguments[0] == "benchmark":
+        return benchmark_cli.main(arguments[1:])
     elif arguments[0] in weights_cli.COMMANDS:
         return weights_cli.main(arguments[0], arguments[1:])
     elif arguments[0] == "doctor":

@@ -4,6 +4,7 @@ import dataclasses
 import math
 import os
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -27,6 +28,7 @@ from inpaintzoo.benchmark.contenders import Fill, NetworkFiller
 from inpaintzoo.benchmark.pairs import Pairs
 from inpaintzoo.benchmark.processes import Processes
 from inpaintzoo.benchmark.store import WorkFolder
+from inpaintzoo.benchmark_cli import main
 from inpaintzoo.data import ScenesData
 from inpaintzoo.data.manifest import Manifest
 from inpaintzoo.data.masks import CentreSquare
@@ -144,18 +146,58 @@ def test_rendered_pictures_are_those_that_were_measured(tmp_path):
 # ---------------------------------------------------------------- batches, processes, interruptions
 
 
-def test_two_processes_do_what_one_does(tmp_path):
+def quick_flags(out):
     flags = ["--config", QUICK, "--sets.scenes.test_size", 5, "--sets.scenes.image_size", 32, "--batch_size", 2,
-             "--metrics", "[psnr, psnr_hole, l1]", "--cost", "false", "--device", "cpu"]  # fmt: skip
-    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    for count in (1, 2):
-        start = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", count] if count > 1 else []
-        command = [sys.executable, *start, "-m", "inpaintzoo", "benchmark", *flags, "--out", tmp_path / str(count)]
-        done = subprocess.run(list(map(str, command)), env=environment, capture_output=True, text=True, timeout=300)
-        assert done.returncode == 0, done.stdout + done.stderr
-        assert done.stdout.count("diffusion on scenes: 5 pictures") == 1, "said once"
-    one, two = numbers(tmp_path / "1"), numbers(tmp_path / "2")
+             "--metrics", "[psnr, psnr_hole, l1]", "--cost", "false", "--device", "cpu", "--out", out]  # fmt: skip
+    return list(map(str, flags))
+
+
+def forked(function):
+    """Run a function in a process of its own; returns the process's number. An exit code of 0 means no exception."""
+    child = os.fork()
+    if child == 0:
+        code = 1
+        try:
+            code = int(function() or 0)
+        finally:
+            os._exit(code)
+    return child
+
+
+def exit_code(child):
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+
+
+def test_two_processes_do_what_one_does(tmp_path, monkeypatch):
+    assert main(quick_flags(tmp_path / "one")) == 0
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    # What torchrun tells its processes.
+    for name, value in {"WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
+        monkeypatch.setenv(name, str(value))
+    children = []
+    for rank in (0, 1):
+        monkeypatch.setenv("RANK", str(rank))
+        children.append(forked(lambda: main(quick_flags(tmp_path / "two"))))
+    assert [exit_code(child) for child in children] == [0, 0]
+    one, two = numbers(tmp_path / "one"), numbers(tmp_path / "two")
     assert len(one) == 9 and one == two
+
+
+@pytest.mark.slow
+def test_torchrun_does_what_one_process_does(tmp_path):
+    assert main(quick_flags(tmp_path / "one")) == 0
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    start = [
+        sys.executable,
+        *["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "inpaintzoo"],
+    ]
+    command = [sys.executable, *torchrun, "-m", "inpaintzoo", "benchmark", *quick_flags(tmp_path / "two")]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert done.stdout.count("diffusion on scenes: 5 pictures") == 1, "said once"
+    assert numbers(tmp_path / "one") == numbers(tmp_path / "two")
 
 
 def test_batches_are_dealt_out_to_the_processes_by_number(tmp_path):
@@ -173,13 +215,8 @@ def test_batches_are_dealt_out_to_the_processes_by_number(tmp_path):
 
 def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     whole = ran(tmp_path / "whole", {"net": Counted(network()), "mean colour": Fill(MeanColour())})
-    child = os.fork()
-    if child == 0:
-        try:
-            ran(tmp_path / "killed", {"net": Counted(network(), kill_at=2), "mean colour": Fill(MeanColour())})
-        finally:
-            os._exit(0)
-    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == -signal.SIGKILL
+    killed = {"net": Counted(network(), kill_at=2), "mean colour": Fill(MeanColour())}
+    assert exit_code(forked(lambda: ran(tmp_path / "killed", killed) and 0)) == -signal.SIGKILL
     assert len(numbers(tmp_path / "killed")) == 4, "two batches, rows and arrays each"
     # What a kill leaves of a file that was being written, and arrays whose rows were not.
     folder = tmp_path / "killed" / "work" / "net" / "noise" / "zoo"

@@ -100,7 +100,7 @@ class MetricResults:
         """The summary as aligned text, with what has to be said beside the numbers."""
         head = ["hole ratio", "images", *(column.title for column in self.columns)]
         body = [
-            [group, str(values["count"]), *(_cell(values[column.name]) for column in self.columns)]
+            [group, str(values["count"]), *(cell(values[column.name]) for column in self.columns)]
             for group, values in self.summary().items()
         ]
         widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
@@ -116,7 +116,7 @@ class MetricResults:
             capped = sum(value == column.cap for value in values) if column.cap is not None else 0
             if capped:
                 remarks.append(
-                    f"{column.name}: {capped} of {len(values)} images count as the cap, {_cell(column.cap)}."
+                    f"{column.name}: {capped} of {len(values)} images count as the cap, {cell(column.cap)}."
                 )
             if undefined := sum(value is None for value in values):
                 remarks.append(
@@ -173,7 +173,7 @@ def mean(values: Sequence[float | None]) -> float | None:
     return math.fsum(defined) / len(defined)
 
 
-def _cell(value: float | None) -> str:
+def cell(value: float | None) -> str:
     """Four significant digits, at least two decimals and at most five."""
     if value is None:
         return "-"
