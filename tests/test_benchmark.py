@@ -189,10 +189,7 @@ def test_two_processes_do_what_one_does(tmp_path, monkeypatch):
 def test_torchrun_does_what_one_process_does(tmp_path):
     assert main(quick_flags(tmp_path / "one")) == 0
     environment = {**os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    start = [
-        sys.executable,
-        *["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m", "inpaintzoo"],
-    ]
+    torchrun = ["-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2"]
     command = [sys.executable, *torchrun, "-m", "inpaintzoo", "benchmark", *quick_flags(tmp_path / "two")]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=600)
     assert done.returncode == 0, done.stdout + done.stderr
