@@ -2,12 +2,12 @@
 
 import hashlib
 import itertools
-from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 from jsonargparse import ArgumentParser
+from picture_files import texts, truncate, write_folder, write_image, write_labels
 from PIL import Image
 
 from inpaintzoo.data import listing
@@ -18,39 +18,12 @@ from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.transforms import ColourJitter, RandomCrop, ResizeTo
 from inpaintzoo.types import DataError
 
-
-def _image(path: Path, seed: int = 0, size: tuple[int, int] = (32, 40)) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(np.random.default_rng(seed).integers(0, 256, (*size, 3), np.uint8)).save(path)
-    return path
-
-
-def _labels(path: Path, values: np.ndarray) -> Path:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(values.astype(np.uint8)).save(path)
-    return path
-
-
-def _folder(folder: Path, count: int, first_seed: int = 0) -> Path:
-    for number in range(count):
-        _image(folder / f"{number:03}.png", first_seed + number)
-    return folder
-
-
-def _truncate(path: Path) -> None:
-    path.write_bytes(path.read_bytes()[:-800])
-
-
-def _texts(findings, level: str) -> str:
-    return "\n".join(finding.text for finding in findings if finding.level == level)
-
-
 # ------------------------------------------------------------------------------------------------ what is found
 
 
 def test_folders_are_searched_with_sub_folders_and_names_are_relative(tmp_path):
     for name in ("b/2.png", "a.png", "b/c/1.JPG"):
-        _image(tmp_path / name)
+        write_image(tmp_path / name)
     (tmp_path / "notes.txt").touch()
     source = FolderSource(tmp_path)
     assert list(source.names) == ["a", "b/2", "b/c/1"] and len(source) == 3
@@ -59,12 +32,12 @@ def test_folders_are_searched_with_sub_folders_and_names_are_relative(tmp_path):
 
 def test_names_that_differ_in_the_suffix_only_keep_it(tmp_path):
     for name in ("a.png", "a.jpg", "b.png"):
-        _image(tmp_path / name)
+        write_image(tmp_path / name)
     assert list(FolderSource(tmp_path).names) == ["a.jpg", "a.png", "b"]
 
 
 def test_list_file_entries_start_at_the_list_or_at_root(tmp_path):
-    _folder(tmp_path / "data" / "images", 3)
+    write_folder(tmp_path / "data" / "images", 3)
     entries = "# my list\nimages/002.png\r\n\nimages/000.png\n"
     (tmp_path / "data" / "train.txt").write_text(entries, encoding="utf-8-sig")
     beside = FolderSource(tmp_path / "data" / "train.txt")
@@ -77,8 +50,8 @@ def test_list_file_entries_start_at_the_list_or_at_root(tmp_path):
 
 
 def test_list_file_with_absolute_entries(tmp_path):
-    _folder(tmp_path / "far" / "x", 1)
-    _folder(tmp_path / "far" / "y", 1)
+    write_folder(tmp_path / "far" / "x", 1)
+    write_folder(tmp_path / "far" / "y", 1)
     (tmp_path / "near").mkdir()
     listed = tmp_path / "near" / "list.txt"
     listed.write_text(f"{tmp_path}/far/x/000.png\n{tmp_path}/far/y/000.png\n")
@@ -86,7 +59,7 @@ def test_list_file_with_absolute_entries(tmp_path):
 
 
 def test_what_cannot_be_found_is_said(tmp_path):
-    _folder(tmp_path / "photos", 2)
+    write_folder(tmp_path / "photos", 2)
     (tmp_path / "empty").mkdir()
     (tmp_path / "text").mkdir()
     for name in ("a.txt", "b.txt", "c.npy"):
@@ -112,7 +85,7 @@ def test_what_cannot_be_found_is_said(tmp_path):
 
 
 def test_fractions_divide_without_overlap_whatever_the_order_of_files(tmp_path, monkeypatch):
-    _folder(tmp_path, 40)
+    write_folder(tmp_path, 40)
     parts = {split: list(FolderData(root=tmp_path).source(split).names) for split in ("train", "val", "test")}
     assert [len(names) for names in parts.values()] == [32, 4, 4]
     assert sorted(itertools.chain(*parts.values())) == [f"{number:03}" for number in range(40)]
@@ -124,9 +97,9 @@ def test_fractions_divide_without_overlap_whatever_the_order_of_files(tmp_path, 
 
 
 def test_a_file_added_later_moves_few_others(tmp_path):
-    _folder(tmp_path, 40)
+    write_folder(tmp_path, 40)
     before = set(FolderData(root=tmp_path).source("train").names)
-    _image(tmp_path / "new.png")
+    write_image(tmp_path / "new.png")
     after = set(FolderData(root=tmp_path).source("train").names)
     assert len(before ^ after) <= 3
 
@@ -135,14 +108,14 @@ def test_a_file_added_later_moves_few_others(tmp_path):
     "count, fractions, sizes", [(3, (0.8, 0.1, 0.1), (1, 1, 1)), (10, (0.5, 0.25, 0.25), (5, 3, 2))]
 )
 def test_fractions_of_few_files(tmp_path, count, fractions, sizes):
-    _folder(tmp_path, count)
+    write_folder(tmp_path, count)
     data = FolderData(root=tmp_path, fractions=fractions)
     found = [len(data.source(split)) for split in ("train", "val", "test")]
     assert found[0] == sizes[0] and sorted(found[1:]) == sorted(sizes[1:])
 
 
 def test_bad_fractions(tmp_path):
-    _folder(tmp_path, 2)
+    write_folder(tmp_path, 2)
     with pytest.raises(DataError, match=r"add up to 1, got \(0.5, 0.1, 0.1\)"):
         FolderData(root=tmp_path, fractions=(0.5, 0.1, 0.1))
     with pytest.raises(DataError, match=r"fractions divide `root`"):
@@ -152,31 +125,21 @@ def test_bad_fractions(tmp_path):
     assert len(FolderData(root=tmp_path, fractions=(0.5, 0.0, 0.5)).source("val")) == 1
 
 
-def test_label_folder_inside_the_folder_of_images_is_not_taken_for_images(tmp_path):
-    for number in range(4):
-        _image(tmp_path / f"{number}.png", number)
-        _labels(tmp_path / "labels" / f"{number}.png", np.zeros((32, 40)))
-    data = FolderData(root=tmp_path, labels="labels", fractions=(0.5, 0.25, 0.25))
-    assert sum(len(data.source(split)) for split in ("train", "val", "test")) == 4
-    assert data.source("test").load(0).labels is not None
-    assert len(FolderData(train=tmp_path, labels=tmp_path / "labels").source("train")) == 4
-
-
 # ------------------------------------------------------------------------------------------------ absent splits
 
 
 def test_val_and_test_stand_in_for_each_other_and_say_so(tmp_path):
-    _folder(tmp_path / "train", 4)
-    _folder(tmp_path / "test", 2, first_seed=50)
+    write_folder(tmp_path / "train", 4)
+    write_folder(tmp_path / "test", 2, first_seed=50)
     data = FolderData(root=tmp_path, train="train", test="test", batch_size=2)
     assert data.source("val") is data.source("test")
-    assert "val: no images of its own, so those of test are used" in _texts(data.check(("train", "val")), "warning")
+    assert "val: no images of its own, so those of test are used" in texts(data.check(("train", "val")), "warning")
     other = FolderData(root=tmp_path, train="train", val="test")
     assert other.source("test").files == data.source("test").files
 
 
 def test_no_images_for_a_split(tmp_path):
-    _folder(tmp_path, 2)
+    write_folder(tmp_path, 2)
     with pytest.raises(DataError, match="no images given"):
         FolderData()
     with pytest.raises(DataError, match="no images for val; set `val`"):
@@ -184,104 +147,15 @@ def test_no_images_for_a_split(tmp_path):
 
 
 def test_source_is_the_same_object_each_time(tmp_path):
-    data = FolderData(train=_folder(tmp_path, 2))
+    data = FolderData(train=write_folder(tmp_path, 2))
     assert data.source("train") is data.source("train")
-
-
-# ------------------------------------------------------------------------------------------------ labels
-
-
-def test_labels_follow_crop_and_flip_of_the_image(tmp_path):
-    """The red channel is the label: after any crop and flip both must still be equal."""
-    values = np.random.default_rng(0).integers(0, 200, (40, 50), np.uint8)
-    Image.fromarray(np.repeat(values[..., None], 3, -1)).save(tmp_path / "a.png")
-    _labels(tmp_path / "labels" / "a.png", values)
-    (tmp_path / "images").mkdir()
-    (tmp_path / "a.png").rename(tmp_path / "images" / "a.png")
-    source = FolderSource(tmp_path / "images", tmp_path / "labels", RandomCrop(24), flip=True)
-    plain = FolderSource(tmp_path / "images", tmp_path / "labels", RandomCrop(24))
-    flipped = 0
-    for seed in range(12):
-        sample = source.load(0, np.random.default_rng(seed))
-        assert sample.labels is not None and sample.labels.dtype == torch.int64
-        torch.testing.assert_close((sample.image[0] * 255).round().long(), sample.labels)
-        flipped += not torch.equal(sample.image, plain.load(0, np.random.default_rng(seed)).image)
-    assert 2 <= flipped <= 10
-
-
-def test_labels_match_by_path_then_by_stem(tmp_path):
-    for number, name in enumerate(("x/1.png", "y/1.png", "y/2.png")):
-        _image(tmp_path / "images" / name, number)
-    for value, name in enumerate(("x/1.png", "y/1.png", "2.png")):
-        _labels(tmp_path / "labels" / name, np.full((32, 40), value))
-    source = FolderSource(tmp_path / "images", tmp_path / "labels", ResizeTo(8))
-    assert [int(source.load(index).labels[0, 0]) for index in range(3)] == [0, 1, 2]
-
-
-def test_images_without_labels_are_named(tmp_path):
-    _folder(tmp_path / "images", 9)
-    _labels(tmp_path / "labels" / "000.png", np.zeros((32, 40)))
-    with pytest.raises(DataError, match=r"8 of 9 images have no label map in .*: 001, 002, .*\(3 more\)"):
-        FolderSource(tmp_path / "images", tmp_path / "labels")
-    with pytest.raises(DataError, match=r"folder .*nowhere does not exist"):
-        FolderSource(tmp_path / "images", tmp_path / "nowhere")
-
-
-def test_two_label_maps_for_one_image(tmp_path):
-    _image(tmp_path / "images" / "a.png")
-    for suffix in ("png", "tif"):
-        _labels(tmp_path / "labels" / f"a.{suffix}", np.zeros((32, 40)))
-    with pytest.raises(DataError, match=r"more than one label map .*a\.png, .*a\.tif"):
-        FolderSource(tmp_path / "images", tmp_path / "labels")
-
-
-def test_label_range_and_ignored_labels(tmp_path):
-    images, labels = tmp_path / "images", tmp_path / "labels"
-    _image(images / "a.png")
-    values = np.zeros((32, 40))
-    values[:, :10], values[:, 10:20] = 11, 255
-    _labels(labels / "a.png", values)
-    with pytest.raises(DataError, match=r"a\.png: label 11, but num_classes=11 allows 0\.\.10"):
-        FolderSource(images, labels, num_classes=11).load(0)
-    sample = FolderSource(images, labels, ResizeTo((32, 40)), num_classes=11, ignore_labels=(11,)).load(0)
-    assert sample.labels[0, [0, 9, 15, 20]].tolist() == [255, 255, 255, 0]
-    data = FolderData(train=images, labels=labels, num_classes=11, batch_size=1)
-    assert "label 11, but num_classes=11" in _texts(data.check(("train",)), "error")
-    data = FolderData(train=images, labels=labels, num_classes=11, ignore_labels=(11,), batch_size=1)
-    findings = data.check(("train",))
-    assert not _texts(findings, "error")
-    assert "1 class, from 0 to 0; ignored: 11, 255" in _texts(findings, "ok")
-
-
-def test_labels_of_half_size_fit_and_of_other_proportions_do_not(tmp_path):
-    images, labels = tmp_path / "images", tmp_path / "labels"
-    _image(images / "a.png", size=(64, 64))
-    quarters = np.kron([[1, 2], [3, 4]], np.ones((16, 16)))
-    _labels(labels / "a.png", quarters)
-    np.testing.assert_array_equal(FolderSource(images, labels, ResizeTo(2)).load(0).labels, [[1, 2], [3, 4]])
-    _labels(labels / "a.png", np.zeros((32, 48)))
-    with pytest.raises(DataError, match=r"label map is 32x48, its image .*a\.png 64x64"):
-        FolderSource(images, labels).load(0)
-    data = FolderData(train=images, labels=labels, batch_size=1)
-    assert "label map is 32x48" in _texts(data.check(("train",)), "error")
-
-
-def test_halved_labels_may_be_rounded_up(tmp_path):
-    _image(tmp_path / "images" / "a.png", size=(41, 200))
-    _labels(tmp_path / "labels" / "a.png", np.zeros((21, 100)))
-    assert FolderSource(tmp_path / "images", tmp_path / "labels").load(0).labels.shape == (256, 256)
-
-
-def test_num_classes_leaves_room_for_the_ignored_label(tmp_path):
-    with pytest.raises(ValueError, match=r"num_classes must lie in 1\.\.255.*got 256"):
-        FolderSource(_folder(tmp_path, 1), num_classes=256)
 
 
 # ------------------------------------------------------------------------------------------------ loading
 
 
 def test_evaluation_is_deterministic_and_training_depends_on_the_generator_only(tmp_path):
-    _image(tmp_path / "a.jpg", size=(90, 70))
+    write_image(tmp_path / "a.jpg", size=(90, 70))
     source = FolderSource(tmp_path, transform=RandomCrop(32), flip=True, colour_jitter=ColourJitter())
     again = FolderSource(tmp_path, transform=RandomCrop(32), flip=True, colour_jitter=ColourJitter())
     assert torch.equal(source.load(0).image, again.load(0).image)
@@ -292,7 +166,7 @@ def test_evaluation_is_deterministic_and_training_depends_on_the_generator_only(
 
 
 def test_evaluation_is_plain_decode_and_resize(tmp_path):
-    path = _image(tmp_path / "a.jpg", size=(300, 400))
+    path = write_image(tmp_path / "a.jpg", size=(300, 400))
     expected = Image.fromarray(read_image(path)).resize((20, 30), Image.Resampling.BICUBIC)
     image = FolderSource(tmp_path, transform=ResizeTo((30, 20)), flip=True).load(0).image
     np.testing.assert_array_equal((image * 255).round().permute(1, 2, 0), np.asarray(expected))
@@ -320,7 +194,7 @@ def test_exif_rotation_reaches_the_network(tmp_path):
 
 
 def test_fingerprint_follows_the_bytes(tmp_path):
-    path = _image(tmp_path / "a.png")
+    path = write_image(tmp_path / "a.png")
     assert FolderSource(tmp_path).fingerprint(0) == hashlib.sha256(path.read_bytes()).hexdigest()
 
 
@@ -328,26 +202,26 @@ def test_fingerprint_follows_the_bytes(tmp_path):
 
 
 def test_a_bad_file_raises_with_its_name(tmp_path):
-    _folder(tmp_path, 3)
-    _truncate(tmp_path / "001.png")
+    write_folder(tmp_path, 3)
+    truncate(tmp_path / "001.png")
     with pytest.raises(DataError, match=r"001\.png"):
         FolderSource(tmp_path).load(1)
 
 
 def test_bad_files_are_skipped_counted_and_listed(tmp_path):
-    _folder(tmp_path / "images", 4)
+    write_folder(tmp_path / "images", 4)
     for number in range(4):
-        _labels(tmp_path / "labels" / f"{number:03}.png", np.full((32, 40), number))
-    _truncate(tmp_path / "images" / "001.png")
+        write_labels(tmp_path / "labels" / f"{number:03}.png", np.full((32, 40), number))
+    truncate(tmp_path / "images" / "001.png")
     (tmp_path / "images" / "002.png").write_text("gone")
     data = FolderData(tmp_path, train="images", labels="labels", on_bad_image="skip", batch_size=1)
     source = data.source("train")
     assert list(source.names) == ["000", "003"] and list(source.skipped) == ["001", "002"]
     assert [int(source.load(index).labels[0, 0]) for index in range(2)] == [0, 3]
     findings = data.check(("train",))
-    warning = _texts(findings, "warning")
+    warning = texts(findings, "warning")
     assert "left out 2 images" in warning and "001.png" in warning and "002.png: not an image" in warning
-    assert not _texts(findings, "error")
+    assert not texts(findings, "error")
 
 
 def test_nothing_left_after_skipping(tmp_path):
@@ -362,41 +236,41 @@ def test_nothing_left_after_skipping(tmp_path):
 
 
 def test_quick_look_finds_what_is_no_image_and_doctor_finds_the_truncated(tmp_path):
-    _folder(tmp_path, 3)
+    write_folder(tmp_path, 3)
     Image.fromarray(read_image(tmp_path / "001.png")).save(tmp_path / "001.jpg", quality=95)
     (tmp_path / "001.png").unlink()
-    _truncate(tmp_path / "001.jpg")
+    truncate(tmp_path / "001.jpg")
     data = FolderData(train=tmp_path, batch_size=1)
-    assert not _texts(data.check(("train",)), "error")
-    assert "001.jpg: the image cannot be decoded" in _texts(data.check(("train",), thorough=True), "error")
+    assert not texts(data.check(("train",)), "error")
+    assert "001.jpg: the image cannot be decoded" in texts(data.check(("train",), thorough=True), "error")
     (tmp_path / "000.png").write_text("<html>")
-    text = _texts(data.check(("train",)), "error")
+    text = texts(data.check(("train",)), "error")
     assert "1 of 3 images" in text and "000.png: not an image" in text and "on_bad_image: skip" in text
 
 
 def test_quick_look_is_spread_over_many_files(tmp_path):
-    good = _image(tmp_path / "0000.png").read_bytes()
+    good = write_image(tmp_path / "0000.png").read_bytes()
     for number in range(1, QUICK_FILES + 50):
         (tmp_path / f"{number:04}.png").write_bytes(good if number < QUICK_FILES + 40 else b"no image")
-    text = _texts(FolderData(train=tmp_path).check(("train",)), "error")
+    text = texts(FolderData(train=tmp_path).check(("train",)), "error")
     assert f"of {QUICK_FILES} images looked at" in text and "not an image" in text
-    ok = _texts(FolderData(test=tmp_path, on_bad_image="skip").check(("test",)), "ok")
+    ok = texts(FolderData(test=tmp_path, on_bad_image="skip").check(("test",)), "ok")
     assert f"headers of {QUICK_FILES} of {QUICK_FILES + 40} images" in ok
 
 
 def test_all_missing_paths_are_said_at_once(tmp_path):
-    text = _texts(FolderData(tmp_path, train="no", test="nope").check(), "error")
+    text = texts(FolderData(tmp_path, train="no", test="nope").check(), "error")
     assert "train: " in text and "test: " in text
 
 
 def test_sizes_and_small_pictures(tmp_path):
-    _image(tmp_path / "a.png", size=(32, 40))
-    _image(tmp_path / "b.png", size=(300, 280))
+    write_image(tmp_path / "a.png", size=(32, 40))
+    write_image(tmp_path / "b.png", size=(300, 280))
     findings = FolderData(train=tmp_path, batch_size=1).check(("train",))
-    assert "heights 32 to 300, widths 40 to 280" in _texts(findings, "ok")
-    assert "1 of 2 images looked at are too small for 256x256" in _texts(findings, "warning")
+    assert "heights 32 to 300, widths 40 to 280" in texts(findings, "ok")
+    assert "1 of 2 images looked at are too small for 256x256" in texts(findings, "warning")
     small = FolderData(train=tmp_path, batch_size=1, transform=ResizeTo(32))
-    assert "too small" not in _texts(small.check(("train",)), "warning")
+    assert "too small" not in texts(small.check(("train",)), "warning")
 
 
 def test_transparent_pictures_are_mentioned(tmp_path):
@@ -404,45 +278,40 @@ def test_transparent_pictures_are_mentioned(tmp_path):
     Image.fromarray(pixels).save(tmp_path / "opaque.png")
     pixels[0, 0, 3] = 0
     Image.fromarray(pixels).save(tmp_path / "holes.png")
-    text = _texts(FolderData(train=tmp_path, batch_size=1).check(("train",), thorough=True), "warning")
+    text = texts(FolderData(train=tmp_path, batch_size=1).check(("train",), thorough=True), "warning")
     assert "1 image with transparent parts" in text and "holes.png" in text and "opaque" not in text
 
 
 def test_leaks_between_train_and_test(tmp_path):
-    _folder(tmp_path / "train", 4)
-    _folder(tmp_path / "test", 2, first_seed=50)
+    write_folder(tmp_path / "train", 4)
+    write_folder(tmp_path / "test", 2, first_seed=50)
     data = FolderData(tmp_path, train="train", test="test", batch_size=1)
-    text = _texts(data.check(("train", "val")), "warning")  # also when only training is asked for
+    text = texts(data.check(("train", "val")), "warning")  # also when only training is asked for
     assert "train and test have 2 names in common (000, 001)" in text
-    assert "identical" not in _texts(data.check(thorough=True), "warning")
+    assert "identical" not in texts(data.check(thorough=True), "warning")
     (tmp_path / "test" / "copy.png").write_bytes((tmp_path / "train" / "003.png").read_bytes())
     again = FolderData(tmp_path, train="train", test="test", batch_size=1)
-    text = _texts(again.check(thorough=True), "warning")
+    text = texts(again.check(thorough=True), "warning")
     assert "train and test hold 1 identical image" in text and "003.png = " in text and "copy.png" in text
     same = FolderData(tmp_path, train="train", test="train", batch_size=1)
-    assert "train and test share 4 files" in _texts(same.check(("train",)), "warning")
+    assert "train and test share 4 files" in texts(same.check(("train",)), "warning")
 
 
 def test_sets_in_order_have_no_warnings(tmp_path):
-    _folder(tmp_path, 20)
+    write_folder(tmp_path, 20)
     for thorough in (False, True):
         findings = FolderData(tmp_path, batch_size=2, transform=ResizeTo(32)).check(thorough=thorough)
         assert {finding.level for finding in findings} == {"ok"}
-        assert "train and test" in _texts(findings, "ok")
-
-
-def test_labels_without_any_class(tmp_path):
-    _image(tmp_path / "images" / "a.png")
-    _labels(tmp_path / "labels" / "a.png", np.full((32, 40), 255))
-    data = FolderData(tmp_path, train="images", labels="labels", batch_size=1)
-    assert "no class at all" in _texts(data.check(("train",)), "warning")
+        assert "train and test" in texts(findings, "ok")
 
 
 # ------------------------------------------------------------------------------------------------ the user's doors
 
 
 def test_arguments_parse_from_yaml(tmp_path):
-    _folder(tmp_path, 10)
+    write_folder(tmp_path, 10)
+    for number in range(10):
+        write_labels(tmp_path / f"{number:03}_ids.png", np.zeros((32, 40)))
     config = tmp_path / "data.yaml"
     config.write_text(
         f"""
@@ -451,6 +320,8 @@ data:
   init_args:
     root: {tmp_path}
     fractions: [0.6, 0.2, 0.2]
+    labels: {tmp_path}
+    label_ends: ["", _ids]
     ignore_labels: [0, 11]
     transform:
       class_path: inpaintzoo.data.transforms.ShortSideThenCrop
@@ -469,9 +340,9 @@ data:
 
 
 def test_batches_come_through_the_loader_with_workers(tmp_path):
-    _folder(tmp_path / "images", 6)
+    write_folder(tmp_path / "images", 6)
     for number in range(6):
-        _labels(tmp_path / "labels" / f"{number:03}.png", np.full((32, 40), number))
+        write_labels(tmp_path / "labels" / f"{number:03}.png", np.full((32, 40), number))
     both = []
     for workers in (1, 0):
         transform, jitter = RandomCrop(16), ColourJitter()

@@ -95,6 +95,7 @@ def test_values_beyond_the_named_ones_are_ignored():
         ({"names": ()}, "names must be 1 to 255 names of classes, got 0"),
         ({"names": ("a",), "colours": ((0, 0, 0), (1, 1, 1))}, "colours must be one a class, got 2 for 1 classes"),
         ({"names": ("a",), "values": {4: 1}}, r"values must lead from 0 or more to the 1 classes, got {4: 1}"),
+        ({"names": ("a",), "values": {0: -1}}, r"values must lead from 0 or more to the 1 classes, got {0: -1}"),
     ],
 )
 def test_classes_refuse(arguments, message):
@@ -176,16 +177,8 @@ def test_label_ends_that_fit_nothing_are_named(tmp_path):
     assert torch.equal(source.load(0).labels, torch.ones(32, 32, dtype=torch.int64))
 
 
-def test_num_classes_still_bounds(tmp_path):
-    for part in ("train", "test"):
-        picture(tmp_path / part / "0.png", 32, 32, 0)
-    label_map(tmp_path / "labels" / "0.png", [7], 32, 32)
-    data = FolderData(
-        train=tmp_path / "train",
-        test=tmp_path / "test",
-        labels=tmp_path / "labels",
-        classes=OutdoorScenesClasses(),
-        num_classes=5,
-    )
-    with pytest.raises(DataError, match="label 7, but num_classes=5"):
-        data.source("train").load(0)
+def test_two_numbers_of_classes_are_refused(tmp_path):
+    with pytest.raises(DataError, match="num_classes=5, but classes, OutdoorScenesClasses, has 8; leave num_classes"):
+        FolderData(train=tmp_path, labels=tmp_path, classes=OutdoorScenesClasses(), num_classes=5)
+    with pytest.raises(DataError, match="num_classes=5, but classes, LabelClasses, has 2"):
+        FolderSource(tmp_path, tmp_path, classes=LabelClasses(("a", "b")), num_classes=5)

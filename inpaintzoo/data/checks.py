@@ -6,6 +6,7 @@ import collections
 import dataclasses
 import hashlib
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -36,7 +37,8 @@ class Look:
         size: height and width, upright; None if it cannot be read.
         problem: why the image or its label map cannot be used, with the file's name; None if all is well.
         transparent: whether some pixel is not opaque (known only once decoded).
-        labels: the classes that occur, 255 left out; None without a label map.
+        labels: the values that occur, 255 left out; None without a label map, or if it cannot be used.
+        label_map: its file.
     """
 
     path: Path
@@ -44,6 +46,7 @@ class Look:
     problem: str | None = None
     transparent: bool = False
     labels: frozenset[int] | None = None
+    label_map: Path | None = None
 
 
 def in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
@@ -62,7 +65,7 @@ def look_at(image: Path, labels: Path | None, decode: bool) -> Look:
         check_proportions(labels, values.shape, image, size)
     except DataError as error:
         return Look(image, problem=str(error))
-    return Look(image, size, None, transparent, frozenset(map(int, np.unique(values))) - {IGNORE})
+    return Look(image, size, None, transparent, frozenset(map(int, np.unique(values))) - {IGNORE}, labels)
 
 
 def _header(path: Path) -> tuple[int, int]:
@@ -119,10 +122,39 @@ def _pairs(images: Sequence[Path], labels: Sequence[Path] | None) -> list[tuple[
     return list(zip(images, labels if labels is not None else [None] * len(images), strict=True))
 
 
+def look_at_some(images: Sequence[Path], labels: Sequence[Path] | None, thorough: bool) -> list[Look]:
+    """Looks at the pictures of a split.
+
+    Args:
+        images: image files.
+        labels: the label map of each, or None.
+        thorough: decode every file instead of the headers of some.
+    """
+    pairs = _pairs(images, labels)
+    if not thorough:  # evenly spaced
+        step = max(1.0, len(pairs) / QUICK_FILES)
+        pairs = [pairs[int(position * step)] for position in range(min(len(pairs), QUICK_FILES))]
+    return in_threads(lambda pair: look_at(*pair, decode=thorough), pairs)
+
+
+def classes_met(
+    looks: Iterable[Look], ignore_labels: Iterable[int], classes_of: Callable[[Iterable[int]], frozenset[int]]
+) -> frozenset[int]:
+    """The classes in the label maps looked at, without the ignored ones.
+
+    Args:
+        looks: at pictures.
+        ignore_labels: class indices that are ignored besides 255.
+        classes_of: the classes that values of label maps stand for.
+    """
+    met = frozenset[int]().union(*(classes_of(look.labels or ()) for look in looks))
+    return met - {IGNORE, *ignore_labels}
+
+
 def check_files(
     split: str,
-    images: Sequence[Path],
-    labels: Sequence[Path] | None,
+    looks: list[Look],
+    total: int,
     policy: ResizePolicy,
     num_classes: int | None,
     ignore_labels: Sequence[int],
@@ -133,25 +165,19 @@ def check_files(
 
     Args:
         split: for the messages.
-        images: image files.
-        labels: the label map of each, or None.
+        looks: see `look_at_some`.
+        total: images of the split.
         policy: tells which pictures it has to enlarge.
         num_classes: label range, or None.
         ignore_labels: class indices that are ignored besides 255.
-        thorough: decode every file instead of the headers of some.
+        thorough: whether every file has been decoded.
         classes_of: the classes that values of label maps stand for.
     """
-    pairs = _pairs(images, labels)
-    if not thorough:  # evenly spaced
-        step = max(1.0, len(pairs) / QUICK_FILES)
-        pairs = [pairs[int(position * step)] for position in range(min(len(pairs), QUICK_FILES))]
-    looks = in_threads(lambda pair: look_at(*pair, decode=thorough), pairs)
-    ignored = {IGNORE, *ignore_labels}
     return [
-        *_about_problems(split, looks, len(images), thorough),
+        *_about_problems(split, looks, total, thorough),
         *_about_sizes(split, looks, policy),
         *_about_transparency(split, looks),
-        *(_about_labels(split, looks, dict(pairs), num_classes, ignored, classes_of) if labels is not None else []),
+        *_about_labels(split, looks, num_classes, {IGNORE, *ignore_labels}, classes_of),
     ]
 
 
@@ -160,12 +186,30 @@ def _about_problems(split: str, looks: list[Look], total: int, thorough: bool) -
     if problems:
         remedy = "mend or remove the files, or set on_bad_image: skip"
         text = f"{split}: {len(problems)} of {counted(looks, 'image')} looked at cannot be used: "
-        return [Finding("error", f"{text}{some(problems, 20)}; {remedy}")]
+        return [Finding("error", f"{text}{by_reason(problems)}; {remedy}")]
     if thorough:
         return [Finding("ok", f"{split}: all images decoded without a fault")]
     opened = "all" if len(looks) == total else f"{len(looks)} of {total}"
     text = f"{split}: headers of {opened} images read without a fault"
     return [Finding("ok", f"{text}; `inpaintzoo doctor` decodes every file")]
+
+
+def by_reason(problems: Iterable[str], names: int = 4, reasons: int = 5) -> str:
+    """Sentences that begin with a file, `FILE: reason`, with the files of a reason together.
+
+    Args:
+        problems: the sentences.
+        names: files at most for a reason.
+        reasons: at most.
+    """
+    groups: dict[str, tuple[list[str], str]] = {}
+    for problem in problems:
+        file, _, reason = problem.partition(": ")
+        # A reason that names another file, such as the picture of a label map, is the same for the next pair.
+        groups.setdefault(re.sub(r"\S*[/\\]\S+", "", reason), ([], reason))[0].append(file)
+    listed = [f"{some(files, names)}: {reason}" for files, reason in groups.values()]
+    more = [f"and {len(listed) - reasons} more reasons"] if len(listed) > reasons else []
+    return "; ".join(listed[:reasons] + more)
 
 
 def _about_sizes(split: str, looks: list[Look], policy: ResizePolicy) -> list[Finding]:
@@ -194,7 +238,6 @@ def _about_transparency(split: str, looks: list[Look]) -> list[Finding]:
 def _about_labels(
     split: str,
     looks: list[Look],
-    label_of: dict[Path, Path | None],
     num_classes: int | None,
     ignored: set[int],
     classes_of: Callable[[Iterable[int]], frozenset[int]],
@@ -202,11 +245,14 @@ def _about_labels(
     findings = []
     seen: collections.Counter[int] = collections.Counter()
     too_large: list[str] = []
+    looks = [look for look in looks if look.labels is not None]
+    if not looks:  # there are none, or none could be read, which has been said
+        return []
     for look in looks:
         kept = classes_of(look.labels or ()) - ignored
         seen.update(kept)
         try:
-            check_label_range(label_of[look.path] or look.path, max(kept, default=0), num_classes)
+            check_label_range(look.label_map or look.path, max(kept, default=0), num_classes)
         except DataError as error:
             too_large.append(str(error))
     if too_large:

@@ -38,7 +38,8 @@ class LabelClasses:
             raise DataError(f"{owner}: names must be 1 to {IGNORE} names of classes, got {len(names)}")
         if colours is not None and len(colours) != len(names):
             raise DataError(f"{owner}: colours must be one a class, got {len(colours)} for {len(names)} classes")
-        if wrong := {value: index for value, index in (values or {}).items() if value < 0 or index >= len(names)}:
+        indices = range(len(names))
+        if wrong := {value: index for value, index in (values or {}).items() if value < 0 or index not in indices}:
             raise DataError(f"{owner}: values must lead from 0 or more to the {len(names)} classes, got {wrong}")
         self.names = tuple(names)
         self.colours = spread_colours(len(names)) if colours is None else tuple(colours)
@@ -54,6 +55,19 @@ class LabelClasses:
         table = np.full(max(IGNORE, *self.values) + 1, IGNORE, dtype=np.int64)
         table[list(self.values)] = list(self.values.values())
         return np.where(labels < len(table), table[np.minimum(labels, len(table) - 1)], IGNORE)
+
+    def value_of(self, index: int) -> int:
+        """The smallest value by which files say a class.
+
+        Raises:
+            DataError: no value stands for it.
+        """
+        if self.values is None:
+            return index
+        values = [value for value, of_value in self.values.items() if of_value == index]
+        if not values:
+            raise DataError(f"{type(self).__name__}: no value stands for the class {index}, {self.names[index]}")
+        return min(values)
 
     def of_set(self, values: Iterable[int]) -> frozenset[int]:
         """The classes that some values of files stand for."""

@@ -6,6 +6,8 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Literal
 
+from lightning.pytorch.utilities import rank_zero_info
+
 from inpaintzoo.types import DataError
 
 
@@ -22,8 +24,12 @@ class Finding:
     text: str
 
 
-def raise_errors(findings: Iterable[Finding]) -> None:
-    """Raise one `DataError` that lists all findings of level `error`, if there are any."""
+def act_upon(findings: Iterable[Finding]) -> None:
+    """Print a line for each finding that lets a run start, and raise one `DataError` that lists the others, if any."""
+    findings = list(findings)
+    for finding in findings:
+        if finding.level != "error":
+            rank_zero_info(f"data: {'WARNING: ' if finding.level == 'warning' else ''}{finding.text}")
     errors = [finding.text for finding in findings if finding.level == "error"]
     if errors:
         raise DataError("\n".join(errors))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
 
@@ -12,17 +13,29 @@ from torch import Tensor
 
 from inpaintzoo.data.checks import (
     IGNORE,
+    by_reason,
     check_files,
     check_label_range,
     check_overlap,
     check_proportions,
+    classes_met,
     file_hash,
     find_unreadable,
+    look_at_some,
 )
 from inpaintzoo.data.classes import LabelClasses
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.images import decode_rgb, open_image, read_labels, upright_size
-from inpaintzoo.data.listing import SPLITS, FileSet, counted, find_files, match_labels, some, split_by_fractions
+from inpaintzoo.data.listing import (
+    SPLITS,
+    FileSet,
+    counted,
+    find_files,
+    match_labels,
+    some,
+    split_by_fractions,
+    without_label_maps,
+)
 from inpaintzoo.data.masks import MaskGenerator
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.source import ImageSource, Sample, Split
@@ -55,9 +68,11 @@ class FolderSource(ImageSource):
     Attributes:
         files: the image files in use, by index.
         skipped: why pictures were left out, by name.
+        matched_by_name: label maps that lie elsewhere than their images and only have their names.
 
     Raises:
-        DataError: no images, list entries without a file, images without a label map, or no image can be used.
+        DataError: no images, list entries without a file, images without a label map, no image can be used, or
+            `num_classes` and `classes` differ.
     """
 
     def __init__(
@@ -77,12 +92,16 @@ class FolderSource(ImageSource):
             raise ValueError(f"on_bad_image must be raise or skip, got {on_bad_image!r}")
         if num_classes is not None and not 1 <= num_classes <= IGNORE:
             raise ValueError(f"num_classes must lie in 1..{IGNORE} (label {IGNORE} is ignored), got {num_classes}")
+        _check_classes(classes, num_classes)
         found = images if isinstance(images, FileSet) else find_files("images", Path(images))
+        ends = label_ends or ("", "")
+        if labels is not None:
+            found = without_label_maps(found, Path(labels), ends[1])
         self.names = found.names()
         self.files: tuple[Path, ...] = found.paths
-        self.label_files = (
-            None if labels is None else match_labels("labels", found, Path(labels), label_ends or ("", ""))
-        )
+        maps = None if labels is None else match_labels("labels", found, Path(labels), ends)
+        self.label_files = None if maps is None else maps.paths
+        self.matched_by_name = 0 if maps is None else maps.by_name
         self.transform = transform or ResizeTo(256)
         self.flip = flip
         self.colour_jitter = colour_jitter
@@ -135,6 +154,14 @@ class FolderSource(ImageSource):
         return skipped
 
 
+def _check_classes(classes: LabelClasses | None, num_classes: int | None) -> None:
+    if classes is not None and num_classes is not None and num_classes != len(classes):
+        raise DataError(
+            f"num_classes={num_classes}, but classes, {type(classes).__name__}, has {len(classes)}; leave "
+            "num_classes out"
+        )
+
+
 class FolderData(InpaintingData):
     """Trains and tests on your own image files.
 
@@ -173,8 +200,8 @@ class FolderData(InpaintingData):
         manifest: JSON-lines file of pinned image-mask pairs for test.
 
     Raises:
-        DataError: no paths given, or fractions that cannot be used. What is wrong with the files themselves shows in
-            `check` and in `source`.
+        DataError: no paths given, fractions that cannot be used, or settings about labels that nothing would read.
+            What is wrong with the files themselves shows in `check` and in `source`.
     """
 
     def __init__(
@@ -211,6 +238,7 @@ class FolderData(InpaintingData):
         self.root = None if root is None else Path(root).expanduser()
         self.paths = {"train": self._below(train), "val": self._below(val), "test": self._below(test)}
         shared = self._below(labels)
+        own: dict[Split, Path | None]
         own = {"train": self._below(labels_train), "val": self._below(labels_val), "test": self._below(labels_test)}
         self.label_paths = {split: folder or shared for split, folder in own.items()}
         self.split_seed = split_seed
@@ -223,7 +251,9 @@ class FolderData(InpaintingData):
         self.classes = classes
         self.label_ends = label_ends
         self._files: dict[Split, FileSet] = {}
-        self._sources: dict[Split, FolderSource] = {}
+        self._sources: dict[tuple[Split, bool], FolderSource] = {}
+        _check_classes(classes, num_classes)
+        self._check_label_settings(shared, own)
 
     def source(self, split: Split) -> FolderSource:
         """The pictures of a split.
@@ -231,11 +261,11 @@ class FolderData(InpaintingData):
         Raises:
             DataError: there are none, or they cannot be used as they are.
         """
-        split = self._stand_in(split)
-        if split not in self._sources:
-            self._sources[split] = FolderSource(
+        key = split, _ = self._stand_in(split), self.loads_labels
+        if key not in self._sources:
+            self._sources[key] = FolderSource(
                 self.files(split),
-                self.label_paths[split],
+                self.label_paths[split] if self.loads_labels else None,
                 self.transform,
                 self.flip,
                 self.colour_jitter,
@@ -245,7 +275,14 @@ class FolderData(InpaintingData):
                 self.classes,
                 self.label_ends,
             )
-        return self._sources[split]
+        return self._sources[key]
+
+    @property
+    def label_count(self) -> int | None:
+        """How many classes label maps tell apart: those of `classes` up to the last that is not ignored."""
+        if self.classes is None:
+            return self.num_classes
+        return 1 + max(set(range(len(self.classes))) - set(self.ignore_labels), default=-1)
 
     def files(self, split: Split) -> FileSet:
         """The image files of a split, as listed.
@@ -257,10 +294,10 @@ class FolderData(InpaintingData):
         if split not in self._files:
             path = self.paths[split]
             if path is not None:
-                self._files[split] = find_files(split, path, self.root, self._label_folders())
+                self._files[split] = self._without_label_maps(find_files(split, path, self.root, self._label_folders()))
             else:
                 assert self.root is not None  # _stand_in has seen to it
-                whole = find_files("root", self.root, None, self._label_folders())
+                whole = self._without_label_maps(find_files("root", self.root, None, self._label_folders()))
                 self._files.update(split_by_fractions(whole, self.fractions, self.split_seed))
         return self._files[split]
 
@@ -297,16 +334,24 @@ class FolderData(InpaintingData):
         source = self.source(split)
         if source.skipped:
             text = f"{split}: left out {counted(len(source.skipped), 'image')} that cannot be used"
-            findings.append(Finding("warning", f"{text}: {some(source.skipped.values(), 20)}"))
+            findings.append(Finding("warning", f"{text}: {by_reason(source.skipped.values())}"))
+        if not self.loads_labels and self.label_paths[actual]:
+            findings.append(Finding("ok", f"{split}: label maps are left alone, since nothing in this run reads them"))
+        if source.matched_by_name:
+            text = f"{split}: {source.matched_by_name} of {counted(source.files, 'image')} matched with a label map by"
+            findings.append(Finding("ok", f"{text} name only, since none lies at the image's relative path"))
+        classes_of = self.classes.of_set if self.classes else frozenset
+        looks = look_at_some(source.files, source.label_files, thorough)
+        self.highest_label = max(classes_met(looks, self.ignore_labels, classes_of), default=self.highest_label)
         return findings + check_files(
             split,
-            source.files,
-            source.label_files,
+            looks,
+            len(source.files),
             self.transform,
             source.num_classes,
             self.ignore_labels,
             thorough,
-            self.classes.of_set if self.classes else frozenset,
+            classes_of,
         )
 
     def _check_overlaps(self, usable: list[Split], thorough: bool) -> list[Finding]:
@@ -347,6 +392,33 @@ class FolderData(InpaintingData):
         if min(fractions) < 0 or abs(sum(fractions) - 1.0) > 1e-6:
             raise DataError(f"FolderData: fractions must be three numbers from 0 that add up to 1, got {fractions}")
         return fractions
+
+    def _check_label_settings(self, shared: Path | None, own: Mapping[Split, Path | None]) -> None:
+        """Refuse what nothing would read."""
+        present = [split for split in SPLITS if self._has_own(split)]
+        if idle := [f"labels_{split}" for split, folder in own.items() if folder and split not in present]:
+            names = ", ".join(split.removeprefix("labels_") for split in idle)
+            raise DataError(f"FolderData: {', '.join(idle)} is for images of {names}, and none are given; leave it out")
+        if shared and all(own[split] for split in present):
+            raise DataError("FolderData: each split has label maps of its own, so nothing reads `labels`; leave it out")
+        if shared or any(own.values()):
+            return
+        settings: dict[str, object] = {
+            "num_classes": self.num_classes,
+            "ignore_labels": self.ignore_labels,
+            "classes": self.classes,
+            "label_ends": self.label_ends,
+        }
+        if without := [name for name, value in settings.items() if value]:
+            raise DataError(
+                f"FolderData: {', '.join(without)} tell how to read label maps, and no folder of label maps is given; "
+                f"give `labels`, or leave them out"
+            )
+
+    def _without_label_maps(self, files: FileSet) -> FileSet:
+        for folder in self._label_folders():
+            files = without_label_maps(files, folder, self.label_ends[1] if self.label_ends else "")
+        return files
 
     def _label_folders(self) -> list[Path]:
         return [folder for folder in self.label_paths.values() if folder is not None]

@@ -8,6 +8,7 @@ import hashlib
 import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from inpaintzoo.data.images import IMAGE_SUFFIXES, is_image_name, list_images
 from inpaintzoo.data.source import Split
@@ -140,7 +141,28 @@ def _sizes(total: int, fractions: Sequence[float]) -> list[int]:
     return sizes
 
 
-def match_labels(what: str, files: FileSet, folder: Path, ends: tuple[str, str] = ("", "")) -> tuple[Path, ...]:
+def without_label_maps(files: FileSet, folder: Path | None, end: str) -> FileSet:
+    """The files that are no label maps, where those lie among the images and their names end in `end`."""
+    if folder is None or not end or not _inside(files.base, folder):
+        return files
+    images = tuple(path for path in files.paths if not path.stem.endswith(end))
+    if not images:
+        raise DataError(f"{files.origin}: all {len(files.paths)} files end in {end}, as label_ends says of label maps")
+    return dataclasses.replace(files, paths=images)
+
+
+def _inside(path: Path, folder: Path) -> bool:
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+class LabelMaps(NamedTuple):
+    """The label map of each image, and of how many images it lies elsewhere than the image and has only its name."""
+
+    paths: tuple[Path, ...]
+    by_name: int
+
+
+def match_labels(what: str, files: FileSet, folder: Path, ends: tuple[str, str] = ("", "")) -> LabelMaps:
     """The label map of each image: the one at the same relative path, or else the only one with the same stem.
 
     Args:
@@ -155,7 +177,8 @@ def match_labels(what: str, files: FileSet, folder: Path, ends: tuple[str, str] 
     """
     if not folder.is_dir():
         raise DataError(f"{what}: the folder {folder} does not exist; {_nearby(folder)}")
-    labels = [path for path in list_images(folder) if path.stem.endswith(ends[1])]
+    images_too = set(files.paths)  # in the same folder
+    labels = [path for path in list_images(folder) if path.stem.endswith(ends[1]) and path not in images_too]
     by_path: dict[str, list[Path]] = collections.defaultdict(list)
     by_stem: dict[str, list[Path]] = collections.defaultdict(list)
     for label in labels:
@@ -163,13 +186,14 @@ def match_labels(what: str, files: FileSet, folder: Path, ends: tuple[str, str] 
         by_stem[label.stem.removesuffix(ends[1])].append(label)
     stems = [path.stem.removesuffix(ends[0]) for path in files.paths]
     images = collections.Counter(stems)
+    at_path = [by_path.get(_key(path, files.base).removesuffix(ends[0])) for path in files.paths]
     candidates = [
-        by_path.get(_key(path, files.base).removesuffix(ends[0]))
-        or (by_stem.get(stem, []) if images[stem] == 1 else [])
-        for path, stem in zip(files.paths, stems, strict=True)
+        beside or (by_stem.get(stem, []) if images[stem] == 1 else [])
+        for beside, stem in zip(at_path, stems, strict=True)
     ]
-    _raise_unmatched(what, files, folder, candidates, f"{counted(labels, 'image file')}{_ending(ends)}")
-    return tuple(found[0] for found in candidates)
+    noun = "other image file" if _inside(files.base, folder) else "image file"
+    _raise_unmatched(what, files, folder, candidates, f"{counted(labels, noun)}{_ending(ends)}")
+    return LabelMaps(tuple(found[0] for found in candidates), at_path.count(None))
 
 
 def _raise_unmatched(what: str, files: FileSet, folder: Path, candidates: list[list[Path]], there: str) -> None:
@@ -178,7 +202,8 @@ def _raise_unmatched(what: str, files: FileSet, folder: Path, candidates: list[l
     if alone:
         raise DataError(
             f"{what}: {len(alone)} of {len(pairs)} images have no label map in {folder} ({there}): "
-            f"{some(alone)}; a label map has its image's relative path or at least its name, the suffix aside"
+            f"{some(alone)}; a label map has its image's relative path or at least its name, the suffix aside; "
+            "label_ends names further endings"
         )
     several = [f"{_key(path, files.base)} ({', '.join(map(str, found))})" for path, found in pairs if len(found) > 1]
     if several:
@@ -186,7 +211,9 @@ def _raise_unmatched(what: str, files: FileSet, folder: Path, candidates: list[l
 
 
 def _ending(ends: tuple[str, str]) -> str:
-    return f" that end in {ends[1]} where images end in {ends[0]}" if any(ends) else ""
+    if not ends[0]:
+        return f" that end in {ends[1]}" if ends[1] else ""
+    return f" that end in {ends[1]} where images end in {ends[0]}" if ends[1] else f", images without their {ends[0]}"
 
 
 def _key(path: Path, base: Path) -> str:

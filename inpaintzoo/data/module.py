@@ -9,12 +9,11 @@ from typing import Any
 
 import torch
 from lightning import LightningDataModule
-from lightning.pytorch.utilities import rank_zero_info
 from torch.utils.data import DataLoader
 
 from inpaintzoo.data.classes import LabelClasses
 from inpaintzoo.data.dataset import InpaintingDataset
-from inpaintzoo.data.findings import Finding, raise_errors
+from inpaintzoo.data.findings import Finding, act_upon
 from inpaintzoo.data.loader import EpochSampler, ResumableLoader
 from inpaintzoo.data.manifest import Manifest, PinnedMasks
 from inpaintzoo.data.masks import CentreSquare, MaskGenerator
@@ -35,9 +34,13 @@ class InpaintingData(LightningDataModule):
 
     Attributes:
         classes: names and colours of the classes in label maps, where they are known.
+        loads_labels: whether label maps are read; `setup` says no where nothing in the run looks at them.
+        highest_label: the largest class that `check` has met in label maps, where it has looked.
     """
 
     classes: LabelClasses | None = None
+    loads_labels: bool = True
+    highest_label: int | None = None
 
     def __init__(
         self,
@@ -59,6 +62,11 @@ class InpaintingData(LightningDataModule):
         self.test_masks = test_masks or CentreSquare()
         self.seed = seed
         self.manifest = manifest
+
+    @property
+    def label_count(self) -> int | None:
+        """How many classes label maps tell apart, as far as the settings say."""
+        return len(self.classes) if self.classes else None
 
     @abstractmethod
     def source(self, split: Split) -> ImageSource:
@@ -106,13 +114,10 @@ class InpaintingData(LightningDataModule):
         }
         if self.trainer is not None and self.trainer.sanity_checking:
             return
-        findings = self.check(used[stage])
-        for finding in findings:
-            if finding.level == "ok":
-                rank_zero_info(f"data: {finding.text}")
-            elif finding.level == "warning":
-                rank_zero_info(f"data: WARNING: {finding.text}")
-        raise_errors(findings)
+        # A module that is no Inpainter says nothing about labels, and gets them.
+        model = self.trainer.lightning_module if self.trainer is not None else None
+        self.loads_labels = stage != "predict" and getattr(model, "reads_labels", True)
+        act_upon(self.check(used[stage]))
 
     def train_dataloader(self) -> DataLoader[Any]:
         """Shuffled, augmented batches; the same for the same seed and epoch, whatever the workers."""
