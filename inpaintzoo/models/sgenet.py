@@ -314,8 +314,9 @@ class SGENet(Generator):
             pyramid.append((torch.tanh(self.image_heads[scale](features)) + 1) / 2)
             if self.label_heads is not None:
                 segmentations.append(self.label_heads[scale](features))
-                if scale or self.variant == "evaluated":  # the finest labels guide nothing
-                    chances = probabilities(segmentations[-1])
+                if scale == 0 and self.variant == "guided":
+                    break  # the finest labels guide nothing
+                chances = probabilities(segmentations[-1])
                 if self.variant == "evaluated":
                     confidence, doubtful = evaluate_confidence(chances, self.rho)
                     confidences.append(confidence)
