@@ -301,15 +301,9 @@ def test_errors():
 
 # --- configs -------------------------------------------------------------------------------------------------------
 
-SMALL = [
-    "--data.image_size=64",
-    "--data.batch_size=2",
-    "--data.num_workers=0",
-    "--data.train_size=4",
-    "--data.val_size=2",
-    "--model.generator.width=4",
-    "--trainer.accelerator=cpu",
-]
+SIZES = {"image_size": 64, "batch_size": 2, "num_workers": 0, "train_size": 4, "val_size": 2}
+SMALL = [f"--data.{name}={value}" for name, value in SIZES.items()]
+SMALL += ["--model.generator.width=4", "--trainer.accelerator=cpu"]
 STANDARD = (2, 4, 8, 16)
 ADAPTIVE = ((2, 4, 8), STANDARD, (2, 4, 8, 12, 16))
 ROWS = {  # levels, structure, fusion, dilations, losses, adversaries
