@@ -6,7 +6,8 @@ import torch
 
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.module import InpaintingData
-from inpaintzoo.inpainter import Inpainter, require_labels
+from inpaintzoo.inpainter import Inpainter
+from inpaintzoo.labels import check_labels, require_labels
 from inpaintzoo.metrics.segmentation import predicted_logits
 from inpaintzoo.types import Batch, InpaintzooError
 
@@ -19,7 +20,10 @@ def examine(model: Inpainter, data: InpaintingData) -> int:
     Returns:
         1 if training could not start, else 0.
     """
+    data.loads_labels = model.reads_labels
     findings = _data(data)
+    if not any(finding.level == "error" for finding in findings):
+        findings += check_labels(model, data)
     if not any(finding.level == "error" for finding in findings):
         findings.append(_pair(model, data))
         if findings[-1].level != "error":

@@ -34,9 +34,11 @@ class Loss(nn.Module):
     multiplies by `weight`. A frozen teacher is stored as `self.teacher = Frozen(network)`.
 
     Attributes:
+        reads_labels: whether it reads `batch["labels"]`; data are not asked for label maps that nothing reads.
         headline: a line for the start of a run about what the loss relies on, such as its teacher; empty for most.
     """
 
+    reads_labels: bool = False
     headline: str = ""
 
     def __init__(self, weight: float = 1.0) -> None:

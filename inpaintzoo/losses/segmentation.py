@@ -94,6 +94,8 @@ class SegmentationLoss(Loss):
         ignore: the label of pixels that do not count.
     """
 
+    reads_labels = True
+
     def __init__(self, weight: float = 0.1, ignore: int = 255) -> None:
         super().__init__(weight)
         self.ignore = ignore
