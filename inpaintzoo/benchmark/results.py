@@ -3,9 +3,19 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable, Sequence
+
+from torch import Tensor
 
 from inpaintzoo.benchmark.protocol import Protocol
 from inpaintzoo.metrics import MetricResults
+
+# Pictures for a report are asked for when they are drawn, so that no set has to fit into memory. Positions are the
+# `index` of rows; tensors are float, on the CPU, in the order asked for.
+# render(contender, set, positions): composites `(n, 3, H, W)` in [0, 1].
+Render = Callable[[str, str, Sequence[int]], Tensor]
+# truth(set, positions): pictures `(n, 3, H, W)` in [0, 1] and masks `(n, 1, H, W)`, 1 = hole.
+Truth = Callable[[str, Sequence[int]], tuple[Tensor, Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -88,7 +98,8 @@ class BenchmarkResults:
         pair_sets: what was measured on.
         protocols: how it was measured.
         cells: results by names of (contender, pair set, protocol). A metric that could not be measured because its
-            weights are missing is left out of a cell's columns and named in `missing`.
+            weights are missing is left out of a cell's columns and named in `missing`. Rows of one set are of the
+            same images in the same order for all contenders.
         missing: by protocol, metrics left out and why, one sentence each.
         run: date, command, versions, seeds, processes, device: facts to print with every table.
     """
