@@ -27,14 +27,14 @@ def overview(results: BenchmarkResults) -> str:
 
 
 def _table(cells: dict[str, MetricResults]) -> list[str]:
+    means = {contender: results.summary()[ALL] for contender, results in cells.items()}
     columns = {column.name: column for results in cells.values() for column in results.columns}
+    # Undefined for everyone is such as how much the fills of methods with a single fill differ.
+    shown = [column for name, column in columns.items() if any(of[name] is not None for of in means.values())]
     arrows = {"higher": "↑", "lower": "↓"}
-    titles = [f"{column.title} {arrows[column.better]}" for column in columns.values()]
-    body = []
-    for contender, results in cells.items():
-        values = results.summary()[ALL]
-        body.append([contender, *(cell(values[name]) for name in columns)])
-    return list(_aligned([["", *titles], *body]))
+    head = ["", *(f"{column.title} {arrows[column.better]}" for column in shown)]
+    body = [[contender, *(cell(of[column.name]) for column in shown)] for contender, of in means.items()]
+    return list(_aligned([head, *body]))
 
 
 def _aligned(lines: Sequence[Sequence[str]]) -> Iterator[str]:
@@ -50,6 +50,11 @@ def _left_out(results: BenchmarkResults) -> Iterator[str]:
         for metric, reason in missing.items():
             reasons.setdefault(reason, []).append(f"{protocol}/{metric}")
     for reason, metrics in reasons.items():
+        # Addresses and paths stay whole.
         yield from textwrap.wrap(
-            f"left out: {', '.join(metrics)}: {reason}", _WIDTH, subsequent_indent="  ", break_long_words=False
+            f"left out: {', '.join(metrics)}: {reason}",
+            _WIDTH,
+            subsequent_indent="  ",
+            break_long_words=False,
+            break_on_hyphens=False,
         )
