@@ -105,7 +105,12 @@ def benchmark(
         run.prepare()
         run.measure()
     if all_processes.first:
-        print(f"\n{overview(run.results())}\n")
+        from inpaintzoo.benchmark.report import write_report  # here: other commands draw no charts
+
+        results = run.results()
+        print(f"\n{overview(results)}\n")
+        write_report(results, run.out, run.render, run.truth)
+        print(f"report: {run.out / 'index.html'}; tables, charts and numbers beside it")
 
 
 def _parser() -> ArgumentParser:

@@ -29,19 +29,23 @@ SMALL = ("--config", QUICK, "--sets.scenes.test_size", 3, "--sets.scenes.image_s
          "--metrics", "[psnr, psnr_hole, l1]")  # fmt: skip
 
 
-def test_the_quickstart_prints_a_table(tmp_path, capsys, monkeypatch):
+def test_the_quickstart_prints_a_table_and_writes_a_report(tmp_path, capsys, monkeypatch):
     offline = go_offline(monkeypatch, tmp_path)
     torch.manual_seed(0)
     save_model(PENNet(width=4), tmp_path / "net.safetensors")
     mine = ("--contenders.mine", "Weights", "--contenders.mine.path", tmp_path / "net.safetensors")
     text = said(capsys, 0, *SMALL, *mine, "--sets.scenes.image_size", 64, "--out", tmp_path / "out")
     assert "biharmonic on scenes: 3 pictures" in text and "scenes (3 pictures), protocol zoo" in text
-    head, *rows = text.split("protocol zoo\n")[1].strip().splitlines()
+    head, *rows = text.split("protocol zoo\n")[1].split("\n\n")[0].splitlines()
     assert head.split() == ["psnr", "(dB)", "↑", "psnr_hole", "(dB)", "↑", "l1", "↓"]
     assert [row.rsplit(maxsplit=3)[0] for row in rows] == ["mean colour", "diffusion", "biharmonic", "mine"]
     work = tmp_path / "out" / "work" / "diffusion" / "scenes" / "zoo" / "00000.json"
     values = [row["psnr"] for row in json.loads(work.read_text())["rows"]]
     assert float(rows[1].split()[1]) == pytest.approx(sum(values) / 3, abs=0.006)
+    assert text.splitlines()[-1].startswith(f"report: {tmp_path / 'out' / 'index.html'}")
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"index.html", "table.md", "table.tex", "table.csv", "results.json", "grid.png"} <= written
+    assert all(name in (tmp_path / "out" / "table.md").read_text() for name in ("mean colour", "diffusion", "mine"))
     text = said(capsys, 0, *SMALL, *mine, "--sets.scenes.image_size", 64, "--out", tmp_path / "out")
     assert "4 of 4 batches are there already" in text and "on scenes" not in text
     assert offline == [], "metrics that nobody asked for are not prepared"
@@ -109,9 +113,10 @@ def test_every_option_is_explained_on_the_page():
 
 def test_what_was_left_out_is_said_with_the_reason(tmp_path, capsys, monkeypatch):
     go_offline(monkeypatch, tmp_path)
-    flags = ["--metrics", "null", "--protocols", "[zoo, srpnet]", "--cost", "false", "--out", tmp_path / "out"]
+    flags = ["--metrics", "null", "--protocols", "[zoo, srpnet, spn]", "--cost", "false", "--out", tmp_path / "out"]
     text = " ".join(said(capsys, 0, *SMALL, *flags).split())
-    assert "left out: zoo/fid, zoo/u_ids, zoo/p_ids: weights missing: FID needs the weights" in text
+    assert "left out: zoo/fid, zoo/u_ids, zoo/p_ids, spn/fid: weights missing: FID needs the weights" in text
+    assert "diversity_l1" not in text, "no fill here is one of several"
     assert "left out: srpnet/ms_ssim: set 'scenes': ms_ssim with 5 scales needs images of at least 161x161" in text
     text = said(capsys, 1, *SMALL, *flags[:-1], tmp_path / "new", "--require", "[fid]")
     assert "protocol 'zoo', metric 'fid': FID needs the weights" in text
