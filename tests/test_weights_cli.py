@@ -126,7 +126,7 @@ def test_a_folder_of_several_runs_is_ambiguous(tmp_path, capsys):
 
 def converted(tmp_path, source, content):
     """The network that load_model makes of what the command makes of a released file."""
-    released, out = tmp_path / "released.pth", tmp_path / "ours.safetensors"
+    released, out = tmp_path / "released.pth", tmp_path / f"{source}.safetensors"
     torch.save(content, released)
     assert main(["convert", "--from", source, str(released), "-o", str(out)]) == 0
     assert read_about(out).facts["converted_from"] == source and "terms" in read_about(out).licence
@@ -182,7 +182,7 @@ def test_gated_file_to_golden_picture(tmp_path):
 )
 def test_convert_errors(source, content, reason, tmp_path, capsys):
     torch.save(content, tmp_path / "released.pth")
-    out = tmp_path / "ours.safetensors"
+    out = tmp_path / f"{source}.safetensors"
     assert main(["convert", "--from", source, str(tmp_path / "released.pth"), "-o", str(out)]) == 1
     assert reason in capsys.readouterr().err and not out.exists()
 
