@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import os
+import shlex
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -25,14 +26,14 @@ from inpaintzoo.data.listing import FileSet, counted, find_files, some
 from inpaintzoo.teachers.files import load_state, published_file, read_state
 from inpaintzoo.types import DataError, InpaintzooError, WeightsError
 
-Segmenter = Literal[
+SEGMENTERS = (
     "deeplabv3_resnet50",
     "deeplabv3_resnet101",
     "deeplabv3_mobilenet_v3_large",
     "fcn_resnet50",
     "fcn_resnet101",
     "lraspp_mobilenet_v3_large",
-]
+)  # the first of a family stands for its name
 RECORD = "label.json"  # what made the maps of a folder, so that a run goes on only with its own
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _HEADS = ("classifier.4.weight", "classifier.low_classifier.weight")  # (classes, ...): FCN and DeepLab; LR-ASPP
@@ -68,31 +69,34 @@ def main(argv: Sequence[str] | None = None) -> int:
 def label(
     images: str,
     out: str,
-    model: Segmenter = "deeplabv3_resnet50",
+    model: str = "deeplabv3_resnet50",
     weights: str | None = None,
     classes: LabelClasses | None = None,
     short_side: int = 520,
     device: str = "auto",
     force: bool = False,
 ) -> None:
-    """Predict a label map for each picture: a PNG of class indices under the picture's name.
+    """Predict a label map for each picture: a PNG under the picture's name, of class indices unless `classes` differ.
 
     Maps that an earlier run with the same settings left in the folder are kept, so an interrupted run goes on.
 
     Args:
         images: folder of pictures, sub-folders included, or a text file with one path a line.
         out: folder for the maps; FolderData's `labels` reads it.
-        model: a segmenter of torchvision.
+        model: a segmenter of torchvision: deeplabv3_resnet50, deeplabv3_resnet101, deeplabv3_mobilenet_v3_large,
+            fcn_resnet50, fcn_resnet101 or lraspp_mobilenet_v3_large; deeplabv3, fcn and lraspp are the first of each.
         weights: file with a state dict in torchvision's names, of any number of classes; None takes the published
             weights (Pascal VOC's 21 classes), from torch hub's cache or downloaded into it.
-        classes: what the classes are, such as VOCClasses or CityscapesClasses, for the colours of the maps; None
-            takes VOCClasses where there are 21 and colours of no meaning elsewhere.
+        classes: what the classes are, such as VOCClasses or CityscapesClasses, for the colours of the maps and for
+            the values that they hold, so that FolderData reads them with the same `classes`; None takes VOCClasses
+            where there are 21, and values and colours of no meaning elsewhere.
         short_side: the network sees pictures resized to this, in pixels; torchvision's segmenters were tried at 520.
         device: where the network runs: cpu, cuda, cuda:1, and so on; auto takes a GPU where there is one.
         force: make maps anew that are there.
     """
     if short_side < 32:
         raise DataError(f"--short_side must be at least 32 pixels, got {short_side}")
+    model = _segmenter(model)
     folder = Path(out).expanduser()
     files = _pictures(Path(images).expanduser(), folder)
     targets = [folder / f"{name}.png" for name in files.names()]
@@ -105,6 +109,7 @@ def label(
         "weights": file.name,
         "sha256": file_hash(file),
         "short_side": short_side,
+        "values": _values(known).tolist(),
     }
     waiting = _claim(folder, made_by, files, targets, force)
     network.to(where)
@@ -135,6 +140,21 @@ def predict(network: nn.Module, image: Tensor, short_side: int) -> Tensor:
         better = of_class > best
         best, labels = torch.where(better, of_class, best), labels.masked_fill(better, index)
     return labels
+
+
+def _segmenter(name: str) -> str:
+    found = next((segmenter for segmenter in SEGMENTERS if name in (segmenter, segmenter.split("_")[0])), None)
+    if found is None:
+        raise DataError(f"--model must be one of {', '.join(SEGMENTERS)}, or a family such as deeplabv3, got {name}")
+    return found
+
+
+def _values(classes: LabelClasses) -> np.ndarray:
+    """What files hold for each class."""
+    values = np.array([classes.value_of(index) for index in range(len(classes))])
+    if values.max() > 254:  # 255 is read as ignored
+        raise DataError(f"--classes {type(classes).__name__}: label maps hold values to 254, got {values.max()}")
+    return values.astype(np.uint8)
 
 
 def _pictures(images: Path, folder: Path) -> FileSet:
@@ -218,8 +238,11 @@ def _record(record: Path) -> dict[str, object]:
 
 
 def _write(labels: np.ndarray, classes: LabelClasses, target: Path) -> None:
-    picture = Image.fromarray(labels)
-    picture.putpalette([level for colour in classes.colours for level in colour])
+    values = _values(classes)
+    picture = Image.fromarray(values[labels])
+    palette = np.zeros((256, 3), dtype=np.uint8)
+    palette[values] = classes.colours
+    picture.putpalette(palette.tobytes())
     target.parent.mkdir(parents=True, exist_ok=True)
     # Under another name first: an interrupted run leaves no half a map that the next one would keep.
     part = target.with_name(f".{target.name}.part")
@@ -251,4 +274,16 @@ def _report(folder: Path, made: int, kept: int, classes: LabelClasses, pixels: n
         order = np.argsort(-shares, kind="stable")
         listed = [f"{classes.names[index]} {shares[index]:.1%}" for index in order[:6] if pixels[index]]
         print(f"classes of the new ones: {some(listed, 5)}")
-    print(f"use them: --data.labels {folder} --data.num_classes {len(classes)}")
+    print(f"use them: --data.labels {folder} {_flags(classes)} --model.generator.num_classes {len(classes)}")
+
+
+def _flags(classes: LabelClasses) -> str:
+    """What FolderData needs to read the maps."""
+    if classes.values is None:
+        return f"--data.num_classes {len(classes)}"
+    flags = [f"--data.classes {type(classes).__module__}.{type(classes).__qualname__}"]
+    for name, parameter in inspect.signature(type(classes)).parameters.items():
+        if (value := getattr(classes, name)) != parameter.default:
+            text = value if isinstance(value, str) else json.dumps(value)
+            flags.append(f"--data.classes.{name} {shlex.quote(text)}")
+    return " ".join(flags)

@@ -12,7 +12,7 @@ import torchvision
 from PIL import Image
 
 from inpaintzoo import cli
-from inpaintzoo.data import FolderData, VOCClasses
+from inpaintzoo.data import FolderData, FolderSource, LabelClasses, VOCClasses
 from inpaintzoo.data.images import image_to_tensor, read_image, read_labels
 from inpaintzoo.data.transforms import ResizeTo
 from inpaintzoo.label_cli import main, predict
@@ -97,6 +97,65 @@ def test_maps_are_what_the_segmenter_says_and_folders_read_them(tmp_path, images
     assert [finding.text for finding in data.check(thorough=True) if finding.level == "error"] == []
     batch = next(iter(data.test_dataloader()))
     assert batch["labels"].shape == (3, 32, 32) and int(batch["labels"].max()) < 21
+
+
+class ThreeClasses(LabelClasses):
+    """Values that are no classes, and a class without a colour of its own set."""
+
+    def __init__(self, first: int = 7) -> None:
+        self.first = first
+        super().__init__(("a", "b", "c"), values={first: 0, 3: 1, 200: 2, 201: 2})
+
+
+@pytest.mark.parametrize(
+    ("flags", "count"),
+    [
+        ((), 21),
+        (("--classes", "CityscapesClasses"), 20),
+        (("--classes", "CityscapesClasses", "--classes.files", "trainIds"), 20),
+        (("--classes", "CityscapesClasses", "--classes.void", "ignore"), 19),
+        (("--classes", "test_label_cli.ThreeClasses", "--classes.first", "9"), 3),
+    ],
+    ids=["voc", "labelIds", "trainIds", "19", "own"],
+)
+def test_maps_are_read_back_as_they_were_predicted_by_the_line_that_is_printed(flags, count, tmp_path, images, capsys):
+    file, out = tmp_path / "w.pth", tmp_path / "labels"
+    torch.save(segmenter(count, seed=1).state_dict(), file)
+    said = ran(capsys, *common(images, out, file), *flags).out
+    line = re.search(r"^use them: (.*)$", said, re.MULTILINE).group(1)
+    options = [
+        "--config",
+        ROOT / "configs/sgnet.yaml",
+        "--config",
+        ROOT / "configs/data/folder.yaml",
+        "--data.root",
+        images,
+    ]
+    small = ["--model.generator.width", 2, "--model.generator.hidden", 2, "--data.num_workers", 0]
+    built = cli.ZooCLI([*map(str, [*options, *small]), *shlex.split(line)], run=False)
+    assert built.model.generator.num_classes == built.datamodule.label_count == count
+    network, seen = segmenter(count, seed=1), set()
+    source = FolderSource(images, out, ResizeTo((80, 100)), classes=built.datamodule.classes)
+    expected = predict(network, image_to_tensor(read_image(images / "a.png")), 64)
+    found = source.load(list(source.names).index("a")).labels
+    assert torch.equal(found, expected.long())
+    seen |= set(found.unique().tolist())
+    assert len(seen) > 1
+
+
+def test_families_stand_for_their_first_backbone(tmp_path, images, weights, capsys):
+    arguments = [*common(images, tmp_path / "o", weights), "--model"]
+    ran(capsys, *arguments, "lraspp")
+    assert json.loads((tmp_path / "o" / "label.json").read_text())["model"] == MODEL
+    for family in ("deeplabv3", "fcn"):
+        assert f"for --model {family}_resnet50 does not fit" in refused(capsys, *arguments, family)
+
+
+def test_values_beyond_a_byte_are_refused(tmp_path, images, capsys):
+    torch.save(segmenter(3).state_dict(), tmp_path / "w.pth")
+    own = ("--classes", "test_label_cli.ThreeClasses", "--classes.first", 300)
+    said = refused(capsys, *common(images, tmp_path / "o", tmp_path / "w.pth"), *own)
+    assert "label maps hold values to 254, got 300" in said
 
 
 def test_an_interrupted_run_goes_on(tmp_path, images, weights, capsys, monkeypatch):
@@ -192,7 +251,11 @@ def test_bad_input_is_one_sentence(tmp_path, images, weights, capsys):
     (images / "a.jpg").unlink()
     (images / "a.png").write_bytes(b"no picture")
     assert "a.png: not an image" in refused(capsys, *common(images, out, weights))
-    assert main(["--images", str(images)]) == main([*map(str, common(images, out, weights)), "--model", "x"]) == 2
+    assert main(["--images", str(images)]) == 2
+    capsys.readouterr()
+    assert "--model must be one of deeplabv3_resnet50, " in refused(
+        capsys, *common(images, out, weights), "--model", "x"
+    )
     assert main(["--help"]) == 0
     assert "--force" in capsys.readouterr().out
 

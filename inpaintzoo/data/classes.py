@@ -129,6 +129,7 @@ class CityscapesClasses(LabelClasses):
             raise DataError(
                 f"CityscapesClasses: files must be labelIds or trainIds and void class or ignore, got {files}, {void}"
             )
+        self.files, self.void = files, void
         names, colours = list(_CITYSCAPES), [colour for _, colour in _CITYSCAPES.values()]
         rest = IGNORE if void == "ignore" else len(names)
         values = dict.fromkeys(range(256), rest)
