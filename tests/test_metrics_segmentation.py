@@ -14,7 +14,7 @@ from lightning import Trainer
 
 from inpaintzoo import Inpainter
 from inpaintzoo.doctor import examine
-from inpaintzoo.losses import HoleL1
+from inpaintzoo.losses import HoleL1, SegmentationLoss
 from inpaintzoo.metrics import ConfidenceCorrelation, L1Hole, MetricSuite, MIoU
 from inpaintzoo.metrics.segmentation import correlation, moments
 from inpaintzoo.types import ConfigError, DataError
@@ -188,7 +188,10 @@ def test_two_processes_equal_one(tmp_path):
 
 def inpainter(**options):
     suite = MetricSuite([L1Hole(), MIoU(), MIoU("hole"), ConfidenceCorrelation()])
-    return Inpainter(LabelGenerator(**options), {"hole": HoleL1()}, metrics=suite, max_iterations=1)
+    losses = {"hole": HoleL1()}
+    if options.get("needs_labels", True):
+        losses["labels"] = SegmentationLoss()
+    return Inpainter(LabelGenerator(**options), losses, metrics=suite, max_iterations=1)
 
 
 def trainer(folder):
@@ -210,8 +213,11 @@ def test_the_inpainter_hands_on_what_the_generator_predicts(tmp_path):
 
 
 def test_training_on_data_without_labels_is_refused(tmp_path):
-    with pytest.raises(ConfigError, match="LabelGenerator learns from label maps and the training data has none; give"):
+    sentence = "LabelGenerator learns from label maps and the training data has none; give"
+    with pytest.raises(DataError, match=sentence):
         trainer(tmp_path).fit(inpainter(), LabelNoiseData(labelled=False))
+    with pytest.raises(ConfigError, match=sentence):  # loaders alone, without a data module
+        trainer(tmp_path).fit(inpainter(), LabelNoiseData(labelled=False).train_dataloader())
     trainer(tmp_path).fit(inpainter(needs_labels=False), LabelNoiseData(labelled=False))
 
 
