@@ -10,8 +10,8 @@ import pytest
 import torch
 from benchmark_toys import go_offline
 
-from inpaintzoo.benchmark_cli import _parser, main
-from inpaintzoo.benchmark_cli import benchmark as benchmark_command
+from inpaintzoo.benchmark.runner import Benchmark
+from inpaintzoo.benchmark_cli import main, make_parser
 from inpaintzoo.models import PENNet
 from inpaintzoo.weights import save_model
 
@@ -82,7 +82,7 @@ COMMANDS = re.findall(r"^(?:# +)?inpaintzoo benchmark (.*)$", PAGE + HEADERS, re
 def test_commands_of_page_and_configs_parse(flags, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "configs").symlink_to(HERE.parent / "configs")
-    assert _parser().parse_args(shlex.split(flags)).contenders
+    assert make_parser().parse_args(shlex.split(flags)).contenders
     assert len(COMMANDS) == 6
 
 
@@ -90,7 +90,9 @@ def test_flags_that_a_config_names_parse():
     text = " ".join(line.removeprefix("# ") for line in (QUICK.parent / "folder.yaml").read_text().splitlines())
     named = re.findall(r"--[a-z.]+ \w[\w/.]*(?: --[a-z.]+ \w[\w/.]*)*", text.split("contenders: mean")[0])
     for flags in [flags for flags in named if "nproc" not in flags and "--config" not in flags]:
-        assert _parser().parse_args(["--config", str(QUICK.parent / "folder.yaml"), *shlex.split(flags.rstrip("."))])
+        assert make_parser().parse_args(
+            ["--config", str(QUICK.parent / "folder.yaml"), *shlex.split(flags.rstrip("."))]
+        )
     assert len(named) >= 5
 
 
@@ -98,7 +100,7 @@ def test_the_config_of_the_page_parses(tmp_path):
     (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
     (tmp_path / "page.yaml").write_text(text)
     flags = ["--protocols", "[zoo, lama]", "--sets.strokes.test_masks", "RandomRectangles"]
-    config = _parser().parse_args(["--config", str(tmp_path / "page.yaml"), *flags])
+    config = make_parser().parse_args(["--config", str(tmp_path / "page.yaml"), *flags])
     assert config.protocols == ["zoo", "lama"]
     assert config.sets["strokes"].init_args.test_masks.class_path.endswith("RandomRectangles")
     assert [contender.class_path.rpartition(".")[2] for contender in config.contenders.values()] == [
@@ -107,13 +109,13 @@ def test_the_config_of_the_page_parses(tmp_path):
 
 
 def test_every_option_is_explained_on_the_page():
-    options = set(inspect.signature(benchmark_command).parameters) - {"device", "seed"}
+    options = {*inspect.signature(Benchmark).parameters, "metric_weights"} - {"device", "seed", "processes"}
     assert [name for name in sorted(options) if name not in PAGE] == []
 
 
 def test_what_was_left_out_is_said_with_the_reason(tmp_path, capsys, monkeypatch):
     go_offline(monkeypatch, tmp_path)
-    flags = ["--metrics", "null", "--protocols", "[zoo, srpnet, spn]", "--cost", "false", "--out", tmp_path / "out"]
+    flags = ["--metrics", "[]", "--protocols", "[zoo, srpnet, spn]", "--cost", "false", "--out", tmp_path / "out"]
     text = " ".join(said(capsys, 0, *SMALL, *flags).split())
     assert "left out: zoo/fid, zoo/u_ids, zoo/p_ids, spn/fid: weights missing: FID needs the weights" in text
     assert "diversity_l1" not in text, "no fill here is one of several"

@@ -56,7 +56,7 @@ class Benchmark:
     output folder: so N processes give what one gives, and a run that was killed goes on where it stopped.
 
     Args:
-        contenders: who takes part, by the name in the tables.
+        contenders: who takes part, by the name in the tables: Checkpoint, Weights, Predictions, Fill.
         sets: what they are measured on, by name: the test pictures of data modules, with their manifests or masks.
         protocols: how they are measured.
         out: the output folder: a new one, or that of a run to go on with.
@@ -76,8 +76,8 @@ class Benchmark:
 
     def __init__(
         self,
-        contenders: Mapping[str, Method],
-        sets: Mapping[str, InpaintingData],
+        contenders: dict[str, Method],
+        sets: dict[str, InpaintingData],
         protocols: Sequence[Protocol],
         out: str | Path,
         device: str = "auto",
@@ -85,8 +85,8 @@ class Benchmark:
         batch_size: int = 8,
         seed: int = 0,
         cost: bool = True,
-        metrics: Collection[str] = (),
-        require: Collection[str] = (),
+        metrics: Sequence[str] = (),
+        require: Sequence[str] = (),
         force: bool = False,
         processes: Processes | None = None,
     ) -> None:
