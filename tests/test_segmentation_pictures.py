@@ -1,8 +1,13 @@
 """Sheets of predicted labels and the plot of confidence against error: what is drawn where, and who is refused."""
 
+import json
+import sys
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
+import torch.multiprocessing as mp
 from label_toys import LabelGenerator, LabelNoiseData
 from lightning import Trainer
 from PIL import Image
@@ -10,7 +15,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from toys import NormFreeGenerator
 
 from inpaintzoo import Inpainter
-from inpaintzoo.callbacks import ConfidencePlot, SegmentationMaps
+from inpaintzoo.callbacks import ConfidencePlot, SegmentationMaps, segmentation
 from inpaintzoo.callbacks.segmentation import confidence_plot, segmentation_sheet
 from inpaintzoo.data import LabelClasses
 from inpaintzoo.losses import HoleL1, SegmentationLoss
@@ -92,8 +97,8 @@ def test_sheets_take_outputs_without_masks_and_batches_without_labels():
         output = generator(batch["image"], batch["mask"])
     output.unreliable = []
     sheet = segmentation_sheet(batch, output, CLASSES)
-    assert (cell(sheet, 5, 1) == 255).all() and all((cell(sheet, column, 3) == 255).all() for column in range(6))
-    assert not (cell(sheet, 2, 1) == 255).all()
+    assert (cell(sheet, 5, 1) == 225).all() and all((cell(sheet, column, 3) == 225).all() for column in range(6))
+    assert not (cell(sheet, 2, 1) == 225).all()
 
 
 def test_a_sheet_after_each_validation(tmp_path):
@@ -165,6 +170,81 @@ def test_the_plot_gathers_what_the_metric_measures(tmp_path, caplog):
     assert moments[:, 2].sum() / moments[:, 0].sum() == pytest.approx(model.test_results.flat()["l1_hole"])
     trainer.test(model, data, verbose=False)
     assert sorted(path.name for path in folder.iterdir()) == ["confidence-1.png", "confidence.png"]
+
+
+def plotted_by(rank, folder, world):
+    """One process of a test: its moments stand in for what it would have seen."""
+    torch.set_num_threads(1)
+    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
+    callback, trainer = ConfidencePlot(bins=4), SimpleNamespace(is_global_zero=rank == 0)
+    callback.on_test_start(trainer, None)
+    callback._folder = folder / str(rank)
+    a = 0.25 + 0.5 * rank
+    callback._moments = [np.array([[10, 10 * a, 1 - rank, 10 * a * a, 0.2, (1 - rank) * a]])]
+    callback._binned += rank + 1
+    drawn = []
+    with pytest.MonkeyPatch.context() as patch:
+        real = segmentation.confidence_plot
+        patch.setattr(segmentation, "confidence_plot", lambda *args: drawn.append(args) or real(*args))
+        callback.on_test_end(trainer, None)
+    rows = [(len(rows), binned.tolist()) for rows, binned in drawn]
+    (folder / f"{rank}.json").write_text(json.dumps(rows))
+    torch.distributed.destroy_process_group()
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
+def test_the_first_process_plots_what_all_have_seen(tmp_path):
+    mp.start_processes(plotted_by, args=(tmp_path, 2), nprocs=2, start_method="fork")
+    assert json.loads((tmp_path / "0.json").read_text()) == [[2, [[3.0] * 4] * 2]]
+    assert json.loads((tmp_path / "1.json").read_text()) == []
+    assert (tmp_path / "0" / "confidence.png").is_file() and not (tmp_path / "1").exists()
+
+
+def test_images_that_even_out_the_processes_count_once(tmp_path):
+    callback = ConfidencePlot()
+    trainer, model, data = trained(tmp_path, callback)
+    data.trainer = trainer
+    callback.on_test_start(trainer, model)
+    batch = next(iter(data.test_dataloader()))
+    for _ in range(2):
+        callback.on_test_batch_end(trainer, model, None, batch, 0)
+    assert sum(map(len, callback._moments)) == len(batch["image"])
+
+
+class Undecided(LabelGenerator):
+    """Logits that are no numbers, or all alike."""
+
+    value = float("nan")
+
+    def forward(self, image, mask):
+        output = super().forward(image, mask)
+        output.segmentations[0] = output.segmentations[0] * 0 + self.value
+        return output
+
+
+def test_logits_that_are_no_numbers_do_not_stop_the_test(tmp_path, caplog):
+    trainer, model, data = trained(tmp_path, ConfidencePlot(), Undecided())
+    with caplog.at_level("INFO"):
+        trainer.test(model, data, verbose=False)
+    assert "correlation nan over 5 images" in caplog.text
+    assert (tmp_path / "lightning_logs" / "version_0" / "images" / "confidence.png").is_file()
+
+
+def test_pixels_of_one_bin_are_a_short_line():
+    rows = np.array([[10, 10 * 0.3, 10 * 0.1, 10 * 0.09, 10 * 0.01, 10 * 0.03]])
+    binned = np.array([[0.0, 10.0, 0.0, 0.0], [0.0, 0.5, 0.0, 0.0]])  # a mean error of 0.05, confidence 0.25 to 0.5
+    line = (np.asarray(confidence_plot(rows, binned, side=400)) == (200, 40, 40)).all(axis=-1)
+    columns = np.flatnonzero(line.any(axis=0))
+    assert (columns.min(), columns.max()) == (pytest.approx(150, abs=2), pytest.approx(250, abs=2))
+
+
+def test_numbers_for_classes_are_said_once(tmp_path, caplog):
+    trainer, model, data = trained(tmp_path, SegmentationMaps(count=1))
+    data.classes = LabelClasses(("sky", "sea"))
+    with caplog.at_level("INFO"):
+        trainer.validate(model, data, verbose=False)
+        trainer.validate(model, data, verbose=False)
+    assert caplog.text.count("the data names 2 classes and the generator predicts 4, so they are numbers") == 1
 
 
 def test_the_plot_stops_at_its_count(tmp_path):

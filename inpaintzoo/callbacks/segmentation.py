@@ -16,10 +16,11 @@ from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.callbacks.sheets import ValidationSheet, as_evaluated
 from inpaintzoo.data.classes import LabelClasses, colour_labels
 from inpaintzoo.metrics.segmentation import confidence_and_error, correlation, moments, predicted_logits
-from inpaintzoo.ops import composite
+from inpaintzoo.ops import composite, gather_over_ranks
 from inpaintzoo.types import Batch, ConfigError, Output
 
 _CELL, _GAP, _LINE = 128, 4, 14  # pixels: least side of a picture, between pictures, height of a line of text
+_SHEET = (225, 225, 225)  # so that white and black pictures end somewhere
 _PAPER, _INK, _GREY, _DOT, _CURVE = (255, 255, 255), (0, 0, 0), (200, 200, 200), (70, 110, 200), (200, 40, 40)
 
 
@@ -40,6 +41,7 @@ class SegmentationMaps(ValidationSheet):
         if count < 1:
             raise ValueError(f"SegmentationMaps: count must be at least 1, got {count}")
         super().__init__(count)
+        self._told = False
 
     def check(self, pl_module: Any) -> None:
         """Raise `ConfigError` for a generator that predicts no labels."""
@@ -50,15 +52,23 @@ class SegmentationMaps(ValidationSheet):
         output = _output(trainer, pl_module, batch)
         logits = _logits(self, pl_module, output)
         classes = getattr(getattr(trainer, "datamodule", None), "classes", None)
-        return to_tensor(segmentation_sheet(batch, output, _fitting(classes, logits.shape[1])))
+        fitting = _fitting(classes, logits.shape[1])
+        if fitting is not classes and not self._told:
+            self._told = True
+            has = f"the data names {len(classes)} classes" if classes is not None else "the data names no classes"
+            rank_zero_info(
+                f"SegmentationMaps: {has} and the generator predicts {logits.shape[1]}, so they are numbers in colours "
+                f"of no meaning; give FolderData's `classes`"
+            )
+        return to_tensor(segmentation_sheet(batch, output, fitting))
 
 
 class ConfidencePlot(Callback):
     """After a test plots the labels' confidence against the error of the fill, over the hole (figure 8).
 
     A dot is an image, at the means over its hole; the line is the mean error of all pixels of like confidence.
-    The file is `images/confidence.png` in the run folder. The pictures go through the network once more; of several
-    processes the first one draws those of its share. `ConfidenceCorrelation` measures all of them.
+    The file is `images/confidence.png` in the run folder. The pictures go through the network once more; several
+    processes share them, and the first one draws. Pixels whose logits are no numbers have no place on the line.
 
     Args:
         count: images at most.
@@ -84,39 +94,47 @@ class ConfidencePlot(Callback):
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Forget an earlier test."""
         self._moments: list[np.ndarray] = []
+        self._seen: set[int] = set()
         self._binned = np.zeros((2, self.bins))  # pixels, and the sum of their errors
 
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *args: Any
     ) -> None:
         """Look at a batch."""
-        left = self.count - sum(map(len, self._moments))
-        if left < 1 or not trainer.is_global_zero:
+        # Rank r has the images r, r + N, …, and perhaps an earlier one again at its end.
+        fresh = [i for i, index in enumerate(batch["index"].tolist()) if index < self.count and self._is_new(index)]
+        if not fresh:
             return
-        head: Any = {key: batch[key][:left] for key in ("image", "mask")}
+        head: Any = {key: batch[key][fresh] for key in ("image", "mask")}
         output = _output(trainer, pl_module, head)
         logits = _logits(self, pl_module, output)
         confidence, error = confidence_and_error(logits, output.image.clamp(0, 1), head["image"])
         self._moments.append(moments(confidence, error, head["mask"]).cpu().numpy())
-        hole = (head["mask"][:, 0] > 0.5).to(confidence.device)
+        hole = (head["mask"][:, 0] > 0.5).to(confidence.device) & confidence.isfinite() & error.isfinite()
         where = (confidence[hole] * self.bins).long().clamp(max=self.bins - 1).cpu().numpy()
         self._binned[0] += np.bincount(where, minlength=self.bins)
         self._binned[1] += np.bincount(where, weights=error[hole].cpu().numpy(), minlength=self.bins)
 
     def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Draw."""
+        """Draw what all processes have seen."""
+        gathered = gather_over_ranks((np.concatenate([*self._moments, np.zeros((0, 6))]), self._binned))
         if not trainer.is_global_zero:
             return
-        rows = np.concatenate([*self._moments, np.zeros((0, 6))])
+        rows = np.concatenate([moments for moments, _ in gathered])
         rows = rows[rows[:, 0] > 0]
         if not len(rows):
             rank_zero_info("ConfidencePlot: no test picture has a hole, so there is nothing to plot")
             return
         path = _free(self._folder, "confidence")
-        confidence_plot(rows, self._binned).save(path)
+        confidence_plot(rows, sum(binned for _, binned in gathered)).save(path)
         value = correlation(rows)
         text = "undefined" if value is None else f"{value:.3f}"
         rank_zero_info(f"confidence against error: correlation {text} over {len(rows)} images, {path}")
+
+    def _is_new(self, index: int) -> bool:
+        new = index not in self._seen
+        self._seen.add(index)
+        return new
 
 
 # -- drawing ---------------------------------------------------------------------------------------------------------
@@ -136,7 +154,7 @@ def segmentation_sheet(batch: Batch, output: Output, classes: LabelClasses) -> I
     step = size[0] + _GAP, size[1] + _GAP
     legend = _legend(classes, len(columns) * step[0])
     height = _LINE + 4 * step[1] * len(image)
-    sheet = Image.new("RGB", (len(columns) * step[0] + _GAP, height + legend.height), _PAPER)
+    sheet = Image.new("RGB", (len(columns) * step[0] + _GAP, height + legend.height), _SHEET)
     pen = ImageDraw.Draw(sheet)
     names = ["labels", "confidence:\ndark is sure", "unreliable:\nwhite"][: max(len(rows) for _, rows in columns) - 1]
     for number, (caption, rows) in enumerate(columns):
@@ -192,7 +210,7 @@ def _legend(classes: LabelClasses, width: int) -> Image.Image:
             left, line = _GAP, line + 1
         places.append((left, line, name, colour))
         left += needed + 8
-    legend = Image.new("RGB", (width, (line + 1) * (_LINE + 2) + _GAP), _PAPER)
+    legend = Image.new("RGB", (width, (line + 1) * (_LINE + 2) + _GAP), _SHEET)
     pen = ImageDraw.Draw(legend)
     for left, line, name, colour in places:
         top = line * (_LINE + 2) + 2
@@ -209,10 +227,12 @@ def confidence_plot(rows: np.ndarray, binned: np.ndarray, side: int = 480) -> Im
         binned: `(2, bins)`, pixels and the sum of their errors, bins of the confidence from 0 to 1.
         side: of the plot, in pixels.
     """
-    dots = [(row[1] / row[0], row[2] / row[0]) for row in rows]
+    dots = [(row[1] / row[0], row[2] / row[0]) for row in rows if np.isfinite(row).all()]
     bins = binned.shape[1]
     curve = [((i + 0.5) / bins, total / count) for i, (count, total) in enumerate(binned.T) if count]
-    top = _round_up(max(y for _, y in [*dots, *curve]))
+    if len(curve) == 1:  # as wide as its bin
+        curve = [(curve[0][0] - 0.5 / bins, curve[0][1]), (curve[0][0] + 0.5 / bins, curve[0][1])]
+    top = _round_up(max((y for _, y in [*dots, *curve]), default=1.0))
     plot = Image.new("RGB", (side + 70, side + 60), _PAPER)
     pen = ImageDraw.Draw(plot)
 
