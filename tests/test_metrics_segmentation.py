@@ -15,7 +15,7 @@ from lightning import Trainer
 from inpaintzoo import Inpainter
 from inpaintzoo.doctor import examine
 from inpaintzoo.losses import HoleL1, SegmentationLoss
-from inpaintzoo.metrics import ConfidenceCorrelation, L1Hole, MetricSuite, MIoU
+from inpaintzoo.metrics import ConfidenceCorrelation, L1Hole, MetricSuite, MIoU, segmentation
 from inpaintzoo.metrics.segmentation import correlation, moments
 from inpaintzoo.types import ConfigError, DataError
 
@@ -71,6 +71,29 @@ def test_miou_equals_a_slow_reference(region):
     # by hole ratio: 2.8 % is the first image alone
     summary = suite.compute().summary()
     assert summary["0.01-0.1"][name] == pytest.approx(slow_miou(logits[:1], batch["labels"][:1], where[:1], 5))
+
+
+def test_frame_and_hole_share_their_work(monkeypatch):
+    prediction, batch, logits = labelled()
+    calls = []
+    real = segmentation.resized
+    monkeypatch.setattr(segmentation, "resized", lambda *args: calls.append(args) or real(*args))
+    both = MetricSuite([MIoU(), MIoU("hole")])
+    both.update(prediction, batch, logits)
+    assert len(calls) == 1
+    both.update(prediction, {**batch, "index": batch["index"] + 4}, logits.flip(0))
+    assert len(calls) == 2, "other logits"
+    batch["labels"] = batch["labels"].flip(0)
+    both.update(prediction, {**batch, "index": batch["index"] + 8}, logits)
+    assert len(calls) == 3, "other labels"
+    batch["labels"][:] = 0
+    both.update(prediction, {**batch, "index": batch["index"] + 12}, logits)
+    assert len(calls) == 4, "labels changed in place"
+
+
+def test_logits_of_full_size_are_not_resized():
+    logits = torch.rand(1, 3, 8, 9)
+    assert segmentation.resized(logits, (8, 9)) is logits
 
 
 def test_miou_by_hand():
