@@ -11,6 +11,7 @@ from inpaintzoo.generator import Generator
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.listing import list_models
 from inpaintzoo.objectives import Objective
+from inpaintzoo.predictor import Predictor, PredictorWarning
 from inpaintzoo.types import (
     Batch,
     ConfigError,
@@ -38,6 +39,8 @@ __all__ = [
     "NonFiniteLossError",
     "Objective",
     "Output",
+    "Predictor",
+    "PredictorWarning",
     "PyramidOutput",
     "View",
     "WeightsError",

@@ -19,7 +19,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from inpaintzoo import benchmark_cli, label_cli, masks_cli, weights_cli
+from inpaintzoo import benchmark_cli, inpaint_cli, label_cli, masks_cli, weights_cli
 from inpaintzoo.callbacks import (
     Checkpoints,
     CompareFills,
@@ -53,6 +53,7 @@ usage: inpaintzoo COMMAND [options]
   masks     make masks, sort them by ratio, pin them to pictures, look at them
   label     make label maps for pictures that have none
   list      the methods: size, cost, needs, papers
+  inpaint   fill the holes of your pictures   inpaintzoo inpaint IMAGE MASK -o OUT --model FILE
   export    a run's generator as safetensors, ONNX or torch.export file
   convert   the authors' released weights as ours
 
@@ -253,6 +254,8 @@ def _run(arguments: list[str]) -> int:
         print(f"inpaintzoo {__version__}")
     elif arguments[0] == "masks":
         return masks_cli.main(arguments[1:])
+    elif arguments[0] == "inpaint":
+        return inpaint_cli.main(arguments[1:])
     elif arguments[0] == "label":
         return label_cli.main(arguments[1:])
     elif arguments[0] == "benchmark":

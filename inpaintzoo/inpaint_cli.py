@@ -1,0 +1,310 @@
+"""`inpaintzoo inpaint`: fill holes in a picture, or in a folder of pictures."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, get_args
+
+from jsonargparse import ArgumentParser, Namespace
+from tqdm import tqdm
+
+from inpaintzoo.data.images import is_image_name, list_images
+from inpaintzoo.fills import Biharmonic, Diffusion, MeanColour
+from inpaintzoo.generator import Generator
+from inpaintzoo.predictor import Predictor
+from inpaintzoo.predictor.filling import Precision
+from inpaintzoo.predictor.holes import Polarity, common_polarity
+from inpaintzoo.predictor.planning import Strategy
+from inpaintzoo.predictor.predictor import JpegWarning, sample_paths
+from inpaintzoo.types import ConfigError, DataError, InpaintzooError
+from inpaintzoo.weights.files import write_whole
+
+ALPHA = "alpha"  # in place of a mask
+SETTINGS = "inpaint.json"  # in an output folder: what its pictures were made with
+FILLS: dict[str, type[Generator]] = {"mean": MeanColour, "diffusion": Diffusion, "biharmonic": Biharmonic}
+_SUFFIXES = ("_mask", "-mask")  # that a mask's name may have behind its picture's
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """One picture to fill.
+
+    Attributes:
+        image: the file.
+        mask: its mask; None for its own transparency.
+        guidance: its map, or None.
+        out: what to write.
+    """
+
+    image: Path
+    mask: Path | None
+    guidance: Path | None
+    out: Path
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: what stands after `inpaintzoo inpaint`; None takes it from the process.
+
+    Returns:
+        The exit code: 0, 1 if a picture could not be filled (the others are) or nothing could be begun, 2 for wrong
+        usage.
+    """
+    try:
+        config = _parser().parse_args(list(sys.argv[1:] if argv is None else argv))
+    except SystemExit as stop:  # wrong usage, which the parser has explained, or --help
+        return int(stop.code or 0)
+    try:
+        return _inpaint(config)
+    except (InpaintzooError, OSError) as error:
+        if os.environ.get("INPAINTZOO_TRACEBACK"):
+            raise
+        _error(error)
+        return 1
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="inpaintzoo inpaint", description="Fill holes in a picture or a folder of pictures.")
+    add = parser.add_argument
+    add("image", type=str, help="a picture, or a folder of pictures")
+    add("mask", type=str, help=f"its mask, a folder of masks with the pictures' names, or {ALPHA}: transparent is hole")
+    add("-o", "--out", type=str, required=True, help="the file or, for a folder, the folder to write")
+    add("--model", type=str, help="a weight file (.safetensors), a checkpoint (.ckpt) or a run's folder")
+    add("--fill", choices=list(FILLS), help="a plain fill instead of a model")
+    add("--samples", type=int, default=1, help="fills of each hole, by a stochastic model: NAME-0.png, NAME-1.png, ...")
+    add("--seed", type=int, default=0, help="of stochastic fills")
+    add("--grow", type=int, default=0, help="pixels by which holes are enlarged on every side")
+    add("--polarity", choices=get_args(Polarity), default="auto", help="the colour of holes; auto: the rarer one")
+    guidance = "where may be copied from: white in a greyscale map, the hole's own class in a palette map; or a folder"
+    add("--guidance", type=str, help=guidance)
+    add("--strategy", choices=get_args(Strategy), default="auto", help="how the model is shown large pictures")
+    add("--tile", type=int, help="longest side in pixels that the model is shown at once; by memory if not given")
+    add("--overlap", type=int, help="of tiles in pixels; a quarter of a tile if not given")
+    add("--max-memory", type=float, help="GiB that may be used; half of what is free if not given")
+    add("--batch-size", type=int, default=1, help="tiles filled at once")
+    add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
+    add("--precision", choices=get_args(Precision), default="float32", help="in which the model computes")
+    add("--format", choices=["keep", "png", "tif", "webp", "jpg", "bmp"], default="keep", help="of a folder's output")
+    add("--force", action="store_true", help="overwrite files that are there")
+    return parser
+
+
+def _inpaint(config: Namespace) -> int:
+    source, out = Path(config.image), Path(config.out)
+    _check_source(source, out)
+    jobs, unmatched = _folder_jobs(config) if source.is_dir() else (_single_job(config), [])
+    if source.is_dir():
+        out.mkdir(parents=True, exist_ok=True)
+        _check_settings(out / SETTINGS, _settings(config), config.force)
+    polarity = config.polarity
+    if polarity == "auto" and Path(config.mask).is_dir() and jobs:
+        polarity = common_polarity([job.mask for job in jobs if job.mask is not None])
+    to_do = [job for job in jobs if config.force or not source.is_dir() or not _done(job, config.samples)]
+    if len(to_do) < len(jobs):
+        print(f"{len(jobs) - len(to_do)} of {len(jobs)} pictures are filled already")
+    predictor = _predictor(config) if to_do else None
+    failed = len(unmatched)
+    for text in unmatched:
+        _error(text)
+    for job in _progress(to_do):
+        assert predictor is not None
+        failed += not _run(predictor, job, config, polarity)
+    print(f"{out}: {len(to_do) + len(unmatched) - failed} filled, {failed} failed")
+    return 1 if failed else 0
+
+
+def _check_source(source: Path, out: Path) -> None:
+    if not source.exists():
+        raise DataError(f"{source}: there is no such file or folder")
+    if source.is_dir() and (out.is_file() or is_image_name(out)):
+        raise ConfigError(f"--out {out} is a file, but {source} is a folder; name a folder")
+    if source.is_dir() and out.resolve() == source.resolve():
+        raise ConfigError(f"--out {out} is the folder of the pictures; name another, so that they stay as they are")
+    if not source.is_dir() and out.exists() and out.resolve() == source.resolve():
+        raise ConfigError(f"--out {out} is the picture itself; name another file")
+
+
+def _predictor(config: Namespace) -> Predictor:
+    if (config.model is None) == (config.fill is None):
+        raise ConfigError("give either --model FILE or --fill " + "|".join(FILLS))
+    return Predictor(
+        config.model if config.fill is None else FILLS[config.fill](),
+        device=config.device,
+        precision=config.precision,
+        strategy=config.strategy,
+        tile=config.tile,
+        overlap=config.overlap,
+        max_memory=config.max_memory,
+        batch_size=config.batch_size,
+    )
+
+
+def _run(predictor: Predictor, job: Job, config: Namespace, polarity: Polarity) -> bool:
+    """Fill one picture; whether that worked."""
+    try:
+        job.out.parent.mkdir(parents=True, exist_ok=True)
+        with warnings.catch_warnings(record=True) as notes:
+            warnings.simplefilter("always")
+            if Path(config.image).is_dir():
+                warnings.simplefilter("ignore", JpegWarning)  # said once for all
+            predictor.fill_file(
+                job.image,
+                job.mask,
+                job.out,
+                samples=config.samples,
+                seed=config.seed,
+                grow=config.grow,
+                polarity=polarity,
+                guidance=job.guidance,
+                overwrite=config.force or Path(config.image).is_dir(),
+            )
+    except (InpaintzooError, OSError) as error:
+        _error(error if str(job.image) in str(error) else f"{job.image}: {error}")
+        return False
+    for note in notes:
+        if issubclass(note.category, UserWarning):
+            text = str(note.message)
+            known = any(str(path) in text for path in (job.image, job.mask, job.out))
+            _say(f"note: {text}" if known else f"note: {job.image}: {text}")
+    return True
+
+
+# -- which picture goes with which mask ------------------------------------------------------------------------------
+
+
+def _single_job(config: Namespace) -> list[Job]:
+    image = Path(config.image)
+    mask, guidance = (None if config.mask == ALPHA else Path(config.mask)), config.guidance and Path(config.guidance)
+    found = []
+    for name, path in (("mask", mask), ("guidance map", guidance)):
+        if path is not None and path.is_dir():
+            path = _by_name(path).get(image.stem)
+            if path is None:
+                raise DataError(f"{image}: there is no {name} of this name")
+        found.append(path)
+    return [Job(image, found[0], found[1], Path(config.out))]
+
+
+def _folder_jobs(config: Namespace) -> tuple[list[Job], list[str]]:
+    """The jobs of a folder, and a sentence for each file without a partner."""
+    source, out = Path(config.image), Path(config.out)
+    masks = None if config.mask == ALPHA else Path(config.mask)
+    guidance = Path(config.guidance) if config.guidance else None
+    inner = [folder for folder in (out, masks, guidance) if folder is not None and folder != source]
+    images = [path for path in list_images(source, exclude=inner) if path not in inner]
+    if not images:
+        raise DataError(f"{source} holds 0 pictures, subfolders included")
+    partners, unmatched = [], []
+    for name, place in (("mask", masks), ("guidance map", guidance)):
+        found, texts = _partners(images, source, place, name)
+        partners.append(found)
+        unmatched += texts
+    jobs = []
+    for image, mask, guide in zip(images, *partners, strict=True):
+        if (masks is None or mask) and (guidance is None or guide):
+            jobs.append(Job(image, mask, guide, _target(out / image.relative_to(source), config.format)))
+    return _without_clashes(jobs, unmatched)
+
+
+def _partners(images: list[Path], source: Path, place: Path | None, name: str) -> tuple[list[Path | None], list[str]]:
+    if place is None or place.is_file():
+        return [place] * len(images), []
+    if not place.is_dir():
+        raise DataError(f"{name} {place}: there is no such file or folder")
+    by_name = _by_name(place)
+    keys = [image.relative_to(source).with_suffix("").as_posix() for image in images]
+    unmatched = [
+        f"{image}: there is no {name} {place / key}.*"
+        for image, key in zip(images, keys, strict=True)
+        if key not in by_name
+    ]
+    unmatched += [
+        f"{path}: there is no picture of this {name}'s name" for key, path in by_name.items() if key not in keys
+    ]
+    return [by_name.get(key) for key in keys], unmatched
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    """The pictures of a folder by their path in it without suffix, and without `_mask`.
+
+    Raises:
+        DataError: two of them have one name.
+    """
+    found: dict[str, Path] = {}
+    for path in list_images(folder):
+        key = path.relative_to(folder).with_suffix("").as_posix()
+        for suffix in _SUFFIXES:
+            key = key.removesuffix(suffix)
+        if key in found:
+            raise DataError(f"{found[key]} and {path} have one name, so it is unclear which belongs to the picture")
+        found[key] = path
+    return found
+
+
+def _target(path: Path, form: str) -> Path:
+    return path if form == "keep" else path.with_suffix(f".{form}")
+
+
+def _without_clashes(jobs: list[Job], unmatched: list[str]) -> tuple[list[Job], list[str]]:
+    """Pictures that differ by their suffix only must not become one file."""
+    kept: dict[Path, Job] = {}
+    for job in jobs:
+        if job.out in kept:
+            unmatched.append(f"{job.image}: {kept[job.out].image} is written to {job.out} already; rename one of them")
+        else:
+            kept[job.out] = job
+    return list(kept.values()), unmatched
+
+
+# -- going on where a run stopped ------------------------------------------------------------------------------------
+
+
+def _done(job: Job, samples: int) -> bool:
+    return all(path.exists() for path in sample_paths(job.out, samples))
+
+
+def _settings(config: Namespace) -> dict[str, Any]:
+    """What decides how the pictures of a folder look."""
+    names = ("model", "fill", "samples", "seed", "grow", "polarity", "guidance", "strategy", "tile", "overlap", "mask")
+    return {name: config[name] for name in (*names, "precision", "format")}
+
+
+def _check_settings(path: Path, settings: dict[str, Any], force: bool) -> None:
+    """Refuse to go on with a folder that was begun otherwise; note the settings in a new one."""
+    if path.exists() and not force:
+        try:
+            begun = dict(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ConfigError(f"{path} is damaged; delete it, or begin anew with --force") from error
+        other = [name for name, value in settings.items() if begun.get(name) != value]
+        if other:
+            told = ", ".join(f"--{name} {begun.get(name)} (now {settings[name]})" for name in other)
+            raise ConfigError(f"{path.parent} was begun with {told}; take another folder, or do all anew with --force")
+        return
+    write_whole(path, lambda file: Path(file).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8"))
+
+
+# -- what is said ----------------------------------------------------------------------------------------------------
+
+
+def _progress(jobs: list[Job]) -> Iterator[Job]:
+    jpegs = [job for job in jobs if job.out.suffix.lower() in (".jpg", ".jpeg")]
+    if len(jobs) > 1 and jpegs:
+        _say(f"note: {len(jpegs)} files become JPEGs, which changes known pixels a little; --format png keeps them")
+    yield from tqdm(jobs, unit="picture", disable=None if len(jobs) > 1 else True)
+
+
+def _error(error: object) -> None:
+    _say(f"inpaintzoo inpaint: error: {' '.join(str(error).split())}")
+
+
+def _say(text: str) -> None:
+    tqdm.write(text, file=sys.stderr)

@@ -1,0 +1,6 @@
+"""Using a model: a picture of any kind and size in, the same picture out but for the hole."""
+
+from inpaintzoo.predictor.planning import Strategy
+from inpaintzoo.predictor.predictor import Predictor, PredictorWarning
+
+__all__ = ["Predictor", "PredictorWarning", "Strategy"]

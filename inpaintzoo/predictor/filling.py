@@ -1,0 +1,206 @@
+"""Runs a generator over the parts of a picture; it never sees a pixel of a hole."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+from collections.abc import Iterator, Sequence
+from typing import Literal
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from inpaintzoo.generator import Generator
+from inpaintzoo.ops import composite, resize_mask
+from inpaintzoo.predictor.boxes import Box
+from inpaintzoo.predictor.pictures import Picture
+from inpaintzoo.predictor.planning import Limits, Part, feather, tiles
+from inpaintzoo.types import InpaintzooError
+
+Precision = Literal["float32", "bfloat16", "float16"]
+
+
+@dataclasses.dataclass(frozen=True)
+class Scene:
+    """A picture with its hole, upright.
+
+    Attributes:
+        picture: its pixels.
+        hole: `(H, W)` bool.
+        guidance: `(H, W)`, bool or float32 permissions or int64 class ids, or None.
+    """
+
+    picture: Picture
+    hole: np.ndarray
+    guidance: np.ndarray | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class Window:
+    """What a generator is shown.
+
+    Attributes:
+        image: `(3, h, w)` in [0, 1], black in the hole.
+        mask: `(1, h, w)`, 1 = hole.
+        guidance: `(1, h, w)` or None.
+    """
+
+    image: Tensor
+    mask: Tensor
+    guidance: Tensor | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Patch:
+    """Filled pixels.
+
+    Attributes:
+        box: where they belong.
+        hole: `(h, w)` bool, which of them count.
+        images: `(n, 3, h', w')`, n fills; smaller than the box if they were made at a smaller scale.
+    """
+
+    box: Box
+    hole: np.ndarray
+    images: Tensor
+
+    def image(self, number: int) -> Tensor:
+        """One fill, `(3, h, w)`."""
+        image, size = self.images[number], (self.box.height, self.box.width)
+        if image.shape[-2:] == size:
+            return image
+        return F.interpolate(image[None], size=size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
+
+
+class Filler:
+    """Fills windows with a generator.
+
+    Args:
+        generator: in eval mode, on its device.
+        precision: in which it computes.
+        batch_size: windows of one size that it fills at once.
+        samples: fills a hole; more than 1 need a stochastic generator.
+        seed: of these.
+    """
+
+    def __init__(self, generator: Generator, precision: Precision, batch_size: int, samples: int, seed: int) -> None:
+        self.generator = generator
+        self.precision = precision
+        self.batch_size = batch_size
+        self.samples = samples
+        self.seed = seed
+        tensors = [*generator.parameters(), *generator.buffers()]
+        self.device = tensors[0].device if tensors else torch.device("cpu")
+
+    def fill(self, scene: Scene, part: Part, limits: Limits) -> Patch:
+        """Fill a part."""
+        if part.how == "tile":
+            return Patch(part.box, part.hole, self._tiled(scene, part, limits))
+        window = _window(scene, part.box)
+        if part.how == "resize":
+            scale = limits.tile / part.box.side
+            size = (max(1, round(part.box.height * scale)), max(1, round(part.box.width * scale)))
+            window = _smaller(window, size)
+        return Patch(part.box, part.hole, self._run([window])[0])
+
+    def _tiled(self, scene: Scene, part: Part, limits: Limits) -> Tensor:
+        height, width = part.box.height, part.box.width
+        total, weight = torch.zeros(self.samples, 3, height, width), torch.zeros(height, width)
+        needed = [tile for tile in tiles(height, width, limits) if part.hole[tile.slices].any()]
+        for start in range(0, len(needed), self.batch_size):
+            chosen = needed[start : start + self.batch_size]
+            filled = self._run([_window(scene, tile.moved(part.box.top, part.box.left)) for tile in chosen])
+            for tile, images in zip(chosen, filled, strict=True):
+                rows, columns = tile.slices
+                weights = torch.from_numpy(feather(tile, height, width, limits.overlap))
+                total[:, :, rows, columns] += weights * images
+                weight[rows, columns] += weights
+        return total.div_(weight.clamp_min(1e-6))
+
+    def _run(self, windows: Sequence[Window]) -> list[Tensor]:
+        """Fills `(n, 3, h, w)` of windows of one size, the known pixels as they were."""
+        size = (windows[0].image.shape[-2], windows[0].image.shape[-1])
+        padded = self._padded_size(size)
+        image = reflect_to(torch.stack([window.image for window in windows]), padded).to(self.device)
+        mask = reflect_to(torch.stack([window.mask for window in windows]), padded).to(self.device)
+        maps = [window.guidance for window in windows if window.guidance is not None]
+        guidance = reflect_to(torch.stack(maps), padded).to(self.device) if maps else None
+        with torch.inference_mode(), _arithmetic(self.device, self.precision):
+            filled = self._predict(image, mask, guidance).float()
+        if not torch.isfinite(filled).all():
+            raise InpaintzooError(
+                f"{type(self.generator).__name__} filled the hole with values that are not finite; "
+                + ("are its weights damaged?" if self.precision == "float32" else "take precision float32")
+            )
+        # What is enlarged or blended later must not mix the prediction for known places in.
+        whole = [composite(image, filled[:, number], mask) for number in range(filled.shape[1])]
+        return list(torch.stack(whole, dim=1)[..., : size[0], : size[1]].clamp(0, 1).cpu())
+
+    def _predict(self, image: Tensor, mask: Tensor, guidance: Tensor | None) -> Tensor:
+        if self.generator.stochastic:
+            # Each window draws the same noise, whatever the batch, so that tiles of a hole agree.
+            sources = [torch.Generator().manual_seed(self.seed) for _ in range(len(image))]
+            return self.generator.sample(image, mask, self.samples, sources)
+        if guidance is None:
+            return self.generator(image, mask).image.unsqueeze(1)
+        return self.generator(image, mask, guidance=guidance).image.unsqueeze(1)
+
+    def _padded_size(self, size: tuple[int, int]) -> tuple[int, int]:
+        multiple = self.generator.size_multiple
+        height, width = (-(-max(side, self.generator.smallest_side) // multiple) * multiple for side in size)
+        return height, width
+
+
+def reflect_to(values: Tensor, size: tuple[int, int]) -> Tensor:
+    """Continue `(..., h, w)` to the right and downwards by reflection, back and forth as often as it takes."""
+    for axis, length in zip((-2, -1), size, strict=True):
+        side = values.shape[axis]
+        if side < length:
+            period = max(1, 2 * side - 2)
+            places = torch.arange(length) % period
+            values = values.index_select(axis, torch.where(places < side, places, period - places))
+    return values
+
+
+def _window(scene: Scene, box: Box) -> Window:
+    mask = torch.from_numpy(np.ascontiguousarray(scene.hole[box.slices], dtype=np.float32))[None]
+    image = Generator.hide_hole(scene.picture.read(box), mask)
+    guidance = None
+    if scene.guidance is not None:
+        guidance = torch.from_numpy(np.ascontiguousarray(scene.guidance[box.slices]))[None]
+    return Window(image, mask, guidance)
+
+
+def _smaller(window: Window, size: tuple[int, int]) -> Window:
+    """The window scaled down; a pixel that contains any hole is hole, and all others are means of known ones only."""
+    mask = resize_mask(window.mask[None], size, "any")[0]
+    # The same cells as the mask's, so that nothing of the hole, not even its blackness, gets into a known pixel.
+    image = F.adaptive_avg_pool2d(window.image[None], size)[0]
+    return Window(Generator.hide_hole(image, mask), mask, _smaller_guidance(window.guidance, size))
+
+
+def _smaller_guidance(guidance: Tensor | None, size: tuple[int, int]) -> Tensor | None:
+    if guidance is None:
+        return None
+    values = guidance[None].float()
+    if guidance.is_floating_point() or guidance.dtype == torch.bool:
+        # What is partly forbidden is forbidden.
+        return (-F.adaptive_max_pool2d(-values, size))[0].to(guidance.dtype)
+    return F.interpolate(values, size=size, mode="nearest-exact")[0].to(guidance.dtype)
+
+
+@contextlib.contextmanager
+def _arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
+    reduced = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
+    with torch.autocast(device.type, dtype=reduced, enabled=reduced is not None):
+        yield
+
+
+def out_of_memory(error: BaseException) -> bool:
+    """Whether this is how memory running out looks, on any device."""
+    if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
+        return True
+    text = str(error).lower()
+    return isinstance(error, RuntimeError) and ("out of memory" in text or "can't allocate memory" in text)

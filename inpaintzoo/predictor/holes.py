@@ -1,0 +1,198 @@
+"""Which pixels are hole, and what guidance says of each: read from files, pictures, arrays and tensors."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+import torch
+from PIL import Image
+from torch import Tensor
+
+from inpaintzoo.data.images import decode_rgb, open_image
+from inpaintzoo.data.masks.base import grow_hole, hole_tensor, resize_hole
+from inpaintzoo.predictor.pictures import Picture, Pixels, turn
+from inpaintzoo.types import DataError
+
+Polarity = Literal["auto", "white", "black"]
+
+_UNCLEAR = (0.4, 0.6)  # a white part between these does not tell hole from rest
+_SAME_SHAPE = 0.01  # part by which proportions may differ
+
+
+def read_hole(mask: Pixels | None, picture: Picture, polarity: Polarity, grow: int) -> np.ndarray:
+    """The hole as `(H, W)` bool, upright, at the picture's size.
+
+    Args:
+        mask: a mask, see `Predictor`; None: the picture's own transparent pixels.
+        picture: what it is for.
+        polarity: the colour of the hole.
+        grow: pixels by which it grows on every side.
+
+    Raises:
+        DataError: the mask cannot be read, does not fit, or it is unclear which colour is the hole.
+    """
+    if polarity not in ("auto", "white", "black"):
+        raise DataError(f"polarity must be auto, white or black (the hole's colour), got {polarity!r}")
+    if grow < 0 or int(grow) != grow:
+        raise DataError(f"grow must be a number of pixels, 0 or more, got {grow}")
+    if mask is None:
+        hole = _transparent(picture)
+    else:
+        grey, guess = _grey(mask)
+        hole = _fitted(_holes(grey, polarity if guess or polarity != "auto" else "white", _name(mask)), picture, mask)
+    return grow_hole(hole_tensor(hole), grow)[0].numpy() > 0 if grow else hole
+
+
+def common_polarity(masks: Sequence[str | Path], sample: int = 64) -> Polarity:
+    """The rarer colour of mask files that belong together, of up to `sample` of them: the hole's.
+
+    Raises:
+        DataError: a file cannot be read, or neither colour is clearly rarer.
+    """
+    places = np.linspace(0, len(masks) - 1, min(sample, len(masks))).round().astype(int).tolist()
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # said again when the file's turn comes
+        white = float(np.mean([(_grey(masks[place])[0] > 0.5).mean() for place in places]))
+    return _rarer(white, f"{len(places)} masks such as {masks[0]}")
+
+
+def _rarer(white: float, name: str) -> Polarity:
+    if _UNCLEAR[0] <= white <= _UNCLEAR[1]:
+        raise DataError(
+            f"{name}: {white:.0%} of the pixels are white, so neither colour is clearly the hole's; set the "
+            "polarity to white or black"
+        )
+    return "black" if 0.5 < white < 1 else "white"
+
+
+def _transparent(picture: Picture) -> np.ndarray:
+    alpha = picture.colours.alpha(picture.upright())
+    if alpha is None:
+        raise DataError("the picture has no transparency to take the hole from; give a mask")
+    return alpha < 0.5
+
+
+def _name(source: Pixels) -> str:
+    return str(source) if isinstance(source, (str, Path)) else "mask"
+
+
+def _grey(mask: Pixels) -> tuple[np.ndarray, bool]:
+    """Grey levels `(H, W)` in [0, 1], and whether the hole's colour may be guessed from them."""
+    if isinstance(mask, (str, Path)):
+        with open_image(mask) as image:
+            if image.format == "JPEG":
+                _say(f"{mask}: JPEG leaves grey edges; pixels nearer to the hole's colour are hole. PNG is exact")
+            return _grey_of_image(image, str(mask)), True
+    if isinstance(mask, Image.Image):
+        return _grey_of_image(mask, "mask"), True
+    array = mask.detach().cpu().float().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
+    while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
+        array = array[0] if array.shape[0] == 1 else array[..., 0]
+    if array.ndim != 2 or array.dtype.kind not in "buif" or 0 in array.shape:
+        raise DataError(
+            f"a mask must be (H, W), (1, H, W) or (H, W, 1) with numbers or bool, got {array.dtype} {array.shape}"
+        )
+    low, high = (float(array.min()), float(array.max())) if array.dtype != bool else (0.0, 1.0)
+    if not (low >= 0 and high <= 65535):
+        raise DataError(f"a mask's values must go from 0 to 1, 255 or 65535, got {low:g} to {high:g}")
+    top = 1.0 if high <= 1 else 255.0 if high <= 255 else 65535.0
+    return array.astype(np.float32) / np.float32(top), False
+
+
+def _grey_of_image(image: Image.Image, name: str) -> np.ndarray:
+    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        alpha = image.convert("RGBA")
+        alpha.info.clear()
+        low, high = alpha.getchannel("A").getextrema()
+        if low != high:  # a brush on an empty layer, or a picture with a part erased
+            image = alpha.getchannel("A")
+    if image.mode == "1":
+        return np.asarray(image).astype(np.float32)
+    grey = np.asarray(decode_rgb(image)[0].convert("L"), dtype=np.float32) / 255
+    if 0 < grey.max() <= 1.5 / 255:
+        raise DataError(f"{name}: the mask holds the values 0 and 1, which both read as black; save it with 0 and 255")
+    return grey
+
+
+def _holes(grey: np.ndarray, polarity: Polarity, name: str) -> np.ndarray:
+    """Which pixels are nearer to the hole's colour: unless it is known the rarer one, or white where all are alike."""
+    white = grey > 0.5
+    if polarity == "auto":
+        polarity = _rarer(float(white.mean()), name)
+    return white if polarity == "white" else ~(grey >= 0.5)
+
+
+def _fitted(values: np.ndarray, picture: Picture, source: Pixels) -> np.ndarray:
+    """Values at the picture's upright size; a hole where any of a pixel's is, if they must be scaled."""
+    size = (picture.size[0], picture.size[1])
+    if values.shape == size:
+        return values
+    if values.shape == size[::-1] and picture.orientation >= 5:
+        return turn(values, picture.orientation)  # drawn on the pixels as they are stored
+    height, width = values.shape
+    if abs(np.log(width / height) - np.log(size[1] / size[0])) > _SAME_SHAPE:
+        raise DataError(
+            f"{_name(source)} is {width} pixels wide and {height} high, but its picture is {size[1]} and {size[0]}; "
+            "give a mask of the picture's size or at least proportions"
+        )
+    _say(f"{_name(source)} is scaled from {width}x{height} to the picture's {size[1]}x{size[0]}")
+    return resize_hole(hole_tensor(values), *size, mode="any")[0].numpy() > 0
+
+
+def read_guidance(guidance: Pixels | None, picture: Picture) -> np.ndarray | None:
+    """A guidance map as `(H, W)`, upright: bool or float32 permissions in [0, 1], or int64 class ids.
+
+    Args:
+        guidance: arrays and tensors as generators take them; of files and Pillow images, palette indices are class ids
+            and grey levels permissions.
+        picture: what it is for.
+
+    Raises:
+        DataError: it cannot be read or does not have the picture's size.
+    """
+    if guidance is None:
+        return None
+    name = "the guidance map" if not isinstance(guidance, (str, Path)) else str(guidance)
+    values = _guidance_values(guidance, name)
+    if values.shape == picture.size[::-1] and values.shape != picture.size and picture.orientation >= 5:
+        values = turn(values, picture.orientation)
+    if values.shape != picture.size:
+        raise DataError(f"{name} has height and width {values.shape}, but its picture {picture.size}")
+    if values.dtype.kind == "b":
+        return values
+    return values.astype(np.float32 if values.dtype.kind == "f" else np.int64)
+
+
+def _guidance_values(guidance: Pixels, name: str) -> np.ndarray:
+    if isinstance(guidance, (str, Path)):
+        with open_image(guidance) as image:
+            return _guidance_of_image(image, name)
+    if isinstance(guidance, Image.Image):
+        return _guidance_of_image(guidance, name)
+    values = guidance.detach().cpu() if isinstance(guidance, Tensor) else torch.from_numpy(np.asarray(guidance))
+    array: np.ndarray = (values.float() if values.is_floating_point() else values).squeeze().numpy()
+    if array.ndim != 2:
+        raise DataError(f"{name} must be (H, W) or (1, H, W), got {tuple(values.shape)}")
+    return array
+
+
+def _guidance_of_image(image: Image.Image, name: str) -> np.ndarray:
+    if image.mode == "P":
+        return np.array(image).astype(np.int64)
+    if image.mode == "1":
+        return np.array(image)
+    grey = np.asarray(decode_rgb(image)[0].convert("L"), dtype=np.float32) / 255
+    if 0 < grey.max() < 0.25:
+        raise DataError(
+            f"{name}: the brightest level is {grey.max() * 255:.0f} of 255, which permits next to nothing; class ids "
+            "must be palette indices (mode P) or an integer array"
+        )
+    return grey
+
+
+def _say(text: str) -> None:
+    warnings.warn(text, stacklevel=5)

@@ -1,0 +1,38 @@
+"""How large a part of a picture memory allows a generator to be shown."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+
+from inpaintzoo.generator import Generator
+
+TILES = (1024, 768, 512, 384, 256)
+BYTES_PER_PIXEL = 8192  # of a network's peak
+_GIB = 1024**3
+
+
+def affordable_tile(generator: Generator, device: torch.device, max_memory: float | None) -> int:
+    """The longest side in pixels that should fit into memory, 256 at least.
+
+    Args:
+        generator: plain fills without parameters need a fiftieth of a network's memory.
+        device: where it runs.
+        max_memory: GiB that may be used; None: half of what is free.
+    """
+    memory = free_memory(device) / 2 if max_memory is None else max_memory * _GIB
+    each = BYTES_PER_PIXEL if any(True for _ in generator.parameters()) else BYTES_PER_PIXEL / 50
+    return next((tile for tile in TILES if tile**2 * each <= memory), TILES[-1])
+
+
+def free_memory(device: torch.device) -> float:
+    """Bytes that are free on the device, or for a CPU available; 4 GiB where the system does not say."""
+    if device.type == "cuda":
+        return float(torch.cuda.mem_get_info(device)[0])
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        found = dict(line.split(":", 1) for line in lines)["MemAvailable"]
+        return float(found.split()[0]) * 1024
+    except (OSError, KeyError, ValueError):
+        return 4.0 * _GIB
