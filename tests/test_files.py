@@ -12,7 +12,8 @@ from torch import nn
 from toys import TinyGenerator
 
 from inpaintzoo import discriminators
-from inpaintzoo.models import SPL, SPN, GatedNet, PENNet, SGENet, SRPNet
+from inpaintzoo.layers.structure import BilateralStructure
+from inpaintzoo.models import SPL, SPN, GatedNet, PENNet, PyramidGenerator, SGENet, SRPNet
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights import load_model, load_network, read_about, save_model
 
@@ -57,6 +58,22 @@ def test_round_trip_is_bit_identical(network, tmp_path):
         assert torch.equal(again.state_dict()[name], value), name
     assert not any(value.is_meta for value in [*again.parameters(), *again.buffers()])
     assert [p.requires_grad for p in again.parameters()] == [p.requires_grad for p in network.parameters()]
+
+
+def test_a_part_of_a_network_is_rebuilt_with_it(tmp_path):
+    network = PyramidGenerator((2, 1), structure_filter=BilateralStructure(kernel=5), width=4)
+    save_model(network, tmp_path / "net.safetensors")
+    again = load_network(tmp_path / "net.safetensors")
+    assert isinstance(again.structure_filter, BilateralStructure)
+    assert again.structure_filter.settings == network.structure_filter.settings
+    arguments = json.dumps({"structure_filter": {"class_path": "os.system", "init_args": {}}})
+    rewritten(tmp_path / "net.safetensors", {"init_args": arguments})
+    with pytest.raises(WeightsError, match=r"os\.system is outside of inpaintzoo"):
+        load_network(tmp_path / "net.safetensors")
+    wrong = {"class_path": "inpaintzoo.layers.structure.BilateralStructure", "init_args": {"kernel": "wide"}}
+    rewritten(tmp_path / "net.safetensors", {"init_args": json.dumps({"structure_filter": wrong})})
+    with pytest.raises(WeightsError, match="a part of PyramidGenerator cannot be built"):
+        load_network(tmp_path / "net.safetensors")
 
 
 def test_a_loaded_network_fills_as_the_saved_one_and_can_train_on(file):

@@ -47,7 +47,7 @@ def describe(network: nn.Module) -> Description:
             raise WeightsError(
                 f"{type(network).__name__} was built with a {type(value).__name__} as {name}, which no file can hold"
             )
-    return Description(class_path=network.class_path, init_args=json.loads(json.dumps(network.settings)))
+    return Description(class_path=network.class_path, init_args=json.loads(json.dumps(network.settings, default=_part)))
 
 
 def build(description: Description, where: str) -> Rebuildable:
@@ -62,9 +62,11 @@ def build(description: Description, where: str) -> Rebuildable:
     """
     try:
         network_class = _find_class(description["class_path"])
+        arguments = {name: _with_tuples(value) for name, value in description["init_args"].items()}
     except WeightsError as error:
         raise WeightsError(f"{where}: {error}") from error
-    arguments = {name: _with_tuples(value) for name, value in description["init_args"].items()}
+    except Exception as error:  # as below, of a part of the network
+        raise WeightsError(f"{where}: a part of {network_class.__name__} cannot be built: {error}") from error
     unknown = sorted(arguments.keys() - inspect.signature(network_class).parameters.keys())
     if unknown:
         raise WeightsError(
@@ -153,9 +155,19 @@ def _subclasses(of: type) -> Iterator[type[Rebuildable]]:
 def _plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_plain(item) for item in value)
+    if isinstance(value, Rebuildable):  # a part of a network, such as a structure filter
+        _find_class(value.class_path)
+        return all(_plain(item) for item in value.settings.values())
     return value is None or isinstance(value, (bool, int, float, str))
 
 
+def _part(value: Rebuildable) -> Description:
+    return Description(class_path=value.class_path, init_args=value.settings)
+
+
 def _with_tuples(value: Any) -> Any:
-    """JSON knows lists only; the zoo's constructors take tuples."""
+    """JSON knows lists only, the zoo's constructors take tuples; and parts of a network are built."""
+    if isinstance(value, dict):
+        part = {name: _with_tuples(item) for name, item in value.get("init_args", {}).items()}
+        return _find_class(str(value.get("class_path", "")))(**part)
     return tuple(_with_tuples(item) for item in value) if isinstance(value, list) else value
