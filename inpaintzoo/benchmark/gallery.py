@@ -85,8 +85,9 @@ def make_gallery(
 ) -> Gallery | None:
     """Choose images by their numbers and have them rendered; None where no metric of images was measured.
 
-    Disagreement is the standard deviation over the methods of an image's value; the worst image is that of the worst
-    mean. Both are of PSNR where a protocol has it (of the first such protocol), otherwise of the first metric.
+    Disagreement is the standard deviation of an image's errors over the methods; the worst image is that of the worst
+    mean error. Errors are those behind PSNR where a protocol has it (the first such protocol), otherwise behind the
+    first metric.
 
     Args:
         results: what the benchmark found.
@@ -107,7 +108,7 @@ def make_gallery(
         name: {row["index"]: row[column.name] for row in cell.rows if _is_number(row[column.name])}
         for name, cell in cells.items()
     }
-    disagreement, worst = order(list(rows), values, column.better == "higher")
+    disagreement, worst = order(list(rows), values, column)
     disagreement, worst = disagreement[:count], worst[:count]
     chosen = sorted({*disagreement, *worst})
     if not chosen:
@@ -134,24 +135,35 @@ def make_gallery(
 
 
 def order(
-    positions: Sequence[int], values: Mapping[str, Mapping[int, float]], higher: bool
+    positions: Sequence[int], values: Mapping[str, Mapping[int, float]], column: Column
 ) -> tuple[list[int], list[int]]:
-    """Positions by falling disagreement, and from the worst to the best mean; equals in their order.
+    """Positions by falling disagreement, and from the worst to the best mean error; equals in their order.
 
     Args:
         positions: of all images.
         values: by method and position; images without any value are left out.
-        higher: whether higher values are better.
+        column: what the values are.
     """
     of_image = {
-        position: [of_one[position] for of_one in values.values() if position in of_one] for position in positions
+        position: [_error(of_one[position], column) for of_one in values.values() if position in of_one]
+        for position in positions
     }
-    known = {position: found for position, found in of_image.items() if found}
-    spread = {position: statistics.pstdev(found) for position, found in known.items()}
-    mean = {position: statistics.fmean(found) for position, found in known.items()}
+    known = {position: errors for position, errors in of_image.items() if errors}
+    spread = {position: statistics.pstdev(errors) for position, errors in known.items()}
+    mean = {position: statistics.fmean(errors) for position, errors in known.items()}
     by_spread = sorted(known, key=lambda position: -spread[position])
-    by_mean = sorted(known, key=lambda position: mean[position] if higher else -mean[position])
+    by_mean = sorted(known, key=lambda position: -mean[position])
     return by_spread, by_mean
+
+
+def _error(value: float, column: Column) -> float:
+    """A number that grows with what is wrong in a picture.
+
+    Of decibels it is the root mean squared error: 60 dB and 40 dB look alike, 30 dB and 20 dB do not.
+    """
+    if column.unit == "dB":
+        return float(10.0 ** (-value / 20.0))
+    return -value if column.better == "higher" else value
 
 
 def scores(values: Mapping[str, float | None], column: Column) -> dict[str, Score]:

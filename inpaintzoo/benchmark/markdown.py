@@ -9,8 +9,8 @@ from inpaintzoo.benchmark.bootstrap import Bootstrap
 from inpaintzoo.benchmark.comparison import compare
 from inpaintzoo.benchmark.results import BenchmarkResults
 from inpaintzoo.benchmark.tables import Entry, Table
-from inpaintzoo.benchmark.wording import COST_HEAD, TIE, about_marks, about_set, cost_cells, head_of, left_out
-from inpaintzoo.metrics.results import ALL
+from inpaintzoo.benchmark.wording import ARROWS, COST_HEAD, TIE, about_marks, about_set, cost_cells, left_out
+from inpaintzoo.metrics.results import ALL, Column
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&])")
 
@@ -57,13 +57,18 @@ def _section(table: Table, results: BenchmarkResults) -> list[str]:
 
 
 def _numbers(table: Table) -> list[str]:
-    head = ["holes", "N", "method", *(escape(head_of(column)) for column in table.columns)]
+    head = ["holes", "N", "method", *(_head(column, ARROWS[column.better]) for column in table.columns)]
     body = []
     for group in table.groups:
         for name in table.names:
             entries = [table.entries[group, name, column.name] for column in table.columns]
             body.append([group, str(table.counts[group]), escape(name), *(_marked(entry) for entry in entries)])
     return _grid(head, body, left=(0, 2))
+
+
+def _head(column: Column, arrow: str = "") -> str:
+    unit = f"({escape(column.unit)})" if column.unit else ""
+    return " ".join(part for part in (code(column.name.replace("|", "\\|")), unit, arrow) if part)
 
 
 def _marked(entry: Entry) -> str:
@@ -80,7 +85,7 @@ def _intervals(table: Table) -> list[str]:
         body.append([escape(name), *(interval_text(entry) for entry in entries)])
     if not shown:
         return []
-    head = ["method", *(escape(column.title) for column in shown)]
+    head = ["method", *(_head(column) for column in shown)]
     return ["Confidence intervals of the means over all images:", "", *_grid(head, body, left=(0,)), ""]
 
 
@@ -97,7 +102,7 @@ def _published(table: Table, results: BenchmarkResults) -> list[str]:
     if not found:
         return []
     columns = [column for column in table.columns if any(column.name in one.row.values for one in found)]
-    head = ["method", "paper", "measured on", *(escape(column.title) for column in columns)]
+    head = ["method", "paper", "measured on", *(_head(column) for column in columns)]
     body = [
         [
             escape(one.contender),

@@ -236,7 +236,7 @@ def _pictures(gallery: Gallery) -> str:
     metric = f"{gallery.metric.name}, protocol {gallery.protocol}"
     note = (
         f"The same images across methods. Below each picture its {metric}; the best of an image is green. Disagreement "
-        f"is the standard deviation of {gallery.metric.name} over the methods. Hold a picture down to see the truth."
+        f"is the standard deviation of the error over the methods. Hold a picture down to see the truth."
     )
     buttons = (
         '<button type="button" data-order="disagreement" aria-pressed="true">most disagreement first</button> '

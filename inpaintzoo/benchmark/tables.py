@@ -185,12 +185,12 @@ def _decimals(column: Column, summaries: Iterable[Summary]) -> int:
 
 
 def decimals_of(unit: str, largest: float) -> int:
-    """Decimals to print: two of dB and percent; of plain numbers about four digits of the largest."""
+    """Decimals to print: two of dB and percent; of plain numbers enough for about four digits of the largest."""
     if unit in ("dB", "%") or 1.0 <= largest < 100.0:
         return 2
     if largest >= 100.0:
         return 1
-    return 4 if largest >= 0.01 or largest == 0.0 else 5
+    return 4 if largest >= 0.1 or largest == 0.0 else 5
 
 
 def number(value: float | None, decimals: int) -> str:
@@ -202,10 +202,12 @@ def number(value: float | None, decimals: int) -> str:
 
 def _remarks(protocol: Protocol, cells: Mapping[str, MetricResults], columns: Sequence[Column]) -> list[str]:
     rules = protocol.rules()
-    remarks = [f"Judged: {rules['judged']}; fills: {rules['fills']}; mean: {rules['mean']}."]
+    remarks = [f"Judged: {rules['judged']}. Means: {rules['mean']}."]
     first = next(iter(cells.values()))
     total = len(first.rows)
-    if first.batch > 1 and total >= first.batch and (tail := total % first.batch):
+    if total < first.batch:
+        remarks.append(f"{total} images are fewer than a batch and count as they are.")
+    elif tail := total % first.batch:
         remarks.append(f"The last {tail} of {total} images fill no batch and do not count over all images.")
     notes = dict.fromkeys(note for cell in cells.values() for note in cell.notes)
     for note in notes:
@@ -215,9 +217,9 @@ def _remarks(protocol: Protocol, cells: Mapping[str, MetricResults], columns: Se
         capped = {name: sum(v == column.cap for v in of_one) for name, of_one in values.items() if column.cap}
         undefined = {name: sum(v is None for v in of_one) for name, of_one in values.items()}
         if counts := _counted(capped):
-            remarks.append(f"{column.name}: of {total} images so many count as the cap, {column.cap:g}: {counts}.")
+            remarks.append(f"{column.name}: images that count as the cap, {column.cap:g}, of {total}: {counts}.")
         if counts := _counted(undefined):
-            remarks.append(f"{column.name}: of {total} images so many {column.undefined} and do not count: {counts}.")
+            remarks.append(f"{column.name}: images that {column.undefined} and do not count, of {total}: {counts}.")
     return remarks
 
 
@@ -229,5 +231,5 @@ def _counted(counts: Mapping[str, int]) -> str:
     """`A 3, B 1` without those of 0; one number where it is the same for all."""
     if len(set(counts.values())) == 1 and len(counts) > 1:
         same = next(iter(counts.values()))
-        return f"{same} for each" if same else ""
+        return f"{same} for each method" if same else ""
     return ", ".join(f"{name} {count}" for name, count in counts.items() if count)

@@ -30,8 +30,8 @@ def about_marks(bootstrap: Bootstrap, best: str, second: str) -> str:
     return (
         f"↑ higher is better, ↓ lower is better. {best} and {second} are marked. {TIE}: the difference from the best "
         f"is not significant: its {share} interval holds 0 (paired bootstrap over images, {bootstrap.resamples} "
-        f"resamples, seed {bootstrap.seed}; no correction for many comparisons). Metrics of a whole set (FID and "
-        f"others) have neither intervals nor that mark."
+        f"resamples, seed {bootstrap.seed}; no correction for many comparisons). Intervals of a few images are too "
+        f"narrow; single images and metrics of a whole set (FID and others) have none, and so no mark."
     )
 
 
@@ -44,8 +44,11 @@ def about_set(pair_set: PairSet) -> str:
 
 
 def left_out(missing: Mapping[str, str]) -> list[str]:
-    """A sentence for each metric that was not measured."""
-    return [f"Not measured: {name}: {reason.rstrip('.')}." for name, reason in missing.items()]
+    """A sentence for the metrics that were not measured for one reason."""
+    names: dict[str, list[str]] = {}
+    for name, reason in missing.items():
+        names.setdefault(" ".join(reason.split()).rstrip("."), []).append(name)
+    return [f"Not measured: {', '.join(of_one)}. Reason: {reason}." for reason, of_one in names.items()]
 
 
 def cost_cells(name: str, cost: Cost) -> list[str]:
