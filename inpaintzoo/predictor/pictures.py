@@ -49,7 +49,7 @@ class Picture:
     def read(self, box: Box) -> Tensor:
         """A part as `(3, h, w)` float32 RGB in [0, 1]."""
         rgb = self.colours.read(self.upright()[box.slices])
-        return torch.from_numpy(np.ascontiguousarray(rgb.transpose(2, 0, 1)))
+        return torch.from_numpy(rgb.transpose(2, 0, 1).copy(order="C"))
 
     def paste(self, stored: np.ndarray, box: Box, hole: np.ndarray, image: Tensor) -> None:
         """Write new colours into the hole pixels of a part, and nothing anywhere else.

@@ -72,20 +72,23 @@ def plan(hole: np.ndarray, strategy: Strategy, limits: Limits) -> list[Part]:
     fits = all(-(-side // limits.multiple) * limits.multiple <= limits.tile for side in frame)
     if strategy == "pad" or (strategy == "auto" and fits):
         return [Part("pad", whole, hole)]
-    if strategy in ("tile", "resize"):
-        box = _window(_bounds(hole), limits, frame)
-        return [_part(box, hole[box.slices], strategy, limits)]
-    return [_part(group.box, group.hole(hole), strategy, limits) for group in _groups(hole, limits, frame)]
+    together = strategy in ("tile", "resize")
+    groups = [_everything(hole, limits, frame)] if together else _groups(hole, limits, frame)
+    return [_part(group, hole, strategy, limits) for group in groups]
 
 
-def _part(box: Box, hole: np.ndarray, strategy: Strategy, limits: Limits) -> Part:
-    if strategy == "crop" or box.side <= limits.tile:
-        return Part("crop", box, hole)
-    if strategy == "resize":
-        return Part("resize", box, hole)
-    most = ALL_HOLE if strategy == "tile" else THIN
-    thin = all(hole[tile.slices].mean() <= most for tile in tiles(box.height, box.width, limits))
-    return Part("tile" if thin else "resize", box, hole)
+def _part(group: _Group, hole: np.ndarray, strategy: Strategy, limits: Limits) -> Part:
+    if strategy == "crop" or group.box.side <= limits.tile:
+        return Part("crop", group.box, group.hole(hole, group.box))
+    frame, half = (hole.shape[0], hole.shape[1]), group.inner.side // 2
+    if strategy != "resize":
+        box = _window(group.inner, min(half, limits.tile // 2), limits, frame)
+        own = group.hole(hole, box)
+        most = ALL_HOLE if strategy == "tile" else THIN
+        if all(own[tile.slices].mean() <= most for tile in tiles(box.height, box.width, limits)):
+            return Part("tile", box, own)
+    box = _window(group.inner, half, limits, frame)
+    return Part("resize", box, group.hole(hole, box))
 
 
 def tiles(height: int, width: int, limits: Limits) -> Iterator[Box]:
@@ -122,7 +125,7 @@ class _Group:
     """Holes that are filled together.
 
     Attributes:
-        box: what is shown.
+        box: what a crop shows.
         inner: the holes' own box.
         numbers: of the cells that belong to them; None for all.
         cells: number of each cell of `CELL` pixels.
@@ -133,30 +136,30 @@ class _Group:
     numbers: frozenset[int] | None
     cells: np.ndarray
 
-    def hole(self, hole: np.ndarray) -> np.ndarray:
-        """The group's own hole pixels in its box."""
-        part = hole[self.box.slices]
+    def hole(self, hole: np.ndarray, box: Box) -> np.ndarray:
+        """The group's own hole pixels in a box."""
+        part = hole[box.slices]
         if self.numbers is None:
             return part
-        rows, columns = (np.arange(part.start, part.stop) // CELL for part in self.box.slices)
+        rows, columns = (np.arange(part.start, part.stop) // CELL for part in box.slices)
         own = np.isin(self.cells, list(self.numbers))
         return part & own[rows[:, None], columns]
 
 
+def _everything(hole: np.ndarray, limits: Limits, frame: tuple[int, int]) -> _Group:
+    inner = _bounds(hole)
+    return _Group(_close(inner, limits, frame), inner, None, np.empty((0, 0), dtype=np.int32))
+
+
 def _groups(hole: np.ndarray, limits: Limits, frame: tuple[int, int]) -> list[_Group]:
-    cells = _cells(hole)
-    numbered, count = ndimage.label(cells, structure=np.ones((3, 3)))
+    numbered, count = ndimage.label(_cells(hole), structure=np.ones((3, 3)))
     if count > MOST_GROUPS:
-        inner = _bounds(hole)
-        return [_Group(_window(inner, limits, frame), inner, None, numbered)]
+        return [_everything(hole, limits, frame)]
     groups = []
-    for number, found in enumerate(ndimage.find_objects(numbered), start=1):
-        rows, columns = found
-        rough = Box(
-            rows.start * CELL, columns.start * CELL, min(rows.stop * CELL, frame[0]), min(columns.stop * CELL, frame[1])
-        )
-        inner = _bounds(hole[rough.slices]).moved(rough.top, rough.left)
-        groups.append(_Group(_window(inner, limits, frame), inner, frozenset([number]), numbered))
+    for number, (rows, columns) in enumerate(ndimage.find_objects(numbered), start=1):
+        rough = hole[rows.start * CELL : rows.stop * CELL, columns.start * CELL : columns.stop * CELL]
+        inner = _bounds(rough).moved(rows.start * CELL, columns.start * CELL)
+        groups.append(_Group(_close(inner, limits, frame), inner, frozenset([number]), numbered))
     return _merged(groups, limits, frame)
 
 
@@ -168,7 +171,7 @@ def _merged(groups: list[_Group], limits: Limits, frame: tuple[int, int]) -> lis
         while index < len(done):
             other = done[index]
             inner = group.inner.union(other.inner)
-            box = _window(inner, limits, frame)
+            box = _close(inner, limits, frame)
             if group.box.overlaps(other.box) and box.side <= limits.tile:
                 assert group.numbers is not None and other.numbers is not None
                 group = _Group(box, inner, group.numbers | other.numbers, group.cells)
@@ -180,13 +183,16 @@ def _merged(groups: list[_Group], limits: Limits, frame: tuple[int, int]) -> lis
     return done
 
 
-def _window(inner: Box, limits: Limits, frame: tuple[int, int]) -> Box:
-    """What is shown for a hole: half of its longer side around it, less (an eighth) if only that fits into a tile."""
+def _close(inner: Box, limits: Limits, frame: tuple[int, int]) -> Box:
+    """What a crop shows of a hole: half of its longer side around it, or less, an eighth, if that fits into a tile."""
     room = (limits.tile - inner.side) // 2
-    margin = min(inner.side // 2, max(inner.side // 8, room, 1))
-    least = min(CONTEXT, limits.tile)
+    return _window(inner, min(inner.side // 2, max(inner.side // 8, room, 1)), limits, frame)
+
+
+def _window(inner: Box, margin: int, limits: Limits, frame: tuple[int, int]) -> Box:
+    """A box with a margin and of at least `CONTEXT`, its sides multiples where the picture allows."""
+    least, multiple = min(CONTEXT, limits.tile), limits.multiple
     height, width = (max(side + 2 * margin, least) for side in (inner.height, inner.width))
-    multiple = limits.multiple
     return inner.around(-(-height // multiple) * multiple, -(-width // multiple) * multiple, frame)
 
 
