@@ -193,6 +193,8 @@ def test_a_single_method_has_nothing_to_be_compared_with():
     (table,) = make_tables(some_results(names=("good",)))
     assert {entry.place for entry in table.entries.values()} == {0}
     assert table.entries[ALL, "good", "psnr"].interval is not None
+    (table,) = make_tables(some_results(names=("good", "plain")))
+    assert {name: table.entries[ALL, name, "psnr"].place for name in ("good", "plain")} == {"good": 1, "plain": 0}
 
 
 def test_values_that_are_missing_or_no_numbers_are_never_best():
@@ -352,6 +354,9 @@ def test_methods_are_found_by_name_by_argument_and_by_class():
     assert [one.row.method for one in comparisons(rows, STOCHASTIC)[0]] == ["SPN, stochastic"]
     assert [one.row.method for one in comparisons(rows, called="pennet")[0]] == ["PEN-Net"]
     assert comparisons(rows, called="mine")[0] == []
+    guided = {"network": "SGENet", "arguments": '{"variant": "guided"}'}
+    assert [one.row.method for one in comparisons([*rows, published("SG-Net", "X", ALL)], guided)[0]] == ["SG-Net"]
+    assert comparisons([published("SGENet", "X", ALL)], guided)[0] == []
 
 
 # ---------------------------------------------------------------- charts
@@ -561,7 +566,7 @@ def test_a_report_is_complete_and_stays_in_its_folder(tmp_path):
     files = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
     tops = ["mine.txt", "table.md", "table.tex", "table.csv", "results.json", "index.html", "grid.png"]
     assert files == {
-        *(f"out/{name}" for name in [*tops, "grid-worst.png", "charts/scenes-zoo.svg", "charts/scenes-zoo.png"]),
+        *(f"out/{name}" for name in [*tops, "grid-worst.png", "charts/scenes/zoo.svg", "charts/scenes/zoo.png"]),
         *(f"out/images/{name}/scenes/zoo.csv" for name in ("_plain", "good", "alike")),
     }
     assert (tmp_path / "out" / "mine.txt").read_text() == "kept"
@@ -631,4 +636,4 @@ def test_a_benchmark_s_report_shows_its_own_pictures(tmp_path):
             assert shown.scores[name].text == f"{-10 * math.log10(error):.2f} dB"
     grids = ["grid.png", "grid-worst.png", "grids/grid-boxes.png", "grids/grid-worst-boxes.png"]
     assert json.loads((tmp_path / "results.json").read_text())["files"]["grids"] == grids
-    assert len(list((tmp_path / "charts").glob("*.svg"))) == 2
+    assert len(list((tmp_path / "charts").glob("*/zoo.svg"))) == 2

@@ -110,20 +110,22 @@ def _bars(axes: Axes, table: Table, column: Column) -> None:
     for i, name in enumerate(table.names):
         spread = _spread(table, [ALL], name, column)
         value = _number(table, ALL, name, column)
+        above = spread[1][0] if spread else 0.0
         colour = COLOURS[i % len(COLOURS)]
-        axes.bar([i], [value], 0.7, yerr=spread, color=colour, ecolor="#333333", label=_shown(name))
+        axes.bar([i], [value], 0.6, yerr=spread, color=colour, ecolor="#333333", label=_shown(name))
         if math.isfinite(value):
             axes.annotate(
                 table.entries[ALL, name, column.name].text,
-                (i, value),
+                (i, value + above),
                 (0, 2),
                 textcoords="offset points",
-                ha="left" if spread is not None and not math.isnan(spread[0][0]) else "center",
+                ha="center",
                 va="bottom",
                 fontsize=7,
                 color="#333333",
             )
     axes.set_xticks([])
+    axes.margins(y=0.08)
 
 
 def _number(table: Table, group: str, name: str, column: Column) -> float:

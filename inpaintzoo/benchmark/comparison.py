@@ -12,6 +12,8 @@ from inpaintzoo.benchmark.tables import Table, decimals_of
 from inpaintzoo.metrics.results import ALL
 
 _BIN = re.compile(r"\d\S*-\d\S*")
+# What papers call settings of a class that have no class of their own.
+_ALIASES = {"SGENet, guided": "SG-Net", "SGENet, base": "Base-Net"}
 _DATA_NAME = re.compile(r"[A-Z][\w-]*")
 
 
@@ -43,7 +45,7 @@ class Comparison:
     def words(self, pair_set: PairSet) -> str:
         """What the two numbers were measured on."""
         ours = pair_set.description if self.group == ALL else f"{pair_set.description}; ratio {self.group}"
-        known = "same name" if self.same_data else "other data"
+        known = "data of the same name" if self.same_data else "other data"
         return f"paper's data: {self.row.data}, holes: {self.row.masks}; ours: {ours} ({known})"
 
     def cell(self, metric: str, unit: str) -> str:
@@ -92,7 +94,8 @@ def _names(contender: Contender) -> list[str]:
         for name, value in arguments.items()
         if value is True or isinstance(value, str)
     ]
-    return [contender.name, *told, network]
+    aliases = [_ALIASES[name] for name in told if name in _ALIASES]
+    return [contender.name, *(aliases or [*told, network])]
 
 
 def _compared(contender: Contender, row: Published, table: Table) -> Comparison | None:

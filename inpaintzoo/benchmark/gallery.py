@@ -193,8 +193,7 @@ def _measured(results: BenchmarkResults, pair_set: PairSet) -> tuple[str, Column
     """The protocol and the metric that pictures are judged by, and the results of all methods."""
     found: list[tuple[str, Column, dict[str, MetricResults]]] = []
     for protocol in results.protocols:
-        keys = [(contender.name, pair_set.name, protocol.name) for contender in results.contenders]
-        cells = {key[0]: results.cells[key] for key in keys if key in results.cells}
+        cells = results.cells_of(pair_set.name, protocol.name)
         if cells and (rows := next(iter(cells.values())).rows):
             columns = [column for column in next(iter(cells.values())).columns if column.name in rows[0]]
             found += [(protocol.name, column, cells) for column in columns]

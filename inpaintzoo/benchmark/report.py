@@ -37,7 +37,7 @@ def write_report(
     """Write the report into a folder; each file appears whole or not at all, and files of other names stay.
 
     `table.md`, `table.tex`, `table.csv`, `results.json` and `index.html` hold all sets and protocols;
-    `images/METHOD/SET/PROTOCOL.csv` the values of each image; `charts/SET-PROTOCOL.png` and `.svg` the metrics by hole
+    `images/METHOD/SET/PROTOCOL.csv` the values of each image; `charts/SET/PROTOCOL.png` and `.svg` the metrics by hole
     ratio. `grid.png` and `grid-worst.png` show the same images across methods, sorted by disagreement and the worst
     first; those of further sets are `grid-SET.png` and `grid-worst-SET.png` below `grids/`.
 
@@ -89,7 +89,7 @@ class _Folder:
 def file_names(names: Collection[str]) -> dict[str, str]:
     """A file name for each name, different ones also where capitals do not count."""
     found: dict[str, str] = {}
-    for name in names:
+    for name in dict.fromkeys(names):
         base = _UNSAFE.sub("_", name).strip(". ") or "_"
         taken = {one.casefold() for one in found.values()}
         tries = (base if i == 1 else f"{base}-{i}" for i in range(1, len(names) + 2))
@@ -117,17 +117,17 @@ def _image_csv(cell: MetricResults) -> bytes:
 
 def _write_charts(tables: Sequence[Table], out: _Folder) -> tuple[dict[tuple[str, str], bytes], list[str]]:
     """SVG by set and protocol, and the names of the files."""
-    keys = [f"{table.pair_set.name}-{table.protocol.name}" for table in tables]
-    names = file_names(keys)
+    sets = file_names([table.pair_set.name for table in tables])
+    protocols = file_names([table.protocol.name for table in tables])
     charts: dict[tuple[str, str], bytes] = {}
     files: list[str] = []
-    for key, table in zip(keys, tables, strict=True):
+    for table in tables:
         figure = draw_chart(table)
         if figure is not None:
+            name = f"charts/{sets[table.pair_set.name]}/{protocols[table.protocol.name]}"
             svg = encode_chart(figure, "svg")
             charts[table.pair_set.name, table.protocol.name] = svg
-            files.append(out.write(f"charts/{names[key]}.svg", svg))
-            files.append(out.write(f"charts/{names[key]}.png", encode_chart(figure, "png")))
+            files += [out.write(f"{name}.svg", svg), out.write(f"{name}.png", encode_chart(figure, "png"))]
     return charts, files
 
 

@@ -54,7 +54,8 @@ class Contender:
         kind: `checkpoint`, `weights`, `predictions` or `fill`.
         source: path, or the class of a fill.
         sha256: of the weight file; None where there is none.
-        facts: further facts for the page, such as the network's class and the iterations it was trained for.
+        facts: further facts for the page, such as the iterations it was trained for. By `network`, its class, and
+            `arguments`, JSON of them by name, it is found in papers' tables.
         cost: None for folders of ready predictions, or where no costs were asked for.
     """
 
@@ -110,3 +111,8 @@ class BenchmarkResults:
     cells: dict[tuple[str, str, str], MetricResults]
     missing: dict[str, dict[str, str]] = dataclasses.field(default_factory=dict)
     run: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def cells_of(self, pair_set: str, protocol: str) -> dict[str, MetricResults]:
+        """The results on one set under one protocol, by contender, in the order of rows."""
+        keys = {contender.name: (contender.name, pair_set, protocol) for contender in self.contenders}
+        return {name: self.cells[key] for name, key in keys.items() if key in self.cells}

@@ -25,8 +25,8 @@ class Entry:
     Attributes:
         value: None where the metric is undefined.
         text: as it is printed; all of a metric's numbers in a table have the same decimals.
-        place: 1 for the best of its group, 2 for the second, 0 for others and where there is nothing to compare.
-            Numbers that are printed alike share a place.
+        place: 1 for the best of its group, 2 for the second of three or more, 0 for others and where there is nothing
+            to compare. Numbers that are printed alike share a place.
         interval: of the mean, over images; None for metrics of a whole set.
         difference: interval of the paired difference from the best; None for the best itself.
     """
@@ -86,12 +86,7 @@ def make_tables(results: BenchmarkResults, bootstrap: Bootstrap | None = None) -
     tables = []
     for pair_set in results.pair_sets:
         for protocol in results.protocols:
-            cells = {
-                contender.name: results.cells[contender.name, pair_set.name, protocol.name]
-                for contender in results.contenders
-                if (contender.name, pair_set.name, protocol.name) in results.cells
-            }
-            if cells:
+            if cells := results.cells_of(pair_set.name, protocol.name):
                 missing = results.missing.get(protocol.name, {})
                 tables.append(_table(pair_set, protocol, cells, missing, bootstrap or Bootstrap()))
     return tables
@@ -161,6 +156,7 @@ def _entries(
     ranked = _ranked(column, values)
     places = {text: place for place, text in enumerate(dict.fromkeys(texts[name] for name in ranked), start=1)}
     compared = len(ranked) > 1
+    marked = min(2, len(ranked) - 1)  # of two methods the second is no distinction
     entries = {}
     for name, value in values.items():
         own = means.get((name, column.name))
@@ -168,7 +164,7 @@ def _entries(
         difference = None if own is None or best is None else bootstrap.interval(own - best)
         place = places.get(texts[name], 0) if compared and name in ranked else 0
         interval = None if own is None else bootstrap.interval(own)
-        entries[name] = Entry(value, texts[name], place if place <= 2 else 0, interval, difference)
+        entries[name] = Entry(value, texts[name], place if place <= marked else 0, interval, difference)
     return entries
 
 
