@@ -17,6 +17,9 @@ from torch import Tensor, nn
 Padding = Literal["same", "same_tf"]
 Activation = Literal["elu", "relu"]
 
+# Of independent standard normal a and b, ELU(a) * sigmoid(b) has the mean square 0.645 * 0.293 = 1 / 2.3^2.
+_GATED_GAIN = 2.3
+
 
 def check_padding(owner: str, padding: str) -> None:
     """Raise `ValueError`, naming the owner, unless `padding` is one that `SameConv2d` knows."""
@@ -247,13 +250,22 @@ class GatedDecoder(nn.Module):
         return torch.tanh(self.output(features))
 
 
-def init_glorot(network: nn.Module) -> None:
-    """Glorot's uniform distribution for the weights of all gated and plain convolutions, 0 for their biases.
+def init_gated(network: nn.Module) -> None:
+    """Normal weights that keep the size of a signal through gated layers, zero biases; other modules are left alone.
 
-    It is TensorFlow's default, which the authors' code leaves untouched. Modules of other kinds are left alone.
+    The authors' code leaves TensorFlow's default, Glorot's uniform distribution, which knows nothing of gates: each gate
+    then halves its layer, and after thirty of them the picture no longer depends on the input by more than 1e-7. Trained
+    for 160 iterations from there, holes are still grey.
     """
     for module in network.modules():
         if isinstance(module, SameConv2d):
-            nn.init.xavier_uniform_(module.weight)
-            if module.bias is not None:
-                nn.init.zeros_(module.bias)
+            _init_normal(module, 1.0)
+    for module in network.modules():
+        if isinstance(module, GatedConv2d):
+            _init_normal(module.convolution, _GATED_GAIN)
+
+
+def _init_normal(convolution: SameConv2d, gain: float) -> None:
+    nn.init.normal_(convolution.weight, std=gain / convolution.weight[0].numel() ** 0.5)
+    if convolution.bias is not None:
+        nn.init.zeros_(convolution.bias)

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from inpaintzoo.layers.attention import Engine, MaskResize
 from inpaintzoo.layers.fusion import AFF, Norm
-from inpaintzoo.layers.gated import GatedDecoder, Padding, init_glorot
+from inpaintzoo.layers.gated import GatedDecoder, Padding, init_gated
 from inpaintzoo.models.gated import GatedNet
 
 Skip = Literal["none", "concat", "attention"]
@@ -79,6 +79,6 @@ class AFFNet(GatedNet):
                 # Half size, full size.
                 skips = [AFF(c, reduction, norm) if skip == "attention" else PlainSkip() for c in (2 * width, width)]
                 stage.decoder = GatedDecoder(4 * width, width, skips, padding)
-                init_glorot(stage.decoder)
+                init_gated(stage.decoder)
             if dcr:
                 stage.dilated.fusion = AFF(4 * width, reduction, norm)

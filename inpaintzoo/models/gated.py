@@ -17,7 +17,7 @@ from torch import Tensor
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers.attention import Engine, MaskResize
 from inpaintzoo.layers.contextual import ContextualAttention
-from inpaintzoo.layers.gated import Padding, check_padding, init_glorot
+from inpaintzoo.layers.gated import Padding, check_padding, init_gated
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
 from inpaintzoo.ops import composite
 from inpaintzoo.types import Output
@@ -43,7 +43,7 @@ def coarse_input(masked_image: Tensor, mask: Tensor) -> Tensor:
 class GatedNet(Generator):
     """Coarse and refine stage of gated convolutions (figure 3).
 
-    4,052,478 parameters at the default width. Initialised by Glorot's uniform distribution, biases 0.
+    4,052,478 parameters at the default width. Initialised by `init_gated`.
 
     Args:
         width: channels at full size, even; 24 in the authors' code (48 before gating).
@@ -78,7 +78,7 @@ class GatedNet(Generator):
         attention = ContextualAttention(fuse, scale, mask_resize, aligned=padding == "same_tf", engine=engine)
         self.coarse = CoarseNetwork(width=width, dilations=dilations, padding=padding)
         self.refine = RefineNetwork(width=width, dilations=dilations, attention=attention, padding=padding)
-        init_glorot(self)
+        init_gated(self)
 
     def forward(self, image: Tensor, mask: Tensor, guidance: Tensor | None = None) -> GatedOutput:
         """Fill the hole.

@@ -33,7 +33,7 @@ from torch import Tensor, nn
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers.attention import Engine, MaskResize
 from inpaintzoo.layers.contextual import ContextualAttention
-from inpaintzoo.layers.gated import init_glorot
+from inpaintzoo.layers.gated import init_gated
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
 from inpaintzoo.layers.guidance import Guidance
 from inpaintzoo.layers.structure import RelativeTotalVariation, StructureFilter
@@ -129,7 +129,7 @@ class FullSizeLevel(nn.Module):
 class PyramidGenerator(Generator):
     """Sub-generators from small to large pictures, each guided by the one below (figure 3.3).
 
-    Initialised by Glorot's uniform distribution, biases 0. 7,497,660 parameters with the defaults.
+    Initialised by `init_gated`. 7,497,660 parameters with the defaults.
 
     Args:
         levels: full size over each level's size, coarsest first, two or more; 4, 2, 1 are the paper's 128, 256 and
@@ -180,7 +180,7 @@ class PyramidGenerator(Generator):
         attention = ContextualAttention(mask_resize=mask_resize, engine=engine)
         self.full = FullSizeLevel(width, stacks[-1], fusion, attention) if levels[-1] == 1 else None
         self.accepts_guidance = self.full is not None
-        init_glorot(self)
+        init_gated(self)
 
     def forward(self, image: Tensor, mask: Tensor, guidance: Tensor | None = None) -> PyramidGeneratorOutput:
         """Fill the hole.
