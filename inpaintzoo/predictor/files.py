@@ -149,6 +149,7 @@ def _deep_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colo
         return pairs[..., ::2] << 8 | pairs[..., 1::2], Levels(2, 65535.0)
     native = "16L" if sys.byteorder == "little" else "16B"
     other = {"16B": "16L", "16L": "16B"}[native if order == "16N" else order]
+    image.load()
     high = np.array(image).astype(np.uint16)
     # Read in the other byte order, the high bytes are the low ones.
     with open_image(path, load=False) as again:
@@ -158,12 +159,17 @@ def _deep_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colo
 
 def _decoded(image: Image.Image, raw_mode: str) -> np.ndarray:
     """Decode as if the file were laid out otherwise."""
-    layouts: Any = image
-    layouts.tile = [
-        (codec, extents, offset, (raw_mode, *layout[1:]) if isinstance(layout, tuple) else raw_mode)
-        for codec, extents, offset, layout in layouts.tile
+    file: Any = image
+    file.tile = [
+        _relaid(tile, (raw_mode, *tile[3][1:]) if isinstance(tile[3], tuple) else raw_mode) for tile in file.tile
     ]
-    return np.array(image)
+    file.load()
+    return np.array(file)
+
+
+def _relaid(tile: Any, layout: Any) -> Any:
+    # Named tuples since Pillow 11, whose reader of TIFF files wants them to be.
+    return tile._replace(args=layout) if hasattr(tile, "_replace") else (*tile[:3], layout)
 
 
 def _write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, Any]) -> None:

@@ -1,0 +1,414 @@
+"""Picture files through the Predictor: every bit, orientation, metadata, damaged files."""
+
+import io
+import struct
+import warnings
+import zlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+import tifffile
+import torch
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from PIL import ExifTags, Image, ImageCms, ImageOps
+from PIL.PngImagePlugin import PngInfo
+
+from inpaintzoo import DataError, InpaintzooError, Predictor
+from inpaintzoo.fills import MeanColour
+from inpaintzoo.generator import Generator
+from inpaintzoo.predictor.predictor import JpegWarning
+from inpaintzoo.types import Output
+
+HEIGHT, WIDTH = 30, 44
+HOLE = np.zeros((HEIGHT, WIDTH), bool)
+HOLE[4:11, 20:32] = True
+LOSSLESS = {
+    ".png": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
+    ".bmp": ["1", "L", "P", "RGB", "RGBA"],
+    ".webp": ["RGB", "RGBA"],
+    ".tif": ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "I;16", "F"],
+}
+
+
+class Green(Generator):
+    size_multiple = 8
+
+    def forward(self, image, mask):
+        self.check_size(image, mask)
+        return Output(torch.tensor([0.0, 1.0, 0.0]).view(1, 3, 1, 1).expand_as(image).clone())
+
+
+PREDICTOR = Predictor(Green(), device="cpu")
+
+
+def noise(mode="RGB", size=(WIDTH, HEIGHT)):
+    rng = np.random.default_rng(1)
+    if mode == "I;16":
+        return Image.fromarray(rng.integers(0, 65536, size[::-1], dtype=np.uint16))
+    if mode == "F":
+        return Image.fromarray(rng.random(size[::-1], dtype=np.float32))
+    colours = Image.fromarray(rng.integers(0, 256, (*size[::-1], 4), dtype=np.uint8))
+    if mode == "P":
+        return colours.convert("RGB").quantize(30)
+    return colours if mode == "RGBA" else colours.convert("LA" if mode == "LA" else "RGB").convert(mode)
+
+
+def profile():
+    return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+
+
+@pytest.mark.parametrize(("suffix", "mode"), [(s, mode) for s, modes in LOSSLESS.items() for mode in modes])
+def test_lossless_files_keep_known_pixels_and_mode(suffix, mode, tmp_path):
+    noise(mode).save(tmp_path / f"in{suffix}", **({"lossless": True, "exact": True} if suffix == ".webp" else {}))
+    before = Image.open(tmp_path / f"in{suffix}")
+    PREDICTOR.fill_file(tmp_path / f"in{suffix}", HOLE, tmp_path / f"out{suffix}")
+    after = Image.open(tmp_path / f"out{suffix}")
+    assert (after.mode, after.size, after.format) == (before.mode, before.size, before.format)
+    np.testing.assert_array_equal(np.array(after)[~HOLE], np.array(before)[~HOLE])
+    assert (np.array(after)[HOLE] != np.array(before)[HOLE]).mean() > 0.3
+    if mode == "P":
+        assert after.getpalette() == before.getpalette()
+    (in_memory,) = PREDICTOR(tmp_path / f"in{suffix}", HOLE)
+    np.testing.assert_array_equal(np.array(in_memory), np.array(after))
+
+
+# -- orientation -----------------------------------------------------------------------------------------------------
+
+
+def oriented(orientation, path, **options):
+    """A file whose upright picture is noise of (HEIGHT, WIDTH), stored as a camera held so would."""
+    back = {
+        2: Image.Transpose.FLIP_LEFT_RIGHT,
+        3: Image.Transpose.ROTATE_180,
+        4: Image.Transpose.FLIP_TOP_BOTTOM,
+        5: Image.Transpose.TRANSPOSE,
+        6: Image.Transpose.ROTATE_90,
+        7: Image.Transpose.TRANSVERSE,
+        8: Image.Transpose.ROTATE_270,
+    }
+    upright = noise()
+    stored = upright.transpose(back[orientation]) if orientation in back else upright
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = orientation
+    exif[ExifTags.Base.Make] = "Camera works"
+    exif[int(ExifTags.IFD.Exif)] = {
+        int(ExifTags.Base.ExifImageWidth): stored.width,
+        int(ExifTags.Base.ExifImageHeight): stored.height,
+        int(ExifTags.Base.MakerNote): b"maker's own",
+    }
+    stored.save(path, exif=exif, **options)
+    return upright
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".jpg"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_files_come_out_upright_with_metadata_that_fits(orientation, suffix, tmp_path):
+    oriented(orientation, tmp_path / f"in{suffix}", **({"lossless": True} if suffix == ".webp" else {}))
+    upright = ImageOps.exif_transpose(Image.open(tmp_path / f"in{suffix}"))
+    assert upright.size == (WIDTH, HEIGHT)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", JpegWarning)
+        PREDICTOR.fill_file(tmp_path / f"in{suffix}", HOLE, tmp_path / "out.png")
+        PREDICTOR.fill_file(tmp_path / f"in{suffix}", HOLE, tmp_path / f"same{suffix}")
+    after = Image.open(tmp_path / "out.png")
+    np.testing.assert_array_equal(np.array(after)[~HOLE], np.array(upright)[~HOLE])
+    assert (np.array(after)[HOLE] == (0, 255, 0)).all()
+    for name in ("out.png", f"same{suffix}"):
+        exif = Image.open(tmp_path / name).getexif()
+        inner = exif.get_ifd(ExifTags.IFD.Exif)
+        assert exif[ExifTags.Base.Orientation] == 1 and exif[ExifTags.Base.Make] == "Camera works"
+        assert (inner[ExifTags.Base.ExifImageWidth], inner[ExifTags.Base.ExifImageHeight]) == (WIDTH, HEIGHT)
+        assert inner[ExifTags.Base.MakerNote] == b"maker's own"
+    (in_memory,) = PREDICTOR(tmp_path / f"in{suffix}", HOLE)
+    assert in_memory.getexif()[ExifTags.Base.Orientation] == 1
+    np.testing.assert_array_equal(np.array(in_memory), np.array(after))
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_a_pillow_image_comes_back_in_its_own_frame(orientation, tmp_path):
+    oriented(orientation, tmp_path / "in.png")
+    image = Image.open(tmp_path / "in.png")
+    image.load()
+    (filled,) = PREDICTOR(image, HOLE)
+    assert filled.size == image.size and filled.getexif()[ExifTags.Base.Orientation] == orientation
+    after = np.array(ImageOps.exif_transpose(filled))
+    np.testing.assert_array_equal(after[~HOLE], np.array(noise())[~HOLE])
+    assert (after[HOLE] == (0, 255, 0)).all()
+
+
+@pytest.mark.parametrize("orientation", [5, 6, 7, 8])
+def test_a_mask_drawn_on_the_stored_pixels_is_turned_with_them(orientation, tmp_path):
+    oriented(orientation, tmp_path / "in.png")
+    stored = np.array(Image.open(tmp_path / "in.png"))
+    hole = np.zeros(stored.shape[:2], bool)
+    hole[2:9, 3:8] = True
+    (filled,) = PREDICTOR(Image.open(tmp_path / "in.png"), hole)
+    np.testing.assert_array_equal((np.array(filled) != stored).any(axis=-1), hole)
+    (upright,) = PREDICTOR(tmp_path / "in.png", hole)
+    np.testing.assert_array_equal(np.array(upright), np.array(ImageOps.exif_transpose(filled)))
+
+
+# -- metadata --------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.predictor.JpegWarning")
+def test_colour_profile_and_exif_are_kept(suffix, tmp_path):
+    exif = Image.Exif()
+    exif[ExifTags.Base.Artist] = "A. Photographer"
+    noise().save(tmp_path / f"in{suffix}", icc_profile=profile(), exif=exif, dpi=(300, 300))
+    PREDICTOR.fill_file(tmp_path / f"in{suffix}", HOLE, tmp_path / f"out{suffix}")
+    after = Image.open(tmp_path / f"out{suffix}")
+    assert after.info["icc_profile"] == profile()
+    assert after.getexif()[ExifTags.Base.Artist] == "A. Photographer"
+    if suffix != ".webp":
+        assert [round(float(value)) for value in after.info["dpi"]] == [300, 300]
+
+
+def test_texts_of_png_files_are_kept(tmp_path):
+    texts = PngInfo()
+    texts.add_text("Title", "Façade")
+    noise().save(tmp_path / "in.png", pnginfo=texts)
+    PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png")
+    assert Image.open(tmp_path / "out.png").text["Title"] == "Façade"
+
+
+def exif_with_thumbnail():
+    """IFD0 with an orientation and a maker's text, IFD1 with a thumbnail."""
+    thumbnail = io.BytesIO()
+    noise(size=(8, 8)).save(thumbnail, "JPEG")
+    data = thumbnail.getvalue()
+    ifd0 = struct.pack("<HHHIHH", 1, 0x0112, 3, 1, 6, 0)
+    start = 8 + len(ifd0) + 4
+    ifd1 = struct.pack("<HHHIIHHII", 2, 0x0201, 4, 1, start + 30, 0x0202, 4, 1, len(data))
+    return b"II*\0" + struct.pack("<I", 8) + ifd0 + struct.pack("<I", start) + ifd1 + bytes(4) + data, data
+
+
+def test_the_thumbnail_that_shows_what_was_removed_goes(tmp_path):
+    block, thumbnail = exif_with_thumbnail()
+    noise().save(tmp_path / "in.png", exif=block)
+    assert thumbnail in (tmp_path / "in.png").read_bytes()
+    assert Image.open(tmp_path / "in.png").getexif().get_ifd(ExifTags.IFD.IFD1)
+    PREDICTOR.fill_file(tmp_path / "in.png", HOLE.T, tmp_path / "out.png")
+    assert thumbnail not in (tmp_path / "out.png").read_bytes()
+    exif = Image.open(tmp_path / "out.png").getexif()
+    assert exif[ExifTags.Base.Orientation] == 1 and not exif.get_ifd(ExifTags.IFD.IFD1)
+
+
+def test_jpeg_warns_and_keeps_its_quantisation(tmp_path):
+    muted = Image.fromarray(np.array(noise("L")) // 4 + 96).resize((176, 120), Image.Resampling.BICUBIC)
+    muted.save(tmp_path / "in.jpg", quality=80)
+    hole = np.kron(HOLE, np.ones((4, 4), bool))
+    with pytest.warns(JpegWarning, match="JPEG changes known pixels"):
+        PREDICTOR.fill_file(tmp_path / "in.jpg", hole, tmp_path / "out.jpg")
+    before, after = Image.open(tmp_path / "in.jpg"), Image.open(tmp_path / "out.jpg")
+    assert after.quantization == before.quantization
+    far = np.s_[80:, :]
+    assert np.abs(np.array(after)[far].astype(int) - np.array(before)[far]).max() <= 1
+
+
+@pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.predictor.JpegWarning")
+def test_cmyk_jpeg_stays_cmyk(tmp_path):
+    Image.new("CMYK", (WIDTH, HEIGHT), (10, 200, 30, 60)).save(tmp_path / "in.jpg", quality=100)
+    PREDICTOR.fill_file(tmp_path / "in.jpg", HOLE, tmp_path / "out.jpg")
+    after = Image.open(tmp_path / "out.jpg")
+    assert after.mode == "CMYK"
+    assert np.abs(np.array(after)[15:].astype(int) - (10, 200, 30, 60)).max() <= 4
+    assert np.abs(np.array(after.convert("RGB"))[7, 26].astype(int) - (0, 255, 0)).max() <= 40
+
+
+def test_a_jpeg_mask_warns(tmp_path):
+    noise().save(tmp_path / "in.png")
+    Image.fromarray(HOLE).convert("L").save(tmp_path / "mask.jpg", quality=70)
+    with pytest.warns(UserWarning, match="grey edges"):
+        (filled,) = PREDICTOR(tmp_path / "in.png", tmp_path / "mask.jpg")
+    changed = (np.array(filled) != np.array(noise())).any(axis=-1)
+    assert (changed != HOLE).mean() < 0.02
+
+
+# -- 16-bit colour ---------------------------------------------------------------------------------------------------
+
+
+def write_png(path, pixels):
+    """16 bits a channel, without filters."""
+    height, width, channels = pixels.shape
+    kind = {2: 4, 3: 2, 4: 6}[channels]
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)
+    parts = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, kind, 0, 0, 0)), (b"IDAT", zlib.compress(rows))]
+    data = b"".join(
+        struct.pack(">I", len(d)) + k + d + struct.pack(">I", zlib.crc32(k + d)) for k, d in [*parts, (b"IEND", b"")]
+    )
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + data)
+
+
+def read_png(path):
+    """The 16-bit levels, from the format's own definition; filters none and up."""
+    data, place, chunks = path.read_bytes(), 8, {}
+    while place < len(data):
+        (length,), kind = struct.unpack_from(">I", data, place), data[place + 4 : place + 8]
+        body = data[place + 8 : place + 8 + length]
+        assert struct.unpack_from(">I", data, place + 8 + length)[0] == zlib.crc32(kind + body)
+        chunks[kind] = chunks.get(kind, b"") + body
+        place += 12 + length
+    width, height, depth, kind = struct.unpack(">IIBB", chunks[b"IHDR"][:10])
+    assert depth == 16
+    channels = {4: 2, 2: 3, 6: 4}[kind]
+    lines = np.frombuffer(zlib.decompress(chunks[b"IDAT"]), np.uint8).reshape(height, -1)
+    above, rows = np.zeros(lines.shape[1] - 1, np.uint8), []
+    for line in lines:
+        assert line[0] in (0, 2)
+        above = line[1:] + above if line[0] == 2 else line[1:]
+        rows.append(above)
+    return np.stack(rows).view(">u2").reshape(height, width, channels).astype(np.uint16), chunks
+
+
+def deep_noise(channels):
+    return np.random.default_rng(3).integers(0, 65536, (HEIGHT, WIDTH, channels), dtype=np.uint16)
+
+
+@pytest.mark.parametrize("channels", [2, 3, 4])
+def test_16_bit_colour_png_keeps_every_bit(channels, tmp_path):
+    pixels = deep_noise(channels)
+    write_png(tmp_path / "in.png", pixels)
+    PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png")
+    after, _ = read_png(tmp_path / "out.png")
+    np.testing.assert_array_equal(after[~HOLE], pixels[~HOLE])
+    expected = [38469] if channels == 2 else [0, 65535, 0]
+    assert (after[HOLE][:, : len(expected)] == expected).all()
+    if channels != 3:
+        np.testing.assert_array_equal(after[..., -1], pixels[..., -1])
+    again = Image.open(tmp_path / "out.png")
+    np.testing.assert_array_equal(
+        np.array(again)[..., 1 if channels == 3 else -1], after[..., 1 if channels == 3 else -1] >> 8
+    )
+
+
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("compression", [None, "adobe_deflate"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_16_bit_colour_tiff_keeps_every_bit(order, compression, channels, tmp_path):
+    pixels = deep_noise(channels)
+    extra = {"extrasamples": ("unassalpha",)} if channels == 4 else {}
+    tifffile.imwrite(tmp_path / "in.tif", pixels, byteorder=order, compression=compression, photometric="rgb", **extra)
+    PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.tif")
+    after = tifffile.imread(tmp_path / "out.tif")
+    np.testing.assert_array_equal(after[~HOLE], pixels[~HOLE])
+    assert after.dtype == np.uint16 and (after[HOLE][:, :3] == (0, 65535, 0)).all()
+    PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.png")
+    np.testing.assert_array_equal(read_png(tmp_path / "out.png")[0], after)
+
+
+def test_16_bit_colour_keeps_profile_and_says_what_pillow_lacks(tmp_path):
+    tifffile.imwrite(tmp_path / "in.tif", deep_noise(3), photometric="rgb", iccprofile=profile())
+    PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.png")
+    PREDICTOR.fill_file(tmp_path / "out.png", HOLE, tmp_path / "back.tif")
+    assert Image.open(tmp_path / "out.png").info["icc_profile"] == profile()
+    assert Image.open(tmp_path / "back.tif").info["icc_profile"] == profile()
+    with pytest.raises(DataError, match=r"no mode for 16-bit colour; use Predictor.fill_file"):
+        PREDICTOR(tmp_path / "in.tif", HOLE)
+    with pytest.raises(DataError, match="WEBP does not hold pictures of mode 16-bit colour"):
+        PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.webp")
+
+
+# -- writing ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("mode", "out"), [("RGBA", "out.jpg"), ("P", "out.webp"), ("LA", "out.bmp"), ("I;16", "out.jpg")]
+)
+def test_a_format_that_cannot_hold_the_picture_is_refused_before_the_work(mode, out, tmp_path):
+    class Never(Green):
+        def forward(self, image, mask):
+            raise AssertionError
+
+    noise(mode).save(tmp_path / "in.png")
+    with pytest.raises(DataError, match=rf"does not hold pictures of mode {mode} as .*in.png is; write PNG"):
+        Predictor(Never()).fill_file(tmp_path / "in.png", HOLE, tmp_path / out)
+    assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
+
+
+def test_nothing_is_overwritten_unless_asked_for(tmp_path):
+    noise().save(tmp_path / "in.png")
+    (tmp_path / "out.png").write_text("mine")
+    with pytest.raises(InpaintzooError, match=r"out.png is there already"):
+        PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png")
+    assert (tmp_path / "out.png").read_text() == "mine"
+    PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png", overwrite=True)
+    assert Image.open(tmp_path / "out.png").size == (WIDTH, HEIGHT)
+
+
+def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
+    noise().save(tmp_path / "in.png")
+
+    def breaks(self, file, **options):
+        Path(file).write_bytes(b"half")
+        raise OSError("disk full")
+
+    monkeypatch.setattr(Image.Image, "save", breaks)
+    with pytest.raises(OSError, match="disk full"):
+        PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png")
+    assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
+
+
+@pytest.mark.parametrize("out", ["out.txt", "out", "nowhere/out.png"])
+def test_targets_that_cannot_be_are_named(out, tmp_path):
+    noise().save(tmp_path / "in.png")
+    with pytest.raises(DataError, match=r"cannot tell the format|no folder"):
+        PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / out)
+
+
+def test_without_a_hole_the_file_is_copied_byte_by_byte(tmp_path):
+    noise().save(tmp_path / "in.jpg")
+    with pytest.warns(UserWarning, match="no hole, so the file is copied"):
+        PREDICTOR.fill_file(tmp_path / "in.jpg", np.zeros_like(HOLE), tmp_path / "out.jpg")
+    assert (tmp_path / "out.jpg").read_bytes() == (tmp_path / "in.jpg").read_bytes()
+
+
+# -- damaged files ---------------------------------------------------------------------------------------------------
+
+
+def encoded(kind):
+    buffer = io.BytesIO()
+    exif = Image.Exif()
+    exif[ExifTags.Base.Orientation] = 6
+    noise(size=(24, 16)).save(buffer, kind, exif=exif)
+    return buffer.getvalue()
+
+
+@settings(
+    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow]
+)
+@given(
+    kind=st.sampled_from(["PNG", "JPEG", "TIFF", "WEBP", "16-bit PNG", "16-bit TIFF"]),
+    cut=st.floats(0, 1),
+    flips=st.lists(st.tuples(st.floats(0, 1), st.integers(1, 255)), max_size=4),
+)
+def test_damaged_files_are_named_and_nothing_else_happens(kind, cut, flips, tmp_path):
+    path = tmp_path / "in.png"
+    if kind == "16-bit PNG":
+        write_png(path, deep_noise(3)[:16, :24])
+    elif kind == "16-bit TIFF":
+        tifffile.imwrite(path, deep_noise(3)[:16, :24], photometric="rgb")
+    else:
+        path.write_bytes(encoded(kind))
+    data = bytearray(path.read_bytes())
+    for place, change in flips:
+        data[int(place * (len(data) - 1))] ^= change
+    path.write_bytes(bytes(data[: int(cut * len(data))]))
+    hole = np.zeros((24, 16), bool)
+    hole[3:9, 3:9] = True
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        try:
+            (filled,) = Predictor(MeanColour())(path, hole)
+        except DataError as error:
+            assert "in.png" in str(error) or "mask" in str(error)
+        else:
+            assert filled.size in ((16, 24), (24, 16))
+
+
+def test_a_missing_file_is_named(tmp_path):
+    with pytest.raises(DataError, match=r"none.png: the file does not exist"):
+        PREDICTOR(tmp_path / "none.png", HOLE)
