@@ -351,10 +351,9 @@ def test_initialisation_keeps_the_size_of_a_signal():
     for layer in layers:
         layer.register_forward_hook(lambda module, inputs, output: sizes.append(output.square().mean().sqrt().item()))
     with torch.no_grad():
-        network.coarse(torch.randn(1, 5, 64, 64))
-        network.refine(*torch.randn(2, 1, 3, 64, 64), torch.ones(1, 1, 64, 64))
+        network(*three_pairs(64, 64, (16, 48, 16, 48), 24, batch=1))
     assert len(sizes) == len(layers) > 30
-    assert min(sizes) > 0.2 and max(sizes) < 5
+    assert min(sizes) > 0.05 and max(sizes) < 2  # at this size the dilated layers see much of the zeros around
     assert all((p == 0).all() for name, p in network.named_parameters() if name.endswith("bias"))
 
 
