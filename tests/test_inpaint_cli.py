@@ -161,18 +161,17 @@ def test_samples_of_a_stochastic_model(work, capsys):
     assert "MeanColour is deterministic" in capsys.readouterr().err
 
 
-def test_guidance_map(work, capsys):
-    torch.manual_seed(0)
+def test_guidance_map(work, capsys, monkeypatch):
     save_model(PENNet(width=4), "model.safetensors")
-    picture(work / "large.png", size=(128, 192))
-    hole = np.kron(HOLE, np.ones((4, 4), bool))
-    mask(work / "hole.png", hole)
-    Image.fromarray(np.repeat([[0, 255]], 96, axis=1).repeat(128, axis=0).astype(np.uint8)).save("map.png")
-    weights = ("--model", "model.safetensors")
-    assert inpaint("large.png", "hole.png", "-o", "plain.png", model=weights) == 0
-    assert inpaint("large.png", "hole.png", "-o", "guided.png", "--guidance", "map.png", model=weights) == 0
-    assert changed("plain.png", "guided.png")[hole].any()
-    assert inpaint("large.png", "hole.png", "-o", "no.png", "--guidance", "map.png") == 1
+    Image.fromarray(np.repeat([[0, 255]], 24, axis=1).repeat(32, axis=0).astype(np.uint8)).save("map.png")
+    seen, forward = [], PENNet.forward
+    monkeypatch.setattr(
+        PENNet, "forward", lambda self, image, mask, guidance: seen.append(guidance) or forward(self, image, mask)
+    )
+    command = ["one.png", "hole.png", "-o", "guided.png", "--guidance", "map.png"]
+    assert inpaint(*command, model=("--model", "model.safetensors")) == 0
+    assert torch.equal(seen[0][0, 0, :32, :48], torch.from_numpy(np.array(Image.open("map.png"))).float() / 255)
+    assert inpaint("one.png", "hole.png", "-o", "no.png", "--guidance", "map.png") == 1
     assert "no patch attention" in capsys.readouterr().err
 
 
