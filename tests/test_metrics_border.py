@@ -123,3 +123,16 @@ def test_percent_forms_are_a_hundred_times_the_plain_ones():
         assert hundred.definition.startswith("100 * ") and not one.definition.startswith("100")
         expected = 100 * one(prediction, image, mask).item()
         assert hundred(prediction, image, mask).item() == pytest.approx(expected, rel=1e-6)
+
+
+def test_all_hole_and_no_hole_have_no_border_and_do_not_spoil_the_mean():
+    images = torch.full((3, 3, 16, 16), 0.5)
+    masks = torch.zeros(3, 1, 16, 16)
+    masks[1] = 1
+    masks[2, ..., 8:] = 1
+    suite = MetricSuite([L1Border(), PSNRBorder()])
+    suite.update(images + 0.25 * masks, {"image": images, "mask": masks, "index": torch.arange(3)})
+    results = suite.compute()
+    assert [row["l1_border"] for row in results.rows] == [None, None, 0.125]
+    assert results.summary()["all"]["l1_border"] == 0.125
+    assert "l1_border: 2 of 3 images have no hole or nothing else and do not count." in results.table()

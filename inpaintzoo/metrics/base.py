@@ -54,9 +54,11 @@ class ImageMetric(Metric):
 
     Attributes:
         needs_hole: whether the metric is undefined for an image without a hole.
+        needs_known: whether it is undefined for an image that is nothing but hole.
     """
 
     needs_hole: ClassVar[bool] = False
+    needs_known: ClassVar[bool] = False
 
     def __call__(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """One value an image.
@@ -75,6 +77,10 @@ class ImageMetric(Metric):
         check_shapes(prediction, image, mask)
         values = [self.measure(*sample) for sample in zip(exact(prediction), exact(image), exact(mask), strict=True)]
         return torch.stack(values).float()
+
+    def defined(self, ratio: float) -> bool:
+        """Whether the metric is defined for an image with this hole ratio."""
+        return not (self.needs_hole and ratio == 0 or self.needs_known and ratio == 1)
 
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """The value of one image as a scalar; arguments as in `__call__`, without batch dimension, in float64."""

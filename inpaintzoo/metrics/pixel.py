@@ -72,7 +72,8 @@ class PSNRBorder(PSNR):
         cap: largest value, in dB, as in `PSNR`.
     """
 
-    needs_hole = True
+    needs_hole = needs_known = True
+    undefined = "have no hole or nothing else"
 
     def __init__(self, width: int = BORDER_WIDTH, cap: float = 100.0) -> None:
         super().__init__(cap)
@@ -153,7 +154,8 @@ class L1Border(L1):
         percent: as in `L1`.
     """
 
-    needs_hole = True
+    needs_hole = needs_known = True
+    undefined = "have no hole or nothing else"
 
     def __init__(self, width: int = BORDER_WIDTH, percent: bool = False) -> None:
         super().__init__(percent)

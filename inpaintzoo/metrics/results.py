@@ -115,9 +115,7 @@ class MetricResults:
             values = [row[column.name] for row in self.rows if column.name in row]
             capped = sum(value == column.cap for value in values) if column.cap is not None else 0
             if capped:
-                remarks.append(
-                    f"{column.name}: {capped} of {len(values)} images count as the cap, {cell(column.cap)}."
-                )
+                remarks.append(f"{column.name}: {capped} of {len(values)} images count as the cap, {cell(column.cap)}.")
             if undefined := sum(value is None for value in values):
                 remarks.append(
                     f"{column.name}: {undefined} of {len(values)} images {column.undefined} and do not count."

@@ -171,7 +171,7 @@ class MetricSuite:
             row: Row = {"index": indices[i], "name": names[i], "ratio": ratio, "bin": ratio_bin(ratio, self.bins)}
             for metric in self.image_metrics:
                 # A NaN that is left is a prediction that was no number, and must show.
-                row[metric.name] = None if metric.needs_hole and ratio == 0 else values[metric.name][i]
+                row[metric.name] = values[metric.name][i] if metric.defined(ratio) else None
             for among in self.sample_metrics:
                 row[among.name] = None if ratio == 0 or fills == 1 else values[among.name][i]
             rows.append(row)
