@@ -253,9 +253,9 @@ class GatedDecoder(nn.Module):
 def init_gated(network: nn.Module) -> None:
     """Normal weights that keep the size of a signal through gated layers, zero biases; other modules are left alone.
 
-    The authors' code leaves TensorFlow's default, Glorot's uniform distribution, which knows nothing of gates: each gate
-    then halves its layer, and after thirty of them the picture no longer depends on the input by more than 1e-7. Trained
-    for 160 iterations from there, holes are still grey.
+    The authors' code leaves TensorFlow's default, Glorot's uniform distribution, which knows nothing of gates: each
+    gate then halves its layer, and after thirty of them the picture no longer depends on the input by more than 1e-7.
+    Trained for 160 iterations from there, holes are still grey.
     """
     for module in network.modules():
         if isinstance(module, SameConv2d):

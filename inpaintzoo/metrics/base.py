@@ -80,7 +80,7 @@ class ImageMetric(Metric):
 
     def defined(self, ratio: float) -> bool:
         """Whether the metric is defined for an image with this hole ratio."""
-        return not (self.needs_hole and ratio == 0 or self.needs_known and ratio == 1)
+        return not ((self.needs_hole and ratio == 0) or (self.needs_known and ratio == 1))
 
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """The value of one image as a scalar; arguments as in `__call__`, without batch dimension, in float64."""
