@@ -103,7 +103,7 @@ def test_python_blocks_run(page, code, workplace, capsys):
 
 @pytest.mark.parametrize(
     "command",
-    [line for line in commands() if line.split()[1] not in ("masks", "label", "benchmark", *WEIGHT_COMMANDS)],
+    [line for line in commands() if line.split()[1] not in ("masks", "label", "benchmark", "inpaint", *WEIGHT_COMMANDS)],
     ids=lambda line: line[11:70],
 )
 def test_commands_parse(command, workplace):

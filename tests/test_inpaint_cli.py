@@ -1,6 +1,7 @@
 """`inpaintzoo inpaint`, by the user's door: one picture, folders, pairing, going on, samples."""
 
 import json
+import shlex
 from pathlib import Path
 
 import numpy as np
@@ -236,3 +237,20 @@ def test_wrong_usage_is_two(work, capsys):
     assert inpaint_cli.main(["one.png", "hole.png", "-o", "out.png", "--strategy", "magic"]) == 2
     assert inpaint_cli.main(["--help"]) == 0
     assert "--samples" in capsys.readouterr().out
+
+
+def test_the_commands_of_the_pages_work(work, capsys):
+    text = (Path(__file__).parent.parent / "docs" / "inpaint.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("inpaintzoo inpaint ")]
+    assert len(lines) >= 7
+    (work / "one.png").rename("photo.png")
+    (work / "hole.png").rename("mask.png")
+    Image.fromarray(np.where(HOLE, 200, 255).astype(np.uint8)).save("map.png")
+    pixels = np.dstack([np.array(Image.open("photo.png")), np.where(HOLE, 0, 255).astype(np.uint8)])
+    Image.fromarray(pixels).save("erased.png")
+    save_model(PENNet(width=4), "tiny.safetensors")
+    save_model(SPN(width=8, stochastic=True), "spn.safetensors")
+    for line in lines:
+        assert main(shlex.split(line)[1:]) == 0, line
+    assert {"filled.png", "smooth.png", "variant-4.png", "guided.png", "whole.png"} <= set(files("."))
+    assert {"filled/deep/c.png", "grown/a.png"} <= set(files("."))

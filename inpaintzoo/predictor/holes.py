@@ -14,7 +14,7 @@ from torch import Tensor
 
 from inpaintzoo.data.images import decode_rgb, open_image
 from inpaintzoo.data.masks.base import grow_hole, hole_tensor, resize_hole
-from inpaintzoo.predictor.pictures import Picture, Pixels, turn
+from inpaintzoo.predictor.pictures import Picture, Pixels, orientation_of, turn
 from inpaintzoo.types import DataError
 
 Polarity = Literal["auto", "white", "black"]
@@ -106,16 +106,22 @@ def _grey(mask: Pixels) -> tuple[np.ndarray, bool]:
 def _grey_of_image(image: Image.Image, name: str) -> np.ndarray:
     if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
         alpha = image.convert("RGBA")
-        alpha.info.clear()
         low, high = alpha.getchannel("A").getextrema()
         if low != high:  # a brush on an empty layer, or a picture with a part erased
             image = alpha.getchannel("A")
     if image.mode == "1":
-        return np.asarray(image).astype(np.float32)
-    grey = np.asarray(decode_rgb(image)[0].convert("L"), dtype=np.float32) / 255
+        return turn(np.asarray(image).astype(np.float32), orientation_of(image))
+    grey = _upright_grey(image)
     if 0 < grey.max() <= 1.5 / 255:
         raise DataError(f"{name}: the mask holds the values 0 and 1, which both read as black; save it with 0 and 255")
     return grey
+
+
+def _upright_grey(image: Image.Image) -> np.ndarray:
+    """Grey levels `(H, W)` in [0, 1]."""
+    if image.mode == "L":  # without the detour through RGB, which takes seconds for tens of megapixels
+        return turn(np.asarray(image, dtype=np.float32) / 255, orientation_of(image))
+    return np.asarray(decode_rgb(image)[0].convert("L"), dtype=np.float32) / 255
 
 
 def _holes(grey: np.ndarray, polarity: Polarity, name: str) -> np.ndarray:
@@ -182,10 +188,10 @@ def _guidance_values(guidance: Pixels, name: str) -> np.ndarray:
 
 def _guidance_of_image(image: Image.Image, name: str) -> np.ndarray:
     if image.mode == "P":
-        return np.array(image).astype(np.int64)
+        return turn(np.array(image).astype(np.int64), orientation_of(image))
     if image.mode == "1":
-        return np.array(image)
-    grey = np.asarray(decode_rgb(image)[0].convert("L"), dtype=np.float32) / 255
+        return turn(np.array(image), orientation_of(image))
+    grey = _upright_grey(image)
     if 0 < grey.max() < 0.25:
         raise DataError(
             f"{name}: the brightest level is {grey.max() * 255:.0f} of 255, which permits next to nothing; class ids "

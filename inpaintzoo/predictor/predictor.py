@@ -45,7 +45,8 @@ class Predictor:
         precision: in which the network computes.
         strategy: `auto`, or how parts are shown to the network: `pad` the whole picture, `crop` each hole with a
             margin, `tile` overlapping tiles, `resize` scaled down; see `inpaintzoo.predictor.planning`.
-        tile: longest side in pixels of what the network is shown at once; None: 256 to 1024, by memory.
+        tile: longest side in pixels of what the network is shown at once; None: 512, or less if
+            memory is short.
         overlap: of tiles in pixels, over which they are blended; None: a quarter of a tile.
         max_memory: GiB that may be used; None: half of what is free.
         batch_size: tiles filled at once.
