@@ -35,6 +35,7 @@ from torch import Tensor
 
 from inpaintzoo.data import SceneSource
 from inpaintzoo.discriminators import (
+    PatchDiscriminator,
     PENNetDiscriminator,
     SNPatchDiscriminator,
     SPNDiscriminator,
@@ -45,8 +46,8 @@ from inpaintzoo.generator import Generator
 from inpaintzoo.layers import attention
 from inpaintzoo.layers.contextual import ContextualAttention
 from inpaintzoo.layers.structure import BilateralStructure, RelativeTotalVariation, StructureFilter
-from inpaintzoo.losses import L1, PriorDistillation, StructureL1
-from inpaintzoo.models import SPL, SPN, GatedNet, PENNet, PyramidGenerator, SRPNet
+from inpaintzoo.losses import L1, PriorDistillation, SegmentationLoss, StructureL1
+from inpaintzoo.models import SPL, SPN, GatedNet, PENNet, PyramidGenerator, SGENet, SRPNet
 from inpaintzoo.ops import composite
 from inpaintzoo.types import Batch
 
@@ -112,6 +113,17 @@ def _pyramid(generator: Generator) -> Term:
             truth = F.interpolate(batch["image"], size=level.shape[2:], mode="bilinear", align_corners=True)
             total = total + F.l1_loss(level, truth)
         return total
+
+    return term
+
+
+def _segmentation(generator: Generator) -> Term:
+    """L1 and labels of every scale, as SGE-Net; which labels these are makes no difference to the time."""
+    scales, labels = _pyramid(generator), SegmentationLoss()
+
+    def term(output: object, batch: Batch) -> Tensor:
+        drawn = {**batch, "labels": batch["mask"][:, 0].long()}
+        return scales(output, batch) + labels(output, drawn)
 
     return term
 
@@ -189,6 +201,13 @@ METHODS = {
     "spn": _spn(SPN, SPNDiscriminator),
     "spn-probabilistic": _spn(partial(SPN, stochastic=True), SPNProbabilisticDiscriminator),
     "spl": _spn(SPL, SPNDiscriminator),
+    "sgenet": Method(
+        lambda variant: SGENet(num_classes=20),
+        lambda: [PatchDiscriminator(padding=2, norm="spectral+instance", plain_first=True)],  # of three scales one
+        _segmentation,
+        nullcontext,
+        ("plain", "channels_last"),
+    ),
     "pyramid": Method(
         lambda variant: PyramidGenerator(structure_filter=STRUCTURE_FILTERS[variant]()),
         lambda: [SNPatchDiscriminator()],  # the one at full size
