@@ -150,7 +150,8 @@ def _predictor(config: Namespace) -> Predictor:
 def _run(predictor: Predictor, job: Job, config: Namespace, polarity: Polarity) -> bool:
     """Fill one picture; whether that worked."""
     try:
-        job.out.parent.mkdir(parents=True, exist_ok=True)
+        if Path(config.image).is_dir():
+            job.out.parent.mkdir(parents=True, exist_ok=True)
         with warnings.catch_warnings(record=True) as notes:
             warnings.simplefilter("always")
             if Path(config.image).is_dir():
@@ -166,8 +167,11 @@ def _run(predictor: Predictor, job: Job, config: Namespace, polarity: Polarity) 
                 guidance=job.guidance,
                 overwrite=config.force or Path(config.image).is_dir(),
             )
-    except (InpaintzooError, OSError) as error:
-        _error(error if str(job.image) in str(error) else f"{job.image}: {error}")
+    except Exception as error:  # whatever it is, it must not keep the other pictures waiting
+        if os.environ.get("INPAINTZOO_TRACEBACK"):
+            raise
+        kind = "" if isinstance(error, (InpaintzooError, OSError)) else f"{type(error).__name__}: "
+        _error(kind + str(error) if str(job.image) in str(error) else f"{job.image}: {kind}{error}")
         return False
     for note in notes:
         if issubclass(note.category, UserWarning):

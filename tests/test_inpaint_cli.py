@@ -11,6 +11,7 @@ from PIL import Image
 
 from inpaintzoo import inpaint_cli, save_model
 from inpaintzoo.cli import main
+from inpaintzoo.fills import MeanColour
 from inpaintzoo.models import SPN, PENNet
 
 HOLE = np.zeros((32, 48), bool)
@@ -107,6 +108,19 @@ def test_a_damaged_picture_fails_alone(work, capsys):
     assert inpaint("photos", "hole.png", "-o", "out") == 1
     captured = capsys.readouterr()
     assert "photos/a.png: the image cannot be decoded" in captured.err and "Traceback" not in captured.err
+    assert files("out") == ["b.png", "deep/c.png", "inpaint.json"]
+
+
+def test_an_unforeseen_error_leaves_the_others_alone(work, capsys, monkeypatch):
+    fill = MeanColour.forward
+
+    def fails_once(self, image, mask):
+        monkeypatch.setattr(MeanColour, "forward", fill)
+        raise ZeroDivisionError("by chance")
+
+    monkeypatch.setattr(MeanColour, "forward", fails_once)
+    assert inpaint("photos", "masks", "-o", "out") == 1
+    assert "photos/a.png: ZeroDivisionError: by chance" in capsys.readouterr().err
     assert files("out") == ["b.png", "deep/c.png", "inpaint.json"]
 
 

@@ -412,3 +412,17 @@ def test_damaged_files_are_named_and_nothing_else_happens(kind, cut, flips, tmp_
 def test_a_missing_file_is_named(tmp_path):
     with pytest.raises(DataError, match=r"none.png: the file does not exist"):
         PREDICTOR(tmp_path / "none.png", HOLE)
+
+
+def test_a_pillow_image_whose_file_is_cut_short_is_refused(tmp_path):
+    noise().save(tmp_path / "in.png")
+    data = (tmp_path / "in.png").read_bytes()
+    with pytest.raises(DataError, match="cannot be decoded"):
+        PREDICTOR(Image.open(io.BytesIO(data[: len(data) // 2])), HOLE)
+
+
+def test_further_frames_are_not_dropped_silently(tmp_path):
+    noise().save(tmp_path / "in.tif", save_all=True, append_images=[noise()])
+    with pytest.warns(UserWarning, match="only the first of its 2 frames"):
+        PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.tif")
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "out.tif"))[~HOLE], np.array(noise())[~HOLE])

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import struct
 import sys
+import warnings
 import zlib
 from pathlib import Path
 from typing import Any
@@ -101,6 +102,9 @@ def read_picture(path: str | Path) -> PictureFile:
         DataError: the file is missing, damaged, no image, or of a kind that cannot be filled; the message names it.
     """
     with open_image(path, load=False) as image:
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != "MPO":  # whose other frames are the camera's previews
+            warnings.warn(f"{path}: only the first of its {frames} frames is read, and written", stacklevel=3)
         deep = _is_deep(image)
         form = "JPEG" if image.format == "MPO" else str(image.format)
         pixels, colours = _deep_pixels(image, path) if deep else _plain_pixels(image, path)

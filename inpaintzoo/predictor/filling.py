@@ -78,21 +78,29 @@ class Filler:
     """Fills windows with a generator.
 
     Args:
-        generator: in eval mode, on its device.
+        generator: in eval mode, on the device.
+        device: where it runs.
         precision: in which it computes.
         batch_size: windows of one size that it fills at once.
         samples: fills a hole; more than 1 need a stochastic generator.
         seed: of these.
     """
 
-    def __init__(self, generator: Generator, precision: Precision, batch_size: int, samples: int, seed: int) -> None:
+    def __init__(
+        self,
+        generator: Generator,
+        device: torch.device,
+        precision: Precision,
+        batch_size: int,
+        samples: int,
+        seed: int,
+    ) -> None:
         self.generator = generator
+        self.device = device
         self.precision = precision
         self.batch_size = batch_size
         self.samples = samples
         self.seed = seed
-        tensors = [*generator.parameters(), *generator.buffers()]
-        self.device = tensors[0].device if tensors else torch.device("cpu")
 
     def fill(self, scene: Scene, part: Part, limits: Limits) -> Patch:
         """Fill a part."""

@@ -110,7 +110,15 @@ def picture_of(source: Image.Image | np.ndarray | Tensor) -> Picture:
 
 
 def of_image(image: Image.Image) -> Picture:
-    """A Pillow image, in whatever orientation."""
+    """A Pillow image, in whatever orientation.
+
+    Raises:
+        DataError: its file cannot be decoded, or its mode is not supported.
+    """
+    try:
+        image.load()  # NumPy would take one that cannot be decoded for an object
+    except (OSError, SyntaxError, ValueError) as error:
+        raise DataError(f"the image cannot be decoded ({error})") from error
     return Picture(
         np.array(image), colours_of_image(image), lambda pixels: image_like(image, pixels), orientation_of(image)
     )

@@ -205,7 +205,7 @@ class Predictor:
         limits, strategy, batch_size = self._limits(self.tile), self.strategy, self.batch_size
         while True:
             parts = plan(scene.hole, strategy, limits)
-            filler = Filler(self.generator, self.precision, batch_size, samples, seed)
+            filler = Filler(self.generator, self.device, self.precision, batch_size, samples, seed)
             try:
                 return [filler.fill(scene, part, limits) for part in parts]
             except (RuntimeError, MemoryError) as error:
