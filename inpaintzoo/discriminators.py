@@ -67,9 +67,20 @@ def _leaky_layers(layers: nn.ModuleList, features: Tensor) -> list[Tensor]:
     """Outputs of all layers, each followed by LeakyReLU 0.2."""
     outputs = []
     for layer in layers:
-        features = F.leaky_relu(layer(features), 0.2)
+        features = F.leaky_relu(_applied(layer, features), 0.2)
         outputs.append(features)
     return outputs
+
+
+def _applied(layer: nn.Module, features: Tensor) -> Tensor:
+    """The layer's output, under autocast on a CPU too, where torch 2.15 fails on maps of one column.
+
+    In bfloat16 the weight's gradient of a strided convolution holds whatever lay in memory then, NaN included.
+    """
+    if features.shape[3] > 1 or features.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+        return layer(features)
+    with torch.autocast("cpu", enabled=False):
+        return layer(features.float())
 
 
 class PENNetDiscriminator(Discriminator):
@@ -104,7 +115,7 @@ class PENNetDiscriminator(Discriminator):
         """Features of the four layers and logits; the mask is not read."""
         self.check_size(image)
         features = _leaky_layers(self.layers, 2 * image - 1)
-        return [*features, self.classifier(features[-1])]
+        return [*features, _applied(self.classifier, features[-1])]
 
 
 class SRPNetDiscriminator(PENNetDiscriminator):
@@ -138,7 +149,7 @@ class SPNDiscriminator(Discriminator):
         """Features of the four layers and logits, before any sigmoid; the mask is not read."""
         self.check_size(image)
         features = _leaky_layers(self.layers, image)
-        return [*features, self.classifier(features[-1])]
+        return [*features, _applied(self.classifier, features[-1])]
 
 
 class SPNProbabilisticDiscriminator(SPNDiscriminator):
@@ -201,6 +212,7 @@ class SNPatchDiscriminator(Discriminator):
 
     def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:
         """Features of all layers; the last one's are the logits, `(B, 4 * width, H / 64, W / 64)` at six layers."""
+        self.check_size(image)
         picture = torch.cat([2 * image - 1, mask.to(image.dtype)], dim=1)
         return _leaky_layers(self.layers, picture)
 
@@ -270,7 +282,7 @@ class PatchDiscriminator(Discriminator):
         if self.uses_mask:
             picture = torch.cat([picture, mask.to(image.dtype)], dim=1)
         features = _leaky_layers(self.layers, picture)
-        return [*features, self.classifier(features[-1])]
+        return [*features, _applied(self.classifier, features[-1])]
 
 
 def _patch_layer(convolution: nn.Conv2d, spectral: bool, instance: bool) -> nn.Sequential:

@@ -170,6 +170,40 @@ def test_the_smallest_side_is_exact_and_below_it_one_sentence_tells(network, sid
             network(*square)
 
 
+def weight_gradients(network, image, autocast):
+    network.zero_grad()
+    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+        logits = network.eval()(image, image[:, :1])[-1]
+    # What is freed here lies in the memory that the backward pass gets.
+    freed = [torch.full((p.numel(),), torch.nan, dtype=d) for p in network.parameters() for d in 6 * FLOATS]
+    del freed
+    logits.float().square().sum().backward()
+    return {name: p.grad.clone() for name, p in network.named_parameters() if p.ndim > 1}
+
+
+FLOATS = (torch.bfloat16, torch.float32)
+NARROW = [
+    SNPatchDiscriminator(width=16),
+    SNPatchDiscriminator(width=16, padding="same_tf"),
+    PatchDiscriminator(width=16, num_layers=5, kernel=5, padding=2, norm="spectral", last_stride=2),
+]
+
+
+@pytest.mark.parametrize("size", [(32, 32), (64, 32), (32, 8)])
+@pytest.mark.parametrize("network", NARROW)
+def test_gradients_under_autocast_where_maps_have_one_column(network, size):
+    image = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(0))
+    expected = weight_gradients(network, image, autocast=False)
+    for name, gradient in weight_gradients(network, image, autocast=True).items():
+        error = (gradient - expected[name]).norm() / expected[name].norm()
+        assert error < 0.2, name  # of rounding some 0.08
+
+
+def test_a_picture_without_pixels_is_refused_in_a_sentence():
+    with pytest.raises(ValueError, match="SNPatchDiscriminator judges pictures of at least 1x1, got 0x8; enlarge"):
+        SNPatchDiscriminator(width=4)(torch.rand(1, 3, 0, 8), torch.zeros(1, 1, 0, 8))
+
+
 def test_errors():
     with pytest.raises(ValueError, match=r"norm must be .*, got 'batch'"):
         PatchDiscriminator(norm="batch")
