@@ -324,8 +324,8 @@ def test_tiles_that_disagree_are_blended_over_the_overlap():
 
 def test_automatic_choice_tiles_thin_holes_and_scales_thick_ones():
     thin, thick = np.zeros((2, 600, 900), bool)
-    thin[300:306] = True
-    thick[100:500, 200:700] = True
+    thin[300:340] = True
+    thick[200:400, 300:540] = True
     wire, block = Ramp(), Ramp()
     image = ramp(600, 900)
     (across,) = Predictor(wire, tile=256)(image, thin)

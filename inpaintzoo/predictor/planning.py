@@ -4,8 +4,8 @@ A network is shown parts of at most `tile` pixels a side. Automatic choice:
 
 1. a picture that is no larger is shown whole (padded);
 2. of a larger one, each hole is shown with a margin around it (crop);
-3. a hole whose part would be larger still is filled tile by tile if it is thin, so that every tile shows much that is
-   known (tile);
+3. a hole whose part would be larger still is filled tile by tile if it is thin, so that every tile shows what is on
+   both sides of it (tile);
 4. and shown scaled down otherwise (resize).
 """
 
@@ -24,7 +24,7 @@ Strategy = Literal["auto", "pad", "crop", "tile", "resize"]
 
 CELL = 16  # pixels; holes closer than this count as one
 MOST_GROUPS = 64  # more holes than this are treated as one spread-out hole
-THIN = 0.5  # part of a tile that may be hole
+THIN = 0.25  # of a tile: how thick a hole may be, so that every tile shows what is on both sides of it
 ALL_HOLE = 0.95  # part of a tile from which on it shows nothing to go by
 CONTEXT = 256  # pixels a side that a part has at least, where the picture has them
 
@@ -84,11 +84,21 @@ def _part(group: _Group, hole: np.ndarray, strategy: Strategy, limits: Limits) -
     if strategy != "resize":
         box = _window(group.inner, min(half, limits.tile // 2), limits, frame)
         own = group.hole(hole, box)
-        most = ALL_HOLE if strategy == "tile" else THIN
-        if all(own[tile.slices].mean() <= most for tile in tiles(box.height, box.width, limits)):
+        if _tileable(own, limits) if strategy == "tile" else _thickness(own) <= THIN * limits.tile:
             return Part("tile", box, own)
     box = _window(group.inner, half, limits, frame)
     return Part("resize", box, group.hole(hole, box))
+
+
+def _tileable(hole: np.ndarray, limits: Limits) -> bool:
+    """Whether every tile shows something to go by."""
+    return all(hole[tile.slices].mean() <= ALL_HOLE for tile in tiles(*hole.shape, limits))
+
+
+def _thickness(hole: np.ndarray) -> float:
+    """How thick a hole is where it is thickest, in pixels, to about `CELL`."""
+    known = _cells(~hole)
+    return 2.0 * CELL * ndimage.distance_transform_cdt(~known).max() if known.any() else np.inf
 
 
 def tiles(height: int, width: int, limits: Limits) -> Iterator[Box]:
