@@ -221,7 +221,7 @@ def test_a_batch_of_one_trains_with_group_normalisation():
 def test_a_batch_of_one_is_refused_where_it_cannot_be_normalised():
     image, mask = case(batch=1)
     for arguments in ({}, {"skip": "none"}, {"dcr": False}):
-        with pytest.raises(ConfigError, match="needs a batch of 2 or more in training, got 1; use norm 'group'"):
+        with pytest.raises(ConfigError, match="cannot train with a batch of one; use norm 'group'"):
             small(**arguments).train()(image, mask)
         assert small(**arguments)(image, mask).image.isfinite().all()
     assert small(skip="concat", dcr=False).train()(image, mask).image.isfinite().all(), "nothing to normalise"

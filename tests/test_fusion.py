@@ -1,6 +1,7 @@
 """Attentional feature fusion against golden tensors of released code and arithmetic written out from the equations."""
 
 import math
+import warnings
 
 import pytest
 import torch
@@ -165,10 +166,39 @@ def test_autocast_keeps_the_maps_dtype(norm):
 
 def test_a_batch_of_one_needs_group_normalisation_in_training():
     x, y = two_maps(batch=1)
-    with pytest.raises(ConfigError, match=r"batch of 2 or more in training, got 1; use norm 'group'.*batch_size"):
+    with pytest.raises(
+        ConfigError, match=r"a batch of one; use norm 'group'.*a batch of 4 or more \(--data.batch_size 4"
+    ):
         small("batch")(x, y)
     assert small("batch").eval()(x, y).isfinite().all()
     assert small("group")(x, y).isfinite().all()
+
+
+@pytest.mark.parametrize("batch", [2, 3])
+def test_small_batches_are_warned_of_once(batch):
+    maps, layer = two_maps(batch), small("batch")
+    with pytest.warns(UserWarning, match=f"in batches of {batch}, plus and minus 1 in a batch of 2; use norm 'group'"):
+        layer(*maps)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        layer(*maps)
+        small("batch").eval()(*maps)
+        small("group")(*maps)
+        small("batch")(*two_maps(4))
+
+
+@pytest.mark.filterwarnings("ignore:MSCAM")
+def test_of_a_batch_of_two_the_global_context_keeps_nothing_but_signs():
+    """Why 4 are recommended: the normalised averages are those of any other pair."""
+    attention, seen = small("batch").attention, []
+    attention.overall[1].register_forward_hook(lambda module, given, result: seen.append(result))
+    norm = attention.overall[1]
+    norm.weight.data.fill_(1), norm.bias.data.zero_()
+    for batch in (2, 4):
+        attention(100 * two_maps(batch)[0])
+    two, four = (result.abs() for result in seen)
+    torch.testing.assert_close(two, torch.ones_like(two), atol=1e-4, rtol=0)
+    assert (four - 1).abs().amax() > 0.2
 
 
 def test_synchronised_normalisation_counts_for_itself():

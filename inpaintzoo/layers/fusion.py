@@ -7,6 +7,7 @@ code returns twice the blend of equation 4.1; here it is the equation.
 
 from __future__ import annotations
 
+import warnings
 from typing import Literal
 
 import torch
@@ -25,12 +26,16 @@ class MSCAM(nn.Module):
     Args:
         channels: of the map, at least `reduction` (three times that with `group`).
         reduction: how many times fewer channels there are between the two convolutions of each context.
-        norm: `batch`: batch normalisation, as published; the global averages have one cell, so it needs a batch of 2 or
-            more in training. `group`: group normalisation in one group, for which samples do not depend on their batch;
-            more groups would leave next to nothing of a map of one cell.
+        norm: `batch`: batch normalisation, as published; the global averages have one cell, so in training it needs a
+            batch of 4 or more: of two values normalisation leaves plus and minus 1, whatever they are, of three little
+            more. `group`: group normalisation in one group, for which samples do not depend on their batch; more groups
+            would leave next to nothing of a map of one cell.
 
     Raises:
         ValueError: a bad argument, or in training a batch of one that batch normalisation cannot normalise.
+
+    Warns:
+        UserWarning: once, of a training batch of 2 or 3 with batch normalisation.
     """
 
     def __init__(self, channels: int, reduction: int = 4, norm: Norm = "batch") -> None:
@@ -48,6 +53,7 @@ class MSCAM(nn.Module):
             )
         self.local = _context(channels, channels // reduction, norm)
         self.overall = _context(channels, channels // reduction, norm)
+        self._warned = False
 
     def forward(self, features: Tensor) -> Tensor:
         """Weights in (0, 1) of the shape of `features`, `(B, channels, h, w)`; W of equation 4.4."""
@@ -57,10 +63,19 @@ class MSCAM(nn.Module):
 
     def _check_batch(self, features: Tensor) -> None:
         # Synchronised batch normalisation is another class: it counts the samples of all processes.
-        if self.training and features.shape[0] == 1 and isinstance(self.overall[1], nn.BatchNorm2d):
+        if not self.training or features.shape[0] > 3 or not isinstance(self.overall[1], nn.BatchNorm2d):
+            return
+        remedy = "use norm 'group' (AFFNet: --model.generator.norm group) or a batch of 4 or more (--data.batch_size 4)"
+        if features.shape[0] == 1:
             raise ConfigError(
-                "MSCAM: batch normalisation of a global average needs a batch of 2 or more in training, got 1; use "
-                "norm 'group' (AFFNet: --model.generator.norm group) or a larger batch (--data.batch_size 2)"
+                f"MSCAM: batch normalisation of a global average cannot train with a batch of one; {remedy}"
+            )
+        if not self._warned and not torch.compiler.is_compiling():
+            self._warned = True
+            warnings.warn(
+                f"MSCAM: batch normalisation leaves next to nothing of the global averages in batches of "
+                f"{features.shape[0]}, plus and minus 1 in a batch of 2; {remedy}",
+                stacklevel=2,
             )
 
 
