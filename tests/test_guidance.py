@@ -304,7 +304,7 @@ def small(name, **options):
     torch.manual_seed(0)
     network = GUIDED[name](**options).eval()
     for parameter in network.parameters():  # louder than the usual start, or attention is all but uniform
-        parameter.data.mul_({"PENNet": 5, "AFFNet": 2}.get(name, 3))
+        parameter.data.mul_({"PENNet": 5, "SRPNet": 3}.get(name, 1))
     return network
 
 
