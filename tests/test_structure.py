@@ -15,7 +15,7 @@ from inpaintzoo.layers.structure import (
 from inpaintzoo.losses import StructureL1
 from inpaintzoo.losses.structure import StructureMemory
 from inpaintzoo.models.pyramid import PyramidGenerator, PyramidGeneratorOutput
-from inpaintzoo.types import ConfigError
+from inpaintzoo.types import ConfigError, DataError
 
 FILTERS = [RelativeTotalVariation(), RelativeTotalVariation(hole_border="flat"), BilateralStructure()]
 PAPER = {"strength": 0.01, "sharpness": 0.02, "iterations": 4}
@@ -82,6 +82,25 @@ def test_the_solver_equals_a_dense_one(size):
     links = Links(1e3 * weights[..., 1:], 1e-2 / weights[..., 1:, :])
     solved = solve_smoothing(image, links, image.flip(3), 1e-12)
     torch.testing.assert_close(solved, dense_solution(image, links), atol=1e-9, rtol=0)
+
+
+def test_a_system_that_cannot_be_solved_is_said():
+    image, mask = pictures(1)
+    with pytest.raises(ConfigError, match="cannot be solved in this precision; take a smaller strength"):
+        RelativeTotalVariation(strength=1.0, sharpness=1e-12, epsilon=1e-12)(image, mask)
+    image[0, 1, 2, 3] = torch.nan
+    with pytest.raises(DataError, match="a picture with NaN or infinite pixels is not defined"):
+        RelativeTotalVariation()(image, mask)
+    image[0, 1, 2, 3] = torch.inf
+    with pytest.raises(DataError, match="a picture with NaN or infinite pixels is not defined"):
+        RelativeTotalVariation()(image)
+
+
+def test_a_solver_that_runs_out_of_steps_says_how_far_it_came():
+    image, links = torch.rand(1, 1, 2, 3), Links(1e4 * torch.rand(1, 1, 2, 2), torch.rand(1, 1, 1, 3))
+    with pytest.warns(UserWarning, match=r"not solved down to tolerance 1e-20, but to \d.*e-\d+; take that"):
+        solved = solve_smoothing(image, links, image, 1e-20)
+    torch.testing.assert_close(solved, dense_solution(image, links), atol=1e-3, rtol=0)
 
 
 def test_a_cut_hole_is_a_frame_of_its_own():
@@ -171,6 +190,10 @@ def test_errors():
     for name in ("strength", "sigma", "sharpness", "iterations", "epsilon", "tolerance"):
         with pytest.raises(ValueError, match=f"RelativeTotalVariation: {name} must be above 0, got 0"):
             RelativeTotalVariation(**{name: 0})
+        with pytest.raises(ValueError, match=f"RelativeTotalVariation: {name} must be above 0, got nan"):
+            RelativeTotalVariation(**{name: float("nan")})
+    with pytest.raises(ValueError, match="strength must be at most 1, got 1000; the paper's are from 0.01 to 0.03"):
+        RelativeTotalVariation(strength=1e3)
     with pytest.raises(ValueError, match="BilateralStructure: kernel must be odd and 3 or more, got 4"):
         BilateralStructure(kernel=4)
     with pytest.raises(ValueError, match="BilateralStructure: sigma_colour must be above 0, got -1"):

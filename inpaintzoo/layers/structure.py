@@ -12,6 +12,7 @@ the picture to the empty hole is no edge.
 from __future__ import annotations
 
 import math
+import warnings
 from abc import ABC, abstractmethod
 from typing import Literal, NamedTuple
 
@@ -21,8 +22,11 @@ from kornia.filters import bilateral_blur
 from torch import Tensor, nn
 
 from inpaintzoo.rebuildable import Rebuildable
+from inpaintzoo.types import ConfigError, DataError
 
 HoleBorder = Literal["cut", "flat"]
+
+_STRONGEST = 1.0
 
 
 class StructureFilter(Rebuildable, ABC):
@@ -98,7 +102,7 @@ class RelativeTotalVariation(StructureFilter):
     """Smoothing by relative total variation: what varies back and forth within a window is texture, and goes.
 
     Args:
-        strength: lambda of the paper.
+        strength: lambda of the paper, up to 1: beyond, hardly anything is left of a picture and its system takes long to solve.
         sigma: of the first iteration's window, in pixels; it halves with each, down to 0.5.
         sharpness: eps_s of the paper: least mean gradient, in [0, 1] a pixel, that counts.
         iterations: of reweighting; each solves one linear system.
@@ -125,6 +129,11 @@ class RelativeTotalVariation(StructureFilter):
         _check_positive(self, epsilon=epsilon, tolerance=tolerance)
         if hole_border not in ("cut", "flat"):
             raise ValueError(f"RelativeTotalVariation: hole_border must be 'cut' or 'flat', got {hole_border!r}")
+        if not strength <= _STRONGEST:
+            raise ValueError(
+                f"RelativeTotalVariation: strength must be at most {_STRONGEST:g}, got {strength:g}; the paper's "
+                f"are from 0.01 to 0.03"
+            )
         self.strength, self.sigma, self.sharpness, self.epsilon = strength, sigma, sharpness, epsilon
         self.iterations, self.tolerance = iterations, tolerance
         self.hole_border: HoleBorder = hole_border
@@ -179,6 +188,13 @@ def solve_smoothing(image: Tensor, links: Links, start: Tensor, tolerance: float
         links: weights, 0 or more, with one channel.
         start: `(B, C, H, W)`, a guess.
         tolerance: largest norm of the residual, as a part of that of the image.
+
+    Raises:
+        DataError: the image is not finite.
+        ConfigError: the links are too strong for the precision.
+
+    Warns:
+        UserWarning: the steps ran out, and the picture is within a larger tolerance only.
     """
     scale = _diagonal(links).rsqrt()
     pulls = Links(-links.right * scale[..., 1:] * scale[..., :-1], -links.down * scale[..., 1:, :] * scale[..., :-1, :])
@@ -191,8 +207,12 @@ def solve_smoothing(image: Tensor, links: Links, start: Tensor, tolerance: float
     for step in range(10 * image.shape[2] * image.shape[3] + 1):
         if step % 16 == 0:
             # The residual as it was: scaled, large smooth areas would hardly count. Looking waits for the device.
-            unsolved = _dot(residual / scale, residual / scale) > limit
-            if not bool(unsolved.any()):
+            left = _dot(residual / scale, residual / scale)
+            unsolved = ~(left <= limit)  # NaN is unsolved
+            goes_on, finite = torch.stack([unsolved.any(), left.isfinite().all()]).tolist()
+            if not finite:
+                raise _failure(image)
+            if not goes_on:
                 break
         pulled = _scaled_system(direction, pulls)
         length = torch.where(unsolved, energy / _dot(direction, pulled).clamp(min=tiny), 0.0)
@@ -200,7 +220,27 @@ def solve_smoothing(image: Tensor, links: Links, start: Tensor, tolerance: float
         residual = torch.addcmul(residual, length, pulled, value=-1)
         before, energy = energy, _dot(residual, residual)
         direction = torch.addcmul(residual, energy / before.clamp(min=tiny), direction)
+    else:
+        _warn_of_steps(_dot(residual / scale, residual / scale) / _dot(image, image), tolerance)
     return start + correction * scale
+
+
+def _failure(image: Tensor) -> Exception:
+    """What to raise when the residual is no number any more."""
+    if not bool(image.isfinite().all()):
+        return DataError("the structure of a picture with NaN or infinite pixels is not defined; mend the picture")
+    return ConfigError(
+        "the linear system of relative total variation cannot be solved in this precision; take a smaller strength, or "
+        "a larger sharpness or epsilon (RelativeTotalVariation)"
+    )
+
+
+def _warn_of_steps(squares: Tensor, tolerance: float) -> None:
+    warnings.warn(
+        f"relative total variation was not solved down to tolerance {tolerance:g}, but to "
+        f"{squares.nan_to_num().max().sqrt().item():.2g}; take that as the tolerance, or a smaller strength",
+        stacklevel=3,
+    )
 
 
 def _diagonal(links: Links) -> Tensor:
@@ -260,5 +300,5 @@ def _blurred(picture: Tensor, sigma: float) -> Tensor:
 
 def _check_positive(owner: nn.Module, **values: float) -> None:
     for name, value in values.items():
-        if value <= 0:
+        if not value > 0:
             raise ValueError(f"{type(owner).__name__}: {name} must be above 0, got {value}")
