@@ -70,7 +70,11 @@ class Generator(Rebuildable):
         raise ValueError(f"{type(self).__name__} is deterministic: it has one fill for a hole, its forward")
 
     def check_size(self, image: Tensor, mask: Tensor) -> None:
-        """Raise `DataError` (a `ValueError`) unless the pair's shapes fit the contract and this generator's sizes."""
+        """Raise `DataError` (a `ValueError`) unless the pair fits the contract and this generator's sizes.
+
+        The mask's values are looked at where that costs next to nothing: not in training on an accelerator, which would
+        have to wait for the answer, and not while a graph is recorded.
+        """
         height, width = image.shape[-2:]
         if image.ndim != 4 or image.shape[1] != 3:
             raise DataError(f"the image must be (B, 3, H, W), got {tuple(image.shape)}")
@@ -88,6 +92,17 @@ class Generator(Rebuildable):
             raise DataError(
                 f"{type(self).__name__} needs height and width of at least {self.smallest_side}, got {height}x{width}; "
                 f"enlarge the images"
+            )
+        self._check_mask(mask)
+
+    def _check_mask(self, mask: Tensor) -> None:
+        if not mask.is_floating_point():
+            raise DataError(f"the mask must be floating point, 1 = hole, got {mask.dtype}; pass mask.float()")
+        if _can_be_read(mask, self.training) and not bool(((mask == 0) | (mask == 1)).all()):
+            low, high = mask.min().item(), mask.max().item()
+            raise DataError(
+                f"the mask must be exactly 0 or 1 everywhere, 1 = hole, got values from {low:g} to {high:g}; "
+                f"compare it with its middle, such as (mask > {max(1.0, high) / 2:g}).float()"
             )
 
     def read_guidance(self, guidance: Tensor | None, mask: Tensor) -> Guidance | None:
@@ -111,3 +126,11 @@ class Generator(Rebuildable):
     def hide_hole(image: Tensor, mask: Tensor, fill: float = 0.0) -> Tensor:
         """The image with the hole replaced by `fill`; NaN or infinity inside the hole cannot pass either."""
         return image.masked_fill(mask.bool(), fill)
+
+
+def _can_be_read(mask: Tensor, training: bool) -> bool:
+    if torch.jit.is_tracing() or torch.compiler.is_compiling() or type(mask) is not Tensor or mask.is_meta:
+        return False  # the values are not known
+    if mask.device.type == "cpu":
+        return True
+    return not training and not (mask.is_cuda and torch.cuda.is_current_stream_capturing())

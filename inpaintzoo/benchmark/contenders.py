@@ -130,7 +130,7 @@ class NetworkMethod(Method):
         generator = self.generator()
         self.deterministic = not generator.stochastic
         size = (pairs.height, pairs.width)
-        generator.check_size(torch.empty(1, 3, *size), torch.empty(1, 1, *size))
+        generator.check_size(torch.zeros(1, 3, *size), torch.zeros(1, 1, *size))
 
     def open(self, pairs: Pairs, device: torch.device, precision: Precision, seed: int) -> Filler:
         """A filler around a generator of its own."""
