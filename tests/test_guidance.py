@@ -257,7 +257,9 @@ def test_no_warning_where_the_mask_leaves_nothing_either():
         (lambda g: g[:, :, 1:], r"guidance must be \(3, 1, 48, 56\) to fit the mask, got \(3, 1, 47, 56\)"),
         (lambda g: g[:, 0], r"got \(3, 48, 56\)"),
         (lambda g: g * 255, r"permissions from 0 to 1, got 0 to 255; scale it, or pass class ids as integers"),
-        (lambda g: g * torch.nan, "permissions from 0 to 1, got nan to nan"),
+        (lambda g: g * torch.nan, "permissions from 0 to 1, got NaN where the picture is known; replace it"),
+        (lambda g: g.to(torch.float64).numpy(), r"must be a tensor \(3, 1, 48, 56\) to fit the mask, got ndarray"),
+        (lambda g: (g + 70_000).to(torch.uint32), "got 70000 to 70001"),
         (lambda g: (g * 9).int() - 1, "class ids of a guidance map must be from 0 to 65535, got -1 to 8"),
         (lambda g: (g * CLASSES).int(), "got 0 to 65536"),
         (lambda g: g + 0j, r"or integer \(class ids\), got torch.complex64"),
@@ -268,6 +270,36 @@ def test_errors_say_what_to_change(change, message):
     mask = case()[-1]
     with pytest.raises(DataError, match=message):
         Guidance(change(drawn("weights", mask)), mask)
+
+
+@pytest.mark.parametrize("content", [torch.nan, torch.inf, 255.0, -1.0])
+def test_permissions_in_the_hole_may_be_anything(content):
+    *_, mask = case()
+    valid, guidance = valid_keys(mask, (6, 7), 3, "any"), drawn("weights", mask)
+    expected = Guidance(guidance, mask).at(valid)
+    found = Guidance(torch.where(mask > 0, content, guidance), mask).at(valid)
+    assert all(torch.equal(a, b) for a, b in zip(found, expected, strict=True))
+
+
+@pytest.mark.parametrize("dtype", [torch.uint16, torch.uint32, torch.int16, torch.int64])
+def test_class_ids_of_any_integer_type(dtype):
+    *_, mask = case()
+    valid, classes = valid_keys(mask, (6, 7), 3, "any"), drawn("classes", mask)
+    expected, found = (Guidance(ids, mask).at(valid) for ids in (classes, classes.long().to(dtype)))
+    assert torch.equal(found.wanted, expected.wanted) and torch.equal(found.found, expected.found)
+
+
+def test_compiled_guidance_is_checked_and_warns_like_any_other():
+    *_, mask = case()
+    valid = valid_keys(mask, (6, 7), 3, "any")
+    compiled = torch.compile(lambda guidance: Guidance(guidance, mask).at(valid), backend="eager")
+    guidance = drawn("classes", mask).int()
+    expected, found = Guidance(guidance, mask).at(valid), compiled(guidance)
+    assert torch.equal(found.wanted, expected.wanted) and torch.equal(found.found, expected.found)
+    with pytest.raises(DataError, match="class ids of a guidance map must be from 0 to 65535, got 70000 to 70004"):
+        compiled(guidance + 70_000)
+    with pytest.warns(UserWarning, match=r"known patch to copy from \(first seen on the features of 6x7\)"):
+        compiled(drawn("unknown class", mask))
 
 
 # --- generators ----------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ ones, so guidance leaves places alone whose patch touches no hole.
 from __future__ import annotations
 
 import dataclasses
+import math
 import warnings
 from typing import NamedTuple
 
@@ -104,6 +105,8 @@ class Guidance:
 
     def __init__(self, guidance: Tensor, mask: Tensor) -> None:
         _check(guidance, mask)
+        if not _recorded():
+            _check_values(guidance, mask)
         self._by_class = not (guidance.is_floating_point() or guidance.dtype == torch.bool)
         self._weighs = guidance.is_floating_point()
         self._values, self._hole = guidance.to(torch.float32), mask > 0
@@ -150,14 +153,8 @@ class Guidance:
         present = torch.zeros(len(found), CLASSES + 2, device=found.device).scatter(1, places, 1.0)
         remains = present.gather(1, (wanted.flatten(1) - _MIXED).long()).view_as(wanted) > 0
         lost = (wanted >= 0) & ~remains
-        if not self._warned and not _traced() and bool((lost & valid.flatten(1).any(dim=1).view(-1, 1, 1, 1)).any()):
-            self._warned = True
-            height, width = wanted.shape[2:]
-            warnings.warn(
-                f"guidance leaves places in the hole without a known patch to copy from (first seen on the features "
-                f"of {height}x{width}): they are filled as without guidance",
-                stacklevel=2,
-            )
+        if not self._warned and not _recorded():
+            self._warned = _warned_of(lost & valid.flatten(1).any(dim=1).view(-1, 1, 1, 1))
         return torch.where(lost, _UNGUIDED, wanted)
 
 
@@ -167,12 +164,27 @@ def _highest(values: Tensor, size: tuple[int, int]) -> Tensor:
     return F.max_pool2d(cells, 4, stride=2, padding=1)
 
 
-def _traced() -> bool:
-    """Whether values are unknown, because a graph is being recorded."""
-    return torch.jit.is_tracing() or torch.compiler.is_compiling()
+def _recorded() -> bool:
+    """Whether values are unknown, because a network is traced or exported. What is compiled leaves its graph to look."""
+    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # older versions lack the former
+    return torch.jit.is_tracing() or exporting()
+
+
+@torch.compiler.disable
+def _warned_of(lost: Tensor) -> bool:
+    if not bool(lost.any()):
+        return False
+    warnings.warn(
+        f"guidance leaves places in the hole without a known patch to copy from (first seen on the features of "
+        f"{lost.shape[2]}x{lost.shape[3]}): they are filled as without guidance",
+        stacklevel=4,
+    )
+    return True
 
 
 def _check(guidance: Tensor, mask: Tensor) -> None:
+    if not isinstance(guidance, Tensor):
+        raise DataError(f"guidance must be a tensor {tuple(mask.shape)} to fit the mask, got {type(guidance).__name__}")
     if guidance.shape != mask.shape:
         raise DataError(f"guidance must be {tuple(mask.shape)} to fit the mask, got {tuple(guidance.shape)}")
     if guidance.device != mask.device:
@@ -181,13 +193,24 @@ def _check(guidance: Tensor, mask: Tensor) -> None:
         raise DataError(
             f"guidance must be floating point or bool (permissions) or integer (class ids), got {guidance.dtype}"
         )
-    if guidance.dtype == torch.bool or guidance.numel() == 0 or _traced():
+
+
+@torch.compiler.disable
+def _check_values(guidance: Tensor, mask: Tensor) -> None:
+    if guidance.dtype == torch.bool or guidance.numel() == 0:
         return
-    low, high = guidance.min().item(), guidance.max().item()
-    if guidance.is_floating_point() and not (low >= 0 and high <= 1):
+    if not guidance.is_floating_point():
+        ids = guidance.to(torch.int64)  # of 16 and more bits without a sign torch finds no minimum
+        low, high = int(ids.min()), int(ids.max())
+        if not 0 <= low <= high < CLASSES:
+            raise DataError(f"class ids of a guidance map must be from 0 to {CLASSES - 1}, got {low} to {high}")
+        return
+    known = guidance.masked_fill(mask > 0, 0.0)  # what a permission map holds in the hole means nothing
+    least, greatest = known.min().item(), known.max().item()
+    if math.isnan(least):
+        raise DataError("a guidance map holds permissions from 0 to 1, got NaN where the picture is known; replace it")
+    if not 0 <= least <= greatest <= 1:
         raise DataError(
-            f"a floating-point guidance map holds permissions from 0 to 1, got {low:g} to {high:g}; scale it, or pass "
-            f"class ids as integers"
+            f"a floating-point guidance map holds permissions from 0 to 1, got {least:g} to {greatest:g}; scale it, or "
+            f"pass class ids as integers"
         )
-    if not guidance.is_floating_point() and not (low >= 0 and high < CLASSES):
-        raise DataError(f"class ids of a guidance map must be from 0 to {CLASSES - 1}, got {low} to {high}")
