@@ -102,7 +102,8 @@ class RelativeTotalVariation(StructureFilter):
     """Smoothing by relative total variation: what varies back and forth within a window is texture, and goes.
 
     Args:
-        strength: lambda of the paper, up to 1: beyond, hardly anything is left of a picture and its system takes long to solve.
+        strength: lambda of the paper, up to 1: beyond, hardly anything is left of a picture and its
+            system takes long to solve.
         sigma: of the first iteration's window, in pixels; it halves with each, down to 0.5.
         sharpness: eps_s of the paper: least mean gradient, in [0, 1] a pixel, that counts.
         iterations: of reweighting; each solves one linear system.
