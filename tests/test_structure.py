@@ -12,7 +12,7 @@ from inpaintzoo.layers.structure import (
     StructureFilter,
     solve_smoothing,
 )
-from inpaintzoo.losses import StructureL1
+from inpaintzoo.losses import StructureL1, structure
 from inpaintzoo.losses.structure import StructureMemory
 from inpaintzoo.models.pyramid import PyramidGenerator, PyramidGeneratorOutput
 from inpaintzoo.types import ConfigError, DataError
@@ -275,6 +275,22 @@ def test_what_comes_from_memory_cannot_be_changed_from_outside():
         found = memory.filtered(image, counting)
         assert torch.equal(found, image / 2)
         found.zero_()
+
+
+def test_memory_that_finds_nothing_switches_itself_off_and_says_so_once(monkeypatch):
+    said, room = [], 2 * 3 * 8 * 8 * 4 / 1e6  # of two
+    monkeypatch.setattr(structure, "rank_zero_info", said.append)
+    monkeypatch.setattr(structure, "_key", lambda image, key=structure._key: (looked.append(1), key(image))[1])
+    counting, memory, images, looked = CountingFilter(), StructureMemory(room), torch.rand(6, 3, 8, 8), []
+    for i, count in ((0, 1), (1, 2), (2, 2), (3, 0), (4, 0), (4, 0)):  # 2 and 3 push 0 and 1 out
+        assert torch.equal(memory.filtered(images[i : i + 1], counting), images[i : i + 1] / 2)
+        assert len(memory) == count and len(said) == (i >= 3)
+    assert "no picture has come again" in said[0] and memory.used == 0
+    assert len(looked) == 4 and counting.count == 6, "afterwards it does not even look, which waits for the device"
+    useful = StructureMemory(room)
+    for i in (0, 0, 1, 2, 3, 4, 5):
+        useful.filtered(images[i : i + 1], counting)
+    assert len(useful) == 2 and len(said) == 1
 
 
 def test_memory_has_bounds_and_can_be_switched_off():

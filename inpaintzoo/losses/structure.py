@@ -12,6 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 
 import torch
 import torch.nn.functional as F
+from lightning.pytorch.utilities import rank_zero_info
 from torch import Tensor
 
 from inpaintzoo.layers.structure import RelativeTotalVariation, StructureFilter
@@ -37,7 +38,8 @@ class StructureMemory:
     """Structure images of pictures that were seen before, found by what is in the picture, on the CPU.
 
     A picture that differs in one bit is another picture, so what is found is never out of date. The longest unused are
-    forgotten first.
+    forgotten first. Where nothing has come again by the time that as much was forgotten as there is room for, nothing
+    will: it then says so once, and remembers nothing from there on.
 
     Args:
         megabytes: room for the structure images, 0 or more; 0 remembers nothing.
@@ -48,6 +50,8 @@ class StructureMemory:
             raise ValueError(f"StructureMemory: megabytes must be 0 or more, got {megabytes}")
         self.bytes = int(megabytes * 1e6)
         self.used = 0
+        self._forgotten = 0
+        self._came_again = False
         self._images: OrderedDict[bytes, Tensor] = OrderedDict()
 
     def __len__(self) -> int:
@@ -65,12 +69,15 @@ class StructureMemory:
             return structure_filter(images)
         keys = [_key(image) for image in images.cpu()]
         found = {key: self._images[key] for key in keys if key in self._images}
+        self._came_again = self._came_again or bool(found)
         missing = [position for position, key in enumerate(keys) if key not in found]
         if missing:
             fresh = structure_filter(images[missing]).cpu()
             found |= {keys[position]: image for position, image in zip(missing, fresh, strict=True)}
         for key in keys:
             self._keep(key, found[key])
+        if not self._came_again and self._forgotten >= self.bytes:
+            self._switch_off()
         return torch.stack([found[key] for key in keys]).to(images.device)
 
     def _keep(self, key: bytes, image: Tensor) -> None:
@@ -79,7 +86,17 @@ class StructureMemory:
             self.used += image.nbytes
         self._images.move_to_end(key)
         while self.used > self.bytes:
-            self.used -= self._images.popitem(last=False)[1].nbytes
+            size = self._images.popitem(last=False)[1].nbytes
+            self.used -= size
+            self._forgotten += size
+
+    def _switch_off(self) -> None:
+        rank_zero_info(
+            f"StructureL1: no picture has come again within {self.bytes / 1e6:g} MB of targets, so none is remembered from "
+            f"here on; memory: 0 says so from the start, as random crops need it"
+        )
+        self.bytes = self.used = 0
+        self._images.clear()
 
 
 def _key(image: Tensor) -> bytes:
@@ -96,7 +113,8 @@ class StructureL1(Loss):
         weight: factor, 0 or more; the paper's 1 on [-1, 1] is 2 here.
         structure_filter: makes the target; None: the one that the trained generator makes its input with.
         memory: megabytes for the targets of pictures that come again, in each process: worth it for data without random
-            crops, where a picture has one view, or two with mirroring. A target of 128x128 takes 0.2. 0: always filter.
+            crops, where a picture has one view, or two with mirroring. A target of 128x128 takes 0.2. Without a picture
+            that came again until it has been filled twice, it switches itself off. 0: always filter.
     """
 
     def __init__(
