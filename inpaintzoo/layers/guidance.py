@@ -165,7 +165,7 @@ def _highest(values: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def _recorded() -> bool:
-    """Whether values are unknown, because a network is traced or exported. What is compiled leaves its graph to look."""
+    """Whether a network is traced or exported, so that values are unknown; compiled ones leave their graph to look."""
     exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # older versions lack the former
     return torch.jit.is_tracing() or exporting()
 
