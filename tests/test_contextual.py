@@ -87,6 +87,23 @@ def test_every_piece_gives_the_slow_result_and_gradients(monkeypatch, size, piec
     torch.testing.assert_close(ours, wanted, atol=1e-8, rtol=1e-8)
 
 
+@pytest.mark.parametrize(("kept", "again"), [(3 * 42**2 * 8, 0), (3 * 42**2 * 8 - 1, 6)])
+def test_large_matrices_are_computed_again_in_the_backward_pass(monkeypatch, kept, again):
+    """And only those: three samples of 6x7 cells, in pieces of three rows each."""
+    monkeypatch.setattr(contextual, "_KEPT", kept)
+    monkeypatch.setattr(contextual, "_piece_shape", lambda key: (1, 3))
+    calls, piece = [], contextual._piece
+    monkeypatch.setattr(contextual, "_piece", lambda *arguments: (calls.append(1), piece(*arguments))[1])
+    features, mask = random_case(6, 7)
+    result = ContextualAttention(engine="tiled")(features, mask)
+    assert len(calls) == 6
+    result.sum().backward()
+    assert len(calls) == 6 + again
+    with torch.no_grad():
+        ContextualAttention(engine="tiled")(features, mask)
+    assert len(calls) == 12 + again
+
+
 def test_the_pieces_of_the_test_above_are_several_kinds(monkeypatch):
     shapes = set()
     for piece in (0, 12_000, 30_000, 10**9):

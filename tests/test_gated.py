@@ -16,6 +16,7 @@ from torch import nn
 
 from inpaintzoo.cli import main
 from inpaintzoo.discriminators import SNPatchDiscriminator
+from inpaintzoo.layers.contextual import ContextualAttention
 from inpaintzoo.layers.gated import DilatedStack, GatedConv2d, GatedDecoder, SameConv2d
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
 from inpaintzoo.losses import L1
@@ -237,7 +238,8 @@ def test_dilated_stack_without_and_with_fusion():
 
 
 def test_branches_of_the_refine_stage_have_inputs_of_their_own():
-    network = RefineNetwork(convolution_channels=6, attention_channels=4, feature_channels=5, width=4, dilations=(2, 4))
+    channels = {"convolution_channels": 6, "attention_channels": 4, "feature_channels": 5}
+    network = RefineNetwork(ContextualAttention(), **channels, width=4, dilations=(2, 4))
     picture, other = torch.rand(1, 6, 16, 16), torch.rand(1, 4, 16, 16)
     mask, features = torch.zeros(1, 1, 16, 16), torch.rand(1, 5, 4, 4)
     result = network(picture, other, mask, features)

@@ -11,7 +11,6 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from inpaintzoo.layers.contextual import ContextualAttention
 from inpaintzoo.layers.gated import DilatedStack, GatedConv2d, GatedDecoder, GatedEncoder, Padding
 from inpaintzoo.layers.guidance import Guidance
 
@@ -76,6 +75,7 @@ class RefineNetwork(nn.Module):
     Each branch has an input of its own, so that a method may give one of them more to see.
 
     Args:
+        attention: a module called as `attention(features, mask, guidance)`, such as a `ContextualAttention`.
         convolution_channels: input channels of the branch of dilated layers.
         attention_channels: input channels of the attention branch.
         feature_channels: channels of further features that the decoder gets beside the merged ones.
@@ -83,12 +83,12 @@ class RefineNetwork(nn.Module):
         dilations: of the dilated layers.
         fusion: see `DilatedStack`; its maps have `4 * width` channels.
         skips: see `GatedDecoder`, from the encoder of the dilated branch; `2 * width` and `width` channels.
-        attention: a module called as `attention(features, mask, guidance)`; None: `ContextualAttention()`.
         padding: see `inpaintzoo.layers.gated.SameConv2d`.
     """
 
     def __init__(
         self,
+        attention: nn.Module,
         convolution_channels: int = 3,
         attention_channels: int = 3,
         feature_channels: int = 0,
@@ -96,7 +96,6 @@ class RefineNetwork(nn.Module):
         dilations: Sequence[int] = (2, 4, 8, 16),
         fusion: nn.Module | None = None,
         skips: Sequence[nn.Module] | None = None,
-        attention: nn.Module | None = None,
         padding: Padding = "same",
     ) -> None:
         super().__init__()
@@ -104,8 +103,7 @@ class RefineNetwork(nn.Module):
         self.encoder = GatedEncoder(convolution_channels, width, (1, 2), padding=padding)
         self.dilated = DilatedStack(deep, dilations, fusion, padding)
         self.attention_encoder = GatedEncoder(attention_channels, width, (1, 4), "relu", padding)
-        aligned = padding == "same_tf"  # the two belong to TensorFlow's conventions
-        self.attention = ContextualAttention(aligned=aligned) if attention is None else attention
+        self.attention = attention
         self.attended = _pair(deep, deep, padding)
         self.merge = _pair(2 * deep, deep, padding)
         self.decoder = GatedDecoder(deep + feature_channels, width, skips, padding)

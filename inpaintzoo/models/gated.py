@@ -75,9 +75,10 @@ class GatedNet(Generator):
         if width < 2 or width % 2:
             raise ValueError(f"GatedNet: width must be positive and even, got {width}")
         check_padding("GatedNet", padding)
-        attention = ContextualAttention(fuse, scale, mask_resize, aligned=padding == "same_tf", engine=engine)
+        aligned = padding == "same_tf"  # the two belong to TensorFlow's conventions
+        attention = ContextualAttention(fuse, scale, mask_resize, aligned, engine)
         self.coarse = CoarseNetwork(width=width, dilations=dilations, padding=padding)
-        self.refine = RefineNetwork(width=width, dilations=dilations, attention=attention, padding=padding)
+        self.refine = RefineNetwork(attention, width=width, dilations=dilations, padding=padding)
         init_gated(self)
 
     def forward(self, image: Tensor, mask: Tensor, guidance: Tensor | None = None) -> GatedOutput:

@@ -88,12 +88,12 @@ class FullSizeLevel(nn.Module):
             5 + 3 * (fusion == "coarse"), 4 * width * (fusion == "feature_coarse"), width, dilations
         )
         self.refine = RefineNetwork(
+            attention,
             4 + 3 * (fusion in ("image", "convolution")),
             4 + 3 * (fusion in ("image", "attention")),
             4 * width * (fusion == "feature_refine"),
             width,
             dilations,
-            attention=attention,
         )
 
     def forward(
