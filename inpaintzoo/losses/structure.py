@@ -92,8 +92,8 @@ class StructureMemory:
 
     def _switch_off(self) -> None:
         rank_zero_info(
-            f"StructureL1: no picture has come again within {self.bytes / 1e6:g} MB of targets, so none is remembered from "
-            f"here on; memory: 0 says so from the start, as random crops need it"
+            f"StructureL1: no picture has come again within {self.bytes / 1e6:g} MB of targets, so none is remembered "
+            f"from here on; with random crops none will, and memory: 0 saves the search"
         )
         self.bytes = self.used = 0
         self._images.clear()
