@@ -92,7 +92,7 @@ def _part(group: _Group, hole: np.ndarray, strategy: Strategy, limits: Limits) -
 
 def _tileable(hole: np.ndarray, limits: Limits) -> bool:
     """Whether every tile shows something to go by."""
-    return all(hole[tile.slices].mean() <= ALL_HOLE for tile in tiles(*hole.shape, limits))
+    return all(hole[tile.slices].mean() <= ALL_HOLE for tile in tiles(hole.shape[0], hole.shape[1], limits))
 
 
 def _thickness(hole: np.ndarray) -> float:
