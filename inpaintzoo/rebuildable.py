@@ -26,6 +26,10 @@ class Rebuildable(nn.Module):
         """The constructor's arguments by name, as they were given or as their defaults are."""
         return dict(vars(self).get("_settings", {}))
 
+    def note_setting(self, name: str, value: Any) -> None:
+        """Keep an argument's new value, where a network was changed after it was built."""
+        vars(self)["_settings"] = {**self.settings, name: value}
+
     @property
     def class_path(self) -> str:
         """Module and name of the class."""

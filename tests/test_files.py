@@ -60,6 +60,15 @@ def test_round_trip_is_bit_identical(network, tmp_path):
     assert [p.requires_grad for p in again.parameters()] == [p.requires_grad for p in network.parameters()]
 
 
+@pytest.mark.parametrize("network", [SPN(**SMALL, levels=2), SPL(**SMALL)], ids=["SPN", "SPL"])
+def test_heads_that_a_teacher_has_sized_are_rebuilt(network, tmp_path):
+    network.set_prior_channels([5] * len(network.prior_strides))
+    save_model(network, tmp_path / "net.safetensors")
+    again = load_network(tmp_path / "net.safetensors")
+    assert again.prior_channels == network.prior_channels == (5,) * len(network.prior_strides)
+    assert again.state_dict().keys() == network.state_dict().keys()
+
+
 def test_a_part_of_a_network_is_rebuilt_with_it(tmp_path):
     network = PyramidGenerator((2, 1), structure_filter=BilateralStructure(kernel=5), width=4)
     save_model(network, tmp_path / "net.safetensors")

@@ -161,6 +161,7 @@ class PriorGuided(Generator):
             return
         like = self.middle[0].plain.weight  # type: ignore[union-attr]
         self.prior_channels = channels
+        self.note_setting("prior_channels", channels)
         self.heads = nn.ModuleList(
             nn.Conv2d(before, after, 1, device=like.device, dtype=like.dtype)  # type: ignore[arg-type]
             for before, after in zip(self._layout_channels, channels, strict=True)
