@@ -141,8 +141,33 @@ def test_predictions_in_another_order_are_caught(tmp_path):
     for index in range(5):
         save_image(source.load(index).image, tmp_path / f"{(index + 1) % 5:03d}.png")
     method = Predictions(str(tmp_path), pattern="{index:03d}")
-    with pytest.raises(DataError, match=r"001.png is paired with picture 'noise-2001' but shows 'noise-2000'"):
-        ran(tmp_path / "out", {"shifted": method}, {"noise": data})
+    with pytest.raises(DataError, match=r"00\d.png is paired with picture 'noise-200\d' but shows 'noise-200\d'"):
+        ran(tmp_path / "out", {"shifted": method}, {"noise": data}, batch_size=1)
+    assert not (tmp_path / "out").exists(), "found before anything is measured"
+
+
+def test_two_swapped_pictures_are_caught_whatever_the_batches(tmp_path):
+    data = noise()
+    truths(tmp_path / "p", data)
+    first, last = tmp_path / "p" / "noise-2000.png", tmp_path / "p" / "noise-2004.png"
+    first.rename(tmp_path / "x.png")
+    last.rename(first)
+    (tmp_path / "x.png").rename(last)
+    with pytest.raises(DataError, match=r"noise-200(\d).png is paired with picture 'noise-200\1' but shows 'noise-200"):
+        ran(tmp_path / "out", {"swapped": Predictions(str(tmp_path / "p"))}, {"noise": data})
+
+
+def test_predictions_of_nobodys_pictures_get_a_remark(tmp_path):
+    data = noise()
+    truths(tmp_path / "p", data)
+    save_image(torch.rand(3, 16, 16, generator=torch.Generator().manual_seed(9)), tmp_path / "p" / "noise-2001.png")
+    save_image(torch.zeros(3, 16, 16), tmp_path / "p" / "noise-2003.png")
+    results = ran(tmp_path / "out", {"odd": Predictions(str(tmp_path / "p"))}, {"noise": data}).results()
+    (remark,) = [text for name, text in results.contenders[0].facts.items() if name == "remark on noise"]
+    assert "known pixels of 2 of 5 files differ" in remark and "noise-2001.png, noise-2003.png" in remark
+    truths(tmp_path / "q", data, change=lambda image: image + 0.01)
+    results = ran(tmp_path / "b", {"same": Predictions(str(tmp_path / "q"))}, {"noise": data}).results()
+    assert "remark on noise" not in results.contenders[0].facts
 
 
 def test_several_fills_of_a_folder_count_by_the_best(tmp_path):

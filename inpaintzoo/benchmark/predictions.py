@@ -7,9 +7,9 @@ import string
 from pathlib import Path
 
 import torch
-from torch import Tensor
 
 from inpaintzoo.benchmark.contenders import Filled, Filler, Method
+from inpaintzoo.benchmark.pairing import check_pairing
 from inpaintzoo.benchmark.pairs import Pairs
 from inpaintzoo.benchmark.processes import Precision
 from inpaintzoo.benchmark.store import Key, hash_of
@@ -19,14 +19,13 @@ from inpaintzoo.data.listing import counted, some
 from inpaintzoo.types import Batch, ConfigError, DataError
 
 FIELDS = ("name", "index", "fill")
-KEPT, FOREIGN = 8 / 255, 30 / 255  # mean errors of known pixels: what JPEG may do, and what another picture shows
 
 
 class Predictions(Method):
     """Pictures in a folder, paired with the set's pictures by name.
 
-    Their sizes must be the set's. Where the known pixels of a file are those of another picture of its batch, the
-    pairing is wrong and the benchmark stops.
+    Their sizes must be the set's. Where the known pixels of a file are those of another picture of the set, the pairing
+    is wrong and the benchmark stops; where they are nobody's, the tables have a remark.
 
     Args:
         folder: searched with its sub-folders; `{set}` in it stands for the set's name.
@@ -47,6 +46,7 @@ class Predictions(Method):
         self.pattern = pattern or ("{name}" if fills == 1 else "{name}-{fill}")
         self.fills = fills
         self.composites = composites
+        self._remarks: dict[str, str] = {}  # by set
         _check_pattern(self.pattern, fills)
 
     @property
@@ -55,7 +55,7 @@ class Predictions(Method):
         return self.folder
 
     def check(self, pairs: Pairs) -> None:
-        """Every prediction must be there, no other may be, and all must have the set's size."""
+        """Every prediction must be there and no other, all of the set's size and with their pictures' known pixels."""
         files = self._files(pairs)
         wrong = [
             f"{path} is {height}x{width}"
@@ -67,14 +67,17 @@ class Predictions(Method):
                 f"{len(wrong)} of {counted(files, 'prediction')} are not {pairs.height}x{pairs.width} as the set is: "
                 f"{some(wrong, 3)}; predict at the set's size, a benchmark does not resize"
             )
+        if remark := check_pairing(pairs, files, self.fills, self.composites):
+            self._remarks[pairs.name] = remark
 
     def identity(self, pairs: Pairs) -> Key:
         """The hash of all files, in the order of the pairs."""
         return {"predictions": hash_of(in_threads(file_hash, self._files(pairs))), "fills": str(self.fills)}
 
     def facts(self) -> dict[str, str]:
-        """How files are found, and how many fills there are."""
-        return {"pattern": self.pattern, "fills": str(self.fills)}
+        """How files are found, how many fills there are, and what was noticed of each set."""
+        remarks = {f"remark on {name}": remark for name, remark in self._remarks.items()}
+        return {"pattern": self.pattern, "fills": str(self.fills), **remarks}
 
     def open(self, pairs: Pairs, device: torch.device, precision: Precision, seed: int) -> Filler:
         """Reads the files of each batch."""
@@ -86,7 +89,6 @@ class Predictions(Method):
             chosen = [files[i * self.fills + number] for i in positions for number in range(count)]
             pictures = in_threads(lambda path: image_to_tensor(read_image(path)), chosen)
             images = torch.stack(pictures).unflatten(0, (len(positions), count)).to(device)
-            self._check_known(images[:, 0], batch, chosen[::count])
             return Filled(images)
 
         return fill
@@ -127,24 +129,6 @@ class Predictions(Method):
                 f"{folder} holds {counted(extra, 'prediction')} of pictures that are not in the set: {some(extra, 3)}; "
                 f"were they made for other pairs? Remove them, or narrow the pattern {self.pattern!r}"
             )
-
-    def _check_known(self, images: Tensor, batch: Batch, files: list[Path]) -> None:
-        """Compare known pixels with the pictures' own, and with those of the other pictures in the batch."""
-        known = 1 - batch["mask"]
-        for i, path in enumerate(files):
-            area = known[i].sum().clamp(min=1) * 3
-            errors = [float(((images[i] - truth).abs() * known[i]).sum() / area) for truth in batch["image"]]
-            nearest = min(range(len(errors)), key=errors.__getitem__)
-            if errors[nearest] <= KEPT and errors[i] > FOREIGN:
-                raise DataError(
-                    f"{path} is paired with picture {batch['name'][i]!r} but shows {batch['name'][nearest]!r}: the "
-                    f"predictions are in another order than the pairs"
-                )
-            if self.composites and errors[i] > KEPT:
-                raise DataError(
-                    f"{path}: known pixels differ from those of picture {batch['name'][i]!r} by {errors[i]:.3f} on "
-                    f"average, so it is of another picture or no composite (composites: false allows raw predictions)"
-                )
 
 
 def _check_pattern(pattern: str, fills: int) -> None:
