@@ -7,6 +7,7 @@ from lightning import Trainer
 from spn_golden import inputs, released_weights
 from test_gated import pictures
 from test_gated import released as released_gated
+from torch import nn
 from toys import NoiseData
 
 import inpaintzoo
@@ -17,7 +18,7 @@ from inpaintzoo.discriminators import PatchDiscriminator, PENNetDiscriminator
 from inpaintzoo.losses import L1
 from inpaintzoo.metrics import L1 as L1Metric
 from inpaintzoo.metrics import MetricSuite
-from inpaintzoo.models import SGENet
+from inpaintzoo.models import PENNet, SGENet
 from inpaintzoo.objectives import Hinge
 from inpaintzoo.types import ConfigError, WeightsError
 from inpaintzoo.views import Composite
@@ -236,9 +237,8 @@ def test_parts_by_name_and_a_report_of_what_differs(run, tmp_path):
     assert generator.matched and generator.missing, "a base network has no heads for labels"
     for name in generator.missing:
         assert torch.equal(other.state_dict()[name], before[name]), name
-    assert f"generator from {ckpt}: {len(generator.matched)} tensors matched; {len(generator.missing)} missing" in str(
-        generator
-    )
+    assert f"generator from {ckpt}: {len(generator.matched)} tensors matched (" in str(generator)
+    assert f"{generator.share:.1%} of the parameters); {len(generator.missing)} missing" in str(generator)
 
 
 def test_init_from_errors(run, tmp_path):
@@ -253,6 +253,33 @@ def test_init_from_errors(run, tmp_path):
         fit(inpainter(init_from=ckpt), tmp_path, ckpt_path=ckpt)
     with pytest.raises(WeightsError, match="there is no such"):
         fit(inpainter(init_from=str(tmp_path / "none.safetensors")), tmp_path)
+
+
+def test_a_file_of_another_width_is_no_start(tmp_path):
+    save_model(PENNet(width=4), tmp_path / "narrow.safetensors")
+    wide = PENNet(width=8)
+    before = {name: value.clone() for name, value in wide.state_dict().items()}
+    sentence = (
+        r"of another network than the generator: only \d+ of \d+ tensors match, 0\.\d% of the parameters; \d+ have"
+    )
+    with pytest.raises(WeightsError, match=sentence):
+        initialise(wide, nn.ModuleDict(), str(tmp_path / "narrow.safetensors"))
+    assert same(wide.state_dict(), before), "nothing was loaded"
+
+
+def test_a_part_of_a_larger_network_is_a_start(tmp_path):
+    """Small as the part may be, all of the file has its place."""
+    save_model(small := SGENet("base", width=4, hidden=4), tmp_path / "part.safetensors")
+
+    class Larger(nn.Module):
+        def __init__(self):
+            super().__init__()
+            for name, child in SGENet("base", width=4, hidden=4).named_children():
+                self.add_module(name, child)
+            self.more = nn.Linear(1000, 1000)
+
+    (report,) = initialise(Larger(), nn.ModuleDict(), str(tmp_path / "part.safetensors"))
+    assert len(report.matched) == len(small.state_dict()) and 0 < report.share < 0.5
 
 
 # --- list ----------------------------------------------------------------------------------------------------------

@@ -15,6 +15,8 @@ from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, read_checkpoint
 from inpaintzoo.weights.files import read_weights
 from inpaintzoo.weights.networks import not_finite
 
+LEAST_SHARE = 0.5
+
 
 @dataclasses.dataclass(frozen=True)
 class Matched:
@@ -27,6 +29,7 @@ class Matched:
         missing: names that only the network has; they keep their initial values.
         unused: names that only the file has.
         reshaped: names that both have with different shapes; the network's keep their initial values.
+        share: of the numbers in the network's parameters, those that the file gave, in [0, 1].
     """
 
     part: str
@@ -35,6 +38,7 @@ class Matched:
     missing: list[str]
     unused: list[str]
     reshaped: list[str]
+    share: float
 
     def __str__(self) -> str:
         """One line."""
@@ -42,7 +46,10 @@ class Matched:
         rest = "; ".join(
             f"{len(names)} {kind} ({some(names)})" if names else f"0 {kind}" for kind, names in kinds.items()
         )
-        return f"init_from: {self.part} from {self.path}: {len(self.matched)} tensors matched; {rest}"
+        return (
+            f"init_from: {self.part} from {self.path}: {len(self.matched)} tensors matched ({self.share:.1%} of the "
+            f"parameters); {rest}"
+        )
 
 
 def refuse_to_resume(init_from: object) -> None:
@@ -68,7 +75,8 @@ def initialise(generator: nn.Module, adversaries: nn.ModuleDict, init_from: str 
 
     Raises:
         ConfigError: a part does not exist.
-        WeightsError: a file cannot be read, or nothing in it matches.
+        WeightsError: a file cannot be read, nothing in it matches, or too little: less than half of the network's
+            parameters, where not all of the file's tensors have a place.
     """
     parts: dict[str, nn.Module] = {"generator": generator, **adversaries}
     if isinstance(init_from, Mapping):
@@ -100,10 +108,18 @@ def _load(network: nn.Module, part: str, path: str) -> Matched:
         [name for name in own if name not in state],
         [name for name in state if name not in own],
         [name for name in own if name in state and name not in set(matched)],
+        _share(network, matched),
     )
     if not matched:
         raise WeightsError(
             f"nothing of {path} fits the {part}: its tensors are {some(list(state))}, here {some(list(own))}"
+        )
+    # Part of a larger network may be given whole; a file of which tensors are left out is another network's.
+    if report.share < LEAST_SHARE and (report.reshaped or report.unused):
+        raise WeightsError(
+            f"{path} is of another network than the {part}: only {len(matched)} of {len(own)} tensors match, "
+            f"{report.share:.1%} of the parameters; {len(report.reshaped)} have another shape "
+            f"({some(report.reshaped)}) and {len(report.unused)} are not here ({some(report.unused)})"
         )
     if bad := not_finite({name: state[name] for name in matched}):
         raise WeightsError(f"{path}: {len(bad)} tensors hold values that are not finite, such as {bad[0]}")
@@ -111,6 +127,12 @@ def _load(network: nn.Module, part: str, path: str) -> Matched:
         for name in matched:
             own[name].copy_(state[name])
     return report
+
+
+def _share(network: nn.Module, matched: list[str]) -> float:
+    """By parameters, not by tensors: biases are half of a network's tensors and next to nothing of its weights."""
+    sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
+    return sum(sizes.get(name, 0) for name in matched) / max(1, sum(sizes.values()))
 
 
 def _state(part: str, path: str) -> dict[str, Tensor]:
