@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
 import sys
 import warnings
@@ -20,10 +19,11 @@ from inpaintzoo.generator import Generator
 from inpaintzoo.predictor import Predictor
 from inpaintzoo.predictor.filling import Precision
 from inpaintzoo.predictor.holes import Polarity, common_polarity
+from inpaintzoo.predictor.ledger import Ledger, stamp
 from inpaintzoo.predictor.planning import Strategy
 from inpaintzoo.predictor.predictor import JpegWarning, sample_paths
 from inpaintzoo.types import ConfigError, DataError, InpaintzooError
-from inpaintzoo.weights.files import write_whole
+from inpaintzoo.weights.checkpoints import find_checkpoint
 
 ALPHA = "alpha"  # in place of a mask
 SETTINGS = "inpaint.json"  # in an output folder: what its pictures were made with
@@ -46,6 +46,11 @@ class Job:
     mask: Path | None
     guidance: Path | None
     out: Path
+
+    @property
+    def sources(self) -> tuple[Path | None, ...]:
+        """What the output is made from."""
+        return self.image, self.mask, self.guidance
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -100,23 +105,29 @@ def _parser() -> ArgumentParser:
 def _inpaint(config: Namespace) -> int:
     source, out = Path(config.image), Path(config.out)
     _check_source(source, out)
+    _check_model(config)
     jobs, unmatched = _folder_jobs(config) if source.is_dir() else (_single_job(config), [])
-    if source.is_dir():
-        out.mkdir(parents=True, exist_ok=True)
-        _check_settings(out / SETTINGS, _settings(config), config.force)
+    _check_inputs_stay(config, jobs)
+    ledger = Ledger(out / SETTINGS, _settings(config), config.force) if source.is_dir() else None
+    to_do = jobs if ledger is None else _not_done(ledger, jobs, config.samples)
     polarity = config.polarity
     if polarity == "auto" and Path(config.mask).is_dir() and jobs:
         polarity = common_polarity([job.mask for job in jobs if job.mask is not None])
-    to_do = [job for job in jobs if config.force or not source.is_dir() or not _done(job, config.samples)]
     if len(to_do) < len(jobs):
         print(f"{len(jobs) - len(to_do)} of {len(jobs)} pictures are filled already")
     predictor = _predictor(config) if to_do else None
+    if ledger is not None and to_do:  # only now, so that a mistake leaves no trace
+        out.mkdir(parents=True, exist_ok=True)
+        ledger.begin(path for job in to_do for path in sample_paths(job.out, config.samples))
     failed = len(unmatched)
     for text in unmatched:
         _error(text)
     for job in _progress(to_do):
         assert predictor is not None
-        failed += not _run(predictor, job, config, polarity)
+        worked = _run(predictor, job, config, polarity)
+        failed += not worked
+        if ledger is not None and worked:
+            ledger.note(sample_paths(job.out, config.samples), job.sources)
     print(f"{out}: {len(to_do) + len(unmatched) - failed} filled, {failed} failed")
     return 1 if failed else 0
 
@@ -132,9 +143,30 @@ def _check_source(source: Path, out: Path) -> None:
         raise ConfigError(f"--out {out} is the picture itself; name another file")
 
 
-def _predictor(config: Namespace) -> Predictor:
+def _check_inputs_stay(config: Namespace, jobs: list[Job]) -> None:
+    """Nothing that the command reads may be what it writes, not even with --force."""
+    out = Path(config.out)
+    folders = {"pictures": config.image, "masks": config.mask, "guidance maps": config.guidance}
+    for name, place in folders.items():
+        if place is not None and Path(place).is_dir() and out.is_dir() and out.samefile(place):
+            raise ConfigError(f"--out {out} is the folder of the {name}; name another, so that they stay as they are")
+    read = {_identity(path): path for job in jobs for path in job.sources if path is not None and path.exists()}
+    for target in (path for job in jobs for path in sample_paths(job.out, config.samples)):
+        if target.exists() and _identity(target) in read:
+            raise ConfigError(f"{target} would overwrite {read[_identity(target)]}, which is read; name another --out")
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _check_model(config: Namespace) -> None:
     if (config.model is None) == (config.fill is None):
         raise ConfigError("give either --model FILE or --fill " + "|".join(FILLS))
+
+
+def _predictor(config: Namespace) -> Predictor:
     return Predictor(
         config.model if config.fill is None else FILLS[config.fill](),
         device=config.device,
@@ -271,29 +303,26 @@ def _without_clashes(jobs: list[Job], unmatched: list[str]) -> tuple[list[Job], 
 # -- going on where a run stopped ------------------------------------------------------------------------------------
 
 
-def _done(job: Job, samples: int) -> bool:
-    return all(path.exists() for path in sample_paths(job.out, samples))
+def _not_done(ledger: Ledger, jobs: list[Job], samples: int) -> list[Job]:
+    to_do = [job for job in jobs if not ledger.made(sample_paths(job.out, samples), job.sources)]
+    ledger.check_ours(path for job in to_do for path in sample_paths(job.out, samples))
+    return to_do
 
 
 def _settings(config: Namespace) -> dict[str, Any]:
     """What decides how the pictures of a folder look."""
-    names = ("model", "fill", "samples", "seed", "grow", "polarity", "guidance", "strategy", "tile", "overlap", "mask")
-    return {name: config[name] for name in (*names, "precision", "format")}
+    names = ("fill", "samples", "seed", "grow", "polarity", "strategy", "tile", "overlap", "precision", "format")
+    places = ("image", "mask", "guidance", "model")
+    model = None if config.model is None else stamp(Path(find_checkpoint(config.model)))
+    return {
+        **{name: _place(config[name]) for name in places},
+        **{name: config[name] for name in names},
+        "model-file": model,
+    }
 
 
-def _check_settings(path: Path, settings: dict[str, Any], force: bool) -> None:
-    """Refuse to go on with a folder that was begun otherwise; note the settings in a new one."""
-    if path.exists() and not force:
-        try:
-            begun = dict(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise ConfigError(f"{path} is damaged; delete it, or begin anew with --force") from error
-        other = [name for name, value in settings.items() if begun.get(name) != value]
-        if other:
-            told = ", ".join(f"--{name} {begun.get(name)} (now {settings[name]})" for name in other)
-            raise ConfigError(f"{path.parent} was begun with {told}; take another folder, or do all anew with --force")
-        return
-    write_whole(path, lambda file: Path(file).write_text(json.dumps(settings, indent=2) + "\n", encoding="utf-8"))
+def _place(path: str | None) -> str | None:
+    return path if path in (None, ALPHA) else str(Path(str(path)).resolve())
 
 
 # -- what is said ----------------------------------------------------------------------------------------------------

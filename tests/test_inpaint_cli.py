@@ -143,7 +143,7 @@ def test_a_run_goes_on_where_it_stopped(work, capsys):
     assert inpaint("photos", "masks", "-o", "out") == 0
     assert "2 of 3 pictures are filled already" in capsys.readouterr().out
     second = {name: (work / "out" / name).stat().st_mtime_ns for name in files("out")}
-    assert [name for name in first if first[name] != second[name]] == ["b.png"]
+    assert [name for name in first if first[name] != second[name]] == ["b.png", "inpaint.json"]
 
 
 def test_a_folder_begun_otherwise_is_not_gone_on_with(work, capsys):
@@ -268,3 +268,83 @@ def test_the_commands_of_the_pages_work(work, capsys):
         assert main(shlex.split(line)[1:]) == 0, line
     assert {"filled.png", "smooth.png", "variant-4.png", "guided.png", "whole.png"} <= set(files("."))
     assert {"filled/deep/c.png", "grown/a.png"} <= set(files("."))
+
+
+# -- what is there already ---------------------------------------------------------------------------------------------
+
+
+def test_files_that_the_command_did_not_make_are_not_taken_for_filled(work, capsys):
+    mine = picture(work / "out" / "a.png", 77)
+    assert inpaint("photos", "masks", "-o", "out") == 1
+    assert "out/a.png: there already, and not as this command made it" in capsys.readouterr().err
+    assert (np.array(Image.open("out/a.png")) == mine).all() and files("out") == ["a.png"]
+    assert inpaint("photos", "masks", "-o", "out", "--force") == 0
+    assert not changed("photos/a.png", "out/a.png")[~HOLE].any()
+
+
+def test_another_source_folder_is_not_gone_on_with(work, capsys):
+    assert inpaint("photos", "masks", "-o", "out") == 0
+    for name in ["a.png", "b.png", "deep/c.png"]:
+        picture(work / "others" / name, 50)
+    assert inpaint("others", "masks", "-o", "out") == 1
+    assert "was begun with --image" in capsys.readouterr().err
+
+
+def test_what_has_changed_is_filled_anew(work, capsys):
+    assert inpaint("photos", "masks", "-o", "out") == 0
+    picture(work / "photos" / "a.png", 60)
+    mask(work / "masks" / "b.png", HOLE[::-1])
+    assert inpaint("photos", "masks", "-o", "out") == 0
+    assert "1 of 3 pictures are filled already" in capsys.readouterr().out
+    assert not changed("photos/a.png", "out/a.png")[~HOLE].any()
+    assert changed("photos/b.png", "out/b.png")[HOLE[::-1]].any()
+    picture(work / "out" / "a.png", 61)  # retouched by hand
+    assert inpaint("photos", "masks", "-o", "out") == 1
+    assert "out/a.png: there already, and not as this command made it" in capsys.readouterr().err
+
+
+def test_a_forced_run_that_stops_goes_on_without_force(work, capsys, monkeypatch):
+    assert inpaint("photos", "masks", "-o", "out") == 0
+
+    def stops(*arguments):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(inpaint_cli, "_run", stops)
+        inpaint("photos", "masks", "-o", "out", "--grow", "3", "--force")
+    assert inpaint("photos", "masks", "-o", "out", "--grow", "3") == 0
+    for name in ["a.png", "b.png", "deep/c.png"]:
+        assert changed(f"photos/{name}", f"out/{name}")[5:19, 7:25].mean() > 0.9
+
+
+def test_a_model_replaced_under_its_name_is_seen(work, capsys):
+    save_model(PENNet(width=4), "model.safetensors")
+    weights = ("--model", "model.safetensors")
+    assert inpaint("photos", "masks", "-o", "out", model=weights) == 0
+    save_model(PENNet(width=4), "model.safetensors")
+    assert inpaint("photos", "masks", "-o", "out", model=weights) == 1
+    assert "was begun with --model-file" in capsys.readouterr().err
+
+
+def test_a_mistake_does_not_begin_a_folder(work):
+    assert inpaint("photos", "masks", "-o", "out", model=("--model", "tpyo.safetensors")) == 1
+    assert inpaint("photos", "masks", "-o", "out", "--tile", "3") == 1
+    assert not (work / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["photos", "masks", "-o", "masks"],
+        ["photos", "hole.png", "-o", "."],
+        ["one.png", "hole.png", "-o", "hole.png"],
+        ["photos", "masks", "-o", "link"],
+    ],
+)
+def test_what_is_read_is_never_overwritten(work, arguments, capsys):
+    picture(work / "photos" / "hole.png", 5)
+    (work / "link").symlink_to("masks")
+    before = {path: path.read_bytes() for path in work.rglob("*.png")}
+    assert inpaint(*arguments, "--force") == 1
+    assert "name another" in capsys.readouterr().err
+    assert {path: path.read_bytes() for path in work.rglob("*.png")} == before
