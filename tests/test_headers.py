@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from test_docs import ParsedOnly
 
+from inpaintzoo.benchmark_cli import make_parser
+
 ROOT = Path(__file__).parent.parent
 # Those of `inpaintzoo benchmark` have a parser of their own.
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "benchmark")
@@ -104,3 +106,19 @@ def test_chains_are_read_as_they_are_meant():
     item = 'A: --a.b X --a.c "[1, 2]"; own: --dd DIR. With --ee, --ff and --gg 3 or (--hh 4) --config x.yaml.'
     expected = ["--a.b X --a.c [1, 2]", "--dd DIR", "--ee", "--ff", "--gg 3", "--hh 4", "--config x.yaml"]
     assert [" ".join(chain) for chain in chains(item)] == expected
+
+
+def test_the_comparison_trains_and_names_its_methods(monkeypatch, capsys):
+    """benchmarks/comparison: each method's budget parses, and the runs that are compared are those that are trained."""
+    monkeypatch.chdir(ROOT)
+    folder = ROOT / "benchmarks" / "comparison"
+    script = (folder / "train.sh").read_text()
+    methods = re.search(r"methods=\((\w[^)]*)\)", script).group(1).split()
+    for method in methods:
+        layers = ["--config", f"configs/{method}.yaml", "--config", str(folder / "budget.yaml")]
+        rates = ["--model.generator_optimizer.lr", "5e-4", "--model.discriminator_optimizer.lr", "2e-4"]
+        assert all(rate in script for rate in rates)
+        assert parses([*layers, "--data.root", "photos", *rates]), capsys.readouterr().err
+    config = make_parser().parse_args(["--config", str(folder / "facade.yaml"), "--sets.squares.root", "photos"])
+    paths = [method.init_args.path for method in config.contenders.values() if "path" in method.init_args]
+    assert {Path(path).name for path in paths} == set(methods)
