@@ -7,9 +7,14 @@ The metadata of format 1, all of it text: `inpaintzoo_format`, `class_path`, `in
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 import json
 import os
+import platform
+import shutil
+import stat
 import tempfile
+import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -29,6 +34,7 @@ from inpaintzoo.weights.networks import Description, build, check_state, describ
 
 SUFFIX = ".safetensors"
 FORMAT = "1"
+_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
 
 
@@ -177,11 +183,43 @@ def new_file(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Pa
 
 
 def write_whole(target: Path, write: Callable[[str], Any]) -> None:
-    """Let `write` make a file beside the target, and put it in the target's place when it is complete."""
-    with tempfile.TemporaryDirectory(prefix=f".{target.name}.", dir=target.parent) as folder:
+    """Let `write` make a file beside the target, and put it in the target's place when it is complete.
+
+    Its permissions are those of any new file (the umask decides). What a killed process left of the same target is
+    removed.
+    """
+    # Of fixed length, for the target's own name may be as long as the file system allows.
+    prefix = f".part-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"
+    for left in target.parent.glob(f"{prefix}*"):
+        if _abandoned(left, prefix):
+            shutil.rmtree(left, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{prefix}{_HOST}-{os.getpid()}-", dir=target.parent) as folder:
         file = Path(folder) / target.name
+        file.touch()
+        mode = stat.S_IMODE(file.stat().st_mode)
+        file.unlink()
         write(str(file))
+        file.chmod(mode)  # some writers take 0600
         os.replace(file, target)
+
+
+def _abandoned(folder: Path, prefix: str) -> bool:
+    """Whether the process that writes there is known to be gone: on this machine, or for a day without a change."""
+    host, _, rest = folder.name.removeprefix(prefix).partition("-")
+    process = rest.partition("-")[0]
+    if os.name == "posix" and host == _HOST and process.isdecimal():
+        try:
+            os.kill(int(process), 0)  # sends nothing
+        except ProcessLookupError:
+            return True
+        except OSError:  # another user's
+            return False
+        return False
+    try:
+        newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
+    except OSError:  # gone in the meantime
+        return False
+    return time.time() - newest > 24 * 3600
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
