@@ -246,6 +246,27 @@ def test_work_done_with_other_settings_is_refused_or_done_anew(tmp_path, capsys)
     }
 
 
+def test_other_masks_are_pinned_anew_by_force(tmp_path, capsys):
+    ran(tmp_path)
+    manifest = tmp_path / "manifests" / "noise.jsonl"
+    before = manifest.read_text()
+    other = {"noise": toys.NoiseData(size=16, test_masks=CentreSquare())}
+    with pytest.raises(DataError, match=r"pairs was .*add --force"):
+        ran(tmp_path, sets=other)
+    (tmp_path / "work").rename(tmp_path / "other")
+    with pytest.raises(DataError, match=r"set 'noise': pictures or masks are not those that .*add --force to pin anew"):
+        ran(tmp_path, sets=other)
+    (tmp_path / "other").rename(tmp_path / "work")
+    assert manifest.read_text() == before
+    run = ran(tmp_path, sets=other, force=True)
+    assert "done anew, pairs was" in capsys.readouterr().out
+    assert manifest.read_text() != before and run.sets["noise"].differs(tmp_path) is None
+    manifest.write_text("{")
+    with pytest.raises(DataError, match="set 'noise': its manifest cannot be read"):
+        ran(tmp_path, sets=other)
+    assert ran(tmp_path, sets=other, force=True).results()
+
+
 class Alone(Processes):
     """One of several processes, which waits for no other."""
 

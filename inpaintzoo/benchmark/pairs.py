@@ -68,22 +68,24 @@ class Pairs:
         batch: Batch = default_collate([self.dataset[position] for position in positions])
         return batch
 
-    def pin(self, out: Path) -> None:
-        """Write a manifest that was made now into the output folder, or make sure that the one there says the same.
-
-        Raises:
-            DataError: the pairs are no longer those that were pinned there.
-        """
+    def differs(self, out: Path) -> str | None:
+        """In words, that the output folder pins other pairs than these; None where it does not."""
         path = self._path(out)
-        if self.data.manifest:
-            return
-        if not path.exists():
-            self.manifest.save(path)
-        elif type(self.manifest).load(path).digest() != self.digest:
-            raise DataError(
-                f"set {self.name!r}: pictures or masks are not those that {path} pins; name another output folder, or "
-                f"delete this one"
-            )
+        if self.data.manifest or not path.exists():
+            return None
+        try:
+            same = type(self.manifest).load(path).digest() == self.digest
+        except InpaintzooError as error:
+            return f"its manifest cannot be read ({error})"
+        return None if same else f"pictures or masks are not those that {path} pins"
+
+    def pin(self, out: Path) -> None:
+        """Write a manifest that was made now into the output folder, in place of one that says otherwise.
+
+        Whether that one may be replaced is to be asked before, by `differs`. A manifest that was given stays as it is.
+        """
+        if not self.data.manifest and (not self._path(out).exists() or self.differs(out)):
+            self.manifest.save(self._path(out), overwrite=True)
 
     def described(self, out: Path) -> PairSet:
         """What the tables say of this set, once `pin` was called."""

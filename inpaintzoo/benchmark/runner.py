@@ -188,6 +188,9 @@ class Benchmark:
                 f"{path}{more} was done with other settings: {changed[0]}; name another output folder, or add --force "
                 f"to do it anew"
             )
+        for name, pairs in self.sets.items():
+            if not self.force and (words := pairs.differs(self.out)):
+                raise DataError(f"set {name!r}: {words}; name another output folder, or add --force to pin anew")
         self.processes.wait()
         if self.processes.first:
             self._take_over(stale)
@@ -199,12 +202,12 @@ class Benchmark:
                 )
 
     def _take_over(self, stale: Mapping[Path, list[str]]) -> None:
-        for path, changed in stale.items():
-            self.processes.say(f"{path}: done anew, {changed[0]}")
         self.out.mkdir(parents=True, exist_ok=True)
         write_atomically(self.out / MARKER, (json.dumps({"benchmark": 1, "inpaintzoo": __version__}) + "\n").encode())
         for pairs in self.sets.values():
             pairs.pin(self.out)
+        for path, changed in stale.items():
+            self.processes.say(f"{path}: done anew, {changed[0]}")
         for cell in self._cells.values():
             cell.work.claim()
         self._found = sum(
