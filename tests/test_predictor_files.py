@@ -300,6 +300,35 @@ def test_16_bit_colour_tiff_keeps_every_bit(order, compression, channels, tmp_pa
     np.testing.assert_array_equal(read_png(tmp_path / "out.png")[0], after)
 
 
+@pytest.mark.parametrize("compression", [None, "adobe_deflate"])
+@pytest.mark.parametrize("channels", [3, 4])
+def test_16_bit_colour_tiff_in_planes_keeps_every_bit(compression, channels, tmp_path):
+    pixels = deep_noise(channels)
+    extra = {"extrasamples": ("unassalpha",)} if channels == 4 else {}
+    planes = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+    layout = {"photometric": "rgb", "planarconfig": "separate", "compression": compression}
+    tifffile.imwrite(tmp_path / "in.tif", planes, **layout, **extra)
+    PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.tif")
+    after = tifffile.imread(tmp_path / "out.tif")
+    assert after.dtype == np.uint16 and (after[HOLE][:, :3] == (0, 65535, 0)).all()
+    np.testing.assert_array_equal(after[~HOLE], pixels[~HOLE])
+
+
+@pytest.mark.parametrize(
+    "layout",
+    [
+        {"photometric": "separated"},
+        {"photometric": "rgb", "extrasamples": ("unspecified",)},
+        {"photometric": "rgb", "extrasamples": ("assocalpha",)},
+    ],
+)
+def test_16_bit_tiffs_that_would_lose_bits_are_refused(layout, tmp_path):
+    tifffile.imwrite(tmp_path / "in.tif", deep_noise(4), metadata=None, **layout)
+    with pytest.raises(DataError, match=r"in.tif: 16-bit TIFF files in colour are read as RGB"):
+        PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.tif")
+    assert not (tmp_path / "out.tif").exists()
+
+
 def test_16_bit_colour_keeps_profile_and_says_what_pillow_lacks(tmp_path):
     tifffile.imwrite(tmp_path / "in.tif", deep_noise(3), photometric="rgb", iccprofile=profile())
     PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.png")

@@ -43,6 +43,9 @@ _MODES = {
 }
 _LOSSLESS_TIFF = ("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma")
 DEEP = "16-bit colour"
+# TIFF 6.0: tags, and values of two of them
+_BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA = 258, 262, 277, 284, 338
+_RGB, _FREE_ALPHA = 2, 2
 
 
 @dataclasses.dataclass(frozen=True)
@@ -105,9 +108,11 @@ def read_picture(path: str | Path) -> PictureFile:
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":  # whose other frames are the camera's previews
             warnings.warn(f"{path}: only the first of its {frames} frames is read, and written", stacklevel=3)
-        deep = _is_deep(image)
+        planes = _has_deep_planes(image, path)
+        deep = planes or _is_deep(image)
         form = "JPEG" if image.format == "MPO" else str(image.format)
-        pixels, colours = _deep_pixels(image, path) if deep else _plain_pixels(image, path)
+        read = _deep_planes if planes else _deep_pixels if deep else _plain_pixels
+        pixels, colours = read(image, path)
         # Behind the decoding, since some formats store these behind the pixels, and TIFF files are turned by it.
         orientation = orientation_of(image)
         metadata, encoding = _metadata(image, orientation), _encoding(image)
@@ -143,6 +148,39 @@ def _raw_mode(image: Image.Image) -> str:
 
 def _is_deep(image: Image.Image) -> bool:
     return image.format in ("PNG", "TIFF") and _raw_mode(image).startswith(("RGB;16", "RGBA;16", "LA;16"))
+
+
+def _has_deep_planes(image: Image.Image, path: str | Path) -> bool:
+    """Whether a TIFF file stores more than 8 bits a channel, one channel after the other.
+
+    Raises:
+        DataError: it has more than 8 bits a channel in a layout of which Pillow would halve them silently.
+    """
+    tags: Any = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+    bits, samples = tags.get(_BITS, (1,)), tags.get(_SAMPLES, 1)
+    if max(bits) <= 8 or samples == 1:
+        return False
+    extra = tuple(tags.get(_EXTRA, ()))
+    plain = samples == 3 or (samples == 4 and extra == (_FREE_ALPHA,))
+    if tags.get(_PHOTOMETRIC) != _RGB or not plain:
+        raise DataError(
+            f"{path}: {max(bits)}-bit TIFF files in colour are read as RGB, or RGB with alpha not multiplied in; "
+            "this one is CMYK, premultiplied or has other channels; convert it"
+        )
+    return bool(tags.get(_PLANAR, 1) == 2)
+
+
+def _deep_planes(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
+    try:
+        with tifffile.TiffFile(path) as file:
+            planes = file.pages[0].asarray()
+    except ValueError as error:
+        raise DataError(
+            f"{path}: 16-bit planes compressed in this way are not read ({error}); save it again"
+        ) from error
+    if planes.dtype != np.uint16 or planes.ndim != 3:
+        raise DataError(f"{path}: its planes are {planes.dtype} {planes.shape} and not 16-bit colour; convert it")
+    return np.ascontiguousarray(planes.transpose(1, 2, 0)), Levels(len(planes), 65535.0)
 
 
 def _deep_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
