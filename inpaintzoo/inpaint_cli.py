@@ -111,8 +111,11 @@ def _inpaint(config: Namespace) -> int:
     ledger = Ledger(out / SETTINGS, _settings(config), config.force) if source.is_dir() else None
     to_do = jobs if ledger is None else _not_done(ledger, jobs, config.samples)
     polarity = config.polarity
-    if polarity == "auto" and Path(config.mask).is_dir() and jobs:
-        polarity = common_polarity([job.mask for job in jobs if job.mask is not None])
+    if polarity == "auto" and (source.is_dir() or Path(config.mask).is_dir()):
+        masks = sorted({job.mask for job in jobs if job.mask is not None})
+        polarity = common_polarity(masks) if masks else polarity
+        if polarity == "black":
+            _say("note: black is taken as the hole, the rarer colour of the masks; --polarity white for the other")
     if len(to_do) < len(jobs):
         print(f"{len(jobs) - len(to_do)} of {len(jobs)} pictures are filled already")
     predictor = _predictor(config) if to_do else None

@@ -348,3 +348,12 @@ def test_what_is_read_is_never_overwritten(work, arguments, capsys):
     assert inpaint(*arguments, "--force") == 1
     assert "name another" in capsys.readouterr().err
     assert {path: path.read_bytes() for path in work.rglob("*.png")} == before
+
+
+def test_a_black_hole_is_said_once(work, capsys):
+    mask(work / "black.png", ~HOLE)
+    assert inpaint("photos", "black.png", "-o", "out") == 0
+    assert capsys.readouterr().err.count("black is taken as the hole") == 1
+    assert inpaint("one.png", "black.png", "-o", "single.png") == 0
+    assert capsys.readouterr().err.count("black is taken as the hole") == 1
+    assert not changed("one.png", "single.png")[~HOLE].any()

@@ -70,7 +70,6 @@ def images_of(hole):
         "I;16": Image.fromarray(grey.astype(np.uint16) * 257),
         "brush on an empty layer": Image.fromarray(clear),
         "erased": Image.fromarray(erased),
-        "black hole": Image.fromarray(255 - grey),
         "array 0/255": grey,
         "array 0/1": grey // 255,
         "array of floats": hole.astype(float)[..., None],
@@ -90,9 +89,11 @@ def test_masks_of_every_kind(kind, tmp_path):
         np.testing.assert_array_equal((np.array(again) != np.array(image)).any(axis=-1), hole)
 
 
-def test_polarity_counts_and_is_asked_for_if_unclear():
-    image, half = noise("RGB"), Image.new("L", (50, 40))
-    half.paste(255, (0, 0, 25, 40))
+def test_polarity_counts_and_is_asked_for_if_unclear(tmp_path):
+    image, drawn = noise("RGB"), Image.new("L", (50, 40))
+    drawn.paste(255, (0, 0, 25, 40))
+    half = tmp_path / "half.png"
+    drawn.save(half)
     predictor = Predictor(Paints((0, 1, 0)))
     with pytest.raises(DataError, match=r"50% of the pixels are white.*polarity"):
         predictor(image, half)
@@ -103,6 +104,18 @@ def test_polarity_counts_and_is_asked_for_if_unclear():
     most = np.ones((40, 50), bool)
     most[:, :5] = False
     assert (np.array(predictor(image, most)[0])[most] == (0, 255, 0)).all(), "an array's hole is where it is 1"
+
+
+def test_a_file_with_a_black_hole_is_read_so_with_a_note_and_in_memory_white_is_the_hole(tmp_path):
+    image, levels = noise("RGB"), np.where(square(), 0, 255).astype(np.uint8)
+    Image.fromarray(levels).save(tmp_path / "mask.png")
+    predictor = Predictor(Paints((0, 1, 0)))
+    with pytest.warns(UserWarning, match=r"mask.png: black is taken as the hole \(\d+%\); --polarity white"):
+        changed = (np.array(predictor(image, tmp_path / "mask.png")[0]) != np.array(image)).any(axis=-1)
+    np.testing.assert_array_equal(changed, square())
+    for mask in (levels, Image.fromarray(levels)):
+        changed = (np.array(predictor(image, mask)[0]) != np.array(image)).any(axis=-1)
+        np.testing.assert_array_equal(changed, ~square())
 
 
 @pytest.mark.parametrize("mask", [np.zeros((40, 50)), Image.new("L", (50, 40)), torch.zeros(1, 40, 50)])

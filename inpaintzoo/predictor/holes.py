@@ -88,7 +88,8 @@ def _grey(mask: Pixels) -> tuple[np.ndarray, bool]:
                 _say(f"{mask}: JPEG leaves grey edges; pixels nearer to the hole's colour are hole. PNG is exact")
             return _grey_of_image(image, str(mask)), True
     if isinstance(mask, Image.Image):
-        return _grey_of_image(mask, "mask"), True
+        grey = _grey_of_image(mask, "mask")
+        return grey, _has_varied_alpha(mask)  # grey levels mean what they mean in an array: white is the hole
     array = mask.detach().cpu().float().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
     while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
         array = array[0] if array.shape[0] == 1 else array[..., 0]
@@ -104,17 +105,21 @@ def _grey(mask: Pixels) -> tuple[np.ndarray, bool]:
 
 
 def _grey_of_image(image: Image.Image, name: str) -> np.ndarray:
-    if image.mode in ("LA", "La", "PA", "RGBA", "RGBa") or "transparency" in image.info:
-        alpha = image.convert("RGBA")
-        low, high = alpha.getchannel("A").getextrema()
-        if low != high:  # a brush on an empty layer, or a picture with a part erased
-            image = alpha.getchannel("A")
+    if _has_varied_alpha(image):  # a brush on an empty layer, or a picture with a part erased
+        image = image.convert("RGBA").getchannel("A")
     if image.mode == "1":
         return turn(np.asarray(image).astype(np.float32), orientation_of(image))
     grey = _upright_grey(image)
     if 0 < grey.max() <= 1.5 / 255:
         raise DataError(f"{name}: the mask holds the values 0 and 1, which both read as black; save it with 0 and 255")
     return grey
+
+
+def _has_varied_alpha(image: Image.Image) -> bool:
+    if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
+        return False
+    low, high = image.convert("RGBA").getchannel("A").getextrema()
+    return bool(low != high)
 
 
 def _upright_grey(image: Image.Image) -> np.ndarray:
@@ -129,6 +134,8 @@ def _holes(grey: np.ndarray, polarity: Polarity, name: str) -> np.ndarray:
     white = grey > 0.5
     if polarity == "auto":
         polarity = _rarer(float(white.mean()), name)
+        if polarity == "black":
+            _say(f"{name}: black is taken as the hole ({1 - white.mean():.0%}); --polarity white for the other")
     return white if polarity == "white" else ~(grey >= 0.5)
 
 

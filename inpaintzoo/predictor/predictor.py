@@ -101,8 +101,8 @@ class Predictor:
             samples: how many fills; more than 1 of a stochastic generator only.
             seed: of stochastic fills.
             grow: pixels by which the hole is enlarged on every side.
-            polarity: the colour of the hole; `auto`: in arrays and tensors white (1, 255), in files and Pillow images
-                the rarer colour.
+            polarity: the colour of the hole; `auto`: white (1, 255) in arrays, tensors and Pillow images, the rarer
+                colour in files, with a note if that is black.
             guidance: for generators with patch attention, where may be copied from. Arrays and tensors as in
                 `inpaintzoo.layers.guidance`; of files and Pillow images, palette indices are class ids, and grey levels
                 permissions (white: may be copied from).
