@@ -1,5 +1,6 @@
 """How files are written: whole, with ordinary permissions, and without traces of killed processes."""
 
+import json
 import os
 import signal
 import stat
@@ -10,9 +11,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from safetensors.torch import save_file
 
+from inpaintzoo.discriminators import SPNDiscriminator
 from inpaintzoo.models import PENNet
-from inpaintzoo.weights import save_model
+from inpaintzoo.types import WeightsError
+from inpaintzoo.weights import load_model, load_network, save_model
 from inpaintzoo.weights.files import write_whole
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions and signals of POSIX")
@@ -83,3 +87,33 @@ def test_what_another_machine_left_is_removed_after_a_day(tmp_path):
     os.utime(left, (time.time() - 2 * 24 * 3600,) * 2)
     write_whole(tmp_path / "a.txt", write)
     assert not left.exists()
+
+
+# --- files that ask for more than they hold ------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("class_path", "arguments", "sentence"),
+    [
+        ("models.SPN", {"blocks": 10_000}, "far more tensors than the file, which holds 1"),
+        ("models.SPN", {"blocks": 10**7}, "10000000 is too large a number for a file of this size"),
+        ("discriminators.SPNDiscriminator", {"width": 2000}, "does not fit its network"),
+    ],
+)
+def test_a_small_file_takes_little(tmp_path, class_path, arguments, sentence):
+    about = {"inpaintzoo_format": "1", "class_path": f"inpaintzoo.{class_path}", "init_args": json.dumps(arguments)}
+    save_file({"a": torch.zeros(1)}, tmp_path / "a.safetensors", {**about, "facts": "{}"})
+    resource = pytest.importorskip("resource")
+    before, start = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss, time.process_time()
+    with pytest.raises(WeightsError, match=sentence):
+        load_network(tmp_path / "a.safetensors")
+    assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 300_000, "kilobytes"
+    assert time.process_time() - start < 10
+
+
+def test_a_discriminator_is_refused_before_it_is_built(tmp_path, monkeypatch):
+    save_model(SPNDiscriminator(width=4), tmp_path / "judge.safetensors")
+    assert isinstance(load_network(tmp_path / "judge.safetensors"), SPNDiscriminator)
+    monkeypatch.setattr(SPNDiscriminator, "__init__", lambda *_: pytest.fail("built"))
+    with pytest.raises(WeightsError, match="holds a SPNDiscriminator, which fills no holes"):
+        load_model(tmp_path / "judge.safetensors")

@@ -111,9 +111,8 @@ def load_model(
     Raises:
         WeightsError: the file is missing, damaged, no weight file of the zoo, or does not fit what it says it is.
     """
-    network = load_network(path, device, dtype, raw)
-    if not isinstance(network, Generator):
-        raise WeightsError(f"{path} holds a {type(network).__name__}, which fills no holes; give a generator's file")
+    network = _load(path, device, dtype, raw, Generator)
+    assert isinstance(network, Generator)
     return network
 
 
@@ -125,11 +124,17 @@ def load_network(
     Raises:
         WeightsError: as `load_model`.
     """
+    return _load(path, device, dtype, raw, Rebuildable)
+
+
+def _load(
+    path: str | Path, device: str | torch.device, dtype: torch.dtype | None, raw: bool, kind: type[Rebuildable]
+) -> Rebuildable:
     about, state = read_weights(path, raw)
     if dtype is not None and not dtype.is_floating_point:
         raise WeightsError(f"weights are floating-point numbers, got dtype={dtype}")
     description = Description(class_path=about.class_path, init_args=about.init_args)
-    network = build(description, str(path))
+    network = build(description, str(path), state, kind)
     state = {name: _wanted(tensor, dtype) for name, tensor in state.items()}
     return fill(network, description, state, str(path)).to(device)
 

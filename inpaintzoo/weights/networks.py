@@ -5,13 +5,20 @@ A class path in a file is code to run, so it is looked up among the zoo's own cl
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import json
+import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
+from torch._subclasses.fake_tensor import FakeTensorMode
+from torch.nn.modules.module import (
+    register_module_buffer_registration_hook,
+    register_module_parameter_registration_hook,
+)
 
 from inpaintzoo import discriminators, fills, models
 from inpaintzoo.discriminators import Discriminator
@@ -22,6 +29,7 @@ from inpaintzoo.types import WeightsError
 
 # The modules whose classes a file may name: importing them here is what makes them known.
 HOMES = (models, discriminators, fills)
+_LARGE = 2**14  # integers up to here are fine in any file
 
 
 class Description(TypedDict):
@@ -50,36 +58,94 @@ def describe(network: nn.Module) -> Description:
     return Description(class_path=network.class_path, init_args=json.loads(json.dumps(network.settings, default=_part)))
 
 
-def build(description: Description, where: str) -> Rebuildable:
+def build(
+    description: Description, where: str, state: Mapping[str, Tensor] | None = None, kind: type | None = None
+) -> Rebuildable:
     """The network of a description, on the meta device where that is possible: names and shapes, no values.
 
     Args:
         description: class path and arguments, not to be trusted.
         where: the file, for errors.
+        state: the file's tensors: they bound what is built, so that a small file cannot take much memory or time.
+        kind: the class must be one of these; None allows any.
 
     Raises:
-        WeightsError: the class is not the zoo's, or its constructor does not take the arguments.
+        WeightsError: the class is not the zoo's or of another kind, its constructor does not take the arguments, or the
+            network is larger than the file.
     """
     try:
         network_class = _find_class(description["class_path"])
-        arguments = {name: _with_tuples(value) for name, value in description["init_args"].items()}
     except WeightsError as error:
         raise WeightsError(f"{where}: {error}") from error
-    except Exception as error:  # as below, of a part of the network
-        raise WeightsError(f"{where}: a part of {network_class.__name__} cannot be built: {error}") from error
-    unknown = sorted(arguments.keys() - inspect.signature(network_class).parameters.keys())
+    if kind is not None and not issubclass(network_class, kind):
+        does = "fills no holes" if kind is Generator else f"is no {kind.__name__}"
+        raise WeightsError(
+            f"{where} holds a {network_class.__name__}, which {does}; give a {kind.__name__.lower()}'s file"
+        )
+    unknown = sorted(description["init_args"].keys() - inspect.signature(network_class).parameters.keys())
     if unknown:
         raise WeightsError(
             f"{where}: {network_class.__name__} has no arguments {some(unknown)}; the file is of another version"
         )
     try:
-        try:
-            with torch.device("meta"):
-                return network_class(**arguments)
-        except RuntimeError:  # a constructor that computes, as spectral norm's does, needs values
-            return network_class(**arguments)
+        if state is not None:
+            _check_integers(description["init_args"], max(_LARGE, sum(tensor.numel() for tensor in state.values())))
+        with _counted(state):
+            try:
+                with torch.device("meta"):
+                    return _construct(network_class, description)
+            except RuntimeError:  # a constructor that computes, as spectral norm's does, needs values
+                if state is None:
+                    return _construct(network_class, description)
+                with FakeTensorMode():
+                    shapes = _construct(network_class, description).state_dict()
     except Exception as error:  # whatever a constructor makes of arguments that are not to be trusted
         raise WeightsError(f"{where}: {network_class.__name__} cannot be built from its arguments: {error}") from error
+    assert state is not None
+    check_state(state, shapes, where)  # before memory is taken
+    return _construct(network_class, description)
+
+
+def _construct(network_class: type[Rebuildable], description: Description) -> Rebuildable:
+    try:
+        arguments = {name: _with_tuples(value) for name, value in description["init_args"].items()}
+    except (RuntimeError, WeightsError):  # as of the network itself
+        raise
+    except Exception as error:
+        raise WeightsError(f"a part of {network_class.__name__} cannot be built: {error}") from error
+    return network_class(**arguments)
+
+
+def _check_integers(value: Any, most: int) -> None:
+    """No width, depth or number of steps is beyond what the file holds."""
+    if isinstance(value, (dict, list)):
+        for item in value.values() if isinstance(value, dict) else value:
+            _check_integers(item, most)
+    elif isinstance(value, int) and abs(value) > most:
+        raise WeightsError(f"{value} is too large a number for a file of this size")
+
+
+@contextlib.contextmanager
+def _counted(state: Mapping[str, Tensor] | None) -> Iterator[None]:
+    """Stop a constructor of this thread that makes many more tensors than the file holds."""
+    # Parametrisations register a tensor more than once, and some buffers are in no file.
+    most, thread, made = 4 * len(state or ()) + 256, threading.get_ident(), 0
+
+    def count(module: nn.Module, name: str, tensor: Tensor | None) -> None:
+        nonlocal made
+        made += threading.get_ident() == thread
+        if made > most:
+            raise WeightsError(f"the network has far more tensors than the file, which holds {len(state or ())}")
+
+    if state is None:
+        yield
+        return
+    handles = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
 
 
 def fill(network: nn.Module, description: Description, state: Mapping[str, Tensor], where: str) -> Rebuildable:
@@ -92,9 +158,7 @@ def fill(network: nn.Module, description: Description, state: Mapping[str, Tenso
     network.load_state_dict(state, assign=True)
     if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
         # Buffers that no state dict holds have their values from the constructor.
-        network = _find_class(description["class_path"])(
-            **{name: _with_tuples(value) for name, value in description["init_args"].items()}
-        )
+        network = _construct(_find_class(description["class_path"]), description)
         network.load_state_dict(state, assign=True)
     assert isinstance(network, Rebuildable)
     return network.eval()
