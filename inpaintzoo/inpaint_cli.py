@@ -5,12 +5,14 @@ from __future__ import annotations
 import dataclasses
 import os
 import sys
+import unicodedata
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
 from jsonargparse import ArgumentParser, Namespace
+from jsonargparse.typing import restricted_number_type
 from tqdm import tqdm
 
 from inpaintzoo.data.images import is_image_name, list_images
@@ -27,6 +29,8 @@ from inpaintzoo.weights.checkpoints import find_checkpoint
 
 ALPHA = "alpha"  # in place of a mask
 SETTINGS = "inpaint.json"  # in an output folder: what its pictures were made with
+_Seed = restricted_number_type("_Seed", int, [(">=", 0), ("<=", 2**63 - 1)])
+_Grow = restricted_number_type("_Grow", int, [(">=", 0), ("<=", 10_000)])
 FILLS: dict[str, type[Generator]] = {"mean": MeanColour, "diffusion": Diffusion, "biharmonic": Biharmonic}
 _SUFFIXES = ("_mask", "-mask")  # that a mask's name may have behind its picture's
 
@@ -85,8 +89,8 @@ def _parser() -> ArgumentParser:
     add("--model", type=str, help="a weight file (.safetensors), a checkpoint (.ckpt) or a run's folder")
     add("--fill", choices=list(FILLS), help="a plain fill instead of a model")
     add("--samples", type=int, default=1, help="fills of each hole, by a stochastic model: NAME-0.png, NAME-1.png, ...")
-    add("--seed", type=int, default=0, help="of stochastic fills")
-    add("--grow", type=int, default=0, help="pixels by which holes are enlarged on every side")
+    add("--seed", type=_Seed, default=0, help="of stochastic fills")
+    add("--grow", type=_Grow, default=0, help="pixels by which holes are enlarged on every side")
     add("--polarity", choices=get_args(Polarity), default="auto", help="the colour of holes; auto: the rarer one")
     guidance = "where may be copied from: white in a greyscale map, the hole's own class in a palette map; or a folder"
     add("--guidance", type=str, help=guidance)
@@ -225,7 +229,7 @@ def _single_job(config: Namespace) -> list[Job]:
     found = []
     for name, path in (("mask", mask), ("guidance map", guidance)):
         if path is not None and path.is_dir():
-            path = _by_name(path).get(image.stem)
+            path = _by_name(path).get(_composed(image.stem))
             if path is None:
                 raise DataError(f"{image}: there is no {name} of this name")
         found.append(path)
@@ -259,7 +263,7 @@ def _partners(images: list[Path], source: Path, place: Path | None, name: str) -
     if not place.is_dir():
         raise DataError(f"{name} {place}: there is no such file or folder")
     by_name = _by_name(place)
-    keys = [image.relative_to(source).with_suffix("").as_posix() for image in images]
+    keys = [_composed(image.relative_to(source).with_suffix("").as_posix()) for image in images]
     unmatched = [
         f"{image}: there is no {name} {place / key}.*"
         for image, key in zip(images, keys, strict=True)
@@ -279,13 +283,18 @@ def _by_name(folder: Path) -> dict[str, Path]:
     """
     found: dict[str, Path] = {}
     for path in list_images(folder):
-        key = path.relative_to(folder).with_suffix("").as_posix()
+        key = _composed(path.relative_to(folder).with_suffix("").as_posix())
         for suffix in _SUFFIXES:
             key = key.removesuffix(suffix)
         if key in found:
             raise DataError(f"{found[key]} and {path} have one name, so it is unclear which belongs to the picture")
         found[key] = path
     return found
+
+
+def _composed(name: str) -> str:
+    """One form of a name: systems write letters such as é as one character or as two."""
+    return unicodedata.normalize("NFC", name)
 
 
 def _target(path: Path, form: str) -> Path:

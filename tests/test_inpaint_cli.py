@@ -357,3 +357,16 @@ def test_a_black_hole_is_said_once(work, capsys):
     assert inpaint("one.png", "black.png", "-o", "single.png") == 0
     assert capsys.readouterr().err.count("black is taken as the hole") == 1
     assert not changed("one.png", "single.png")[~HOLE].any()
+
+
+def test_composed_and_decomposed_names_are_the_same(work):
+    picture(work / "names" / "\u00e9.png")
+    mask(work / "name_masks" / "e\u0301.png")
+    assert inpaint("names", "name_masks", "-o", "out") == 0
+    assert files("out") == ["inpaint.json", "\u00e9.png"]
+
+
+@pytest.mark.parametrize("option", [("--seed", "-1"), ("--seed", str(2**63)), ("--grow", "-1"), ("--grow", "10001")])
+def test_numbers_out_of_range_are_wrong_usage(work, option, capsys):
+    assert inpaint("one.png", "hole.png", "-o", "out.png", *option) == 2
+    assert option[0] in capsys.readouterr().err

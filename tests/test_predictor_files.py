@@ -395,6 +395,20 @@ def test_without_a_hole_the_file_is_copied_byte_by_byte(tmp_path):
     assert (tmp_path / "out.jpg").read_bytes() == (tmp_path / "in.jpg").read_bytes()
 
 
+def test_a_jpg_without_a_hole_is_copied_to_jpeg_too(tmp_path):
+    noise().save(tmp_path / "in.jpg", quality=60)
+    with pytest.warns(UserWarning, match="no hole, so the file is copied"):
+        PREDICTOR.fill_file(tmp_path / "in.jpg", np.zeros_like(HOLE), tmp_path / "out.JPEG")
+    assert (tmp_path / "out.JPEG").read_bytes() == (tmp_path / "in.jpg").read_bytes()
+
+
+def test_a_generator_in_training_is_filled_with_in_eval_mode_and_stays_in_training():
+    generator, seen = Green().train(), []
+    generator.register_forward_pre_hook(lambda module, _: seen.append(module.training))
+    Predictor(generator, device="cpu")(noise(), HOLE)
+    assert seen == [False] and generator.training
+
+
 # -- damaged files ---------------------------------------------------------------------------------------------------
 
 

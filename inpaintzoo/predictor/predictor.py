@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
+from torch import nn
 
 from inpaintzoo.data.images import is_image_name
 from inpaintzoo.generator import Generator
@@ -18,7 +20,7 @@ from inpaintzoo.predictor.filling import Filler, Patch, Precision, Scene, out_of
 from inpaintzoo.predictor.holes import Polarity, read_guidance, read_hole
 from inpaintzoo.predictor.memory import affordable_tile
 from inpaintzoo.predictor.pictures import Picture, Pixels, picture_of
-from inpaintzoo.predictor.planning import Limits, Part, Strategy, plan
+from inpaintzoo.predictor.planning import Limits, Strategy, plan
 from inpaintzoo.types import ConfigError, DataError, InpaintzooError
 from inpaintzoo.weights.checkpoints import find_checkpoint
 from inpaintzoo.weights.files import load_model, write_whole
@@ -72,7 +74,7 @@ class Predictor:
         if precision == "float16" and self.device.type == "cpu":
             raise ConfigError("precision float16 needs a GPU; take float32 or bfloat16")
         generator = model if isinstance(model, Generator) else load_model(find_checkpoint(model))
-        self.generator = generator.eval().to(self.device)
+        self.generator = generator.to(self.device)
         self.precision = precision
         self.strategy = strategy
         self.tile = tile
@@ -157,7 +159,7 @@ class Predictor:
         file = read_picture(image)
         file.check_target(targets[0])
         scene = self._scene(file.picture, mask, grow, polarity, guidance)
-        if not scene.hole.any() and file.path.suffix.lower() == targets[0].suffix.lower():
+        if not scene.hole.any() and _same_format(file.path, targets[0]):
             _say(f"{image}: the mask has no hole, so the file is copied as it is")
             for target in targets:
                 write_whole(target, lambda copy: shutil.copyfile(file.path, copy))
@@ -207,7 +209,8 @@ class Predictor:
             parts = plan(scene.hole, strategy, limits)
             filler = Filler(self.generator, self.device, self.precision, batch_size, samples, seed)
             try:
-                return [filler.fill(scene, part, limits) for part in parts]
+                with _in_eval_mode(self.generator):
+                    return [filler.fill(scene, part, limits) for part in parts]
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
@@ -245,9 +248,22 @@ def sample_paths(out: Path, samples: int) -> list[Path]:
     return [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in range(samples)]
 
 
-def _shown(part: Part, limits: Limits) -> int:
-    """The longest side in pixels of what the network is shown of a part at once."""
-    return min(limits.tile, part.box.side) if part.how in ("tile", "resize") else part.box.side
+def _same_format(one: Path, other: Path) -> bool:
+    short = {".jpeg": ".jpg", ".tiff": ".tif"}
+    first, second = one.suffix.lower(), other.suffix.lower()
+    return short.get(first, first) == short.get(second, second)
+
+
+@contextlib.contextmanager
+def _in_eval_mode(network: nn.Module) -> Iterator[None]:
+    """For the time of a `with`; the network may be its owner's, in the middle of a training."""
+    modes = [(module, module.training) for module in network.modules()]
+    network.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
 
 
 def _without_frames(strategy: Strategy) -> Strategy:
