@@ -4,7 +4,6 @@ import io
 import struct
 import warnings
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -15,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
 
-from inpaintzoo import DataError, InpaintzooError, Predictor
+from inpaintzoo import DataError, Predictor
 from inpaintzoo.fills import MeanColour
 from inpaintzoo.generator import Generator
 from inpaintzoo.predictor.predictor import JpegWarning
@@ -329,6 +328,35 @@ def test_16_bit_tiffs_that_would_lose_bits_are_refused(layout, tmp_path):
     assert not (tmp_path / "out.tif").exists()
 
 
+def chunk(kind, data):
+    return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+COLOUR_CHUNKS = {b"gAMA": struct.pack(">I", 45455), b"cHRM": struct.pack(">8I", *range(31270, 31278))}
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_png_says_what_its_colours_mean_as_before(deep, tmp_path):
+    chunks = {**COLOUR_CHUNKS, b"pHYs": struct.pack(">IIB", 11811, 11811, 1)}
+    pixels = deep_noise(3)
+    pixels[0, 0] = (1, 2, 3)
+    if deep:
+        chunks[b"tRNS"] = struct.pack(">HHH", 1, 2, 3)
+        write_png(tmp_path / "in.png", pixels)
+    else:
+        noise().save(tmp_path / "in.png")
+    data = (tmp_path / "in.png").read_bytes()
+    added = b"".join(chunk(kind, body) for kind, body in chunks.items()) + chunk(b"tEXt", b"Author\0Ann")
+    (tmp_path / "in.png").write_bytes(data[:33] + added + data[33:])
+    PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png")
+    written = (tmp_path / "out.png").read_bytes()
+    for kind, body in chunks.items():
+        assert chunk(kind, body) in written, kind
+    assert Image.open(tmp_path / "out.png").text["Author"] == "Ann"
+    if deep:
+        np.testing.assert_array_equal(read_png(tmp_path / "out.png")[0][~HOLE], pixels[~HOLE])
+
+
 def test_16_bit_colour_keeps_profile_and_says_what_pillow_lacks(tmp_path):
     tifffile.imwrite(tmp_path / "in.tif", deep_noise(3), photometric="rgb", iccprofile=profile())
     PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.png")
@@ -339,74 +367,6 @@ def test_16_bit_colour_keeps_profile_and_says_what_pillow_lacks(tmp_path):
         PREDICTOR(tmp_path / "in.tif", HOLE)
     with pytest.raises(DataError, match="WEBP does not hold pictures of mode 16-bit colour"):
         PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.webp")
-
-
-# -- writing ---------------------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("mode", "out"), [("RGBA", "out.jpg"), ("P", "out.webp"), ("LA", "out.bmp"), ("I;16", "out.jpg")]
-)
-def test_a_format_that_cannot_hold_the_picture_is_refused_before_the_work(mode, out, tmp_path):
-    class Never(Green):
-        def forward(self, image, mask):
-            raise AssertionError
-
-    noise(mode).save(tmp_path / "in.png")
-    with pytest.raises(DataError, match=rf"does not hold pictures of mode {mode} as .*in.png is; write PNG"):
-        Predictor(Never()).fill_file(tmp_path / "in.png", HOLE, tmp_path / out)
-    assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
-
-
-def test_nothing_is_overwritten_unless_asked_for(tmp_path):
-    noise().save(tmp_path / "in.png")
-    (tmp_path / "out.png").write_text("mine")
-    with pytest.raises(InpaintzooError, match=r"out.png is there already"):
-        PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png")
-    assert (tmp_path / "out.png").read_text() == "mine"
-    PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png", overwrite=True)
-    assert Image.open(tmp_path / "out.png").size == (WIDTH, HEIGHT)
-
-
-def test_a_file_appears_whole_or_not_at_all(tmp_path, monkeypatch):
-    noise().save(tmp_path / "in.png")
-
-    def breaks(self, file, **options):
-        Path(file).write_bytes(b"half")
-        raise OSError("disk full")
-
-    monkeypatch.setattr(Image.Image, "save", breaks)
-    with pytest.raises(OSError, match="disk full"):
-        PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png")
-    assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
-
-
-@pytest.mark.parametrize("out", ["out.txt", "out", "nowhere/out.png"])
-def test_targets_that_cannot_be_are_named(out, tmp_path):
-    noise().save(tmp_path / "in.png")
-    with pytest.raises(DataError, match=r"cannot tell the format|no folder"):
-        PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / out)
-
-
-def test_without_a_hole_the_file_is_copied_byte_by_byte(tmp_path):
-    noise().save(tmp_path / "in.jpg")
-    with pytest.warns(UserWarning, match="no hole, so the file is copied"):
-        PREDICTOR.fill_file(tmp_path / "in.jpg", np.zeros_like(HOLE), tmp_path / "out.jpg")
-    assert (tmp_path / "out.jpg").read_bytes() == (tmp_path / "in.jpg").read_bytes()
-
-
-def test_a_jpg_without_a_hole_is_copied_to_jpeg_too(tmp_path):
-    noise().save(tmp_path / "in.jpg", quality=60)
-    with pytest.warns(UserWarning, match="no hole, so the file is copied"):
-        PREDICTOR.fill_file(tmp_path / "in.jpg", np.zeros_like(HOLE), tmp_path / "out.JPEG")
-    assert (tmp_path / "out.JPEG").read_bytes() == (tmp_path / "in.jpg").read_bytes()
-
-
-def test_a_generator_in_training_is_filled_with_in_eval_mode_and_stays_in_training():
-    generator, seen = Green().train(), []
-    generator.register_forward_pre_hook(lambda module, _: seen.append(module.training))
-    Predictor(generator, device="cpu")(noise(), HOLE)
-    assert seen == [False] and generator.training
 
 
 # -- damaged files ---------------------------------------------------------------------------------------------------

@@ -196,7 +196,8 @@ def _deep_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colo
     # Read in the other byte order, the high bytes are the low ones.
     with open_image(path, load=False) as again:
         low = _decoded(again, f"{kind};{other}")
-    return high << 8 | low, Levels(len(kind), 65535.0)
+    key = image.info.get("transparency")
+    return high << 8 | low, Levels(len(kind), 65535.0, key=key if isinstance(key, tuple) else None)
 
 
 def _decoded(image: Image.Image, raw_mode: str) -> np.ndarray:
@@ -217,6 +218,8 @@ def _relaid(tile: Any, layout: Any) -> Any:
 def _write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, Any]) -> None:
     icc = metadata.get("icc_profile")
     if form == "TIFF":
+        if "transparency" in metadata:
+            warnings.warn("TIFF has no colour that counts as transparent: it is opaque now", stacklevel=2)
         grey, alpha = pixels.shape[2] < 3, pixels.shape[2] in (2, 4)
         tifffile.imwrite(
             file,
@@ -240,6 +243,12 @@ def _write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, An
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
     if "exif" in metadata:
         chunks.append((b"eXIf", metadata["exif"].removeprefix(b"Exif\0\0")))
+    if "pnginfo" in metadata:
+        chunks += [(chunk[0], chunk[1]) for chunk in metadata["pnginfo"].chunks]
+    if "dpi" in metadata:  # as pixels a metre
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in metadata["dpi"]), 1)))
+    if "transparency" in metadata:
+        chunks.append((b"tRNS", struct.pack(">HHH", *metadata["transparency"])))
     chunks += [(b"IDAT", zlib.compress(filtered.data, 3)), (b"IEND", b"")]
     with open(file, "wb") as out:
         out.write(b"\x89PNG\r\n\x1a\n")
@@ -264,13 +273,25 @@ def _metadata(image: Image.Image, orientation: int) -> dict[str, Any]:
         kept["dpi"] = tuple(float(value) for value in (dpi[::-1] if orientation >= 5 else dpi))
     if image.info.get("comment"):
         kept["comment"] = image.info["comment"]
-    texts = getattr(image, "text", None)
-    if texts:
-        kept["pnginfo"] = PngImagePlugin.PngInfo()
-        for name, text in texts.items():
-            if name != "XML:com.adobe.xmp":  # Pillow writes it, from `xmp`
-                kept["pnginfo"].add_itxt(name, str(text), getattr(text, "lang", "") or "")
+    if image.format == "PNG":
+        kept["pnginfo"] = _png_chunks(image)
+        key = image.info.get("transparency")
+        if isinstance(key, tuple):
+            kept["transparency"] = key
     return kept
+
+
+def _png_chunks(image: Image.Image) -> PngImagePlugin.PngInfo:
+    """What a PNG file says of its colours, and its texts."""
+    chunks = PngImagePlugin.PngInfo()
+    for name, key in ((b"gAMA", "gamma"), (b"cHRM", "chromaticity")):
+        if key in image.info:
+            values = np.atleast_1d(image.info[key])
+            chunks.add(name, struct.pack(f">{len(values)}I", *(round(float(value) * 100_000) for value in values)))
+    for name, text in getattr(image, "text", {}).items():
+        if name != "XML:com.adobe.xmp":  # Pillow writes it, from `xmp`
+            chunks.add_itxt(name, str(text), getattr(text, "lang", "") or "")
+    return chunks
 
 
 def _fitting(metadata: dict[str, Any], form: str) -> dict[str, Any]:
