@@ -188,6 +188,25 @@ def test_convert_errors(source, content, reason, tmp_path, capsys):
     assert reason in capsys.readouterr().err and not out.exists()
 
 
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (None, "there is no file"),
+        ({0: torch.zeros(1)}, "holds no state dict: an entry is called 0, which is no text"),
+        ({"netG": {1: torch.zeros(1)}}, "holds no state dict: an entry is called 1, which is no text"),
+        (nn.Linear(1, 1), "no readable weight file: it is damaged, or holds other objects than tensors"),
+        ({f"layer{i}": torch.zeros(1) for i in range(500)}, "unknown: layer0, layer1, layer10, … (500 in all)"),
+    ],
+)
+def test_what_cannot_be_converted_is_one_sentence(content, reason, tmp_path, capsys):
+    if content is not None:
+        torch.save(content, tmp_path / "a.pth")
+    assert main(["convert", "--from", "pennet", str(tmp_path / "a.pth"), "-o", str(tmp_path / "b.safetensors")]) == 1
+    said = capsys.readouterr().err
+    assert reason in said and "weights_only" not in said and "`weights`" not in said
+    assert len(said) < 500 + len(str(tmp_path))
+
+
 def test_convert_knows_its_sources_and_runs_no_code(tmp_path, capsys):
     assert main(["convert", "--from", "penet", "a.pth", "-o", "b.safetensors"]) == 2
     assert "pennet-discriminator" in capsys.readouterr().err

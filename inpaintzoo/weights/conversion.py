@@ -107,9 +107,9 @@ def _joined(tensors: list[Tensor]) -> Tensor:
 def _check_names(source: str, expected: set[str], found: set[str]) -> None:
     problems = []
     if missing := sorted(expected - found):
-        problems.append(f"missing: {', '.join(missing)}")
+        problems.append(f"missing: {_first(missing)}")
     if unknown := sorted(found - expected):
-        problems.append(f"unknown: {', '.join(unknown)}")
+        problems.append(f"unknown: {_first(unknown)}")
     if problems:
         raise WeightsError(f"this state dict is not that of {source}; {'; '.join(problems)}")
 
@@ -128,7 +128,13 @@ def _check_shapes(
             if state_dict[theirs].shape != expected
         ]
     if problems:
-        raise WeightsError(f"this state dict does not fit {source}: {'; '.join(problems)}")
+        raise WeightsError(f"this state dict does not fit {source}: {_first(problems, '; ')}")
+
+
+def _first(texts: list[str], between: str = ", ") -> str:
+    """The first three, and how many there are."""
+    more = f"{between}… ({len(texts)} in all)" if len(texts) > 3 else ""
+    return between.join(texts[:3]) + more
 
 
 def _with_kinds(modules: Mapping[str, tuple[str, ...]]) -> Names:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -50,7 +51,7 @@ def convert_file(
             "tresnet-asl needs no conversion: ASLTeacher reads the published file as it is (weights: PATH), and the "
             "network is a teacher, not one that load_model gives"
         )
-    state = unwrapped(read_file(Path(path), "convert"), str(path))
+    state = unwrapped(_read(Path(path)), str(path))
     converted = convert_state_dict(source, state)  # type: ignore[arg-type]
     network = released_network(source)  # type: ignore[arg-type]
     network.load_state_dict(converted)
@@ -60,6 +61,21 @@ def convert_file(
     return network
 
 
+def _read(path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise WeightsError(f"convert: there is no file {path}; give the path of the authors' file")
+    try:
+        return read_file(path, "convert")
+    except WeightsError as error:
+        if isinstance(error.__cause__, pickle.UnpicklingError):
+            # What torch says here is long, and advises to run the code.
+            raise WeightsError(
+                f"convert: {path} is no readable weight file: it is damaged, or holds other objects than tensors, "
+                f"such as a pickled module, whose code is never run; save its state_dict() and convert that"
+            ) from error
+        raise
+
+
 def unwrapped(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
     """The state dict in what a file holds.
 
@@ -67,6 +83,8 @@ def unwrapped(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
         WeightsError: there is none, or several.
     """
     for _ in range(3):  # wrappers in wrappers: {"state_dict": {"netG": ...}}
+        if other := [name for name in content if not isinstance(name, str)]:
+            raise WeightsError(f"{where} holds no state dict: an entry is called {other[0]!r}, which is no text")
         if content and all(isinstance(value, Tensor) for value in content.values()):
             return dict(content)
         found = [name for name in _WRAPPERS if isinstance(content.get(name), Mapping)]
