@@ -173,9 +173,12 @@ def test_label_settings_that_would_do_nothing_are_refused(arguments, message, tm
 
 
 def test_label_settings_that_do_something_are_taken(tmp_path):
-    FolderData(tmp_path, train="a", test="b", labels="l", labels_train="m")
-    FolderData(tmp_path, train="a", test="b", labels_train="m", labels_test="n", num_classes=3)
-    FolderData(tmp_path, labels="l", label_ends=("", "_x"), ignore_labels=(3,))
+    shared = FolderData(tmp_path, train="a", test="b", labels="l", labels_train="m")
+    own = FolderData(tmp_path, train="a", test="b", labels_train="m", labels_test="n", num_classes=3)
+    named = FolderData(tmp_path, labels="l", label_ends=("", "_x"), ignore_labels=(3,))
+    assert [shared.label_paths[split] for split in ("train", "test")] == [tmp_path / "m", tmp_path / "l"]
+    assert (own.label_paths["test"], own.num_classes) == (tmp_path / "n", 3)
+    assert (named.label_ends, named.ignore_labels) == (("", "_x"), (3,))
 
 
 def test_reasons_are_told_once_and_files_are_few(tmp_path):

@@ -1,5 +1,6 @@
 """Picture files through the Predictor: every bit, orientation, metadata, damaged files."""
 
+import functools
 import io
 import struct
 import warnings
@@ -54,6 +55,7 @@ def noise(mode="RGB", size=(WIDTH, HEIGHT)):
     return colours if mode == "RGBA" else colours.convert("LA" if mode == "LA" else "RGB").convert(mode)
 
 
+@functools.cache  # a profile holds the second it was made in
 def profile():
     return ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
 
