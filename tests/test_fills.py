@@ -11,16 +11,6 @@ from torch import Tensor
 from inpaintzoo import fills
 from inpaintzoo.fills import Biharmonic, Diffusion, MeanColour, biharmonic_fill, diffusion_fill, mean_fill
 
-
-@pytest.fixture(autouse=True)
-def one_thread():
-    """The fills are many small operations: on busy cores, threads cost more than they bring."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 FILLS = [mean_fill, diffusion_fill, biharmonic_fill]
 
 

@@ -21,15 +21,6 @@ from inpaintzoo.data.masks import (
 from inpaintzoo.types import DataError
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As in a loading process; on masks this small, threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def write(path, hole, white_hole=True, mode="L"):
     """A mask file; `hole` is a boolean array, or rows of hole in a 20x20 mask."""
     if isinstance(hole, int):

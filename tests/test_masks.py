@@ -41,15 +41,6 @@ DRAWN = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def one_thread():
-    """As in a loading process; on masks this small, threads only wait for each other."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 # ---------------------------------------------------------------- every generator
 
 
