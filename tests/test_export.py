@@ -44,7 +44,7 @@ def run_program(path, image, mask):
     return torch.export.load(str(path)).module()(image, mask)
 
 
-def check(network, path, run):
+def assert_exported(network, path, run):
     """Export, and run the file on sizes that the export has not tried."""
     network = network.eval()
     exported = export_model(network, path)
@@ -62,7 +62,7 @@ def check(network, path, run):
 
 def test_a_small_network(tmp_path):
     pytest.importorskip("onnxscript")
-    check(SPL(**SMALL), tmp_path / "net.onnx", run_onnx)
+    assert_exported(SPL(**SMALL), tmp_path / "net.onnx", run_onnx)
     assert [path.name for path in tmp_path.iterdir()] == ["net.onnx"], "one file, weights included"
 
 
@@ -71,7 +71,7 @@ def test_a_small_network(tmp_path):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_all_networks(name, suffix, run, tmp_path):
     pytest.importorskip("onnxscript")
-    check(NETWORKS[name](), tmp_path / f"net.{suffix}", run)
+    assert_exported(NETWORKS[name](), tmp_path / f"net.{suffix}", run)
 
 
 def test_what_cannot_be_exported_says_why(tmp_path):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -11,10 +10,10 @@ from typing import Any, get_args
 
 import numpy as np
 import torch
-from torch import nn
 
 from inpaintzoo.data.images import is_image_name
 from inpaintzoo.generator import Generator
+from inpaintzoo.modes import evaluating
 from inpaintzoo.predictor.files import read_picture
 from inpaintzoo.predictor.filling import Filler, Patch, Precision, Scene, out_of_memory
 from inpaintzoo.predictor.holes import Polarity, read_guidance, read_hole
@@ -209,7 +208,7 @@ class Predictor:
             parts = plan(scene.hole, strategy, limits)
             filler = Filler(self.generator, self.device, self.precision, batch_size, samples, seed)
             try:
-                with _in_eval_mode(self.generator):
+                with evaluating(self.generator):
                     return [filler.fill(scene, part, limits) for part in parts]
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
@@ -252,18 +251,6 @@ def _same_format(one: Path, other: Path) -> bool:
     short = {".jpeg": ".jpg", ".tiff": ".tif"}
     first, second = one.suffix.lower(), other.suffix.lower()
     return short.get(first, first) == short.get(second, second)
-
-
-@contextlib.contextmanager
-def _in_eval_mode(network: nn.Module) -> Iterator[None]:
-    """For the time of a `with`; the network may be its owner's, in the middle of a training."""
-    modes = [(module, module.training) for module in network.modules()]
-    network.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
 
 
 def _without_frames(strategy: Strategy) -> Strategy:
