@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import os
-import re
-import sys
 from collections.abc import Sequence
 from typing import Any
 
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
 # Imported so that a config can name contenders, data, masks and fills by their class names.
 from inpaintzoo import data, fills  # noqa: F401
@@ -18,6 +15,7 @@ from inpaintzoo.benchmark.predictions import Predictions  # noqa: F401
 from inpaintzoo.benchmark.processes import processes
 from inpaintzoo.benchmark.protocols import PROTOCOLS, MetricWeights, protocol
 from inpaintzoo.benchmark.runner import Benchmark
+from inpaintzoo.commands import instantiated, run_command
 from inpaintzoo.types import InpaintzooError
 
 
@@ -31,26 +29,13 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, 1 for an error that the user can mend, 2 for wrong usage.
     """
     parser = make_parser()
-    try:
-        config = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
-    except SystemExit as stop:  # wrong usage, which the parser has explained, or --help
-        return int(stop.code or 0)
-    # jsonargparse 4.49 renamed the method; older versions are still allowed.
-    build = getattr(parser, "instantiate", None) or parser.instantiate_classes
-    try:
-        settings = vars(build(config))
+
+    def run(config: Namespace) -> None:
+        settings = vars(instantiated(parser, config))
         settings.pop("config")
         benchmark(settings, settings.pop("protocols"), settings.pop("metric_weights"))
-    except (InpaintzooError, ValueError, OSError) as error:
-        if os.environ.get("INPAINTZOO_TRACEBACK"):
-            raise
-        # An error of a loading process arrives with that process's traceback in front.
-        sentence = re.split(r"inpaintzoo\.types\.\w+: ", str(error))[-1]
-        rank = os.environ.get("RANK", "0")  # of several processes each may say the same
-        which = "" if rank == "0" else f" (process {rank})"
-        print(f"inpaintzoo benchmark: error{which}: {' '.join(sentence.split())}", file=sys.stderr)
-        return 1
-    return 0
+
+    return run_command(parser, argv, run, (InpaintzooError, ValueError, OSError))
 
 
 def benchmark(settings: dict[str, Any], protocols: Sequence[str], metric_weights: MetricWeights) -> None:

@@ -15,6 +15,7 @@ from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import restricted_number_type
 from tqdm import tqdm
 
+from inpaintzoo.commands import run_command
 from inpaintzoo.data.images import is_image_name, list_images
 from inpaintzoo.fills import Biharmonic, Diffusion, MeanColour
 from inpaintzoo.generator import Generator
@@ -67,17 +68,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0, 1 if a picture could not be filled (the others are) or nothing could be begun, 2 for wrong
         usage.
     """
-    try:
-        config = _parser().parse_args(list(sys.argv[1:] if argv is None else argv))
-    except SystemExit as stop:  # wrong usage, which the parser has explained, or --help
-        return int(stop.code or 0)
-    try:
-        return _inpaint(config)
-    except (InpaintzooError, OSError) as error:
-        if os.environ.get("INPAINTZOO_TRACEBACK"):
-            raise
-        _error(error)
-        return 1
+    return run_command(_parser(), argv, _inpaint)
 
 
 def _parser() -> ArgumentParser:

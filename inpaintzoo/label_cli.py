@@ -19,6 +19,7 @@ from PIL import Image
 from torch import Tensor, nn
 from tqdm import tqdm
 
+from inpaintzoo.commands import instantiated, run_command
 from inpaintzoo.data.checks import file_hash
 from inpaintzoo.data.classes import LabelClasses, VOCClasses
 from inpaintzoo.data.images import image_to_tensor, read_image
@@ -52,18 +53,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser = ArgumentParser(prog="inpaintzoo label", description=summary)
     parser.add_function_arguments(label, skip={"force"})
     parser.add_argument("--force", action="store_true", help="make maps anew that are there")
-    try:
-        config = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
-    except SystemExit as stop:  # wrong usage, which the parser has explained, or --help
-        return int(stop.code or 0)
-    # jsonargparse 4.49 renamed the method; older versions are still allowed.
-    build = getattr(parser, "instantiate", None) or parser.instantiate_classes
-    try:
-        label(**build(config))
-    except (InpaintzooError, ValueError, OSError) as error:
-        print(f"inpaintzoo label: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    return 0
+    return run_command(
+        parser, argv, lambda config: label(**instantiated(parser, config)), (InpaintzooError, ValueError, OSError)
+    )
 
 
 def label(

@@ -10,11 +10,12 @@ from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-from jsonargparse import ArgumentError, ArgumentParser
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
 from PIL import Image
 from torch import Tensor
 
 from inpaintzoo.bins import bin_labels, mask_ratio, ratio_bin
+from inpaintzoo.commands import run_command
 from inpaintzoo.data.dataset import MASK_STREAM, sample_rng
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.manifest import Manifest, PinnedMasks
@@ -35,21 +36,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 for an error that the user can mend, 2 for wrong usage.
     """
-    parser = _parser()
-    try:
-        config = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
-    except SystemExit as stop:  # wrong usage, which the parser has explained, or --help
-        return int(stop.code or 0)
-    command = config.subcommand
-    settings = {name: value for name, value in config[command].items() if name != "config"}
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", UserWarning)  # said once, as findings
-            _COMMANDS[command](**settings)
-    except (ValueError, OSError) as error:
-        print(f"inpaintzoo masks {command}: error: {error}", file=sys.stderr)
-        return 1
-    return 0
+    return run_command(_parser(), argv, _run, (ValueError, OSError))
+
+
+def _run(config: Namespace) -> None:
+    settings = {name: value for name, value in config[config.subcommand].items() if name != "config"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # said once, as findings
+        _COMMANDS[config.subcommand](**settings)
 
 
 def make(

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jsonargparse import ArgumentParser, Namespace
 
+from inpaintzoo.commands import run_command
 from inpaintzoo.listing import list_models
-from inpaintzoo.types import InpaintzooError, WeightsError
+from inpaintzoo.types import WeightsError
 from inpaintzoo.weights.checkpoints import find_checkpoint
 from inpaintzoo.weights.conversion import SOURCES
 from inpaintzoo.weights.export import SUFFIXES, export_model
@@ -28,16 +28,7 @@ def main(command: str, argv: Sequence[str] | None = None) -> int:
         The exit code: 0, 1 for an error that the user can mend, 2 for wrong usage.
     """
     build, run = COMMANDS[command]
-    try:
-        config = build().parse_args(list(sys.argv[1:] if argv is None else argv))
-    except SystemExit as stop:  # wrong usage, which the parser has explained, or --help
-        return int(stop.code or 0)
-    try:
-        run(config)
-    except (InpaintzooError, OSError) as error:
-        print(f"inpaintzoo {command}: error: {' '.join(str(error).split())}", file=sys.stderr)
-        return 1
-    return 0
+    return run_command(build(), argv, run)
 
 
 def _export_parser() -> ArgumentParser:
