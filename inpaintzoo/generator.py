@@ -69,6 +69,17 @@ class Generator(Rebuildable):
         """
         raise ValueError(f"{type(self).__name__} is deterministic: it has one fill for a hole, its forward")
 
+    def noise_shape(self, height: int, width: int) -> tuple[int, ...] | None:
+        """Shape of the noise of one fill, without the batch: what `forward(..., noise=[values])` may be handed.
+
+        None where `forward` takes no noise: of deterministic generators, and of those that only draw it themselves.
+
+        Args:
+            height: of the image.
+            width: of the image.
+        """
+        return None
+
     def check_size(self, image: Tensor, mask: Tensor) -> None:
         """Raise `DataError` (a `ValueError`) unless the pair fits the contract and this generator's sizes.
 

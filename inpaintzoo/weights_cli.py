@@ -73,7 +73,8 @@ def _export(config: Namespace) -> None:
         return
     if config.dtype != "fp32":
         raise WeightsError(f"--dtype {config.dtype} is for {SUFFIX}; exported programs have float32 weights")
-    exported = export_model(load_model(source, raw=config.raw), config.to, overwrite=config.force)
+    model = load_model(source, raw=config.raw)
+    exported = export_model(model, config.to, overwrite=config.force)
     for comparison in exported.comparisons:
         batch, height, width = comparison.shape
         print(f"  {batch} x {height} x {width}: differs from the network by {comparison.difference:.2g} at most")
@@ -82,6 +83,9 @@ def _export(config: Namespace) -> None:
         f"{exported.path}: {exported.kind}, any batch, sides multiples of {exported.multiple} from "
         f"{exported.smallest_side} up; maximum difference {found}"
     )
+    if noise := model.noise_shape(exported.multiple, exported.multiple):
+        shape = f"(batch, {noise[0]}, {noise[1]}/{exported.multiple} height, {noise[2]}/{exported.multiple} width)"
+        print(f"{exported.path}: takes noise beside image and mask, standard normal {shape}, a fill for each draw")
 
 
 def _export_weights(config: Namespace, source: Path) -> None:

@@ -4,8 +4,10 @@ import json
 
 import pytest
 import torch
+from predictor_toys import Draws
 from torch import nn
 
+from inpaintzoo.layers.structure import BilateralStructure, RelativeTotalVariation
 from inpaintzoo.models import SPL, SPN, AFFNet, GatedNet, PENNet, PyramidGenerator, SGENet, SRPNet
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights.export import export_model
@@ -21,27 +23,37 @@ NETWORKS = {
     "evaluated": lambda: SGENet("evaluated", 3, width=4, hidden=4),
     "gated": lambda: GatedNet(width=4),
     "aff": lambda: AFFNet(width=4),
+    "spn-stochastic": lambda: SPN(**SMALL, stochastic=True, latent=3),
+    "pyramid": lambda: PyramidGenerator(width=4),
+    "pyramid-flat": lambda: PyramidGenerator(
+        (4, 1), width=4, structure_filter=RelativeTotalVariation(hole_border="flat", iterations=2)
+    ),
+    "pyramid-bilateral": lambda: PyramidGenerator((2, 1), width=4, structure_filter=BilateralStructure(iterations=1)),
 }
 
 
-def pair(batch, height, width):
+def inputs(network, batch, height, width):
     source = torch.Generator().manual_seed(3)
     mask = (torch.rand(batch, 1, height, width, generator=source) > 0.6).float()
-    return torch.rand(batch, 3, height, width, generator=source), mask
+    given = {"image": torch.rand(batch, 3, height, width, generator=source), "mask": mask}
+    if network.stochastic:
+        given["noise"] = torch.randn(batch, network.latent, height // 32, width // 32, generator=source)
+    return given
 
 
-def filled(network, image, mask):
+def filled(network, image, mask, noise=None):
     with torch.no_grad():
-        return torch.where(mask.bool(), network(image, mask).image, image)
+        prediction = network(image, mask).image if noise is None else network(image, mask, noise=[noise]).image
+    return torch.where(mask.bool(), prediction, image)
 
 
-def run_onnx(path, image, mask):
+def run_onnx(path, **given):
     session = pytest.importorskip("onnxruntime").InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    return torch.from_numpy(session.run(None, {"image": image.numpy(), "mask": mask.numpy()})[0])
+    return torch.from_numpy(session.run(None, {name: values.numpy() for name, values in given.items()})[0])
 
 
-def run_program(path, image, mask):
-    return torch.export.load(str(path)).module()(image, mask)
+def run_program(path, **given):
+    return torch.export.load(str(path)).module()(*given.values())
 
 
 def assert_exported(network, path, run):
@@ -53,11 +65,14 @@ def assert_exported(network, path, run):
     least, step = exported.smallest_side, exported.multiple
     assert max(network.smallest_side, step) <= least <= max(192, 3 * step) and least % step == 0
     for batch, height, width in ((2, least + 3 * step, least), (1, least + 5 * step, least + 4 * step)):
-        image, mask = pair(batch, height, width)
-        found = run(path, image, mask)
-        torch.testing.assert_close(found, filled(network, image, mask), atol=1e-4, rtol=0)
-        known = ~mask.bool().expand_as(image)
+        given = inputs(network, batch, height, width)
+        found = run(path, **given)
+        torch.testing.assert_close(found, filled(network, **given), atol=1e-4, rtol=0)
+        image, known = given["image"], ~given["mask"].bool().expand_as(given["image"])
         assert torch.equal(found[known], image[known]), "known pixels stay"
+    if network.stochastic:
+        other = run(path, **{**given, "noise": -given["noise"]})
+        assert (other - found).abs().max() > 1e-3, "another draw is another fill"
 
 
 def test_a_small_network(tmp_path):
@@ -75,9 +90,8 @@ def test_all_networks(name, suffix, run, tmp_path):
 
 
 def test_what_cannot_be_exported_says_why(tmp_path):
-    stochastic = SPN(**SMALL, stochastic=True, latent=4)
-    with pytest.raises(WeightsError, match="SPN is stochastic: an exported program draws other noise"):
-        export_model(stochastic, tmp_path / "net.onnx")
+    with pytest.raises(WeightsError, match="Draws draws its noise itself: an exported program would draw other noise"):
+        export_model(Draws(), tmp_path / "net.onnx")
     with pytest.raises(WeightsError, match="SPL must have float32 weights to be exported"):
         export_model(SPL(**SMALL).half(), tmp_path / "net.pt2")
     with pytest.raises(WeightsError, match=r"must end in \.onnx or \.pt2"):
@@ -108,15 +122,9 @@ def test_a_generator_of_one_size_is_refused(tmp_path):
 
 
 @pytest.mark.slow
-def test_a_solver_is_refused(tmp_path):
-    with pytest.raises(WeightsError, match="PyramidGenerator cannot be exported"):
-        export_model(PyramidGenerator(width=4), tmp_path / "net.pt2")
-
-
-@pytest.mark.slow
 def test_onnx_says_what_it_is(tmp_path):
     onnx = pytest.importorskip("onnx")
     export_model(SPL(**SMALL), tmp_path / "net.onnx")
     properties = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.onnx").metadata_props}
     assert properties["class_path"] == "inpaintzoo.models.spl.SPL" and properties["size_multiple"] == "4"
-    assert json.loads(properties["init_args"])["width"] == 4
+    assert json.loads(properties["init_args"])["width"] == 4 and properties["inputs"] == "image mask"

@@ -11,6 +11,7 @@ the picture to the empty hole is no edge.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import warnings
 from abc import ABC, abstractmethod
@@ -20,6 +21,7 @@ import torch
 import torch.nn.functional as F
 from kornia.filters import bilateral_blur
 from torch import Tensor, nn
+from torch._higher_order_ops.while_loop import while_loop
 
 from inpaintzoo.rebuildable import Rebuildable
 from inpaintzoo.types import ConfigError, DataError
@@ -27,6 +29,7 @@ from inpaintzoo.types import ConfigError, DataError
 HoleBorder = Literal["cut", "flat"]
 
 _STRONGEST = 1.0
+_ROUND = 16  # steps of the solver between two looks at what is left
 
 
 class StructureFilter(Rebuildable, ABC):
@@ -56,7 +59,9 @@ class StructureFilter(Rebuildable, ABC):
         hole = mask.bool()
         # Differences of a thousandth decide about the weights: no half precision, nor that of autocast.
         known = image.to(torch.promote_types(image.dtype, torch.float32)).masked_fill(hole, 0.0)
-        with torch.autocast(image.device.type, enabled=False):
+        reduced = torch.is_autocast_enabled(image.device.type)
+        # Only where there is something to switch off: an exported program cannot hold such a block around a loop.
+        with torch.autocast(image.device.type, enabled=False) if reduced else contextlib.nullcontext():
             return self.smooth(known, hole.to(known.dtype)).masked_fill(hole, 0.0)
 
     @abstractmethod
@@ -201,29 +206,79 @@ def solve_smoothing(image: Tensor, links: Links, start: Tensor, tolerance: float
     pulls = Links(-links.right * scale[..., 1:] * scale[..., :-1], -links.down * scale[..., 1:, :] * scale[..., :-1, :])
     # The residual of the guess by differences: of the scaled system it would be lost in rounding.
     residual = (image - start - _divergence(start, links)) * scale
-    correction, direction = torch.zeros_like(residual), residual
-    energy, limit = _dot(residual, residual), tolerance**2 * _dot(image, image)
-    unsolved, tiny = limit >= 0, torch.finfo(limit.dtype).tiny
+    limit = tolerance**2 * _dot(image, image)
+    search = _Search(torch.zeros_like(residual), residual, residual, _dot(residual, residual))
     # As many steps as pixels in exact arithmetic, and far fewer in practice; rounding may ask for more.
-    for step in range(10 * image.shape[2] * image.shape[3] + 1):
-        if step % 16 == 0:
-            # The residual as it was: scaled, large smooth areas would hardly count. Looking waits for the device.
-            left = _dot(residual / scale, residual / scale)
+    most = 10 * image.shape[2] * image.shape[3] + 1
+    if torch.compiler.is_compiling():
+        return start + _traced(search, pulls, scale, limit, most).correction * scale
+    for step in range(most):
+        if step % _ROUND == 0:
+            left = _left(search, scale)
             unsolved = ~(left <= limit)  # NaN is unsolved
+            # Looking waits for the device.
             goes_on, finite = torch.stack([unsolved.any(), left.isfinite().all()]).tolist()
             if not finite:
                 raise _failure(image)
             if not goes_on:
                 break
-        pulled = _scaled_system(direction, pulls)
-        length = torch.where(unsolved, energy / _dot(direction, pulled).clamp(min=tiny), 0.0)
-        correction = torch.addcmul(correction, length, direction)
-        residual = torch.addcmul(residual, length, pulled, value=-1)
-        before, energy = energy, _dot(residual, residual)
-        direction = torch.addcmul(residual, energy / before.clamp(min=tiny), direction)
+        search = _step(search, pulls, unsolved)
     else:
-        _warn_of_steps(_dot(residual / scale, residual / scale) / _dot(image, image), tolerance)
-    return start + correction * scale
+        _warn_of_steps(_left(search, scale) / _dot(image, image), tolerance)
+    return start + search.correction * scale
+
+
+class _Search(NamedTuple):
+    """How far the conjugate gradients are, all of the scaled system.
+
+    Attributes:
+        correction: `(B, C, H, W)`, of the guess.
+        residual: `(B, C, H, W)`.
+        direction: `(B, C, H, W)`, of the next step.
+        energy: `(B, C, 1, 1)`, squares of the residual.
+    """
+
+    correction: Tensor
+    residual: Tensor
+    direction: Tensor
+    energy: Tensor
+
+
+def _left(search: _Search, scale: Tensor) -> Tensor:
+    """Squares of the residual as it was: scaled, large smooth areas would hardly count."""
+    return _dot(search.residual / scale, search.residual / scale)
+
+
+def _step(search: _Search, pulls: Links, unsolved: Tensor) -> _Search:
+    """A step of the systems that are unsolved, `(B, C, 1, 1)`."""
+    correction, residual, direction, before = search
+    tiny = torch.finfo(before.dtype).tiny
+    pulled = _scaled_system(direction, pulls)
+    length = torch.where(unsolved, before / _dot(direction, pulled).clamp(min=tiny), 0.0)
+    correction = torch.addcmul(correction, length, direction)
+    residual = torch.addcmul(residual, length, pulled, value=-1)
+    energy = _dot(residual, residual)
+    return _Search(correction, residual, torch.addcmul(residual, energy / before.clamp(min=tiny), direction), energy)
+
+
+def _traced(search: _Search, pulls: Links, scale: Tensor, limit: Tensor, most: int) -> _Search:
+    """The same search as a loop of the program that is being traced; where a picture is not finite it just ends."""
+
+    def goes_on(step: Tensor, unsolved: Tensor, *search: Tensor) -> Tensor:
+        return (step < most) & unsolved.any()
+
+    def advance(step: Tensor, unsolved: Tensor, *search: Tensor) -> tuple[Tensor, ...]:
+        after = _step(_Search(*search), pulls, unsolved)
+        left = _left(after, scale)
+        passes = (step + 1) % _ROUND != 0
+        return step + 1, unsolved & (passes | ((left > limit) & left.isfinite())), *after
+
+    first = torch.zeros((), dtype=torch.int64, device=limit.device)
+    # A tensor of its own for each: what a loop is given may not be one and the same.
+    _, _, *found = while_loop(
+        goes_on, advance, (first, _left(search, scale) > limit, *(part.clone() for part in search))
+    )
+    return _Search(*found)
 
 
 def _failure(image: Tensor) -> Exception:

@@ -259,6 +259,7 @@ class SPN(PriorGuided):
             checkpointing=checkpointing,
         )
         self.stochastic = stochastic
+        self.latent = latent
         self.variational = VariationalModule(width, latent) if stochastic else None
         if stochastic:  # the latent has a 32nd of the sides
             self.size_multiple = self.smallest_side = 32  # type: ignore[misc]
@@ -293,6 +294,10 @@ class SPN(PriorGuided):
         first, second = prediction.chunk(2)
         halves = [prior.chunk(2) for prior in priors]
         return SPNOutput(first, [half[0] for half in halves], encoded.posterior, second, [half[1] for half in halves])
+
+    def noise_shape(self, height: int, width: int) -> tuple[int, ...] | None:
+        """Of the latent, `(latent, H / 32, W / 32)`; None if deterministic."""
+        return (self.latent, height // 32, width // 32) if self.stochastic else None
 
     @torch.no_grad()
     def sample(

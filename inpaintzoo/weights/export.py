@@ -1,7 +1,8 @@
 """Exported programs: a generator as ONNX or `torch.export` file, for any batch and size, compared with the original.
 
 The program takes `image`, `(B, 3, H, W)` in [0, 1], and `mask`, `(B, 1, H, W)`, 1 = hole, and gives `filled`: the
-prediction in the hole, the image outside.
+prediction in the hole, the image outside. Of a stochastic generator it also takes `noise`, standard normal values in
+the shape `(B, *Generator.noise_shape(H, W))`, so that the caller draws the samples.
 """
 
 from __future__ import annotations
@@ -28,7 +29,8 @@ from inpaintzoo.version import __version__
 from inpaintzoo.weights.files import new_file, write_whole
 from inpaintzoo.weights.networks import describe
 
-Program = Callable[[Tensor, Tensor], Tensor]
+Program = Callable[..., Tensor]
+INPUTS = ("image", "mask", "noise")
 SUFFIXES = {".onnx": "onnx", ".pt2": "torch.export"}
 _TRACED_AT = 256  # a side about which the example inputs lie
 _HIGHER = 4  # steps above the smallest side at which a program is tried before it is given up
@@ -57,6 +59,7 @@ class Exported:
         kind: `onnx` or `torch.export`.
         multiple: the sides must be multiples of this.
         smallest_side: and at least this; it may be more than the network's, where that computes small maps otherwise.
+        inputs: their names, in order.
         comparisons: with the network; empty if onnxruntime is missing.
     """
 
@@ -64,6 +67,7 @@ class Exported:
     kind: str
     multiple: int
     smallest_side: int
+    inputs: tuple[str, ...]
     comparisons: list[Comparison]
 
     @property
@@ -76,23 +80,29 @@ class Filler(nn.Module):
     """What is exported: the composite of a generator's prediction, with tensors in and out.
 
     Args:
-        generator: a deterministic one.
+        generator: deterministic, or with noise as an input.
     """
 
     def __init__(self, generator: Generator) -> None:
         super().__init__()
         self.generator = generator
 
-    def forward(self, image: Tensor, mask: Tensor) -> Tensor:
+    @property
+    def inputs(self) -> tuple[str, ...]:
+        """Names of what `forward` takes."""
+        return INPUTS if self.generator.stochastic else INPUTS[:2]
+
+    def forward(self, image: Tensor, mask: Tensor, noise: Tensor | None = None) -> Tensor:
         """Fill the hole and keep the known pixels: `(B, 3, H, W)` in [0, 1]."""
-        return composite(image, self.generator(image, mask).image, mask)
+        drawn = {} if noise is None else {"noise": [noise]}
+        return composite(image, self.generator(image, mask, **drawn).image, mask)
 
 
 def export_model(model: Generator, path: str | Path, overwrite: bool = True) -> Exported:
     """Write a generator as a program of its own, and compare it with the generator.
 
     Args:
-        model: a deterministic generator with float32 weights on the CPU.
+        model: a generator with float32 weights on the CPU; a stochastic one must take noise as an argument.
         path: ends in `.onnx` (needs the extra `onnx`; one file up to ONNX's 2 GB) or in `.pt2` (`torch.export`).
         overwrite: whether a file that is there may be replaced.
 
@@ -111,22 +121,22 @@ def export_model(model: Generator, path: str | Path, overwrite: bool = True) -> 
     done: list[tuple[int, list[Comparison]]] = []
 
     def write_and_compare(file: str) -> None:
-        write(_traced(filler), file, _metadata(model))
+        write(_traced(filler), file, filler.inputs, _metadata(model, filler.inputs))
         run = load(file)
         done.append(_compared(filler, run) if run else (model.smallest_side, []))
 
     with evaluating(model), torch.no_grad(), _quiet():
         write_whole(target, write_and_compare)
     smallest, comparisons = done[0]
-    return Exported(target, SUFFIXES[target.suffix], model.size_multiple, smallest, comparisons)
+    return Exported(target, SUFFIXES[target.suffix], model.size_multiple, smallest, filler.inputs, comparisons)
 
 
 def _check_exportable(model: Generator) -> None:
     name = type(model).__name__
-    if model.stochastic:
+    if model.stochastic and model.noise_shape(model.size_multiple, model.size_multiple) is None:
         raise WeightsError(
-            f"{name} is stochastic: an exported program draws other noise than the network, so it could not be "
-            f"compared; export a deterministic one, or keep this one as safetensors"
+            f"{name} draws its noise itself: an exported program would draw other noise, so it could not be compared; "
+            f"let its forward take noise (Generator.noise_shape), or keep it as safetensors"
         )
     tensors = [*model.parameters(), *model.buffers()]
     if any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in tensors):
@@ -148,16 +158,21 @@ def _traced(filler: Filler) -> ExportedProgram:
     least = _least(generator)
     # Unequal sides, so that no equality of theirs is taken for granted.
     sides = [max(_TRACED_AT // multiple, least + 2) + extra for extra in (0, 1)]
-    height, width = Dim("height", min=least), Dim("width", min=least)
-    dynamic = {0: Dim("batch", min=1), 2: multiple * height, 3: multiple * width}
-    if multiple == 1:
-        dynamic |= {2: height, 3: width}
-    image, mask = _pair(2, sides[0] * multiple, sides[1] * multiple)
+    batch, steps = Dim("batch", min=1), (Dim("height", min=least), Dim("width", min=least))
+    sizes = [(multiple, multiple)] * 2
+    if noise := generator.noise_shape(multiple, multiple):
+        sizes.append((noise[1], noise[2]))
+    shapes = tuple({0: batch, 2: _times(a, steps[0]), 3: _times(b, steps[1])} for a, b in sizes)
     try:
-        return torch.export.export(filler, (image, mask), dynamic_shapes=(dynamic, dynamic), strict=False)
+        examples = _example(generator, 2, sides[0] * multiple, sides[1] * multiple)
+        return torch.export.export(filler, examples, dynamic_shapes=shapes, strict=False)
     except Exception as error:  # the exporter raises whatever it stumbles over
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise WeightsError(f"{type(generator).__name__} cannot be exported for all sizes: {reason[0]}") from error
+
+
+def _times(factor: int, steps: Dim) -> Dim:
+    return factor * steps if factor > 1 else steps  # torch refuses a factor of 1
 
 
 def _least(generator: Generator) -> int:
@@ -165,12 +180,13 @@ def _least(generator: Generator) -> int:
     return math.ceil(max(generator.smallest_side, 1) / generator.size_multiple)
 
 
-def _pair(batch: int, height: int, width: int) -> tuple[Tensor, Tensor]:
-    """A noisy picture with a box and scattered pixels as holes; the same for the same size."""
+def _example(generator: Generator, batch: int, height: int, width: int) -> tuple[Tensor, ...]:
+    """A noisy picture, a box and scattered pixels as holes, and noise if it is wanted; the same for the same size."""
     source = torch.Generator().manual_seed(batch * 1_000_003 + height * 1009 + width)
     mask = (torch.rand(batch, 1, height, width, generator=source) > 0.9).float()
     mask[:, :, height // 4 : height // 2, width // 4 : width // 2] = 1
-    return torch.rand(batch, 3, height, width, generator=source), mask
+    image, noise = torch.rand(batch, 3, height, width, generator=source), generator.noise_shape(height, width)
+    return (image, mask) if noise is None else (image, mask, torch.randn(batch, *noise, generator=source))
 
 
 def _compared(filler: Filler, run: Program) -> tuple[int, list[Comparison]]:
@@ -197,15 +213,16 @@ def _compared(filler: Filler, run: Program) -> tuple[int, list[Comparison]]:
 
 
 def _difference(filler: Filler, run: Program, batch: int, height: int, width: int) -> Comparison:
-    image, mask = _pair(batch, height, width)
-    return Comparison((batch, height, width), float((run(image, mask) - filler(image, mask)).abs().max()))
+    example = _example(filler.generator, batch, height, width)
+    return Comparison((batch, height, width), float((run(*example) - filler(*example)).abs().max()))
 
 
-def _metadata(model: Generator) -> dict[str, str]:
+def _metadata(model: Generator, inputs: tuple[str, ...]) -> dict[str, str]:
     description = describe(model)
     return {
         "class_path": description["class_path"],
         "init_args": json.dumps(description["init_args"]),
+        "inputs": " ".join(inputs),
         "size_multiple": str(model.size_multiple),
         "inpaintzoo": __version__,
     }
@@ -230,7 +247,7 @@ def _quiet() -> Iterator[None]:
 # --- the two formats -----------------------------------------------------------------------------------------------
 
 
-def _write_program(program: ExportedProgram, file: str, metadata: dict[str, str]) -> None:
+def _write_program(program: ExportedProgram, file: str, inputs: tuple[str, ...], metadata: dict[str, str]) -> None:
     torch.export.save(program, file, extra_files={"inpaintzoo.json": json.dumps(metadata)})
 
 
@@ -238,10 +255,8 @@ def _load_program(file: str) -> Program:
     return torch.export.load(file).module()
 
 
-def _write_onnx(program: ExportedProgram, file: str, metadata: dict[str, str]) -> None:
-    converted = torch.onnx.export(
-        program, input_names=["image", "mask"], output_names=["filled"], dynamo=True, verbose=False
-    )
+def _write_onnx(program: ExportedProgram, file: str, inputs: tuple[str, ...], metadata: dict[str, str]) -> None:
+    converted = torch.onnx.export(program, input_names=inputs, output_names=["filled"], dynamo=True, verbose=False)
     assert converted is not None
     converted.model.metadata_props.update(metadata)
     converted.save(file, external_data=False)
@@ -256,10 +271,15 @@ def _load_onnx(file: str) -> Program | None:
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # what it refuses is tried on purpose
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    return lambda image, mask: torch.from_numpy(session.run(None, {"image": image.numpy(), "mask": mask.numpy()})[0])
+
+    def run(*example: Tensor) -> Tensor:
+        given = {name: values.numpy() for name, values in zip(INPUTS, example, strict=False)}
+        return torch.from_numpy(session.run(None, given)[0])
+
+    return run
 
 
-_Writer = Callable[[ExportedProgram, str, dict[str, str]], None]
+_Writer = Callable[[ExportedProgram, str, tuple[str, ...], dict[str, str]], None]
 _Loader = Callable[[str], Program | None]
 _FORMATS: dict[str, tuple[_Writer, _Loader]] = {
     ".onnx": (_write_onnx, _load_onnx),
