@@ -7,6 +7,7 @@ from lightning import Trainer
 from spn_golden import inputs, released_weights
 from test_gated import pictures
 from test_gated import released as released_gated
+from test_teachers import published_file as published_teacher
 from torch import nn
 from toys import NoiseData
 
@@ -20,6 +21,7 @@ from inpaintzoo.metrics import L1 as L1Metric
 from inpaintzoo.metrics import MetricSuite
 from inpaintzoo.models import PENNet, SGENet
 from inpaintzoo.objectives import Hinge
+from inpaintzoo.teachers import ASLTeacher
 from inpaintzoo.types import ConfigError, WeightsError
 from inpaintzoo.views import Composite
 from inpaintzoo.weights import load_network, read_about, save_model
@@ -164,12 +166,30 @@ def test_whole_model_files_to_golden_pictures(source, golden, tmp_path):
 
 
 @torch.inference_mode()
-def test_gated_file_to_golden_picture(tmp_path):
-    network = converted(tmp_path, "gated", released_gated("torch")[0])
+@pytest.mark.parametrize("port", ["torch", "tf"])
+def test_gated_file_to_golden_picture(port, tmp_path):
+    """The names of the file say which padding its weights are for."""
+    network = converted(tmp_path, "gated", released_gated(port)[0])
     found = network(*pictures()).image
     torch.testing.assert_close(
-        2 * found - 1, golden_tensors("deepfillv2/torch.safetensors")["refined"], atol=1e-5, rtol=0
+        2 * found - 1, golden_tensors(f"deepfillv2/{port}.safetensors")["refined"], atol=1e-5, rtol=0
     )
+
+
+@torch.inference_mode()
+def test_teacher_file_to_golden_features(tmp_path):
+    released = published_teacher(tmp_path / "asl.pth", epoch=7)
+    out = tmp_path / "teacher.safetensors"
+    assert main(["convert", "--from", "tresnet-asl", str(released), "-o", str(out)]) == 0
+    assert read_about(out).facts["converted_from"] == "tresnet-asl"
+    image = golden_tensors("spn/inputs.safetensors")["image_64"]
+    trunks = ASLTeacher(str(out)).network, load_network(out), ASLTeacher(str(released)).network
+    assert all(same(trunk.state_dict(), trunks[0].state_dict()) for trunk in trunks)
+    for number, feature in enumerate(trunks[0](image)):
+        golden = golden_tensors("spn/tresnet.safetensors")[f"64.f{number}"]
+        torch.testing.assert_close(feature, golden, rtol=1e-4, atol=1e-4)
+    with pytest.raises(WeightsError, match="holds a Trunk, which fills no holes; give a generator's file"):
+        load_model(out)
 
 
 @pytest.mark.parametrize(
@@ -178,7 +198,7 @@ def test_gated_file_to_golden_picture(tmp_path):
         ("pennet", {"netG": {"a": torch.zeros(1)}}, "this state dict is not that of pennet; missing: "),
         ("pennet", {"epoch": 3, "weights": {}}, "holds no state dict: its entries are epoch, weights"),
         ("pennet", {"netG": {"a": torch.zeros(1)}, "netD": {"a": torch.zeros(1)}}, "holds no state dict"),
-        ("tresnet-asl", {"model": {}}, "needs no conversion: ASLTeacher reads the published file"),
+        ("tresnet-asl", {"model": {"a": torch.zeros(1)}}, "not the state dict of ASL's TResNet-L: of 156 tensors"),
     ],
 )
 def test_convert_errors(source, content, reason, tmp_path, capsys):

@@ -18,8 +18,9 @@ from typing import get_args
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
+from inpaintzoo.rebuildable import Rebuildable
 from inpaintzoo.teachers.base import Doubling, Teacher, check_image, double
 from inpaintzoo.teachers.files import check_shapes, load_state, published_file, read_state, some
 from inpaintzoo.types import WeightsError
@@ -31,7 +32,7 @@ _BEHIND_THE_CUT = ("body.layer3.", "body.layer4.", "head.")
 _OURS = {"body.conv1.": "stem.", "body.layer1.": "first.", "body.layer2.": "second."}
 
 
-class Trunk(nn.Module):
+class Trunk(Rebuildable):
     """The beginning of TResNet-L: stem, first stage (4 blocks) and second (5 blocks)."""
 
     channels = (76, 76, 152)
@@ -95,6 +96,11 @@ def convert(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return converted
 
 
+def _is_converted(state: Mapping[str, Tensor]) -> bool:
+    """Whether all names are the trunk's own."""
+    return bool(state) and all(key.startswith(tuple(_OURS.values())) for key in state)
+
+
 def _released_name(ours: str) -> str:
     prefix = ours.split(".", 1)[0] + "."
     released = next(old for old, new in _OURS.items() if new == prefix) + ours.removeprefix(prefix)
@@ -107,8 +113,8 @@ class ASLTeacher(Teacher):
     """TResNet-L by ASL, as in the paper: its first three features, 76, 76 and 152 channels.
 
     Args:
-        weights: the authors' file (`Open_ImagesV6_TRresNet_L_448.pth`); None takes it from torch hub's cache, or
-            downloads it there.
+        weights: the authors' file (`Open_ImagesV6_TRresNet_L_448.pth`), or what `inpaintzoo convert --from tresnet-asl`
+            made of it; None takes the authors' from torch hub's cache, or downloads it there.
         upsample: how the image is doubled. `nearest` is how the released code doubles the prior learner's input; its
             teacher sees the file, resized to twice the size, to which `bilinear` comes closer.
 
@@ -125,7 +131,8 @@ class ASLTeacher(Teacher):
         file = published_file(PUBLISHED, "ASLTeacher") if weights is None else Path(weights).expanduser()
         self.upsample = upsample
         self.network = Trunk()
-        load_state(self.network, convert(read_state(file, "ASLTeacher", "model")), f"ASLTeacher: {file}")
+        state = read_state(file, "ASLTeacher", "model")
+        load_state(self.network, state if _is_converted(state) else convert(state), f"ASLTeacher: {file}")
         self.eval().requires_grad_(False)
 
     def forward(self, image: Tensor) -> list[Tensor]:

@@ -8,20 +8,19 @@ from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from inpaintzoo.discriminators import (
-    Discriminator,
     PENNetDiscriminator,
     SNPatchDiscriminator,
     SPNDiscriminator,
     SPNProbabilisticDiscriminator,
 )
-from inpaintzoo.generator import Generator
 from inpaintzoo.models.gated import GatedNet
 from inpaintzoo.models.pennet import PENNet
 from inpaintzoo.models.spl import SPL
 from inpaintzoo.models.spn import SPN
+from inpaintzoo.rebuildable import Rebuildable
 from inpaintzoo.teachers import asl
 from inpaintzoo.types import WeightsError
 
@@ -87,17 +86,24 @@ def convert_state_dict(source: Source, state_dict: Mapping[str, Tensor]) -> dict
     return {name: _joined([state_dict[theirs] for theirs in parts]) for name, parts in ours.items()}
 
 
-def released_network(source: Source) -> Generator | Discriminator:
-    """A new network of the kind that a converted state dict fits.
+def released_network(source: Source, state_dict: Mapping[str, Tensor]) -> Rebuildable:
+    """A new network of the kind that the converted state dict fits.
+
+    Args:
+        source: what the file holds.
+        state_dict: as released. Of the gated network's two naming schemes the one that keeps TensorFlow's names comes
+            with TensorFlow's padding.
 
     Raises:
-        WeightsError: the source is unknown, or names no generator or discriminator.
+        WeightsError: the source is unknown.
     """
+    if source == "tresnet-asl":
+        return asl.Trunk()
     if source not in _CONVERTERS:
-        raise WeightsError(f"{source!r} is no generator or discriminator; there are {', '.join(_CONVERTERS)}")
-    network = _CONVERTERS[source][1]()
-    assert isinstance(network, (Generator, Discriminator))
-    return network
+        raise WeightsError(f"no converter for {source!r}; known sources: {', '.join(SOURCES)}")
+    if source == "gated" and not _named_by_stages(state_dict):
+        return GatedNet(padding="same_tf")
+    return _CONVERTERS[source][1]()
 
 
 def _joined(tensors: list[Tensor]) -> Tensor:
@@ -373,9 +379,14 @@ def _gated_names(theirs: list[str]) -> Names:
 _IDENTITY = "stage2.contextual_attention.fuse_weight"
 
 
+def _named_by_stages(state_dict: Mapping[str, Tensor]) -> bool:
+    """Whether a gated network has the port's own names, and not TensorFlow's."""
+    return any(name.startswith("stage") for name in state_dict)
+
+
 def _gated(state_dict: Mapping[str, Tensor]) -> tuple[Names, Mapping[str, Tensor]]:
     """The names of whichever of the two schemes the file has, and its tensors without the stored identity."""
-    if not any(name.startswith("stage") for name in state_dict):
+    if not _named_by_stages(state_dict):
         return _gated_names(_tensorflow_layers()), state_dict
     identity = state_dict.get(_IDENTITY)
     if identity is not None and not torch.equal(identity.flatten().cpu(), torch.eye(3, dtype=identity.dtype).flatten()):
@@ -408,7 +419,7 @@ def _with_spectral_pairs(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tenso
     return pairs
 
 
-_CONVERTERS: dict[str, tuple[Callable[[], Names], Callable[[], nn.Module]]] = {
+_CONVERTERS: dict[str, tuple[Callable[[], Names], Callable[[], Rebuildable]]] = {
     "pennet": (_pennet_names, PENNet),
     "pennet-discriminator": (_pennet_discriminator_names, PENNetDiscriminator),
     "spn": (functools.partial(_spn_names, False), SPN),

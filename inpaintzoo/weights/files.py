@@ -24,7 +24,6 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
-from inpaintzoo.discriminators import Discriminator
 from inpaintzoo.generator import Generator
 from inpaintzoo.rebuildable import Rebuildable
 from inpaintzoo.types import WeightsError
@@ -57,7 +56,7 @@ class WeightFile:
 
 
 def save_model(
-    model: Generator | Discriminator,
+    model: Rebuildable,
     path: str | Path,
     facts: Mapping[str, Any] | None = None,
     licence: str = "",
@@ -67,7 +66,7 @@ def save_model(
     """Write a network's weights, with what rebuilds it, into one safetensors file.
 
     Args:
-        model: a generator or discriminator of the zoo.
+        model: a generator or discriminator of the zoo, or its trunk of a released teacher.
         path: ends in `.safetensors`; the file appears whole or not at all.
         facts: how the weights came about, plain values; see `WeightFile`.
         licence: a note on the terms of use.
@@ -119,7 +118,7 @@ def load_model(
 def load_network(
     path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, raw: bool = False
 ) -> Rebuildable:
-    """`load_model` for any network: of a `.safetensors` file also a discriminator.
+    """`load_model` for any network: of a `.safetensors` file also a discriminator or a teacher's trunk.
 
     Raises:
         WeightsError: as `load_model`.

@@ -24,11 +24,12 @@ from inpaintzoo import discriminators, fills, models
 from inpaintzoo.discriminators import Discriminator
 from inpaintzoo.generator import Generator
 from inpaintzoo.rebuildable import Rebuildable
+from inpaintzoo.teachers import asl
 from inpaintzoo.teachers.files import some
 from inpaintzoo.types import WeightsError
 
 # The modules whose classes a file may name: importing them here is what makes them known.
-HOMES = (models, discriminators, fills)
+HOMES = (models, discriminators, fills, asl)
 _LARGE = 2**14  # integers up to here are fine in any file
 
 
@@ -43,9 +44,9 @@ def describe(network: nn.Module) -> Description:
     """How to build a network like this one.
 
     Raises:
-        WeightsError: it is no generator or discriminator of the zoo, or was built from arguments that no file can hold.
+        WeightsError: it is no network of the zoo, or was built from arguments that no file can hold.
     """
-    if not isinstance(network, (Generator, Discriminator)):
+    if not isinstance(network, Rebuildable):
         raise WeightsError(
             f"a {type(network).__name__} cannot be described; give a Generator or a Discriminator, not a wrapper of one"
         )

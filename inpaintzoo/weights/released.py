@@ -10,9 +10,8 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inpaintzoo.discriminators import Discriminator
-from inpaintzoo.generator import Generator
-from inpaintzoo.teachers.files import read_file
+from inpaintzoo.rebuildable import Rebuildable
+from inpaintzoo.teachers.files import load_state, read_file
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights.conversion import convert_state_dict, released_network
 from inpaintzoo.weights.files import save_model
@@ -28,7 +27,7 @@ def convert_file(
     licence: str = "",
     dtype: torch.dtype | None = None,
     overwrite: bool = True,
-) -> Generator | Discriminator:
+) -> Rebuildable:
     """Turn a released file into one of ours.
 
     Args:
@@ -40,21 +39,15 @@ def convert_file(
         overwrite: whether `out` may be replaced.
 
     Returns:
-        The network.
+        The network; of `tresnet-asl` the beginning that the teacher uses, for `ASLTeacher(weights=out)`.
 
     Raises:
-        WeightsError: the file cannot be read without running code in it, is not what `source` says, or is a teacher's,
-            which the zoo reads as it was released.
+        WeightsError: the file cannot be read without running code in it, or is not what `source` says.
     """
-    if source == "tresnet-asl":
-        raise WeightsError(
-            "tresnet-asl needs no conversion: ASLTeacher reads the published file as it is (weights: PATH), and the "
-            "network is a teacher, not one that load_model gives"
-        )
     state = unwrapped(_read(Path(path)), str(path))
     converted = convert_state_dict(source, state)  # type: ignore[arg-type]
-    network = released_network(source)  # type: ignore[arg-type]
-    network.load_state_dict(converted)
+    network = released_network(source, state)  # type: ignore[arg-type]
+    load_state(network, converted, str(path))
     facts = {"converted_from": source, "file": Path(path).name}
     note = licence or f"converted from the authors' {source}; their terms hold"
     save_model(network.eval(), out, facts, note, dtype, overwrite)
