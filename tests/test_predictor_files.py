@@ -14,6 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import ExifTags, Image, ImageCms, ImageOps
 from PIL.PngImagePlugin import PngInfo
+from PIL.TiffImagePlugin import IFDRational
 
 from inpaintzoo import DataError, Predictor
 from inpaintzoo.fills import MeanColour
@@ -174,6 +175,34 @@ def test_texts_of_png_files_are_kept(tmp_path):
     noise().save(tmp_path / "in.png", pnginfo=texts)
     PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png")
     assert Image.open(tmp_path / "out.png").text["Title"] == "Façade"
+
+
+XMP = (
+    b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="1" dc:title="Fa\xc3\xa7ade">'
+    b"<xmpGImg:image>c2VjcmV0</xmpGImg:image></rdf:Description></x:xmpmeta>"
+)
+WRITTEN_XMP = XMP.replace(b"c2VjcmV0", b"")
+
+
+def xmp_of(path):
+    with Image.open(path) as image:
+        image.load()
+        found = image.info.get("xmp") or getattr(image, "text", {}).get("XML:com.adobe.xmp", "")
+    return found if isinstance(found, bytes) else str(found).encode()
+
+
+@pytest.mark.parametrize("target", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
+@pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.predictor.JpegWarning")
+def test_xmp_is_kept_in_every_format_without_what_shows_the_removed(suffix, target, tmp_path):
+    texts, tags = PngInfo(), Image.Exif()
+    texts.add_itxt("XML:com.adobe.xmp", XMP.decode())
+    tags[700] = XMP
+    options = {".jpg": {"xmp": XMP}, ".webp": {"xmp": XMP}, ".png": {"pnginfo": texts}, ".tif": {"exif": tags}}
+    noise().save(tmp_path / f"in{suffix}", **options[suffix])
+    assert xmp_of(tmp_path / f"in{suffix}") == XMP
+    PREDICTOR.fill_file(tmp_path / f"in{suffix}", HOLE, tmp_path / f"out{target}")
+    assert xmp_of(tmp_path / f"out{target}") == WRITTEN_XMP
 
 
 def exif_with_thumbnail():
@@ -369,6 +398,49 @@ def test_16_bit_colour_keeps_profile_and_says_what_pillow_lacks(tmp_path):
         PREDICTOR(tmp_path / "in.tif", HOLE)
     with pytest.raises(DataError, match="WEBP does not hold pictures of mode 16-bit colour"):
         PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.webp")
+
+
+def camera_exif():
+    exif = Image.Exif()
+    exif.update({ExifTags.Base.Artist: "J. Mueller", ExifTags.Base.Make: "Maker", ExifTags.Base.Software: "Raw 3"})
+    exif[int(ExifTags.IFD.Exif)] = {
+        ExifTags.Base.ExposureTime: IFDRational(1, 250),
+        ExifTags.Base.DateTimeOriginal: "2026:11:26 12:00:00",
+        ExifTags.Base.MakerNote: bytes(range(200)),
+    }
+    exif[int(ExifTags.IFD.GPSInfo)] = {ExifTags.GPS.GPSLatitude: (IFDRational(52), IFDRational(31), IFDRational(7, 2))}
+    stored = Image.Exif()
+    stored.load(exif.tobytes())
+    return stored
+
+
+@pytest.mark.parametrize("source", ["png", "tif"])
+@pytest.mark.parametrize("target", ["png", "tif"])
+def test_16_bit_colour_keeps_exif_xmp_and_resolution(source, target, tmp_path):
+    pixels = deep_noise(4)
+    write_png(tmp_path / "plain.png", pixels)
+    data = (tmp_path / "plain.png").read_bytes()
+    added = chunk(b"eXIf", camera_exif().tobytes().removeprefix(b"Exif\0\0"))
+    added += chunk(b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + XMP) + chunk(b"pHYs", struct.pack(">IIB", 11811, 5906, 1))
+    (tmp_path / "in.png").write_bytes(data[:33] + added + data[33:])
+    if source == "tif":
+        PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "in.tif")
+        pixels = tifffile.imread(tmp_path / "in.tif")
+    PREDICTOR.fill_file(tmp_path / f"in.{source}", HOLE, tmp_path / f"out.{target}")
+    out = tmp_path / f"out.{target}"
+    after = tifffile.imread(out) if target == "tif" else read_png(out)[0]
+    np.testing.assert_array_equal(after[~HOLE], pixels[~HOLE])
+    assert xmp_of(out) == WRITTEN_XMP
+    with Image.open(out) as image:
+        found, wanted = image.getexif(), camera_exif()
+        assert found[ExifTags.Base.Artist] == "J. Mueller" and found[ExifTags.Base.Software] == "Raw 3"
+        for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
+            assert dict(found.get_ifd(part)) == dict(wanted.get_ifd(part))
+        assert [round(float(value)) for value in image.info["dpi"]] == [300, 150]
+    if target == "tif":
+        with tifffile.TiffFile(out) as file:
+            codes = [tag.code for tag in file.pages[0].tags]
+        assert codes == sorted(codes), "as TIFF asks for"
 
 
 # -- damaged files ---------------------------------------------------------------------------------------------------

@@ -106,15 +106,17 @@ def _reason(path: str | Path, error: Exception) -> str:
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
     """Height and width of an opened picture once its EXIF orientation is applied."""
-    turned = _orientation(image) >= 5
+    turned = orientation_of(image) >= 5
     return (image.width, image.height) if turned else (image.height, image.width)
 
 
-def _orientation(image: Image.Image) -> int:
+def orientation_of(image: Image.Image) -> int:
+    """EXIF's orientation of an opened picture, 1 to 8; 1 where it says none."""
     try:
-        return int(image.getexif().get(ExifTags.Base.Orientation, 1))
+        found = int(image.getexif().get(ExifTags.Base.Orientation, 1))
     except Exception:  # damaged EXIF says nothing about the pixels, and there is no other orientation to go by
         return 1
+    return found if 1 <= found <= 8 else 1
 
 
 def decode_rgb(image: Image.Image, shrink: float = 1.0) -> tuple[Image.Image, int]:
@@ -130,7 +132,7 @@ def decode_rgb(image: Image.Image, shrink: float = 1.0) -> tuple[Image.Image, in
     Returns:
         The picture and the divisor used (1, 2, 4 or 8). Its sides are those of the file divided and rounded up.
     """
-    orientation = _orientation(image)
+    orientation = orientation_of(image)
     divisor = _draft(image, shrink, upright=orientation not in _UPRIGHT)
     image.load()  # here, where `open_image` still names the file if it is damaged
     rgb = _to_rgb(image)

@@ -1,27 +1,24 @@
 """Picture files in and out, with every bit and with their metadata.
 
-Pillow reads and writes the pixels. It has no mode for 16-bit colour and would halve it, so such PNG and TIFF files are
-decoded twice, once for the high and once for the low bytes; they are written here (PNG) and by tifffile.
+Pillow reads and writes the pixels, but for 16-bit colour, which it has no mode for: see `deep`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import struct
-import sys
 import warnings
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import tifffile
 from PIL import Image, JpegImagePlugin, PngImagePlugin
 
-from inpaintzoo.data.images import IMAGE_SUFFIXES, is_image_name, open_image
-from inpaintzoo.predictor.colours import Colours, Levels, colours_of_image
+from inpaintzoo.data.images import IMAGE_SUFFIXES, is_image_name, open_image, orientation_of
+from inpaintzoo.predictor.colours import Colours, colours_of_image
+from inpaintzoo.predictor.deep import deep_reader, write_deep
 from inpaintzoo.predictor.metadata import exif_bytes, upright_exif, upright_xmp
-from inpaintzoo.predictor.pictures import Picture, image_like, orientation_of, turn
+from inpaintzoo.predictor.pictures import Picture, image_like, turn
 from inpaintzoo.types import DataError
 from inpaintzoo.weights.files import write_whole
 
@@ -43,9 +40,8 @@ _MODES = {
 }
 _LOSSLESS_TIFF = ("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma")
 DEEP = "16-bit colour"
-# TIFF 6.0: tags, and values of two of them
-_BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA = 258, 262, 277, 284, 338
-_RGB, _FREE_ALPHA = 2, 2
+_XMP_TAG = 700  # TIFF's
+_XMP_TEXT = "XML:com.adobe.xmp"  # PNG's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +83,7 @@ class PictureFile:
         self.check_target(target)
         wanted = _FORMATS[target.suffix.lower()]
         if self.mode == DEEP:
-            write_whole(target, lambda file: _write_deep(self.picture.upright(pixels), file, wanted, self.metadata))
+            write_whole(target, lambda file: write_deep(self.picture.upright(pixels), file, wanted, self.metadata))
             return
         options = {**_fitting(self.metadata, wanted), **(self.encoding if self.format == wanted else {})}
         if wanted == "JPEG" and not options.get("qtables"):
@@ -108,11 +104,9 @@ def read_picture(path: str | Path) -> PictureFile:
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":  # whose other frames are the camera's previews
             warnings.warn(f"{path}: only the first of its {frames} frames is read, and written", stacklevel=3)
-        planes = _has_deep_planes(image, path)
-        deep = planes or _is_deep(image)
+        deep = deep_reader(image, path)
         form = "JPEG" if image.format == "MPO" else str(image.format)
-        read = _deep_planes if planes else _deep_pixels if deep else _plain_pixels
-        pixels, colours = read(image, path)
+        pixels, colours = (deep or _plain_pixels)(image, path)
         # Behind the decoding, since some formats store these behind the pixels, and TIFF files are turned by it.
         orientation = orientation_of(image)
         metadata, encoding = _metadata(image, orientation), _encoding(image)
@@ -137,125 +131,6 @@ def _plain_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Col
         raise DataError(f"{path}: {error}") from error
 
 
-# -- 16-bit colour ---------------------------------------------------------------------------------------------------
-
-
-def _raw_mode(image: Image.Image) -> str:
-    tiles = getattr(image, "tile", None) or [("", None, 0, "")]
-    layout = tiles[0][3]
-    return str(layout[0] if isinstance(layout, tuple) and layout else layout)
-
-
-def _is_deep(image: Image.Image) -> bool:
-    return image.format in ("PNG", "TIFF") and _raw_mode(image).startswith(("RGB;16", "RGBA;16", "LA;16"))
-
-
-def _has_deep_planes(image: Image.Image, path: str | Path) -> bool:
-    """Whether a TIFF file stores more than 8 bits a channel, one channel after the other.
-
-    Raises:
-        DataError: it has more than 8 bits a channel in a layout of which Pillow would halve them silently.
-    """
-    tags: Any = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    bits, samples = tags.get(_BITS, (1,)), tags.get(_SAMPLES, 1)
-    if max(bits) <= 8 or samples == 1:
-        return False
-    extra = tuple(tags.get(_EXTRA, ()))
-    plain = samples == 3 or (samples == 4 and extra == (_FREE_ALPHA,))
-    if tags.get(_PHOTOMETRIC) != _RGB or not plain:
-        raise DataError(
-            f"{path}: {max(bits)}-bit TIFF files in colour are read as RGB, or RGB with alpha not multiplied in; "
-            "this one is CMYK, premultiplied or has other channels; convert it"
-        )
-    return bool(tags.get(_PLANAR, 1) == 2)
-
-
-def _deep_planes(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
-    try:
-        with tifffile.TiffFile(path) as file:
-            planes = file.pages[0].asarray()
-    except ValueError as error:
-        raise DataError(
-            f"{path}: 16-bit planes compressed in this way are not read ({error}); save it again"
-        ) from error
-    if planes.dtype != np.uint16 or planes.ndim != 3:
-        raise DataError(f"{path}: its planes are {planes.dtype} {planes.shape} and not 16-bit colour; convert it")
-    return np.ascontiguousarray(planes.transpose(1, 2, 0)), Levels(len(planes), 65535.0)
-
-
-def _deep_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
-    kind, order = _raw_mode(image).split(";")
-    if kind == "LA":
-        # Two 16-bit levels are four bytes, which come as they are in the guise of an 8-bit mode of four channels.
-        pairs = _decoded(image, "RGBA").astype(np.uint16)
-        return pairs[..., ::2] << 8 | pairs[..., 1::2], Levels(2, 65535.0)
-    native = "16L" if sys.byteorder == "little" else "16B"
-    other = {"16B": "16L", "16L": "16B"}[native if order == "16N" else order]
-    image.load()
-    high = np.array(image).astype(np.uint16)
-    # Read in the other byte order, the high bytes are the low ones.
-    with open_image(path, load=False) as again:
-        low = _decoded(again, f"{kind};{other}")
-    key = image.info.get("transparency")
-    return high << 8 | low, Levels(len(kind), 65535.0, key=key if isinstance(key, tuple) else None)
-
-
-def _decoded(image: Image.Image, raw_mode: str) -> np.ndarray:
-    """Decode as if the file were laid out otherwise."""
-    file: Any = image
-    file.tile = [
-        _relaid(tile, (raw_mode, *tile[3][1:]) if isinstance(tile[3], tuple) else raw_mode) for tile in file.tile
-    ]
-    file.load()
-    return np.array(file)
-
-
-def _relaid(tile: Any, layout: Any) -> Any:
-    # Named tuples since Pillow 11, whose reader of TIFF files wants them to be.
-    return tile._replace(args=layout) if hasattr(tile, "_replace") else (*tile[:3], layout)
-
-
-def _write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, Any]) -> None:
-    icc = metadata.get("icc_profile")
-    if form == "TIFF":
-        if "transparency" in metadata:
-            warnings.warn("TIFF has no colour that counts as transparent: it is opaque now", stacklevel=2)
-        grey, alpha = pixels.shape[2] < 3, pixels.shape[2] in (2, 4)
-        tifffile.imwrite(
-            file,
-            np.ascontiguousarray(pixels),
-            photometric="minisblack" if grey else "rgb",
-            planarconfig="contig",
-            extrasamples=("unassalpha",) if alpha else None,
-            compression="adobe_deflate",
-            predictor=False,
-            iccprofile=icc,
-            metadata=None,
-        )
-        return
-    height, width, channels = pixels.shape
-    rows = np.ascontiguousarray(pixels.astype(">u2")).view(np.uint8).reshape(height, -1)
-    filtered = np.full((height, rows.shape[1] + 1), 2, dtype=np.uint8)  # filter 2: each row less the one above
-    filtered[0, 1:] = rows[0]
-    filtered[1:, 1:] = rows[1:] - rows[:-1]
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0))]
-    if icc:
-        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
-    if "exif" in metadata:
-        chunks.append((b"eXIf", metadata["exif"].removeprefix(b"Exif\0\0")))
-    if "pnginfo" in metadata:
-        chunks += [(chunk[0], chunk[1]) for chunk in metadata["pnginfo"].chunks]
-    if "dpi" in metadata:  # as pixels a metre
-        chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in metadata["dpi"]), 1)))
-    if "transparency" in metadata:
-        chunks.append((b"tRNS", struct.pack(">HHH", *metadata["transparency"])))
-    chunks += [(b"IDAT", zlib.compress(filtered.data, 3)), (b"IEND", b"")]
-    with open(file, "wb") as out:
-        out.write(b"\x89PNG\r\n\x1a\n")
-        for kind, data in chunks:
-            out.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))
-
-
 # -- metadata --------------------------------------------------------------------------------------------------------
 
 
@@ -266,31 +141,35 @@ def _metadata(image: Image.Image, orientation: int) -> dict[str, Any]:
         kept["exif"] = upright_exif(exif, turned=orientation >= 5)
     if image.info.get("icc_profile"):
         kept["icc_profile"] = image.info["icc_profile"]
-    if isinstance(image.info.get("xmp"), bytes):
-        kept["xmp"] = upright_xmp(image.info["xmp"])
+    xmp = image.info.get("xmp") or getattr(image, "text", {}).get(_XMP_TEXT)  # older versions of Pillow: a PNG text
+    if xmp:
+        kept["xmp"] = upright_xmp(xmp if isinstance(xmp, bytes) else str(xmp).encode())
     dpi = image.info.get("dpi")
     if dpi and all(float(value) > 0 for value in dpi):
         kept["dpi"] = tuple(float(value) for value in (dpi[::-1] if orientation >= 5 else dpi))
     if image.info.get("comment"):
         kept["comment"] = image.info["comment"]
+    if image.format == "PNG" or xmp:
+        kept["pnginfo"] = _png_chunks(image, kept.get("xmp"))
     if image.format == "PNG":
-        kept["pnginfo"] = _png_chunks(image)
         key = image.info.get("transparency")
         if isinstance(key, tuple):
             kept["transparency"] = key
     return kept
 
 
-def _png_chunks(image: Image.Image) -> PngImagePlugin.PngInfo:
-    """What a PNG file says of its colours, and its texts."""
+def _png_chunks(image: Image.Image, xmp: bytes | None) -> PngImagePlugin.PngInfo:
+    """What a PNG file says of its colours, its texts, and the XMP packet of any file, which is a text there."""
     chunks = PngImagePlugin.PngInfo()
     for name, key in ((b"gAMA", "gamma"), (b"cHRM", "chromaticity")):
         if key in image.info:
             values = np.atleast_1d(image.info[key])
             chunks.add(name, struct.pack(f">{len(values)}I", *(round(float(value) * 100_000) for value in values)))
     for name, text in getattr(image, "text", {}).items():
-        if name != "XML:com.adobe.xmp":  # Pillow writes it, from `xmp`
+        if name != _XMP_TEXT:
             chunks.add_itxt(name, str(text), getattr(text, "lang", "") or "")
+    if xmp is not None:
+        chunks.add_itxt(_XMP_TEXT, xmp.decode("utf-8", "replace"))
     return chunks
 
 
@@ -303,7 +182,12 @@ def _fitting(metadata: dict[str, Any], form: str) -> dict[str, Any]:
         "TIFF": ("exif", "icc_profile", "dpi"),
         "BMP": ("dpi",),
     }
-    return {name: value for name, value in metadata.items() if name in known[form]}
+    fitting = {name: value for name, value in metadata.items() if name in known[form]}
+    if form == "TIFF" and "xmp" in metadata:
+        fitting["exif"] = tags = Image.Exif()
+        tags.load(metadata.get("exif", b""))
+        tags[_XMP_TAG] = metadata["xmp"]
+    return fitting
 
 
 def _encoding(image: Image.Image) -> dict[str, Any]:

@@ -12,9 +12,9 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from inpaintzoo.data.images import decode_rgb, open_image
+from inpaintzoo.data.images import decode_rgb, open_image, orientation_of
 from inpaintzoo.data.masks.base import grow_hole, hole_tensor, resize_hole
-from inpaintzoo.predictor.pictures import Picture, Pixels, orientation_of, turn
+from inpaintzoo.predictor.pictures import Picture, Pixels, turn
 from inpaintzoo.types import DataError
 
 Polarity = Literal["auto", "white", "black"]

@@ -10,7 +10,7 @@ from PIL import ExifTags, Image
 _PREFIX = b"Exif\0\0"
 _SHORT = 3
 # What of a TIFF file's own tags says something about the picture and not about its storage.
-_ABOUT = (
+ABOUT = (
     ExifTags.Base.ImageDescription,
     ExifTags.Base.Make,
     ExifTags.Base.Model,
@@ -27,7 +27,7 @@ def exif_bytes(image: Image.Image) -> bytes:
     if stored or image.format != "TIFF":
         return bytes(stored)
     found, kept = image.getexif(), Image.Exif()
-    kept.update({int(tag): found[tag] for tag in _ABOUT if tag in found})
+    kept.update({int(tag): found[tag] for tag in ABOUT if tag in found})
     for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
         inner = found.get_ifd(part)
         if inner:
@@ -93,5 +93,6 @@ def _blank(block: bytearray, entries: dict[int, int], order: str) -> None:
 
 
 def upright_xmp(xmp: bytes) -> bytes:
-    """The XMP packet with orientation 1."""
-    return re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", xmp)
+    """The XMP packet with orientation 1, and without the pictures of its thumbnails."""
+    upright = re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", xmp)
+    return re.sub(rb"((?:xmp|xap)GImg:image(?:=[\"']|>))[^<\"']*", rb"\g<1>", upright)

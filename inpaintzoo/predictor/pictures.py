@@ -9,9 +9,10 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import torch
-from PIL import ExifTags, Image
+from PIL import Image
 from torch import Tensor
 
+from inpaintzoo.data.images import orientation_of
 from inpaintzoo.predictor.boxes import Box
 from inpaintzoo.predictor.colours import Colours, colours_of_array, colours_of_image
 from inpaintzoo.types import DataError
@@ -83,15 +84,6 @@ def turn(pixels: np.ndarray, orientation: int) -> np.ndarray:
     rows = slice(None, None, -1) if orientation in (3, 4, 7, 8) else slice(None)
     columns = slice(None, None, -1) if orientation in (2, 3, 6, 7) else slice(None)
     return pixels[rows, columns]
-
-
-def orientation_of(image: Image.Image) -> int:
-    """EXIF's orientation of an opened picture, 1 where it says none."""
-    try:
-        found = int(image.getexif().get(ExifTags.Base.Orientation, 1))
-    except Exception:  # damaged EXIF says nothing about the pixels
-        return 1
-    return found if 1 <= found <= 8 else 1
 
 
 def picture_of(source: Image.Image | np.ndarray | Tensor) -> Picture:
