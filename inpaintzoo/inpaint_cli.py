@@ -6,7 +6,6 @@ import dataclasses
 import os
 import sys
 import unicodedata
-import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -24,7 +23,7 @@ from inpaintzoo.predictor.filling import Precision
 from inpaintzoo.predictor.holes import Polarity, common_polarity
 from inpaintzoo.predictor.ledger import Ledger, stamp
 from inpaintzoo.predictor.planning import Strategy
-from inpaintzoo.predictor.predictor import JpegWarning, sample_paths
+from inpaintzoo.predictor.tasks import FileResult, FileTask, JpegWarning, sample_paths
 from inpaintzoo.types import ConfigError, DataError, InpaintzooError
 from inpaintzoo.weights.checkpoints import find_checkpoint
 
@@ -89,7 +88,7 @@ def _parser() -> ArgumentParser:
     add("--tile", type=int, help="longest side in pixels that the model is shown at once; by memory if not given")
     add("--overlap", type=int, help="of tiles in pixels; a quarter of a tile if not given")
     add("--max-memory", type=float, help="GiB that may be used; half of what is free if not given")
-    add("--batch-size", type=int, default=1, help="tiles filled at once")
+    add("--batch-size", type=int, default=1, help="tiles, and pictures of one size, filled at once if memory allows")
     add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
     add("--precision", choices=get_args(Precision), default="float32", help="in which the model computes")
     add("--format", choices=["keep", "png", "tif", "webp", "jpg", "bmp"], default="keep", help="of a folder's output")
@@ -113,19 +112,20 @@ def _inpaint(config: Namespace) -> int:
             _say("note: black is taken as the hole, the rarer colour of the masks; --polarity white for the other")
     if len(to_do) < len(jobs):
         print(f"{len(jobs) - len(to_do)} of {len(jobs)} pictures are filled already")
-    predictor = _predictor(config) if to_do else None
+    results = _results(config, to_do, polarity)
     if ledger is not None and to_do:  # only now, so that a mistake leaves no trace
         out.mkdir(parents=True, exist_ok=True)
         ledger.begin(path for job in to_do for path in sample_paths(job.out, config.samples))
+        for folder in {job.out.parent for job in to_do}:
+            folder.mkdir(parents=True, exist_ok=True)
     failed = len(unmatched)
     for text in unmatched:
         _error(text)
-    for job in _progress(to_do):
-        assert predictor is not None
-        worked = _run(predictor, job, config, polarity)
-        failed += not worked
-        if ledger is not None and worked:
-            ledger.note(sample_paths(job.out, config.samples), job.sources)
+    for job, result in zip(to_do, _progress(to_do, results), strict=True):
+        _tell(job, result, quiet=(JpegWarning,) if source.is_dir() else ())
+        failed += result.error is not None
+        if ledger is not None and result.error is None:
+            ledger.note(result.files, job.sources)
     print(f"{out}: {len(to_do) + len(unmatched) - failed} filled, {failed} failed")
     return 1 if failed else 0
 
@@ -177,38 +177,33 @@ def _predictor(config: Namespace) -> Predictor:
     )
 
 
-def _run(predictor: Predictor, job: Job, config: Namespace, polarity: Polarity) -> bool:
-    """Fill one picture; whether that worked."""
-    try:
-        if Path(config.image).is_dir():
-            job.out.parent.mkdir(parents=True, exist_ok=True)
-        with warnings.catch_warnings(record=True) as notes:
-            warnings.simplefilter("always")
-            if Path(config.image).is_dir():
-                warnings.simplefilter("ignore", JpegWarning)  # said once for all
-            predictor.fill_file(
-                job.image,
-                job.mask,
-                job.out,
-                samples=config.samples,
-                seed=config.seed,
-                grow=config.grow,
-                polarity=polarity,
-                guidance=job.guidance,
-                overwrite=config.force or Path(config.image).is_dir(),
-            )
-    except Exception as error:  # whatever it is, it must not keep the other pictures waiting
+def _results(config: Namespace, jobs: list[Job], polarity: Polarity) -> Iterator[FileResult]:
+    """Fill the pictures, as they are asked for; the model is loaded at once."""
+    if not jobs:
+        return iter(())
+    return _predictor(config).fill_files(
+        (FileTask(job.image, job.mask, job.out, job.guidance) for job in jobs),
+        samples=config.samples,
+        seed=config.seed,
+        grow=config.grow,
+        polarity=polarity,
+        overwrite=config.force or Path(config.image).is_dir(),
+    )
+
+
+def _tell(job: Job, result: FileResult, quiet: tuple[type[Warning], ...]) -> None:
+    """Say what became of a picture, but for notes of some kinds, which are said once for all."""
+    if result.error is not None:
         if os.environ.get("INPAINTZOO_TRACEBACK"):
-            raise
+            raise result.error
+        error = result.error
         kind = "" if isinstance(error, (InpaintzooError, OSError)) else f"{type(error).__name__}: "
         _error(kind + str(error) if str(job.image) in str(error) else f"{job.image}: {kind}{error}")
-        return False
-    for note in notes:
-        if issubclass(note.category, UserWarning):
-            text = str(note.message)
-            known = any(str(path) in text for path in (job.image, job.mask, job.out))
-            _say(f"note: {text}" if known else f"note: {job.image}: {text}")
-    return True
+        return
+    for note in result.notes:
+        if not isinstance(note, quiet):
+            known = any(str(path) in str(note) for path in (job.image, job.mask, job.out))
+            _say(f"note: {note}" if known else f"note: {job.image}: {note}")
 
 
 # -- which picture goes with which mask ------------------------------------------------------------------------------
@@ -331,11 +326,11 @@ def _place(path: str | None) -> str | None:
 # -- what is said ----------------------------------------------------------------------------------------------------
 
 
-def _progress(jobs: list[Job]) -> Iterator[Job]:
+def _progress(jobs: list[Job], results: Iterator[FileResult]) -> Iterator[FileResult]:
     jpegs = [job for job in jobs if job.out.suffix.lower() in (".jpg", ".jpeg")]
     if len(jobs) > 1 and jpegs:
         _say(f"note: {len(jpegs)} files become JPEGs, which changes known pixels a little; --format png keeps them")
-    yield from tqdm(jobs, unit="picture", disable=None if len(jobs) > 1 else True)
+    yield from tqdm(results, total=len(jobs), unit="picture", disable=None if len(jobs) > 1 else True)
 
 
 def _error(error: object) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image
 
-from inpaintzoo import inpaint_cli, save_model
+from inpaintzoo import Predictor, inpaint_cli, save_model
 from inpaintzoo.cli import main
 from inpaintzoo.fills import MeanColour
 from inpaintzoo.models import SPN, PENNet
@@ -306,11 +306,12 @@ def test_what_has_changed_is_filled_anew(work, capsys):
 def test_a_forced_run_that_stops_goes_on_without_force(work, capsys, monkeypatch):
     assert inpaint("photos", "masks", "-o", "out") == 0
 
-    def stops(*arguments):
+    def stops(*arguments, **options):
+        yield from ()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
-        patch.setattr(inpaint_cli, "_run", stops)
+        patch.setattr(Predictor, "fill_files", stops)
         inpaint("photos", "masks", "-o", "out", "--grow", "3", "--force")
     assert inpaint("photos", "masks", "-o", "out", "--grow", "3") == 0
     for name in ["a.png", "b.png", "deep/c.png"]:
@@ -370,3 +371,17 @@ def test_composed_and_decomposed_names_are_the_same(work):
 def test_numbers_out_of_range_are_wrong_usage(work, option, capsys):
     assert inpaint("one.png", "hole.png", "-o", "out.png", *option) == 2
     assert option[0] in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("batch_size", [2, 8])
+def test_pictures_filled_together_are_those_filled_alone(work, batch_size, capsys):
+    mask(work / "masks" / "b.png", np.roll(HOLE, 9))
+    (work / "photos" / "bad.png").write_bytes(b"no picture")
+    mask(work / "masks" / "bad.png")
+    assert inpaint("photos", "masks", "-o", "alone") == 1
+    said = capsys.readouterr().err
+    assert inpaint("photos", "masks", "-o", "together", "--batch-size", batch_size) == 1
+    assert capsys.readouterr().err == said and "bad.png: not an image" in said
+    assert files("together") == files("alone") and "deep/c.png" in files("alone")
+    for name in ("a.png", "b.png", "deep/c.png"):
+        assert (work / "together" / name).read_bytes() == (work / "alone" / name).read_bytes()

@@ -30,11 +30,24 @@ class Scene:
         picture: its pixels.
         hole: `(H, W)` bool.
         guidance: `(H, W)`, bool or float32 permissions or int64 class ids, or None.
+        opaque: whether what is filled becomes opaque.
     """
 
     picture: Picture
     hole: np.ndarray
     guidance: np.ndarray | None = None
+    opaque: bool = False
+
+    def fills(self, patches: Sequence[Patch], samples: int) -> Iterator[np.ndarray]:
+        """Pixels stored like the picture's, with the hole filled, one array a sample."""
+        for number in range(samples):
+            pixels = self.picture.stored.copy()
+            if self.opaque and patches:
+                upright = self.picture.upright(pixels)
+                upright[self.hole] = self.picture.colours.opaque(upright[self.hole])
+            for patch in patches:
+                self.picture.paste(pixels, patch.box, patch.hole, patch.image(number))
+            yield pixels
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,6 +63,11 @@ class Window:
     image: Tensor
     mask: Tensor
     guidance: Tensor | None
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.image.shape[-2], self.image.shape[-1]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,7 +99,8 @@ class Filler:
         generator: in eval mode, on the device.
         device: where it runs.
         precision: in which it computes.
-        batch_size: windows of one size that it fills at once.
+        batch_size: windows that it fills at once, at most.
+        most_pixels: of them together, unless a single one has more.
         samples: fills a hole; more than 1 need a stochastic generator.
         seed: of these.
     """
@@ -92,6 +111,7 @@ class Filler:
         device: torch.device,
         precision: Precision,
         batch_size: int,
+        most_pixels: float,
         samples: int,
         seed: int,
     ) -> None:
@@ -99,19 +119,21 @@ class Filler:
         self.device = device
         self.precision = precision
         self.batch_size = batch_size
+        self.most_pixels = most_pixels
         self.samples = samples
         self.seed = seed
 
-    def fill(self, scene: Scene, part: Part, limits: Limits) -> Patch:
-        """Fill a part."""
-        if part.how == "tile":
-            return Patch(part.box, part.hole, self._tiled(scene, part, limits))
-        window = _window(scene, part.box)
-        if part.how == "resize":
-            scale = limits.tile / part.box.side
-            size = (max(1, round(part.box.height * scale)), max(1, round(part.box.width * scale)))
-            window = _smaller(window, size)
-        return Patch(part.box, part.hole, self._run([window])[0])
+    def fill(self, parts: Sequence[tuple[Scene, Part]], limits: Limits) -> list[Patch]:
+        """Fill parts of one or several pictures, those of one size in batches."""
+        images: dict[int, Tensor] = {}
+        windows: dict[int, Window] = {}
+        for number, (scene, part) in enumerate(parts):
+            if part.how == "tile":
+                images[number] = self._tiled(scene, part, limits)
+            else:
+                windows[number] = _shown(scene, part, limits)
+        images |= zip(windows, self._run(list(windows.values())), strict=True)
+        return [Patch(part.box, part.hole, images[number]) for number, (_, part) in enumerate(parts)]
 
     def _tiled(self, scene: Scene, part: Part, limits: Limits) -> Tensor:
         height, width = part.box.height, part.box.width
@@ -128,23 +150,36 @@ class Filler:
         return total.div_(weight.clamp_min(1e-6))
 
     def _run(self, windows: Sequence[Window]) -> list[Tensor]:
-        """Fills `(n, 3, h, w)` of windows of one size, the known pixels as they were."""
-        size = (windows[0].image.shape[-2], windows[0].image.shape[-1])
-        padded = self._padded_size(size)
-        image = reflect_to(torch.stack([window.image for window in windows]), padded).to(self.device)
-        mask = reflect_to(torch.stack([window.mask for window in windows]), padded).to(self.device)
-        maps = [window.guidance for window in windows if window.guidance is not None]
-        guidance = reflect_to(torch.stack(maps), padded).to(self.device) if maps else None
+        """Fills `(n, 3, h, w)` of each window, the known pixels as they were."""
+        alike: dict[tuple[int, int], list[int]] = {}
+        for number, window in enumerate(windows):
+            alike.setdefault(self._padded_size(window.size), []).append(number)
+        filled: dict[int, Tensor] = {}
+        for size, numbers in alike.items():
+            at_once = max(1, min(self.batch_size, int(self.most_pixels // (size[0] * size[1]))))
+            for start in range(0, len(numbers), at_once):
+                chosen = numbers[start : start + at_once]
+                filled |= zip(chosen, self._run_batch([windows[number] for number in chosen], size), strict=True)
+        return [filled[number] for number in range(len(windows))]
+
+    def _run_batch(self, windows: Sequence[Window], size: tuple[int, int]) -> list[Tensor]:
+        """The same of windows that have one size once they are padded."""
+        image = torch.stack([reflect_to(window.image, size) for window in windows]).to(self.device)
+        mask = torch.stack([reflect_to(window.mask, size) for window in windows]).to(self.device)
+        maps = [reflect_to(window.guidance, size) for window in windows if window.guidance is not None]
         with torch.inference_mode(), _arithmetic(self.device, self.precision):
-            filled = self._predict(image, mask, guidance).float()
+            filled = self._predict(image, mask, torch.stack(maps).to(self.device) if maps else None).float()
         if not torch.isfinite(filled).all():
             raise InpaintzooError(
                 f"{type(self.generator).__name__} filled the hole with values that are not finite; "
                 + ("are its weights damaged?" if self.precision == "float32" else "take precision float32")
             )
         # What is enlarged or blended later must not mix the prediction for known places in.
-        whole = [composite(image, filled[:, number], mask) for number in range(filled.shape[1])]
-        return list(torch.stack(whole, dim=1)[..., : size[0], : size[1]].clamp(0, 1).cpu())
+        whole = torch.stack([composite(image, filled[:, number], mask) for number in range(filled.shape[1])], dim=1)
+        return [
+            images[..., : window.size[0], : window.size[1]]
+            for images, window in zip(whole.clamp(0, 1).cpu(), windows, strict=True)
+        ]
 
     def _predict(self, image: Tensor, mask: Tensor, guidance: Tensor | None) -> Tensor:
         if self.generator.stochastic:
@@ -170,6 +205,15 @@ def reflect_to(values: Tensor, size: tuple[int, int]) -> Tensor:
             places = torch.arange(length) % period
             values = values.index_select(axis, torch.where(places < side, places, period - places))
     return values
+
+
+def _shown(scene: Scene, part: Part, limits: Limits) -> Window:
+    """All of a part, scaled down if it is to be."""
+    window = _window(scene, part.box)
+    if part.how != "resize":
+        return window
+    scale = limits.tile / part.box.side
+    return _smaller(window, (max(1, round(part.box.height * scale)), max(1, round(part.box.width * scale))))
 
 
 def _window(scene: Scene, box: Box) -> Window:

@@ -14,8 +14,8 @@ BYTES_PER_PIXEL = 8192  # at a network's peak; at 512x512 the zoo's need 1200 (S
 _GIB = 1024**3
 
 
-def affordable_tile(generator: Generator, device: torch.device, max_memory: float | None) -> int:
-    """The longest side in pixels that should fit into memory, 256 at least.
+def affordable_pixels(generator: Generator, device: torch.device, max_memory: float | None) -> float:
+    """How many pixels a generator may be shown at once.
 
     Args:
         generator: plain fills without parameters need a fiftieth of a network's memory.
@@ -23,8 +23,12 @@ def affordable_tile(generator: Generator, device: torch.device, max_memory: floa
         max_memory: GiB that may be used; None: half of what is free.
     """
     memory = free_memory(device) / 2 if max_memory is None else max_memory * _GIB
-    each = BYTES_PER_PIXEL if any(True for _ in generator.parameters()) else BYTES_PER_PIXEL / 50
-    return next((tile for tile in TILES if tile**2 * each <= memory), TILES[-1])
+    return memory / (BYTES_PER_PIXEL if any(True for _ in generator.parameters()) else BYTES_PER_PIXEL / 50)
+
+
+def affordable_tile(pixels: float) -> int:
+    """The longest side in pixels of a square that has no more pixels than this; 256 at least."""
+    return next((tile for tile in TILES if tile**2 <= pixels), TILES[-1])
 
 
 def free_memory(device: torch.device) -> float:

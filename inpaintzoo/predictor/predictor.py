@@ -2,37 +2,27 @@
 
 from __future__ import annotations
 
-import shutil
-import warnings
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
-import numpy as np
 import torch
 
-from inpaintzoo.data.images import is_image_name
 from inpaintzoo.generator import Generator
 from inpaintzoo.modes import evaluating
 from inpaintzoo.predictor.files import read_picture
 from inpaintzoo.predictor.filling import Filler, Patch, Precision, Scene, out_of_memory
 from inpaintzoo.predictor.holes import Polarity, read_guidance, read_hole
-from inpaintzoo.predictor.memory import affordable_tile
+from inpaintzoo.predictor.memory import affordable_pixels, affordable_tile
 from inpaintzoo.predictor.pictures import Picture, Pixels, picture_of
 from inpaintzoo.predictor.planning import Limits, Strategy, plan
-from inpaintzoo.types import ConfigError, DataError, InpaintzooError
+from inpaintzoo.predictor.tasks import NO_HOLE, FileResult, FileTask, OpenFile, check_target, sample_paths, say
+from inpaintzoo.types import ConfigError, InpaintzooError
 from inpaintzoo.weights.checkpoints import find_checkpoint
-from inpaintzoo.weights.files import load_model, write_whole
+from inpaintzoo.weights.files import load_model
 
 SMALLEST_TILE = 64
-
-
-class PredictorWarning(UserWarning):
-    """What is worth knowing about a fill, such as that memory allowed smaller tiles only."""
-
-
-class JpegWarning(PredictorWarning):
-    """A file format that does not keep known pixels as they are."""
+_MOST_HELD = 64_000_000  # pixels of pictures that are held to be filled together
 
 
 class Predictor:
@@ -50,7 +40,7 @@ class Predictor:
             memory is short.
         overlap: of tiles in pixels, over which they are blended; None: a quarter of a tile.
         max_memory: GiB that may be used; None: half of what is free.
-        batch_size: tiles filled at once.
+        batch_size: tiles, holes and pictures of one size that are filled at once, if memory allows.
 
     Raises:
         ConfigError: a value that is not allowed, or a device that cannot be used.
@@ -117,7 +107,10 @@ class Predictor:
         self._check_request(samples, guidance)
         picture = read_picture(image).picture if isinstance(image, (str, Path)) else picture_of(image)
         scene = self._scene(picture, mask, grow, polarity, guidance)
-        return [picture.finish(pixels) for pixels in self._fills(scene, samples, seed, mask is None)]
+        if not scene.hole.any():
+            say(NO_HOLE)
+        (patches,) = self._patches([scene], samples, seed)
+        return [picture.finish(pixels) for pixels in scene.fills(patches, samples)]
 
     def fill_file(
         self,
@@ -151,26 +144,120 @@ class Predictor:
         Raises:
             InpaintzooError: what cannot be filled or written.
         """
-        self._check_request(samples, guidance)
-        targets = sample_paths(Path(out), samples)
-        for target in targets:
-            _check_target(target, overwrite)
-        file = read_picture(image)
-        file.check_target(targets[0])
-        scene = self._scene(file.picture, mask, grow, polarity, guidance)
-        if not scene.hole.any() and _same_format(file.path, targets[0]):
-            _say(f"{image}: the mask has no hole, so the file is copied as it is")
-            for target in targets:
-                write_whole(target, lambda copy: shutil.copyfile(file.path, copy))
-            return targets
-        if targets[0].suffix.lower() in (".jpg", ".jpeg"):
-            text = f"{targets[0]}: JPEG changes known pixels a little; write .png to keep each of them"
-            warnings.warn(text, JpegWarning, stacklevel=2)
-        for target, pixels in zip(targets, self._fills(scene, samples, seed, mask is None), strict=True):
-            file.write(pixels, target)
-        return targets
+        opened = self._open(FileTask(image, mask, out, guidance), samples, grow, polarity, overwrite)
+        (patches,) = self._patches([opened.scene], samples, seed)
+        return opened.write(patches, samples)
 
-    def _check_request(self, samples: int, guidance: Pixels | None) -> None:
+    def fill_all(
+        self,
+        images: Sequence[Pixels],
+        masks: Sequence[Pixels | None],
+        *,
+        samples: int = 1,
+        seed: int = 0,
+        grow: int = 0,
+        polarity: Polarity = "auto",
+        guidance: Sequence[Pixels] | None = None,
+    ) -> list[list[Any]]:
+        """`__call__` for several pictures, of which the network gets `batch_size` at once where they are of one size.
+
+        Args:
+            images: the pictures.
+            masks: one for each.
+            samples: how many fills of each.
+            seed: of stochastic fills; they are those that a picture has alone.
+            grow: pixels by which holes are enlarged.
+            polarity: the colour of holes.
+            guidance: one map for each, or None.
+
+        Returns:
+            For each picture what `__call__` returns, to rounding: a batch adds up in another order.
+
+        Raises:
+            ConfigError: there are not as many masks or maps as pictures.
+            InpaintzooError: what cannot be filled.
+        """
+        self._check_request(samples, guidance)
+        maps = [None] * len(images) if guidance is None else guidance
+        if not len(images) == len(masks) == len(maps):
+            raise ConfigError(f"{len(images)} pictures need as many masks and maps, got {len(masks)} and {len(maps)}")
+        pictures = [
+            read_picture(image).picture if isinstance(image, (str, Path)) else picture_of(image) for image in images
+        ]
+        scenes = [
+            self._scene(picture, mask, grow, polarity, guide)
+            for picture, mask, guide in zip(pictures, masks, maps, strict=True)
+        ]
+        filled = []
+        for start in range(0, len(scenes), self.batch_size):
+            chosen = scenes[start : start + self.batch_size]
+            for scene, patches in zip(chosen, self._patches(chosen, samples, seed), strict=True):
+                filled.append([scene.picture.finish(pixels) for pixels in scene.fills(patches, samples)])
+        return filled
+
+    def fill_files(
+        self,
+        tasks: Iterable[FileTask],
+        *,
+        samples: int = 1,
+        seed: int = 0,
+        grow: int = 0,
+        polarity: Polarity = "auto",
+        overwrite: bool = False,
+    ) -> Iterator[FileResult]:
+        """`fill_file` for many files, of which `batch_size` are held, and filled together where they are of one size.
+
+        A file that cannot be filled does not keep the others waiting: its result says why.
+
+        Args:
+            tasks: what to fill; taken as they are needed.
+            samples: how many fills of each.
+            seed: of stochastic fills.
+            grow: pixels by which holes are enlarged.
+            polarity: the colour of holes.
+            overwrite: whether files that are there may be replaced.
+
+        Yields:
+            A result for each task, in order.
+        """
+        results: list[FileResult] = []
+        opened: list[tuple[FileResult, OpenFile]] = []
+        for task in tasks:
+            results.append(FileResult(task))
+            with results[-1].watching():
+                opened.append((results[-1], self._open(task, samples, grow, polarity, overwrite)))
+            pixels = sum(file.scene.hole.size for _, file in opened)
+            if len(results) == self.batch_size or pixels >= _MOST_HELD:
+                self._fill_opened(opened, samples, seed)
+                done, results, opened = results, [], []
+                yield from done
+        self._fill_opened(opened, samples, seed)
+        yield from results
+
+    def _fill_opened(self, opened: Sequence[tuple[FileResult, OpenFile]], samples: int, seed: int) -> None:
+        """Fill files together or, where that fails, one by one: so the failure belongs to the file that causes it."""
+        together: list[list[Patch]] = []
+        if len(opened) > 1:
+            attempt = FileResult(opened[0][0].task)
+            with attempt.watching():
+                together = self._patches([file.scene for _, file in opened], samples, seed)
+            if attempt.error is None:
+                opened[0][0].notes += attempt.notes
+        for number, (result, file) in enumerate(opened):
+            with result.watching():
+                patches = together[number] if together else self._patches([file.scene], samples, seed)[0]
+                result.files = file.write(patches, samples)
+
+    def _open(self, task: FileTask, samples: int, grow: int, polarity: Polarity, overwrite: bool) -> OpenFile:
+        self._check_request(samples, task.guidance)
+        targets = sample_paths(Path(task.out), samples)
+        for target in targets:
+            check_target(target, overwrite)
+        file = read_picture(task.image)
+        file.check_target(targets[0])
+        return OpenFile(file, targets, self._scene(file.picture, task.mask, grow, polarity, task.guidance))
+
+    def _check_request(self, samples: int, guidance: object) -> None:
         name = type(self.generator).__name__
         if samples < 1:
             raise ConfigError(f"samples must be 1 or more, got {samples}")
@@ -185,86 +272,69 @@ class Predictor:
         hole = read_hole(mask, picture, polarity, grow)
         picture.check_known(hole)
         if hole.all():
-            _say("the whole picture is hole: the model has nothing to go by")
-        return Scene(picture, hole, read_guidance(guidance, picture))
+            say("the whole picture is hole: the model has nothing to go by")
+        return Scene(picture, hole, read_guidance(guidance, picture), opaque=mask is None)
 
-    def _fills(self, scene: Scene, samples: int, seed: int, from_alpha: bool) -> Iterator[np.ndarray]:
-        """Pixels stored like the picture's, one array a sample."""
-        if not scene.hole.any():
-            _say("the mask has no hole, so the picture comes back as it is")
-        patches = self._patches(scene, samples, seed) if scene.hole.any() else []
-        for number in range(samples):
-            pixels = scene.picture.stored.copy()
-            if from_alpha and patches:
-                upright = scene.picture.upright(pixels)
-                upright[scene.hole] = scene.picture.colours.opaque(upright[scene.hole])
-            for patch in patches:
-                scene.picture.paste(pixels, patch.box, patch.hole, patch.image(number))
-            yield pixels
-
-    def _patches(self, scene: Scene, samples: int, seed: int) -> list[Patch]:
-        limits, strategy, batch_size = self._limits(self.tile), self.strategy, self.batch_size
+    def _patches(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[Patch]]:
+        """What fills each scene's hole."""
+        pixels = affordable_pixels(self.generator, self.device, self.max_memory)
+        limits = self._limits(affordable_tile(pixels) if self.tile is None else self.tile)
+        strategy, batch_size = self.strategy, self.batch_size
         while True:
-            parts = plan(scene.hole, strategy, limits)
-            filler = Filler(self.generator, self.device, self.precision, batch_size, samples, seed)
+            parts = [
+                (number, part)
+                for number, scene in enumerate(scenes)
+                for part in (plan(scene.hole, strategy, limits) if scene.hole.any() else [])
+            ]
+            filler = Filler(self.generator, self.device, self.precision, batch_size, pixels, samples, seed)
             try:
                 with evaluating(self.generator):
-                    return [filler.fill(scene, part, limits) for part in parts]
+                    patches = filler.fill([(scenes[number], part) for number, part in parts], limits)
+                found: list[list[Patch]] = [[] for _ in scenes]
+                for (number, _), patch in zip(parts, patches, strict=True):
+                    found[number].append(patch)
+                return found
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
             # Outside the handler, where the failed attempt's tensors are no longer held by its traceback.
+            if batch_size > 1:
+                self._free()
+                say(f"memory ran out for {batch_size} at once; going on one by one")
+                batch_size = 1
+                continue
             largest = max(
-                min(limits.tile, part.box.side) if part.how in ("tile", "resize") else part.box.side for part in parts
+                min(limits.tile, part.box.side) if part.how in ("tile", "resize") else part.box.side
+                for _, part in parts
             )
-            limits, strategy, batch_size = self._smaller(limits, largest), _without_frames(strategy), 1
+            limits, strategy = self._smaller(limits, largest), _without_frames(strategy)
 
-    def _limits(self, tile: int | None) -> Limits:
+    def _free(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
+    def _limits(self, tile: int) -> Limits:
         generator = self.generator
-        tile = affordable_tile(generator, self.device, self.max_memory) if tile is None else tile
         least = max(generator.smallest_side, generator.size_multiple)
         tile = max(tile, least) // generator.size_multiple * generator.size_multiple
         overlap = tile // 4 if self.overlap is None else self.overlap
         return Limits(tile, min(overlap, tile // 2), generator.size_multiple)
 
     def _smaller(self, limits: Limits, largest: int) -> Limits:
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+        self._free()
         least = max(SMALLEST_TILE, self.generator.smallest_side, self.generator.size_multiple)
         if largest <= least:
             raise InpaintzooError(
                 f"memory runs out even for {largest} pixels a side; close other programs or take a smaller model"
             )
         smaller = self._limits(max(least, min(limits.tile, largest) // 2))
-        _say(f"memory ran out for {largest} pixels a side; going on with {smaller.tile}")
+        say(f"memory ran out for {largest} pixels a side; going on with {smaller.tile}")
         return smaller
-
-
-def sample_paths(out: Path, samples: int) -> list[Path]:
-    """The files that several samples are written to: `out` itself if there is one, else `NAME-0.png` and so on."""
-    if samples == 1:
-        return [out]
-    return [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in range(samples)]
-
-
-def _same_format(one: Path, other: Path) -> bool:
-    short = {".jpeg": ".jpg", ".tiff": ".tif"}
-    first, second = one.suffix.lower(), other.suffix.lower()
-    return short.get(first, first) == short.get(second, second)
 
 
 def _without_frames(strategy: Strategy) -> Strategy:
     """What is shown whole cannot be shown smaller."""
     return "auto" if strategy in ("pad", "crop") else strategy
-
-
-def _check_target(target: Path, overwrite: bool) -> None:
-    if not is_image_name(target):
-        raise DataError(f"{target}: cannot tell the format; name it .png, .tif, .webp, .bmp or .jpg")
-    if not target.parent.is_dir():
-        raise DataError(f"{target}: there is no folder {target.parent}")
-    if target.is_dir() or (target.exists() and not overwrite):
-        raise DataError(f"{target} is there already; name another file or allow to overwrite it (--force)")
 
 
 def _check(
@@ -291,7 +361,3 @@ def _device(device: str) -> torch.device:
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
         raise ConfigError(f"device {device} cannot be used ({reason}); auto takes what there is") from error
-
-
-def _say(text: str) -> None:
-    warnings.warn(text, PredictorWarning, stacklevel=4)
