@@ -104,12 +104,7 @@ def _inpaint(config: Namespace) -> int:
     _check_inputs_stay(config, jobs)
     ledger = Ledger(out / SETTINGS, _settings(config), config.force) if source.is_dir() else None
     to_do = jobs if ledger is None else _not_done(ledger, jobs, config.samples)
-    polarity = config.polarity
-    if polarity == "auto" and (source.is_dir() or Path(config.mask).is_dir()):
-        masks = sorted({job.mask for job in jobs if job.mask is not None})
-        polarity = common_polarity(masks) if masks else polarity
-        if polarity == "black":
-            _say("note: black is taken as the hole, the rarer colour of the masks; --polarity white for the other")
+    polarity = _polarity(config, jobs)
     if len(to_do) < len(jobs):
         print(f"{len(jobs) - len(to_do)} of {len(jobs)} pictures are filled already")
     results = _results(config, to_do, polarity)
@@ -118,16 +113,37 @@ def _inpaint(config: Namespace) -> int:
         ledger.begin(path for job in to_do for path in sample_paths(job.out, config.samples))
         for folder in {job.out.parent for job in to_do}:
             folder.mkdir(parents=True, exist_ok=True)
-    failed = len(unmatched)
     for text in unmatched:
         _error(text)
-    for job, result in zip(to_do, _progress(to_do, results), strict=True):
-        _tell(job, result, quiet=(JpegWarning,) if source.is_dir() else ())
-        failed += result.error is not None
-        if ledger is not None and result.error is None:
-            ledger.note(result.files, job.sources)
+    failed = len(unmatched) + _failures(to_do, results, ledger)
     print(f"{out}: {len(to_do) + len(unmatched) - failed} filled, {failed} failed")
     return 1 if failed else 0
+
+
+def _polarity(config: Namespace, jobs: list[Job]) -> Polarity:
+    """The colour of holes: in a folder of masks that of all of them together."""
+    polarity: Polarity = config.polarity
+    if polarity == "auto" and (Path(config.image).is_dir() or Path(config.mask).is_dir()):
+        masks = sorted({job.mask for job in jobs if job.mask is not None})
+        polarity = common_polarity(masks) if masks else polarity
+        if polarity == "black":
+            _say("note: black is taken as the hole, the rarer colour of the masks; --polarity white for the other")
+    return polarity
+
+
+def _failures(jobs: list[Job], results: Iterator[FileResult], ledger: Ledger | None) -> int:
+    """Say and note what becomes of each picture; how many could not be filled."""
+    failed = 0
+    try:
+        for job, result in zip(jobs, _progress(jobs, results), strict=True):
+            _tell(job, result, quiet=() if ledger is None else (JpegWarning,))
+            failed += result.error is not None
+            if ledger is not None and result.error is None:
+                ledger.note(result.files, job.sources)
+    finally:  # also where Ctrl-C ends it
+        if ledger is not None and jobs:
+            ledger.write()
+    return failed
 
 
 def _check_source(source: Path, out: Path) -> None:

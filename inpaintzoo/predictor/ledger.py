@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,7 @@ class Ledger:
         self.path = path
         self.settings = settings
         self.force = force
+        self._due = 0.0  # when the file is to be written again
         self._filled: dict[str, Any] = {}
         if not force and path.exists():
             begun = self._read()
@@ -77,12 +79,18 @@ class Ledger:
     def begin(self, files: Iterable[Path]) -> None:
         """Note files that are to be made, in a file of the folder's own."""
         self._filled.update(dict.fromkeys(map(self._name, files)))
-        self._write()
+        self.write()
 
     def note(self, files: Iterable[Path], sources: Sequence[Path | None]) -> None:
-        """Note that files were made from sources."""
+        """Note that files were made from sources.
+
+        The JSON file follows at once while it is small. With many thousands of files it is written so rarely that this
+        takes a twentieth of the time; after a killed run, files that it does not know yet are made anew. `write` brings
+        it up to date.
+        """
         self._filled.update({self._name(path): _stamps(path, sources) for path in files})
-        self._write()
+        if time.monotonic() >= self._due:
+            self.write()
 
     def _ours(self, path: Path) -> bool:
         name = self._name(path)
@@ -94,9 +102,13 @@ class Ledger:
     def _name(self, path: Path) -> str:
         return path.relative_to(self.path.parent).as_posix()
 
-    def _write(self) -> None:
+    def write(self) -> None:
+        """Write the JSON file."""
+        start = time.monotonic()
         text = json.dumps({**self.settings, _FILLED: self._filled}, indent=1) + "\n"
         write_whole(self.path, lambda file: Path(file).write_text(text, encoding="utf-8"))
+        end = time.monotonic()
+        self._due = end + 20 * (end - start)
 
 
 def _stamps(path: Path, sources: Sequence[Path | None]) -> list[list[int] | None]:
