@@ -21,7 +21,9 @@ def test_a_slow_ledger_is_written_rarely_and_complete_in_the_end(tmp_path, monke
         file.write_bytes(b"filled")
         clock[0] += 2  # seconds a picture
         ledger.note([file], [file])
-    assert written == [100, 121, 142, 163, 184, 205, 226], "twenty times as long as the writing took, at least, lies between"
+    assert written == [100, 121, 142, 163, 184, 205, 226], (
+        "twenty times as long as the writing took, at least, lies between"
+    )
     killed = Ledger(tmp_path / "inpaint.json", {"seed": 1}, force=False)
     assert sum(killed.made([file], [file]) for file in files) == 60
     killed.check_ours(files)  # those that it does not know are its own all the same

@@ -18,7 +18,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
-import safetensors.torch
 import torch
 import torch.nn.functional as F
 import torchvision
@@ -27,6 +26,7 @@ from torch import Tensor, nn
 from inpaintzoo.losses.base import Frozen, Loss
 from inpaintzoo.losses.reconstruction import Pictures, select_pictures
 from inpaintzoo.teachers.base import Teacher
+from inpaintzoo.teachers.files import read_state, some
 from inpaintzoo.types import Batch, Output, WeightsError
 
 Architecture = Literal["vgg16", "vgg19"]
@@ -144,7 +144,7 @@ def _weights_for(features: nn.Sequential, architecture: Architecture, weights: s
             raise WeightsError(
                 f"there is no {architecture} weight file {file}; give the path of one, or 'torchvision' to download it"
             )
-    return _fit(_read(file), features, architecture, file)
+    return _fit(read_state(file, architecture), features, architecture, file)
 
 
 def _random(features: nn.Sequential) -> dict[str, Tensor]:
@@ -179,20 +179,6 @@ def _torchvision_file(architecture: Architecture) -> Path:
     return file
 
 
-def _read(file: Path) -> dict[str, Tensor]:
-    try:
-        if file.suffix == ".safetensors":
-            return safetensors.torch.load_file(str(file))
-        state = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and safetensors each raise their own
-        raise WeightsError(
-            f"{file} is no readable weight file ({error}); a broken download must be deleted and fetched again"
-        ) from error
-    if not isinstance(state, Mapping) or not all(isinstance(value, Tensor) for value in state.values()):
-        raise WeightsError(f"{file} must hold a plain state dict (names and tensors), as torchvision's files do")
-    return dict(state)
-
-
 def _fit(
     state: Mapping[str, Tensor], features: nn.Sequential, architecture: Architecture, file: Path
 ) -> dict[str, Tensor]:
@@ -206,8 +192,8 @@ def _fit(
     missing = [f"features.{key}" for key in wanted if f"features.{key}" not in state]
     if unknown or missing:
         raise WeightsError(
-            f"{file} does not fit torchvision's {architecture}: {len(missing)} missing ({_some(missing)}), "
-            f"{len(unknown)} unknown ({_some(unknown)}); is it another network, or the variant with batch norm?"
+            f"{file} does not fit torchvision's {architecture}: {len(missing)} missing ({some(missing)}), "
+            f"{len(unknown)} unknown ({some(unknown)}); is it another network, or the variant with batch norm?"
         )
     for key, value in wanted.items():
         if state[f"features.{key}"].shape != value.shape:
@@ -216,10 +202,6 @@ def _fit(
                 f"{tuple(state[f'features.{key}'].shape)}, expected {tuple(value.shape)}"
             )
     return {key: state[f"features.{key}"].float() for key in wanted}
-
-
-def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:3]) + (", ..." if len(names) > 3 else "") if names else "none"
 
 
 # -- arithmetic ------------------------------------------------------------------------------------------------------

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import pickle
 import re
 import urllib.request
 from collections.abc import Mapping, Sequence
@@ -56,9 +57,16 @@ def read_file(file: Path, owner: str) -> dict[str, Any]:
         if file.suffix == ".safetensors":
             return dict(safetensors.torch.load_file(str(file)))
         content = torch.load(file, map_location="cpu", weights_only=True)
-    except Exception as error:  # pickle, zip and safetensors each raise their own
+    except pickle.UnpicklingError as error:
+        # What torch says here is long, and advises to run the code.
         raise WeightsError(
-            f"{owner}: {file} is no readable weight file ({error}); a broken download must be deleted and fetched again"
+            f"{owner}: {file} is no readable weight file: it is damaged, or holds other objects than tensors, such as "
+            f"a pickled module, whose code is never run; fetch it again, or save its state_dict() and give that"
+        ) from error
+    except Exception as error:  # zip and safetensors each raise their own
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise WeightsError(
+            f"{owner}: {file} is no readable weight file ({reason}); delete a broken download and fetch it again"
         ) from error
     if not isinstance(content, Mapping):
         raise WeightsError(f"{owner}: {file} holds a {type(content).__name__} instead of a state dict")

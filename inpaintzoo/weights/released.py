@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,16 +56,7 @@ def convert_file(
 def _read(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise WeightsError(f"convert: there is no file {path}; give the path of the authors' file")
-    try:
-        return read_file(path, "convert")
-    except WeightsError as error:
-        if isinstance(error.__cause__, pickle.UnpicklingError):
-            # What torch says here is long, and advises to run the code.
-            raise WeightsError(
-                f"convert: {path} is no readable weight file: it is damaged, or holds other objects than tensors, "
-                f"such as a pickled module, whose code is never run; save its state_dict() and convert that"
-            ) from error
-        raise
+    return read_file(path, "convert")
 
 
 def unwrapped(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
