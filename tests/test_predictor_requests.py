@@ -1,12 +1,14 @@
 """The Predictor's memory, masks, samples and guidance, against generators whose fill is known."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from predictor_toys import Draws, Limited, Paints, noise, square
 
-from inpaintzoo import ConfigError, DataError, InpaintzooError, Predictor, PredictorWarning
+from inpaintzoo import ConfigError, DataError, InpaintzooError, Predictor, PredictorWarning, save_model
 from inpaintzoo.models import PENNet
 
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I;16", "I", "F"]
@@ -269,3 +271,27 @@ def test_reduced_precision_keeps_known_pixels():
 def test_a_fill_that_is_not_finite_is_refused():
     with pytest.raises(InpaintzooError, match="not finite"):
         Predictor(Paints((float("nan"), 0, 0)))(noise("RGB"), square())
+
+
+# -- what a model was trained on --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("masks", "warns"), [("CentreSquare", True), ("PENNetSquare", True), ("FreeForm", False), ("Mine", False)]
+)
+def test_a_model_of_squares_says_so_once_when_it_gets_a_stroke(masks, warns, tmp_path):
+    save_model(PENNet(width=4), tmp_path / "net.safetensors", facts={"masks": masks})
+    predictor = Predictor(tmp_path / "net.safetensors")
+    image, stroke = np.zeros((100, 120, 3), np.uint8), np.zeros((100, 120), bool)
+    stroke[np.arange(80), np.arange(80)] = True
+    disc = np.hypot(*np.mgrid[-50:50, -60:60]) < 20
+    with warnings.catch_warnings(record=True) as notes:
+        warnings.simplefilter("always")
+        for hole in (square(100, 120), disc, square(100, 120) | square(100, 120, 70, 80)):
+            predictor(image, hole)
+        assert [str(note.message) for note in notes] == []
+        predictor(image, stroke)
+        predictor(image, stroke)
+    said = [str(note.message) for note in notes]
+    sentence = f"net.safetensors was trained on {masks} holes; strokes and scratches may come out worse"
+    assert [text[-len(sentence) :] for text in said] == [sentence] * warns

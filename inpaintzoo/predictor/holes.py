@@ -10,6 +10,7 @@ from typing import Literal
 import numpy as np
 import torch
 from PIL import Image
+from scipy import ndimage
 from torch import Tensor
 
 from inpaintzoo.data.images import decode_rgb, open_image, orientation_of
@@ -20,6 +21,7 @@ from inpaintzoo.types import DataError
 Polarity = Literal["auto", "white", "black"]
 
 _UNCLEAR = (0.4, 0.6)  # a white part between these does not tell hole from rest
+_SKETCH = 512  # pixels a side that show a hole's form
 _SAME_SHAPE = 0.01  # part by which proportions may differ
 
 
@@ -154,6 +156,15 @@ def _fitted(values: np.ndarray, picture: Picture, source: Pixels) -> np.ndarray:
         )
     _say(f"{_name(source)} is scaled from {width}x{height} to the picture's {size[1]}x{size[0]}")
     return resize_hole(hole_tensor(values), *size, mode="any")[0].numpy() > 0
+
+
+def is_compact(hole: np.ndarray) -> bool:
+    """Whether the connected parts of a hole `(H, W)` fill half of their boxes: rectangles and objects do, strokes not."""
+    step = max(1, max(hole.shape) // _SKETCH)
+    numbered, _ = ndimage.label(hole[::step, ::step], structure=np.ones((3, 3)))
+    boxes = ndimage.find_objects(numbered)
+    area = sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in boxes)
+    return bool(2 * np.count_nonzero(numbered) >= area)
 
 
 def read_guidance(guidance: Pixels | None, picture: Picture) -> np.ndarray | None:

@@ -8,18 +8,19 @@ from typing import Any, get_args
 
 import torch
 
+from inpaintzoo.data.masks import MASK_CLASSES
 from inpaintzoo.generator import Generator
 from inpaintzoo.modes import evaluating
 from inpaintzoo.predictor.files import read_picture
 from inpaintzoo.predictor.filling import Filler, Patch, Precision, Scene, out_of_memory
-from inpaintzoo.predictor.holes import Polarity, read_guidance, read_hole
+from inpaintzoo.predictor.holes import Polarity, is_compact, read_guidance, read_hole
 from inpaintzoo.predictor.memory import affordable_pixels, affordable_tile
 from inpaintzoo.predictor.pictures import Picture, Pixels, picture_of
 from inpaintzoo.predictor.planning import Limits, Strategy, plan
 from inpaintzoo.predictor.tasks import NO_HOLE, FileResult, FileTask, OpenFile, check_target, sample_paths, say
 from inpaintzoo.types import ConfigError, InpaintzooError
 from inpaintzoo.weights.checkpoints import find_checkpoint
-from inpaintzoo.weights.files import load_model
+from inpaintzoo.weights.files import load_model, read_about
 
 SMALLEST_TILE = 64
 _MOST_HELD = 64_000_000  # pixels of pictures that are held to be filled together
@@ -62,8 +63,11 @@ class Predictor:
         self.device = _device(device)
         if precision == "float16" and self.device.type == "cpu":
             raise ConfigError("precision float16 needs a GPU; take float32 or bfloat16")
-        generator = model if isinstance(model, Generator) else load_model(find_checkpoint(model))
-        self.generator = generator.to(self.device)
+        self._compact_holes: str | None = None
+        if not isinstance(model, Generator):
+            file = find_checkpoint(model)
+            self._compact_holes, model = _compact_holes(file), load_model(file)
+        self.generator = model.to(self.device)
         self.precision = precision
         self.strategy = strategy
         self.tile = tile
@@ -273,6 +277,9 @@ class Predictor:
         picture.check_known(hole)
         if hole.all():
             say("the whole picture is hole: the model has nothing to go by")
+        if self._compact_holes and not is_compact(hole):
+            say(f"{self._compact_holes}; strokes and scratches may come out worse")
+            self._compact_holes = None  # said once
         return Scene(picture, hole, read_guidance(guidance, picture), opaque=mask is None)
 
     def _patches(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[Patch]]:
@@ -330,6 +337,13 @@ class Predictor:
         smaller = self._limits(max(least, min(limits.tile, largest) // 2))
         say(f"memory ran out for {largest} pixels a side; going on with {smaller.tile}")
         return smaller
+
+
+def _compact_holes(file: Path) -> str | None:
+    """A sentence on a model that has seen no other holes than squares and rectangles."""
+    masks = read_about(file).facts.get("masks")
+    kind = MASK_CLASSES.get(masks) if isinstance(masks, str) else None
+    return f"{file} was trained on {masks} holes" if kind is not None and kind.compact else None
 
 
 def _without_frames(strategy: Strategy) -> Strategy:

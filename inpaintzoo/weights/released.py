@@ -18,6 +18,9 @@ from inpaintzoo.weights.files import save_model
 # Entries under which training scripts keep a state dict beside other things.
 _WRAPPERS = ("netG", "netD", "state_dict", "model", "generator", "discriminator", "params")
 
+# The authors say that their weights are for square holes only.
+_MORE_FACTS = {"pennet": {"masks": "PENNetSquare"}}
+
 
 def convert_file(
     source: str,
@@ -47,7 +50,7 @@ def convert_file(
     converted = convert_state_dict(source, state)  # type: ignore[arg-type]
     network = released_network(source, state)  # type: ignore[arg-type]
     load_state(network, converted, str(path))
-    facts = {"converted_from": source, "file": Path(path).name}
+    facts = {"converted_from": source, "file": Path(path).name, **_MORE_FACTS.get(source, {})}
     note = licence or f"converted from the authors' {source}; their terms hold"
     save_model(network.eval(), out, facts, note, dtype, overwrite)
     return network

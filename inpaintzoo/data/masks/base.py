@@ -6,7 +6,7 @@ import inspect
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
@@ -24,7 +24,13 @@ class MaskGenerator(ABC):
     """Draws hole masks; every random choice comes from the `rng` handed in.
 
     A subclass keeps each constructor argument in an attribute of the same name: `recipe` relies on it.
+
+    Attributes:
+        compact: whether all holes are squares or rectangles: a network trained with these alone is not at home in
+            strokes and scratches.
     """
+
+    compact: ClassVar[bool] = False
 
     @abstractmethod
     def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:

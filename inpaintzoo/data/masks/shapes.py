@@ -19,6 +19,8 @@ class CentreSquare(MaskGenerator):
         size: side in pixels; None takes half of each side (the papers' 128 of 256).
     """
 
+    compact = True
+
     def __init__(self, size: int | None = None) -> None:
         if size is not None and size < 1:
             raise ValueError(f"CentreSquare: size must be at least 1 pixel, got {size}")
@@ -44,6 +46,8 @@ class RandomRectangles(MaskGenerator):
         side: shortest and longest side, as a part of the picture's height and width.
     """
 
+    compact = True
+
     def __init__(self, count: Sequence[int] = (1, 4), side: Sequence[float] = (0.1, 0.4)) -> None:
         self.count = int_range("RandomRectangles", "count", count, least=1)
         self.side = float_range("RandomRectangles", "side", side, least=0.0, most=1.0)
@@ -68,6 +72,8 @@ class PENNetSquare(MaskGenerator):
     Args:
         max_angle: the frame is rotated by 0 to this many degrees, at most 45.
     """
+
+    compact = True
 
     def __init__(self, max_angle: float = 45.0) -> None:
         if not 0.0 <= max_angle <= 45.0:
