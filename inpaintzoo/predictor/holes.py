@@ -159,7 +159,7 @@ def _fitted(values: np.ndarray, picture: Picture, source: Pixels) -> np.ndarray:
 
 
 def is_compact(hole: np.ndarray) -> bool:
-    """Whether the connected parts of a hole `(H, W)` fill half of their boxes: rectangles and objects do, strokes not."""
+    """Whether the parts of a hole `(H, W)` fill half of their boxes: rectangles and objects do, strokes do not."""
     step = max(1, max(hole.shape) // _SKETCH)
     numbered, _ = ndimage.label(hole[::step, ::step], structure=np.ones((3, 3)))
     boxes = ndimage.find_objects(numbered)
