@@ -73,11 +73,13 @@ def _leaky_layers(layers: nn.ModuleList, features: Tensor) -> list[Tensor]:
 
 
 def _applied(layer: nn.Module, features: Tensor) -> Tensor:
-    """The layer's output, under autocast on a CPU too, where torch 2.15 fails on maps of one column.
+    """The layer's output, under autocast on a CPU too, where torch 2.14 and 2.15 fail on maps of one column.
 
-    In bfloat16 the weight's gradient of a strided convolution holds whatever lay in memory then, NaN included.
+    In bfloat16 the weight's gradient of a strided convolution then holds whatever lay in memory, NaN included; on
+    processors with matrix units (AMX) so does the output, if it has one column.
     """
-    if features.shape[3] > 1 or features.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
+    # Strides are 1 or 2: what has more columns has an output of several.
+    if features.shape[3] > 3 or features.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return layer(features)
     with torch.autocast("cpu", enabled=False):
         return layer(features.float())
