@@ -52,9 +52,10 @@ class ModelInfo:
 
 
 def list_models() -> list[ModelInfo]:
-    """All generators of `inpaintzoo.models`, each at its defaults and in its variants; no weights are made for it."""
+    """All generators of `inpaintzoo.models`, each at its defaults and in its variants."""
     classes = [getattr(models, name) for name in sorted(models.__all__)]
-    return [_info(kind, arguments) for kind in classes for arguments in _variants(kind)]
+    with torch.random.fork_rng(devices=[]):  # where values are needed after all, no draw shall be spent on them
+        return [_info(kind, arguments) for kind in classes for arguments in _variants(kind)]
 
 
 def _variants(kind: type[Generator]) -> list[dict[str, Any]]:

@@ -92,3 +92,9 @@ def gather_over_ranks(value: Any) -> list[Any]:
     values: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)
     return values
+
+
+def is_exporting() -> bool:
+    """Whether an exported program is being traced, where code may differ from what is fastest in eager mode."""
+    # torch 2.6 knows only whether anything is being traced.
+    return bool(getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)())

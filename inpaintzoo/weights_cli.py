@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+import torch
 from jsonargparse import ArgumentParser, Namespace
 
 from inpaintzoo.commands import run_command
+from inpaintzoo.generator import Generator
 from inpaintzoo.listing import list_models
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights.checkpoints import find_checkpoint
 from inpaintzoo.weights.conversion import SOURCES
-from inpaintzoo.weights.export import SUFFIXES, export_model
-from inpaintzoo.weights.files import HALVES, SUFFIX, load_model, read_about, save_model
+from inpaintzoo.weights.export import SUFFIXES, Exported, export_model
+from inpaintzoo.weights.files import DTYPES, SUFFIX, load_model, read_about, save_model
 from inpaintzoo.weights.released import convert_file
 
 
@@ -55,7 +57,7 @@ def _convert_parser() -> ArgumentParser:
 
 
 def _add_shared(parser: ArgumentParser) -> None:
-    parser.add_argument("--dtype", choices=["fp32", *HALVES], default="fp32", help="of the weights in the file")
+    parser.add_argument("--dtype", choices=list(DTYPES), default="fp32", help="of the weights in the file")
     parser.add_argument("--licence", type=str, default="", help="a note on the terms of use, kept in the file")
     parser.add_argument("--force", action="store_true", help="overwrite the file if it is there")
 
@@ -67,14 +69,24 @@ def _list_parser() -> ArgumentParser:
 
 
 def _export(config: Namespace) -> None:
-    source = find_checkpoint(config.ckpt)
-    if Path(config.to).suffix not in SUFFIXES:
-        _export_weights(config, source)
-        return
-    if config.dtype != "fp32":
+    source, target = find_checkpoint(config.ckpt), Path(config.to)
+    if target.suffix not in (SUFFIX, *SUFFIXES):
+        raise WeightsError(f"--to {config.to!r} must end in {SUFFIX}, {' or '.join(SUFFIXES)}")
+    if target.suffix in SUFFIXES and config.dtype != "fp32":
         raise WeightsError(f"--dtype {config.dtype} is for {SUFFIX}; exported programs have float32 weights")
-    model = load_model(source, raw=config.raw)
-    exported = export_model(model, config.to, overwrite=config.force)
+    about = read_about(source, config.raw)
+    model, licence = load_model(source, dtype=torch.float32, raw=config.raw), config.licence or about.licence
+    if target.suffix in SUFFIXES:
+        _tell_program(model, export_model(model, target, config.force, about.facts, licence))
+        return
+    save_model(model, target, about.facts, licence, DTYPES[config.dtype], overwrite=config.force)
+    print(
+        f"{target}: {type(model).__name__}, {about.facts.get('weights', 'stored')} weights after "
+        f"{about.facts.get('iterations', 'unknown')} iterations, {config.dtype}, {target.stat().st_size:,} bytes"
+    )
+
+
+def _tell_program(model: Generator, exported: Exported) -> None:
     for comparison in exported.comparisons:
         batch, height, width = comparison.shape
         print(f"  {batch} x {height} x {width}: differs from the network by {comparison.difference:.2g} at most")
@@ -88,22 +100,8 @@ def _export(config: Namespace) -> None:
         print(f"{exported.path}: takes noise beside image and mask, standard normal {shape}, a fill for each draw")
 
 
-def _export_weights(config: Namespace, source: Path) -> None:
-    about = read_about(source, config.raw)
-    facts, model = about.facts, load_model(source, raw=config.raw)
-    dtype = HALVES.get(config.dtype)
-    save_model(model, config.to, facts, config.licence or about.licence, dtype, overwrite=config.force)
-    size = Path(config.to).stat().st_size
-    print(
-        f"{config.to}: {type(model).__name__}, {facts.get('weights', 'stored')} weights after "
-        f"{facts.get('iterations', 'unknown')} iterations, {config.dtype}, {size:,} bytes"
-    )
-
-
 def _convert(config: Namespace) -> None:
-    network = convert_file(
-        config["from"], config.file, config.out, config.licence, HALVES.get(config.dtype), config.force
-    )
+    network = convert_file(config["from"], config.file, config.out, config.licence, DTYPES[config.dtype], config.force)
     tensors = len(network.state_dict())
     print(f"{config.out}: {type(network).__name__}, {tensors} tensors, {Path(config.out).stat().st_size:,} bytes")
 

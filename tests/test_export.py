@@ -36,6 +36,8 @@ def inputs(network, batch, height, width):
     source = torch.Generator().manual_seed(3)
     mask = (torch.rand(batch, 1, height, width, generator=source) > 0.6).float()
     given = {"image": torch.rand(batch, 3, height, width, generator=source), "mask": mask}
+    given["image"][0] = 1.0  # a white page with a dark bar: sums over large flat areas must not lose its statistics
+    given["image"][0, :, height // 8 : height // 8 + height // 16 + 1] = 0.1
     if network.stochastic:
         given["noise"] = torch.randn(batch, network.latent, height // 32, width // 32, generator=source)
     return given
@@ -60,14 +62,14 @@ def assert_exported(network, path, run):
     """Export, and run the file on sizes that the export has not tried."""
     network = network.eval()
     exported = export_model(network, path)
-    assert exported.difference < 1e-4 and len(exported.comparisons) >= 4
+    assert exported.difference < 3e-4 and len(exported.comparisons) >= 4
     assert len({comparison.shape[0] for comparison in exported.comparisons}) >= 2
     least, step = exported.smallest_side, exported.multiple
     assert max(network.smallest_side, step) <= least <= max(192, 3 * step) and least % step == 0
-    for batch, height, width in ((2, least + 3 * step, least), (1, least + 5 * step, least + 4 * step)):
+    for batch, height, width in ((2, least + 3 * step, least), (1, max(256, least) // step * step, least + 4 * step)):
         given = inputs(network, batch, height, width)
         found = run(path, **given)
-        torch.testing.assert_close(found, filled(network, **given), atol=1e-4, rtol=0)
+        torch.testing.assert_close(found, filled(network, **given), atol=3e-4, rtol=0)
         image, known = given["image"], ~given["mask"].bool().expand_as(given["image"])
         assert torch.equal(found[known], image[known]), "known pixels stay"
     if network.stochastic:

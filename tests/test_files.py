@@ -2,6 +2,7 @@
 
 import json
 import pickle
+from pathlib import Path
 
 import pytest
 import torch
@@ -16,6 +17,7 @@ from inpaintzoo.layers.structure import BilateralStructure
 from inpaintzoo.models import SPL, SPN, GatedNet, PENNet, PyramidGenerator, SGENet, SRPNet
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights import load_model, load_network, read_about, save_model
+from inpaintzoo.weights.initialise import initialise
 
 SMALL = {"width": 8, "growth": 4, "dense_blocks": 1, "blocks": 1, "hidden": 8}
 NETWORKS = [
@@ -255,3 +257,84 @@ def test_damaged_files_are_named_errors(cut, junk, where, file):
         load_model(damaged)  # bytes that happen to say the same
     except WeightsError as error:
         assert "damaged.safetensors" in str(error)
+
+
+# --- kinds of numbers ----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("dtype", [torch.int32, torch.bool, torch.complex64, torch.float8_e4m3fn])
+def test_weights_that_are_no_floating_point_numbers_are_named(dtype, tmp_path):
+    network = PENNet(width=4)
+    state = {name: tensor.to(dtype) for name, tensor in network.state_dict().items()}
+    about = {"inpaintzoo_format": "1", "class_path": network.class_path, "facts": "{}", "licence": ""}
+    save_file(state, tmp_path / "net.safetensors", {**about, "init_args": json.dumps({"width": 4})})
+    kind = str(dtype).removeprefix("torch.")
+    for load in (load_model, lambda path: initialise(network, torch.nn.ModuleDict(), str(path))):
+        with pytest.raises(WeightsError, match=rf"safetensors: \S+ holds {kind} and not floating-point numbers"):
+            load(tmp_path / "net.safetensors")
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.float8_e4m3fn, torch.complex64, "fp16"])
+def test_types_that_no_file_has_are_refused(dtype, file, tmp_path):
+    with pytest.raises(WeightsError, match="dtype must be one of"):
+        save_model(PENNet(width=4), tmp_path / "net.safetensors", dtype=dtype)
+    with pytest.raises(WeightsError, match="dtype must be one of"):
+        load_model(file, dtype=dtype)
+
+
+@pytest.mark.parametrize(
+    ("options", "reason"),
+    [
+        ({"facts": {"path": Path("x")}}, "facts must be plain values"),
+        ({"licence": None}, "licence must be a line of text"),
+        ({"licence": "two\nlines"}, "licence must be a line of text"),
+        ({"licence": "\ud800"}, "licence must be a line of text"),
+    ],
+)
+def test_what_no_file_can_hold_is_refused(options, reason, tmp_path):
+    with pytest.raises(WeightsError, match=reason):
+        save_model(PENNet(width=4), tmp_path / "net.safetensors", **options)
+
+
+def test_a_link_that_leads_nowhere_is_not_replaced(tmp_path):
+    (tmp_path / "net.safetensors").symlink_to(tmp_path / "nowhere")
+    with pytest.raises(WeightsError, match="is there already"):
+        save_model(PENNet(width=4), tmp_path / "net.safetensors", overwrite=False)
+    assert (tmp_path / "net.safetensors").is_symlink()
+
+
+# --- checkpoints ---------------------------------------------------------------------------------------------------
+
+
+def checkpoint(**changes):
+    network = PENNet(width=4)
+    described = {"class_path": network.class_path, "init_args": {"width": 4}}
+    return {
+        "inpainter": {"iteration": 1, "networks": {"generator": described}},
+        "state_dict": {f"generator.{name}": tensor for name, tensor in network.state_dict().items()},
+        **changes,
+    }
+
+
+def test_a_checkpoint_as_runs_write_it_loads(tmp_path):
+    torch.save(checkpoint(), tmp_path / "last.ckpt")
+    assert isinstance(load_model(tmp_path / "last.ckpt"), PENNet)
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"inpainter": 1}, "it does not say its iteration"),
+        ({"inpainter": {}}, "it does not say its iteration"),
+        ({"state_dict": 2}, "other things than tensors as weights"),
+        ({"state_dict": {"generator.a": 3}}, "other things than tensors as weights"),
+        ({"inpainter": {"iteration": 1, "networks": {"generator": "x"}}}, "what it says about its networks is damaged"),
+        ({"state_dict": {"generator.a": torch.zeros(1).expand(9)}}, "a tensor is larger than what is stored of it"),
+        ({"callbacks": {"GeneratorEMA": {"average": {"a": 1}}}}, "other things than tensors as weights"),
+    ],
+)
+def test_checkpoints_that_no_run_wrote_are_one_sentence(changes, reason, tmp_path):
+    torch.save(checkpoint(**changes), tmp_path / "last.ckpt")
+    for load in (load_model, read_about, lambda path: initialise(PENNet(4), torch.nn.ModuleDict(), str(path))):
+        with pytest.raises(WeightsError, match=f"last.ckpt is no whole checkpoint: .*{reason}; take another one"):
+            load(tmp_path / "last.ckpt")

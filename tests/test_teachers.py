@@ -102,6 +102,21 @@ def test_asl_states_that_do_not_fit_are_counted() -> None:
         convert(state | {"body.conv1.0.weight": torch.zeros(1)})
 
 
+def test_unreadable_asl_weights_are_one_short_sentence(asl_file, tmp_path) -> None:
+    (tmp_path / "empty.pth").touch()
+    with pytest.raises(WeightsError, match=r"empty\.pth is no readable weight file \(it is empty\); delete"):
+        ASLTeacher(str(tmp_path / "empty.pth"))
+    (tmp_path / "cut.pth").write_bytes(asl_file.read_bytes()[:5000])
+    with pytest.raises(WeightsError, match=r"cut\.pth is no readable weight file") as refused:
+        ASLTeacher(str(tmp_path / "cut.pth"))
+    assert len(str(refused.value)) < 300 + len(str(tmp_path))
+    whole = released_state()
+    quantised = torch.quantize_per_tensor(torch.rand(whole["body.conv1.0.weight"].shape), 0.1, 0, torch.qint8)
+    torch.save({"model": whole | {"body.conv1.0.weight": quantised}}, tmp_path / "quantised.pth")
+    with pytest.raises(WeightsError, match=r"stem\.conv\.weight holds qint8 and not floating-point numbers"):
+        ASLTeacher(str(tmp_path / "quantised.pth"))
+
+
 def test_missing_asl_weights_say_what_to_fetch_and_where_to_put_it(tmp_path, monkeypatch) -> None:
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))

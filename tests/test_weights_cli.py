@@ -1,11 +1,12 @@
 """`inpaintzoo export`, `convert` and `list` through the command line, and fits that start from weight files."""
 
 import pytest
+import safetensors.torch
 import torch
 from golden_recipe import golden_keys, golden_tensors, recipe_weights
 from lightning import Trainer
 from spn_golden import inputs, released_weights
-from test_gated import pictures
+from test_gated import pictures, released_discriminator
 from test_gated import released as released_gated
 from test_teachers import published_file as published_teacher
 from torch import nn
@@ -15,11 +16,11 @@ import inpaintzoo
 from inpaintzoo import Adversary, Inpainter, load_model
 from inpaintzoo.callbacks import GeneratorEMA
 from inpaintzoo.cli import main
-from inpaintzoo.discriminators import PatchDiscriminator, PENNetDiscriminator
+from inpaintzoo.discriminators import PatchDiscriminator, PENNetDiscriminator, SNPatchDiscriminator
 from inpaintzoo.losses import L1
 from inpaintzoo.metrics import L1 as L1Metric
 from inpaintzoo.metrics import MetricSuite
-from inpaintzoo.models import PENNet, SGENet
+from inpaintzoo.models import GatedNet, PENNet, SGENet
 from inpaintzoo.objectives import Hinge
 from inpaintzoo.teachers import ASLTeacher
 from inpaintzoo.types import ConfigError, WeightsError
@@ -89,6 +90,20 @@ def test_raw_takes_the_trained_weights_and_the_library_agrees(run, tmp_path):
     assert read_about(out).facts["weights"] == "trained"
 
 
+def test_an_average_is_not_taken_for_trained_weights(run, tmp_path, capsys):
+    average = tmp_path / "average.safetensors"
+    assert main(["export", "--ckpt", str(run[1]), "--to", str(average)]) == 0
+    assert main(["export", "--ckpt", str(average), "--raw", "--to", str(tmp_path / "raw.safetensors")]) == 1
+    assert "holds the moving average only" in capsys.readouterr().err and not (tmp_path / "raw.safetensors").exists()
+
+
+def test_fp32_is_what_it_says(tmp_path):
+    save_model(PENNet(width=4).double(), tmp_path / "double.safetensors")
+    out = tmp_path / "single.safetensors"
+    assert main(["export", "--ckpt", str(tmp_path / "double.safetensors"), "--to", str(out)]) == 0
+    assert {tensor.dtype for tensor in safetensors.torch.load_file(out).values()} == {torch.float32}
+
+
 def test_export_overwrites_only_when_told(run, tmp_path, capsys):
     out = tmp_path / "net.safetensors"
     command = ["export", "--ckpt", str(run[1]), "--to", str(out)]
@@ -103,7 +118,8 @@ def test_export_overwrites_only_when_told(run, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("options", "reason"),
     [
-        (["--to", "net.pth"], "must end in .safetensors"),
+        (["--to", "net.pth"], "'net.pth' must end in .safetensors, .onnx or .pt2"),
+        (["--to", ""], "'' must end in .safetensors, .onnx or .pt2"),
         (["--to", "net.onnx", "--dtype", "fp16"], "exported programs have float32 weights"),
         (["--ckpt", "none.ckpt", "--to", "net.safetensors"], "none.ckpt: there is no such checkpoint"),
         (["--ckpt", ".", "--to", "net.safetensors"], "a folder without a last.ckpt"),
@@ -177,6 +193,16 @@ def test_gated_file_to_golden_picture(port, tmp_path):
 
 
 @torch.inference_mode()
+@pytest.mark.parametrize("names", [("G", "D"), ("netG", "netD"), ("generator", "discriminator")])
+def test_of_a_file_with_both_networks_the_source_says_which(names, tmp_path):
+    judge = {"conv1.conv_sn.weight": torch.zeros(1)}
+    network = converted(tmp_path, "gated", {names[0]: released_gated("torch")[0], names[1]: judge, "n_iter": 3})
+    assert isinstance(network, GatedNet)
+    both = {names[0]: {"a": torch.zeros(1)}, names[1]: released_discriminator()}
+    assert isinstance(converted(tmp_path, "gated-discriminator", both), SNPatchDiscriminator)
+
+
+@torch.inference_mode()
 def test_teacher_file_to_golden_features(tmp_path):
     released = published_teacher(tmp_path / "asl.pth", epoch=7)
     out = tmp_path / "teacher.safetensors"
@@ -197,7 +223,8 @@ def test_teacher_file_to_golden_features(tmp_path):
     [
         ("pennet", {"netG": {"a": torch.zeros(1)}}, "this state dict is not that of pennet; missing: "),
         ("pennet", {"epoch": 3, "weights": {}}, "holds no state dict: its entries are epoch, weights"),
-        ("pennet", {"netG": {"a": torch.zeros(1)}, "netD": {"a": torch.zeros(1)}}, "holds no state dict"),
+        ("pennet", {"netD": {"a": torch.zeros(1)}}, "holds no state dict: its entries are netD; known wrappers"),
+        ("pennet", {"netG": {"a": torch.zeros(1)}, "G": {"a": torch.zeros(1)}}, "holds no state dict"),
         ("tresnet-asl", {"model": {"a": torch.zeros(1)}}, "not the state dict of ASL's TResNet-L: of 156 tensors"),
     ],
 )
@@ -280,6 +307,34 @@ def test_parts_by_name_and_a_report_of_what_differs(run, tmp_path):
     assert f"{generator.share:.1%} of the parameters); {len(generator.missing)} missing" in str(generator)
 
 
+def test_arguments_that_differ_are_reported(tmp_path):
+    save_model(GatedNet(width=4, padding="same_tf"), tmp_path / "net.safetensors")
+    (report,) = initialise(GatedNet(width=4), nn.ModuleDict(), str(tmp_path / "net.safetensors"))
+    assert report.share == 1 and report.settings == ["padding='same_tf'"]
+    assert str(report).endswith("its network was built otherwise: padding='same_tf'")
+    (report,) = initialise(GatedNet(width=4, padding="same_tf"), nn.ModuleDict(), str(tmp_path / "net.safetensors"))
+    assert report.settings == [] and "otherwise" not in str(report)
+
+
+def test_a_runs_folder_is_a_start(run):
+    model = inpainter()
+    reports = initialise(model.generator, model.adversaries, str(run[1]))
+    assert [(report.part, report.missing, report.settings) for report in reports] == [
+        ("generator", [], []),
+        ("image", [], []),
+    ]
+
+
+def test_a_file_of_another_program_is_no_start(tmp_path):
+    model = PENNet(width=4)
+    metadata = {"inpaintzoo_format": "1", "class_path": "os.system", "init_args": "{}", "facts": "{}", "licence": ""}
+    safetensors.torch.save_file(model.state_dict(), tmp_path / "net.safetensors", metadata)
+    with pytest.raises(WeightsError, match=r"os\.system is outside of inpaintzoo"):
+        initialise(model, nn.ModuleDict(), str(tmp_path / "net.safetensors"))
+    with pytest.raises(ConfigError, match="generator is given no file"):
+        initialise(model, nn.ModuleDict(), {"generator": None})
+
+
 def test_init_from_errors(run, tmp_path):
     model = inpainter()
     ckpt = str(run[1] / "checkpoints" / "last.ckpt")
@@ -322,6 +377,14 @@ def test_a_part_of_a_larger_network_is_a_start(tmp_path):
 
 
 # --- list ----------------------------------------------------------------------------------------------------------
+
+
+def test_list_draws_no_random_numbers():
+    torch.manual_seed(0)
+    expected = torch.rand(3)
+    torch.manual_seed(0)
+    inpaintzoo.list_models()
+    assert torch.equal(torch.rand(3), expected)
 
 
 def test_list_says_what_the_classes_say(capsys):

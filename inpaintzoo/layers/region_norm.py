@@ -16,7 +16,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
-from inpaintzoo.ops import resize_mask
+from inpaintzoo.ops import is_exporting, resize_mask
 
 
 def normalize_regions(features: Tensor, hole: Tensor, eps: float = 1e-5) -> Tensor:
@@ -47,7 +47,17 @@ def normalize_regions(features: Tensor, hole: Tensor, eps: float = 1e-5) -> Tens
 
 def _means(values: Tensor, regions: Sequence[Tensor], areas: Sequence[Tensor]) -> list[Tensor]:
     """Mean of each sample and channel over each region; 0 where it is empty."""
-    return [(values * cells).sum(dim=(2, 3), keepdim=True) / area for cells, area in zip(regions, areas, strict=True)]
+    # onnxruntime adds up all cells one by one: of large flat areas that leaves errors which the variance magnifies.
+    total = _sum_by_rows if is_exporting() else _sum
+    return [total(values * cells) / area for cells, area in zip(regions, areas, strict=True)]
+
+
+def _sum(values: Tensor) -> Tensor:
+    return values.sum(dim=(2, 3), keepdim=True)
+
+
+def _sum_by_rows(values: Tensor) -> Tensor:
+    return values.sum(dim=3, keepdim=True).sum(dim=2, keepdim=True)
 
 
 class RegionNorm(nn.Module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import os
 import shutil
 import warnings
 from collections.abc import Iterator, Sequence
@@ -126,7 +127,7 @@ def check_target(target: Path, overwrite: bool) -> None:
         raise DataError(f"{target}: cannot tell the format; name it .png, .tif, .webp, .bmp or .jpg")
     if not target.parent.is_dir():
         raise DataError(f"{target}: there is no folder {target.parent}")
-    if target.is_dir() or (target.exists() and not overwrite):
+    if target.is_dir() or (os.path.lexists(target) and not overwrite):  # a link that leads nowhere is there too
         raise DataError(f"{target} is there already; name another file or allow to overwrite it (--force)")
 
 

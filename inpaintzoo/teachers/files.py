@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from inpaintzoo.types import WeightsError
 
+FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
 _PROBE_SECONDS = 20  # a machine without a way out should say so, not hang
 
 
@@ -64,13 +65,18 @@ def read_file(file: Path, owner: str) -> dict[str, Any]:
             f"a pickled module, whose code is never run; fetch it again, or save its state_dict() and give that"
         ) from error
     except Exception as error:  # zip and safetensors each raise their own
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        reason = "it is empty" if file.stat().st_size == 0 else _first_clause(error)
         raise WeightsError(
             f"{owner}: {file} is no readable weight file ({reason}); delete a broken download and fetch it again"
         ) from error
     if not isinstance(content, Mapping):
         raise WeightsError(f"{owner}: {file} holds a {type(content).__name__} instead of a state dict")
     return dict(content)
+
+
+def _first_clause(error: Exception) -> str:
+    """The beginning of what a library says, which may be a whole paragraph."""
+    return re.split(r"[.:;\n] |\n", str(error) or type(error).__name__)[0][:120]
 
 
 def check_state(content: Any, file: Path, owner: str) -> dict[str, Tensor]:
@@ -111,7 +117,7 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], owner: str) -> N
     filled = {key: torch.zeros((), dtype=torch.long) for key in wanted if key.endswith("num_batches_tracked")}
     for key, value in state.items():
         if key in wanted or not key.endswith("num_batches_tracked"):
-            filled[key] = value.float() if value.is_floating_point() else value
+            filled[key] = value.float() if value.dtype in FLOATS else value
     missing = [key for key in wanted if key not in filled]
     unknown = [key for key in filled if key not in wanted]
     if missing or unknown:
@@ -120,6 +126,7 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], owner: str) -> N
             f"{len(unknown)} are unknown ({some(unknown)})"
         )
     check_shapes(filled, wanted, owner)
+    check_kinds(filled, wanted, owner)
     network.load_state_dict(filled, assign=True)
 
 
@@ -132,6 +139,19 @@ def check_shapes(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], owne
     ]
     if wrong:
         raise WeightsError(f"{owner} does not fit: {len(wrong)} of {len(wanted)} tensors differ, such as {wrong[0]}")
+
+
+def check_kinds(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], owner: str) -> None:
+    """Raise `WeightsError` unless all tensors are plain ones, of floating-point numbers where these are wanted."""
+    for key, value in state.items():
+        if key not in wanted:
+            continue
+        # Those of complex numbers, eight bits or quantised ones load into nothing here, or as something else.
+        plain = value.layout == torch.strided and not value.is_quantized and not value.is_meta
+        floats = wanted[key].is_floating_point()
+        if not plain or (value.dtype not in FLOATS if floats else value.is_floating_point() or value.is_complex()):
+            kind = "floating-point numbers of 16, 32 or 64 bits" if floats else "whole numbers"
+            raise WeightsError(f"{owner}: {key} holds {str(value.dtype).removeprefix('torch.')} and not {kind}")
 
 
 def some(names: Sequence[str]) -> str:

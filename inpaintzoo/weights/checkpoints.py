@@ -100,7 +100,35 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise WeightsError(f"{path} is damaged, or it holds more than tensors and plain values") from error
     if not isinstance(content, dict) or not {"inpainter", "state_dict"} <= content.keys():
         raise WeightsError(f"{path} is not the checkpoint of an inpaintzoo run: it holds no `inpainter` state")
+    if problem := _problem(content):
+        raise WeightsError(f"{path} is no whole checkpoint: {problem}; take another one of the run")
     return Checkpoint(path, content)
+
+
+def _problem(content: dict[str, Any]) -> str | None:
+    """What is not as a run writes it."""
+    inpainter, state = content["inpainter"], content["state_dict"]
+    if not isinstance(inpainter, dict) or not isinstance(inpainter.get("iteration"), int):
+        return "it does not say its iteration"
+    networks = inpainter.get("networks", {})
+    if not isinstance(networks, dict) or not all(map(_describes, networks.values())):
+        return "what it says about its networks is damaged"
+    average = content.get("callbacks", {}).get("GeneratorEMA", {}).get("average", {})
+    for tensors in (state, average):
+        if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
+            return "it holds other things than tensors as weights"
+        # A tensor that repeats a few stored numbers would let a small file take all memory.
+        if any(value.untyped_storage().nbytes() < value.numel() * value.element_size() for value in tensors.values()):
+            return "a tensor is larger than what is stored of it"
+    return None
+
+
+def _describes(network: object) -> bool:
+    return (
+        isinstance(network, dict)
+        and isinstance(network.get("class_path"), str)
+        and isinstance(network.get("init_args"), dict)
+    )
 
 
 def find_checkpoint(path: str | Path) -> Path:

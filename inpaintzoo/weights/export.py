@@ -14,8 +14,9 @@ import json
 import logging
 import math
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -98,13 +99,21 @@ class Filler(nn.Module):
         return composite(image, self.generator(image, mask, **drawn).image, mask)
 
 
-def export_model(model: Generator, path: str | Path, overwrite: bool = True) -> Exported:
+def export_model(
+    model: Generator,
+    path: str | Path,
+    overwrite: bool = True,
+    facts: Mapping[str, Any] | None = None,
+    licence: str = "",
+) -> Exported:
     """Write a generator as a program of its own, and compare it with the generator.
 
     Args:
         model: a generator with float32 weights on the CPU; a stochastic one must take noise as an argument.
         path: ends in `.onnx` (needs the extra `onnx`; one file up to ONNX's 2 GB) or in `.pt2` (`torch.export`).
         overwrite: whether a file that is there may be replaced.
+        facts: how the weights came about, plain values, kept in the file; see `inpaintzoo.weights.WeightFile`.
+        licence: a note on the terms of use, kept in the file.
 
     Returns:
         Which sizes the file takes, and how far it is from the generator on several of them.
@@ -118,10 +127,11 @@ def export_model(model: Generator, path: str | Path, overwrite: bool = True) -> 
     if target.suffix == ".onnx":
         _need("onnx", "onnxscript")
     filler = Filler(model)
+    metadata = {**_metadata(model, filler.inputs), "facts": json.dumps(facts or {}), "licence": licence}
     done: list[tuple[int, list[Comparison]]] = []
 
     def write_and_compare(file: str) -> None:
-        write(_traced(filler), file, filler.inputs, _metadata(model, filler.inputs))
+        write(_traced(filler), file, filler.inputs, metadata)
         run = load(file)
         done.append(_compared(filler, run) if run else (model.smallest_side, []))
 
@@ -140,7 +150,7 @@ def _check_exportable(model: Generator) -> None:
         )
     tensors = [*model.parameters(), *model.buffers()]
     if any(tensor.is_floating_point() and tensor.dtype != torch.float32 for tensor in tensors):
-        raise WeightsError(f"{name} must have float32 weights to be exported; give load_model dtype=torch.float32")
+        raise WeightsError(f"{name} must have float32 weights to be exported; model.float() makes them so")
     if any(tensor.device.type != "cpu" for tensor in tensors):
         raise WeightsError(f"{name} must be on the CPU to be exported; the program runs on any device afterwards")
 
@@ -181,11 +191,25 @@ def _least(generator: Generator) -> int:
 
 
 def _example(generator: Generator, batch: int, height: int, width: int) -> tuple[Tensor, ...]:
-    """A noisy picture, a box and scattered pixels as holes, and noise if it is wanted; the same for the same size."""
+    """Pictures and holes in turn, and noise if it is wanted; the same for the same size.
+
+    A noisy picture with a box and scattered pixels as holes; a white page with a dark bar, whose large flat areas are
+    hard for sums in float32; and a ramp that is nearly all hole.
+    """
     source = torch.Generator().manual_seed(batch * 1_000_003 + height * 1009 + width)
-    mask = (torch.rand(batch, 1, height, width, generator=source) > 0.9).float()
+    image, mask = torch.rand(batch, 3, height, width, generator=source), torch.zeros(batch, 1, height, width)
+    noise = generator.noise_shape(height, width)
     mask[:, :, height // 4 : height // 2, width // 4 : width // 2] = 1
-    image, noise = torch.rand(batch, 3, height, width, generator=source), generator.noise_shape(height, width)
+    for sample in range(batch):
+        kind = (batch + sample) % 3
+        if kind == 0:
+            mask[sample].logical_or_(torch.rand(1, height, width, generator=source) > 0.9)
+        elif kind == 1:
+            image[sample] = 0.98
+            image[sample, :, height // 8 : height // 8 + max(1, height // 16)] = 0.1
+        else:
+            image[sample] = torch.linspace(0.2, 0.8, width)
+            mask[sample, :, 1:] = 1
     return (image, mask) if noise is None else (image, mask, torch.randn(batch, *noise, generator=source))
 
 
@@ -202,6 +226,7 @@ def _compared(filler: Filler, run: Program) -> tuple[int, list[Comparison]]:
     else:
         raise WeightsError(f"the exported {type(generator).__name__} runs at none of its smallest sizes")
     sizes = [(3, smallest + 1, smallest), (1, smallest, smallest + 2), (2, smallest + 3, smallest + 1)]
+    sizes.append((2, max(smallest, _TRACED_AT // multiple), smallest))
     comparisons = [first, *(_difference(filler, run, b, h * multiple, w * multiple) for b, h, w in sizes)]
     worst = max(comparisons, key=lambda comparison: comparison.difference)
     if not worst.difference <= _TOLERANCE:  # NaN is no success

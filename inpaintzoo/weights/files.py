@@ -6,6 +6,7 @@ The metadata of format 1, all of it text: `inpaintzoo_format`, `class_path`, `in
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import json
@@ -15,7 +16,7 @@ import shutil
 import stat
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,7 @@ from torch import Tensor
 
 from inpaintzoo.generator import Generator
 from inpaintzoo.rebuildable import Rebuildable
+from inpaintzoo.teachers.files import FLOATS
 from inpaintzoo.types import WeightsError
 from inpaintzoo.version import __version__
 from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, read_checkpoint
@@ -34,7 +36,8 @@ from inpaintzoo.weights.networks import Description, build, check_state, describ
 SUFFIX = ".safetensors"
 FORMAT = "1"
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
-HALVES = {"fp16": torch.float16, "bf16": torch.bfloat16}
+DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
+_HALVES = (torch.float16, torch.bfloat16)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,6 +80,7 @@ def save_model(
         WeightsError: the network cannot be rebuilt from its arguments, a value is not finite (in `dtype`), or the path
             cannot be written.
     """
+    _check_dtype(dtype)
     description = describe(model)
     check_state(model.state_dict(), build(description, type(model).__name__).state_dict(), type(model).__name__)
     state = {name: _stored(tensor, dtype) for name, tensor in model.state_dict().items()}
@@ -86,9 +90,11 @@ def save_model(
         "inpaintzoo_format": FORMAT,
         "class_path": description["class_path"],
         "init_args": json.dumps(description["init_args"]),
-        "facts": json.dumps({**(facts or {}), "inpaintzoo": __version__}),
+        "facts": _json({**(facts or {}), "inpaintzoo": __version__}),
         "licence": licence,
     }
+    if not isinstance(licence, str) or not licence.isprintable():
+        raise WeightsError(f"licence must be a line of text, got {licence!r}")
     target = new_file(path, (SUFFIX,), overwrite)
     write_whole(target, lambda file: save_file(state, file, metadata=metadata))
 
@@ -129,9 +135,8 @@ def load_network(
 def _load(
     path: str | Path, device: str | torch.device, dtype: torch.dtype | None, raw: bool, kind: type[Rebuildable]
 ) -> Rebuildable:
+    _check_dtype(dtype)
     about, state = read_weights(path, raw)
-    if dtype is not None and not dtype.is_floating_point:
-        raise WeightsError(f"weights are floating-point numbers, got dtype={dtype}")
     description = Description(class_path=about.class_path, init_args=about.init_args)
     network = build(description, str(path), state, kind)
     state = {name: _wanted(tensor, dtype) for name, tensor in state.items()}
@@ -150,7 +155,7 @@ def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[
         description = checkpoint.description("generator")
         return WeightFile(**description, facts=checkpoint.facts(raw)), checkpoint.generator_state(raw)
     with _opened(path) as file:
-        about = _about(file.metadata(), path)
+        about = _about(file.metadata(), path, raw)
         try:
             return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
         except Exception as error:  # safetensors raises whatever the bytes lead to
@@ -167,7 +172,7 @@ def read_about(path: str | Path, raw: bool = False) -> WeightFile:
     if path.suffix == CHECKPOINT_SUFFIX:
         return read_weights(path, raw)[0]
     with _opened(path) as file:
-        return _about(file.metadata(), path)
+        return _about(file.metadata(), path, raw)
 
 
 def new_file(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:
@@ -178,10 +183,11 @@ def new_file(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Pa
     """
     target = Path(path)
     if target.suffix not in suffixes:
-        raise WeightsError(f"{target} must end in {' or '.join(suffixes)}")
+        raise WeightsError(f"{str(path)!r} must end in {' or '.join(suffixes)}")
     if not target.parent.is_dir():
         raise WeightsError(f"{target}: there is no folder {target.parent}")
-    if target.is_dir() or (target.exists() and not overwrite):
+    # A link that leads nowhere is there too.
+    if target.is_dir() or (os.path.lexists(target) and not overwrite):
         raise WeightsError(f"{target} is there already; name another file or allow to overwrite it (--force)")
     return target
 
@@ -197,7 +203,10 @@ def write_whole(target: Path, write: Callable[[str], Any]) -> None:
     for left in target.parent.glob(f"{prefix}*"):
         if _abandoned(left, prefix):
             shutil.rmtree(left, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{prefix}{_HOST}-{os.getpid()}-", dir=target.parent) as folder:
+    with (
+        _named(target),
+        tempfile.TemporaryDirectory(prefix=f"{prefix}{_HOST}-{os.getpid()}-", dir=target.parent) as folder,
+    ):
         file = Path(folder) / target.name
         file.touch()
         mode = stat.S_IMODE(file.stat().st_mode)
@@ -205,6 +214,17 @@ def write_whole(target: Path, write: Callable[[str], Any]) -> None:
         write(str(file))
         file.chmod(mode)  # some writers take 0600
         os.replace(file, target)
+
+
+@contextlib.contextmanager
+def _named(target: Path) -> Iterator[None]:
+    """Errors of the system name the target, and not the temporary file."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno is None:
+            raise
+        raise OSError(error.errno, f"cannot be written ({error.strerror})", str(target)) from error
 
 
 def _abandoned(folder: Path, prefix: str) -> bool:
@@ -235,7 +255,19 @@ def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
 def _wanted(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     if not tensor.is_floating_point():
         return tensor
-    return tensor.to(dtype or (torch.float32 if tensor.dtype in HALVES.values() else tensor.dtype))
+    return tensor.to(dtype or (torch.float32 if tensor.dtype in _HALVES else tensor.dtype))
+
+
+def _check_dtype(dtype: torch.dtype | None) -> None:
+    if dtype is not None and dtype not in FLOATS:
+        raise WeightsError(f"dtype must be one of {', '.join(map(str, FLOATS))} or None, got {dtype!r}")
+
+
+def _json(facts: dict[str, Any]) -> str:
+    try:
+        return json.dumps(facts)
+    except (TypeError, ValueError) as error:
+        raise WeightsError(f"facts must be plain values such as numbers and texts ({error})") from error
 
 
 def _opened(path: Path) -> Any:
@@ -252,7 +284,7 @@ def _opened(path: Path) -> Any:
         raise WeightsError(f"{path}: the file is no safetensors file, or it is damaged ({error})") from error
 
 
-def _about(metadata: Mapping[str, str] | None, path: Path) -> WeightFile:
+def _about(metadata: Mapping[str, str] | None, path: Path, raw: bool) -> WeightFile:
     found = (metadata or {}).get("inpaintzoo_format")
     if found is None:
         raise WeightsError(f"{path} is no weight file of inpaintzoo: it does not say which network it is of")
@@ -268,4 +300,6 @@ def _about(metadata: Mapping[str, str] | None, path: Path) -> WeightFile:
         ) from error
     if not isinstance(init_args, dict) or not isinstance(facts, dict):
         raise WeightsError(f"{path}: what the file says about its network is damaged: arguments and facts have names")
+    if raw and facts.get("weights") == "average":
+        raise WeightsError(f"{path} holds the moving average only; the trained weights are in the run's checkpoint")
     return about

@@ -9,11 +9,12 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from inpaintzoo.teachers.files import some
+from inpaintzoo.rebuildable import Rebuildable
+from inpaintzoo.teachers.files import check_kinds, some
 from inpaintzoo.types import ConfigError, WeightsError
-from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, read_checkpoint
+from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, find_checkpoint, read_checkpoint
 from inpaintzoo.weights.files import read_weights
-from inpaintzoo.weights.networks import not_finite
+from inpaintzoo.weights.networks import Description, describe, not_finite
 
 LEAST_SHARE = 0.5
 
@@ -30,6 +31,7 @@ class Matched:
         unused: names that only the file has.
         reshaped: names that both have with different shapes; the network's keep their initial values.
         share: of the numbers in the network's parameters, those that the file gave, in [0, 1].
+        settings: arguments that the file's network was built with and this one was not, such as `padding='same_tf'`.
     """
 
     part: str
@@ -39,6 +41,7 @@ class Matched:
     unused: list[str]
     reshaped: list[str]
     share: float
+    settings: list[str] = dataclasses.field(default_factory=list)
 
     def __str__(self) -> str:
         """One line."""
@@ -46,9 +49,10 @@ class Matched:
         rest = "; ".join(
             f"{len(names)} {kind} ({some(names)})" if names else f"0 {kind}" for kind, names in kinds.items()
         )
+        otherwise = f"; its network was built otherwise: {', '.join(self.settings)}" if self.settings else ""
         return (
             f"init_from: {self.part} from {self.path}: {len(self.matched)} tensors matched ({self.share:.1%} of the "
-            f"parameters); {rest}"
+            f"parameters); {rest}{otherwise}"
         )
 
 
@@ -67,8 +71,9 @@ def initialise(generator: nn.Module, adversaries: nn.ModuleDict, init_from: str 
     Args:
         generator: the Inpainter's.
         adversaries: by name.
-        init_from: a file: a weight file of a generator, or a checkpoint, of which generator (its average if there is
-            one) and the adversaries of the same names are taken; or files by part, `generator` or an adversary's name.
+        init_from: a file: a weight file of a generator, or a checkpoint (or a run's folder), of which generator (its
+            average if there is one) and the adversaries of the same names are taken; or files by part, `generator` or
+            an adversary's name.
 
     Returns:
         What was taken, a report a network.
@@ -80,13 +85,16 @@ def initialise(generator: nn.Module, adversaries: nn.ModuleDict, init_from: str 
     """
     parts: dict[str, nn.Module] = {"generator": generator, **adversaries}
     if isinstance(init_from, Mapping):
-        unknown = [name for name in init_from if name not in parts]
+        unknown = [str(name) for name in init_from if name not in parts]
         if unknown:
             raise ConfigError(f"init_from: there is no {some(unknown)} here; there are {', '.join(parts)}")
-        return [_load(parts[name], name, path) for name, path in init_from.items()]
-    whole = Path(init_from).suffix == CHECKPOINT_SUFFIX
-    chosen = _parts_in(init_from, parts) if whole else ["generator"]
-    return [_load(parts[name], name, init_from) for name in chosen]
+        empty = [name for name, path in init_from.items() if not path]
+        if empty:
+            raise ConfigError(f"init_from: {some(empty)} is given no file; name one, or leave it out")
+        return [_load(parts[name], name, str(find_checkpoint(path))) for name, path in init_from.items()]
+    file = str(find_checkpoint(init_from))
+    chosen = _parts_in(file, parts) if Path(file).suffix == CHECKPOINT_SUFFIX else ["generator"]
+    return [_load(parts[name], name, file) for name in chosen]
 
 
 def _parts_in(path: str, parts: Mapping[str, nn.Module]) -> list[str]:
@@ -95,7 +103,7 @@ def _parts_in(path: str, parts: Mapping[str, nn.Module]) -> list[str]:
 
 
 def _load(network: nn.Module, part: str, path: str) -> Matched:
-    state = _state(part, path)
+    description, state = _described_state(part, path)
     own = network.state_dict()
     if part != "generator" and not own.keys() & state.keys():
         # A discriminator's file; in the adversary it is called `discriminator`.
@@ -109,6 +117,7 @@ def _load(network: nn.Module, part: str, path: str) -> Matched:
         [name for name in state if name not in own],
         [name for name in own if name in state and name not in set(matched)],
         _share(network, matched),
+        _otherwise(network, description),
     )
     if not matched:
         raise WeightsError(
@@ -121,6 +130,7 @@ def _load(network: nn.Module, part: str, path: str) -> Matched:
             f"{report.share:.1%} of the parameters; {len(report.reshaped)} have another shape "
             f"({some(report.reshaped)}) and {len(report.unused)} are not here ({some(report.unused)})"
         )
+    check_kinds({name: state[name] for name in matched}, own, str(path))
     if bad := not_finite({name: state[name] for name in matched}):
         raise WeightsError(f"{path}: {len(bad)} tensors hold values that are not finite, such as {bad[0]}")
     with torch.no_grad():
@@ -135,8 +145,29 @@ def _share(network: nn.Module, matched: list[str]) -> float:
     return sum(sizes.get(name, 0) for name in matched) / max(1, sum(sizes.values()))
 
 
-def _state(part: str, path: str) -> dict[str, Tensor]:
+def _described_state(part: str, path: str) -> tuple[Description | None, dict[str, Tensor]]:
+    """How a file's network was built, as far as the file says it, and its tensors."""
     if Path(path).suffix == CHECKPOINT_SUFFIX:
         checkpoint = read_checkpoint(path)
-        return checkpoint.generator_state() if part == "generator" else checkpoint.state(f"adversaries.{part}")
-    return read_weights(path)[1]
+        if part == "generator":
+            return checkpoint.parts().get(part), checkpoint.generator_state()
+        name = f"adversaries.{part}"
+        return checkpoint.parts().get(f"{name}.discriminator"), checkpoint.state(name)
+    about, state = read_weights(path)
+    if about.class_path.split(".")[0] != "inpaintzoo":
+        raise WeightsError(
+            f"{path}: the class path {about.class_path} is outside of inpaintzoo; this file is not its own"
+        )
+    return Description(class_path=about.class_path, init_args=about.init_args), state
+
+
+def _otherwise(network: nn.Module, description: Description | None) -> list[str]:
+    """What the file's network was built with and this one was not: it decides what the same weights compute."""
+    judge = getattr(network, "discriminator", network)
+    if description is None or not isinstance(judge, Rebuildable):
+        return []
+    own: Description = describe(judge)
+    if own["class_path"].rpartition(".")[2] != description["class_path"].rpartition(".")[2]:
+        return [description["class_path"].rpartition(".")[2]]
+    given = description["init_args"]
+    return [f"{name}={given[name]!r}" for name, value in own["init_args"].items() if given.get(name, value) != value]

@@ -25,7 +25,7 @@ from inpaintzoo.discriminators import Discriminator
 from inpaintzoo.generator import Generator
 from inpaintzoo.rebuildable import Rebuildable
 from inpaintzoo.teachers import asl
-from inpaintzoo.teachers.files import some
+from inpaintzoo.teachers.files import check_kinds, some
 from inpaintzoo.types import WeightsError
 
 # The modules whose classes a file may name: importing them here is what makes them known.
@@ -166,7 +166,7 @@ def fill(network: nn.Module, description: Description, state: Mapping[str, Tenso
 
 
 def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:
-    """Raise `WeightsError` unless both have the same names and shapes, and the first is finite."""
+    """Raise `WeightsError` unless both have the same names, shapes and kinds of numbers, and the first is finite."""
     missing, unknown = ([name for name in a if name not in b] for a, b in ((wanted, state), (state, wanted)))
     if missing or unknown:
         raise WeightsError(
@@ -180,6 +180,7 @@ def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where
             f"{where} does not fit its network: {len(wrong)} of {len(wanted)} tensors have another shape, such as "
             f"{wrong[0]}, which is {given} instead of {expected}"
         )
+    check_kinds(state, wanted, where)
     bad = not_finite(state)
     if bad:
         raise WeightsError(f"{where}: {len(bad)} tensors hold values that are not finite, such as {bad[0]}")

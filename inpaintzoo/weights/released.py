@@ -16,7 +16,8 @@ from inpaintzoo.weights.conversion import convert_state_dict, released_network
 from inpaintzoo.weights.files import save_model
 
 # Entries under which training scripts keep a state dict beside other things.
-_WRAPPERS = ("netG", "netD", "state_dict", "model", "generator", "discriminator", "params")
+_GENERATORS, _DISCRIMINATORS = ("netG", "G", "generator"), ("netD", "D", "discriminator")
+_WRAPPERS = ("state_dict", "model", "params")
 
 # The authors say that their weights are for square holes only.
 _MORE_FACTS = {"pennet": {"masks": "PENNetSquare"}}
@@ -46,7 +47,7 @@ def convert_file(
     Raises:
         WeightsError: the file cannot be read without running code in it, or is not what `source` says.
     """
-    state = unwrapped(_read(Path(path)), str(path))
+    state = unwrapped(_read(Path(path)), str(path), _DISCRIMINATORS if "discriminator" in source else _GENERATORS)
     converted = convert_state_dict(source, state)  # type: ignore[arg-type]
     network = released_network(source, state)  # type: ignore[arg-type]
     load_state(network, converted, str(path))
@@ -62,8 +63,13 @@ def _read(path: Path) -> dict[str, Any]:
     return read_file(path, "convert")
 
 
-def unwrapped(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
+def unwrapped(content: Mapping[str, Any], where: str, own: tuple[str, ...] = _GENERATORS) -> dict[str, Tensor]:
     """The state dict in what a file holds.
+
+    Args:
+        content: a state dict, or a dictionary that has one in it.
+        where: the file, for errors.
+        own: names under which the wanted network may lie, where others lie beside it.
 
     Raises:
         WeightsError: there is none, or several.
@@ -73,11 +79,12 @@ def unwrapped(content: Mapping[str, Any], where: str) -> dict[str, Tensor]:
             raise WeightsError(f"{where} holds no state dict: an entry is called {other[0]!r}, which is no text")
         if content and all(isinstance(value, Tensor) for value in content.values()):
             return dict(content)
-        found = [name for name in _WRAPPERS if isinstance(content.get(name), Mapping)]
+        inner = [name for name in content if isinstance(content[name], Mapping)]
+        found = [name for name in inner if name in own] or [name for name in inner if name in _WRAPPERS]
         if len(found) != 1:
             break
         content = content[found[0]]
     raise WeightsError(
         f"{where} holds no state dict: its entries are {', '.join(map(str, list(content)[:5])) or 'none'}; known "
-        f"wrappers of one are {', '.join(_WRAPPERS)}"
+        f"wrappers of one are {', '.join((*own, *_WRAPPERS))}"
     )
