@@ -12,6 +12,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 from inpaintzoo.types import InpaintzooError
 
+INTERRUPTED = 130  # 128 and the number of the signal, as shells say it
+
 
 def run_command(
     parser: ArgumentParser,
@@ -29,7 +31,7 @@ def run_command(
             environment go on as they are.
 
     Returns:
-        The exit code: 0, 1 for an error that the user can mend, 2 for wrong usage.
+        The exit code: 0, 1 for an error that the user can mend, 2 for wrong usage, 130 for Ctrl-C.
     """
     try:
         config = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
@@ -37,6 +39,9 @@ def run_command(
         return int(stop.code or 0)
     try:
         return run(config) or 0
+    except KeyboardInterrupt:
+        print(f"{parser.prog}: stopped", file=sys.stderr)
+        return INTERRUPTED
     except mended as error:
         if os.environ.get("INPAINTZOO_TRACEBACK"):
             raise

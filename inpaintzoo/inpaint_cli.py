@@ -142,7 +142,7 @@ def _failures(jobs: list[Job], results: Iterator[FileResult], ledger: Ledger | N
                 ledger.note(result.files, job.sources)
     finally:  # also where Ctrl-C ends it
         if ledger is not None and jobs:
-            ledger.write()
+            ledger.end()
     return failed
 
 
@@ -197,7 +197,9 @@ def _results(config: Namespace, jobs: list[Job], polarity: Polarity) -> Iterator
     """Fill the pictures, as they are asked for; the model is loaded at once."""
     if not jobs:
         return iter(())
-    return _predictor(config).fill_files(
+    predictor = _predictor(config)
+    predictor.check_request(config.samples, config.guidance)  # once, and before anything is written
+    return predictor.fill_files(
         (FileTask(job.image, job.mask, job.out, job.guidance) for job in jobs),
         samples=config.samples,
         seed=config.seed,
@@ -215,7 +217,6 @@ def _tell(job: Job, result: FileResult, quiet: tuple[type[Warning], ...]) -> Non
         error = result.error
         kind = "" if isinstance(error, (InpaintzooError, OSError)) else f"{type(error).__name__}: "
         _error(kind + str(error) if str(job.image) in str(error) else f"{job.image}: {kind}{error}")
-        return
     for note in result.notes:
         if not isinstance(note, quiet):
             known = any(str(path) in str(note) for path in (job.image, job.mask, job.out))
@@ -231,7 +232,7 @@ def _single_job(config: Namespace) -> list[Job]:
     found = []
     for name, path in (("mask", mask), ("guidance map", guidance)):
         if path is not None and path.is_dir():
-            path = _by_name(path).get(_composed(image.stem))
+            path = _by_name(path, Path(config.out)).get(_composed(image.stem))
             if path is None:
                 raise DataError(f"{image}: there is no {name} of this name")
         found.append(path)
@@ -249,7 +250,7 @@ def _folder_jobs(config: Namespace) -> tuple[list[Job], list[str]]:
         raise DataError(f"{source} holds 0 pictures, subfolders included")
     partners, unmatched = [], []
     for name, place in (("mask", masks), ("guidance map", guidance)):
-        found, texts = _partners(images, source, place, name)
+        found, texts = _partners(images, source, place, name, out)
         partners.append(found)
         unmatched += texts
     jobs = []
@@ -259,12 +260,14 @@ def _folder_jobs(config: Namespace) -> tuple[list[Job], list[str]]:
     return _without_clashes(jobs, unmatched)
 
 
-def _partners(images: list[Path], source: Path, place: Path | None, name: str) -> tuple[list[Path | None], list[str]]:
+def _partners(
+    images: list[Path], source: Path, place: Path | None, name: str, out: Path
+) -> tuple[list[Path | None], list[str]]:
     if place is None or place.is_file():
         return [place] * len(images), []
     if not place.is_dir():
         raise DataError(f"{name} {place}: there is no such file or folder")
-    by_name = _by_name(place)
+    by_name = _by_name(place, out)
     keys = [_composed(image.relative_to(source).with_suffix("").as_posix()) for image in images]
     unmatched = [
         f"{image}: there is no {name} {place / key}.*"
@@ -277,14 +280,14 @@ def _partners(images: list[Path], source: Path, place: Path | None, name: str) -
     return [by_name.get(key) for key in keys], unmatched
 
 
-def _by_name(folder: Path) -> dict[str, Path]:
-    """The pictures of a folder by their path in it without suffix, and without `_mask`.
+def _by_name(folder: Path, out: Path) -> dict[str, Path]:
+    """The pictures of a folder by their path in it without suffix, and without `_mask`; not those of the output.
 
     Raises:
         DataError: two of them have one name.
     """
     found: dict[str, Path] = {}
-    for path in list_images(folder):
+    for path in list_images(folder, exclude=[out]):
         key = _composed(path.relative_to(folder).with_suffix("").as_posix())
         for suffix in _SUFFIXES:
             key = key.removesuffix(suffix)

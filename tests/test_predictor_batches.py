@@ -8,7 +8,7 @@ import torch
 from PIL import Image
 from predictor_toys import Draws, Limited, Paints, noise, square
 
-from inpaintzoo import ConfigError, Predictor
+from inpaintzoo import ConfigError, DataError, Predictor
 from inpaintzoo.predictor import FileTask, PredictorWarning
 from inpaintzoo.types import Output
 
@@ -72,18 +72,37 @@ def test_memory_bounds_how_many_are_shown_together():
     assert [shape[0] for shape in shown(few)] == [3, 3, 1] and [shape[0] for shape in shown(many)] == [7]
 
 
-def test_too_many_for_memory_are_filled_one_by_one():
-    class Alone(Limited):
-        def forward(self, image, mask):
-            if len(image) > 1:
-                raise self.error
-            return super().forward(image, mask)
+class Alone(Limited):
+    """Runs out of memory for more than one picture at once, and for a single one that is too large."""
 
+    def forward(self, image, mask):
+        if len(image) > 1:
+            raise self.error
+        return super().forward(image, mask)
+
+
+def test_too_many_for_memory_are_filled_in_smaller_batches():
     generator = Alone(10**9, torch.OutOfMemoryError("CUDA out of memory"))
-    with pytest.warns(PredictorWarning, match="memory ran out for 3 at once; going on one by one"):
-        filled = Predictor(generator, batch_size=3).fill_all([noise("RGB")] * 3, [square()] * 3)
+    predictor = Predictor(generator, batch_size=2)
+    with pytest.warns(PredictorWarning, match="memory ran out for 2 pictures at once; going on with 1"):
+        filled = predictor.fill_all([noise("RGB")] * 3, [square()] * 3)
     assert all((np.array(one)[square()] == (255, 0, 0)).all() for (one,) in filled)
-    assert shown(generator) == [(1, 3, 40, 56)] * 3
+    assert shown(generator) == [(1, 3, 40, 56)] * 3 and predictor.batch_size == 1
+
+
+def test_a_picture_too_large_for_memory_does_not_make_the_others_smaller(tmp_path):
+    tasks = []
+    for number, size in enumerate([(200, 296), (500, 500), (200, 296)]):
+        noise("RGB", *size, number).save(tmp_path / f"{number}.png")
+        Image.fromarray(square(*size, 50, 50, 60)).save(tmp_path / f"mask{number}.png")
+        tasks.append(FileTask(tmp_path / f"{number}.png", tmp_path / f"mask{number}.png", tmp_path / f"o{number}.png"))
+    generator = Limited(200 * 296, MemoryError())
+    first, large, last = Predictor(generator, batch_size=3, tile=512).fill_files(tasks)
+    assert [shape[2:] for shape in shown(generator)].count((200, 296)) == 3, (
+        "once together, before the large one failed"
+    )
+    assert [str(note) for note in last.notes] == [] and "at once" in str(first.notes[0])
+    assert any("memory ran out for 500 pixels a side" in str(note) for note in large.notes)
 
 
 def test_samples_do_not_depend_on_the_batch():
@@ -92,6 +111,32 @@ def test_samples_do_not_depend_on_the_batch():
     for one, picture, hole in zip(together.fill_all(pictures, holes, samples=2, seed=4), pictures, holes, strict=True):
         for fill, other in zip(one, alone(picture, hole, samples=2, seed=4), strict=True):
             np.testing.assert_array_equal(np.array(fill), np.array(other))
+
+
+@pytest.mark.parametrize("kinds", [("ids", "permissions"), ("ids", "bool"), ("permissions", None), (None, "ids")])
+def test_guidance_of_different_kinds_is_not_mixed(kinds):
+    class Guided(Paints):
+        accepts_guidance = True
+
+        def forward(self, image, mask, guidance=None):
+            self.maps.append(None if guidance is None else (guidance.dtype, tuple(guidance.shape)))
+            return super().forward(image, mask)
+
+    maps = {"ids": np.ones((40, 50), np.int64), "permissions": np.ones((40, 50), np.float32), None: None}
+    maps["bool"] = np.ones((40, 50), bool)
+    generator = Guided()
+    generator.maps = []
+    kinds = [*kinds, kinds[0]]
+    Predictor(generator, batch_size=3).fill_all([noise("RGB")] * 3, [square()] * 3, guidance=[maps[k] for k in kinds])
+    types = {"ids": torch.int64, "permissions": torch.float32, "bool": torch.bool}
+    expected = [None if k is None else (types[k], (n, 1, 40, 56)) for k, n in ((kinds[0], 2), (kinds[1], 1))]
+    assert generator.maps == expected
+
+
+def test_errors_say_which_picture():
+    pictures = [noise("RGB"), np.full((40, 50), np.nan, np.float32), noise("RGB")]
+    with pytest.raises(DataError, match="picture 1: float32 pixels must lie in"):
+        Predictor(Paints(), batch_size=2).fill_all(pictures, [square()] * 3)
 
 
 def test_a_mask_for_each_picture_is_asked_for():
@@ -151,6 +196,15 @@ def test_one_that_fails_in_a_batch_leaves_the_others_alone(tasks):
     results = list(Predictor(Picky(), batch_size=6).fill_files(tasks, polarity="white"))
     assert [result.error is None for result in results] == [True, False, False, True, False, True]
     assert "not finite" in str(results[4].error) and not tasks[4].out.exists()
+
+
+def test_two_tasks_for_one_file_do_not_overwrite_each_other(tasks):
+    both = [tasks[0], FileTask(tasks[5].image, tasks[5].mask, tasks[0].out)]
+    first, second = Predictor(Mean(), batch_size=2).fill_files(both, polarity="white")
+    assert first.error is None and "is there already" in str(second.error)
+    np.testing.assert_array_equal(
+        np.array(Image.open(tasks[0].out))[~square()], np.array(Image.open(tasks[0].image))[~square()]
+    )
 
 
 def test_files_are_taken_as_they_are_needed(tasks):

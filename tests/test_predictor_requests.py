@@ -10,6 +10,7 @@ from predictor_toys import Draws, Limited, Paints, noise, square
 
 from inpaintzoo import ConfigError, DataError, InpaintzooError, Predictor, PredictorWarning, save_model
 from inpaintzoo.models import PENNet
+from inpaintzoo.predictor.holes import is_compact
 
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I;16", "I", "F"]
 
@@ -284,6 +285,8 @@ def test_a_model_of_squares_says_so_once_when_it_gets_a_stroke(masks, warns, tmp
     predictor = Predictor(tmp_path / "net.safetensors")
     image, stroke = np.zeros((100, 120, 3), np.uint8), np.zeros((100, 120), bool)
     stroke[np.arange(80), np.arange(80)] = True
+    scratch = np.zeros((2048, 3000), bool)
+    scratch[1001:1003, 200:2800] = True
     disc = np.hypot(*np.mgrid[-50:50, -60:60]) < 20
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
@@ -292,6 +295,7 @@ def test_a_model_of_squares_says_so_once_when_it_gets_a_stroke(masks, warns, tmp
         assert [str(note.message) for note in notes] == []
         predictor(image, stroke)
         predictor(image, stroke)
+        assert not is_compact(scratch) and is_compact(np.kron(disc, np.ones((20, 20), bool)))
     said = [str(note.message) for note in notes]
     sentence = f"net.safetensors was trained on {masks} holes; strokes and scratches may come out worse"
     assert [text[-len(sentence) :] for text in said] == [sentence] * warns

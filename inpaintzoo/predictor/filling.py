@@ -151,11 +151,13 @@ class Filler:
 
     def _run(self, windows: Sequence[Window]) -> list[Tensor]:
         """Fills `(n, 3, h, w)` of each window, the known pixels as they were."""
-        alike: dict[tuple[int, int], list[int]] = {}
+        # Maps of class ids, of permissions and none at all mean different things, and cannot share a batch.
+        alike: dict[tuple[tuple[int, int], torch.dtype | None], list[int]] = {}
         for number, window in enumerate(windows):
-            alike.setdefault(self._padded_size(window.size), []).append(number)
+            kind = None if window.guidance is None else window.guidance.dtype
+            alike.setdefault((self._padded_size(window.size), kind), []).append(number)
         filled: dict[int, Tensor] = {}
-        for size, numbers in alike.items():
+        for (size, _), numbers in alike.items():
             at_once = max(1, min(self.batch_size, int(self.most_pixels // (size[0] * size[1]))))
             for start in range(0, len(numbers), at_once):
                 chosen = numbers[start : start + at_once]

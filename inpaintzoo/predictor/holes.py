@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -52,14 +53,19 @@ def read_hole(mask: Pixels | None, picture: Picture, polarity: Polarity, grow: i
 def common_polarity(masks: Sequence[str | Path], sample: int = 64) -> Polarity:
     """The rarer colour of mask files that belong together, of up to `sample` of them: the hole's.
 
+    Files that cannot be read do not count; where none can, it stays `auto`.
+
     Raises:
-        DataError: a file cannot be read, or neither colour is clearly rarer.
+        DataError: neither colour is clearly rarer.
     """
     places = np.linspace(0, len(masks) - 1, min(sample, len(masks))).round().astype(int).tolist()
+    parts = []
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # said again when the file's turn comes
-        white = float(np.mean([(_grey(masks[place])[0] > 0.5).mean() for place in places]))
-    return _rarer(white, f"{len(places)} masks such as {masks[0]}")
+        for place in places:
+            with contextlib.suppress(DataError):  # as is this
+                parts.append((_grey(masks[place])[0] > 0.5).mean())
+    return _rarer(float(np.mean(parts)), f"{len(parts)} masks such as {masks[0]}") if parts else "auto"
 
 
 def _rarer(white: float, name: str) -> Polarity:
@@ -161,9 +167,12 @@ def _fitted(values: np.ndarray, picture: Picture, source: Pixels) -> np.ndarray:
 def is_compact(hole: np.ndarray) -> bool:
     """Whether the parts of a hole `(H, W)` fill half of their boxes: rectangles and objects do, strokes do not."""
     step = max(1, max(hole.shape) // _SKETCH)
-    numbered, _ = ndimage.label(hole[::step, ::step], structure=np.ones((3, 3)))
-    boxes = ndimage.find_objects(numbered)
-    area = sum((rows.stop - rows.start) * (columns.stop - columns.start) for rows, columns in boxes)
+    for axis in (0, 1):  # a cell with any hole is hole, so that thin lines stay lines
+        hole = np.logical_or.reduceat(hole, np.arange(0, hole.shape[axis], step), axis=axis)
+    numbered, _ = ndimage.label(hole, structure=np.ones((3, 3)))
+    sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in ndimage.find_objects(numbered)]
+    # A box that is much longer than wide counts as wider: a scratch along the frame fills its own.
+    area = sum(max(height * width, max(height, width) ** 2 / 4) for height, width in sizes)
     return bool(2 * np.count_nonzero(numbered) >= area)
 
 

@@ -92,6 +92,14 @@ class Ledger:
         if time.monotonic() >= self._due:
             self.write()
 
+    def end(self) -> None:
+        """Forget files that were to be made and were not: what comes to lie there is somebody else's; and write."""
+        folder = self.path.parent
+        self._filled = {
+            name: noted for name, noted in self._filled.items() if noted is not None or (folder / name).exists()
+        }
+        self.write()
+
     def _ours(self, path: Path) -> bool:
         name = self._name(path)
         if name not in self._filled:

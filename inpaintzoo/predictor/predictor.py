@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, get_args
@@ -16,7 +19,7 @@ from inpaintzoo.predictor.filling import Filler, Patch, Precision, Scene, out_of
 from inpaintzoo.predictor.holes import Polarity, is_compact, read_guidance, read_hole
 from inpaintzoo.predictor.memory import affordable_pixels, affordable_tile
 from inpaintzoo.predictor.pictures import Picture, Pixels, picture_of
-from inpaintzoo.predictor.planning import Limits, Strategy, plan
+from inpaintzoo.predictor.planning import Limits, Part, Strategy, plan
 from inpaintzoo.predictor.tasks import NO_HOLE, FileResult, FileTask, OpenFile, check_target, sample_paths, say
 from inpaintzoo.types import ConfigError, InpaintzooError
 from inpaintzoo.weights.checkpoints import find_checkpoint
@@ -108,12 +111,12 @@ class Predictor:
         Raises:
             InpaintzooError: what cannot be filled; the sentence says why.
         """
-        self._check_request(samples, guidance)
-        picture = read_picture(image).picture if isinstance(image, (str, Path)) else picture_of(image)
+        self.check_request(samples, guidance)
+        picture = _picture(image)
         scene = self._scene(picture, mask, grow, polarity, guidance)
         if not scene.hole.any():
             say(NO_HOLE)
-        (patches,) = self._patches([scene], samples, seed)
+        patches = self._patches(scene, samples, seed)
         return [picture.finish(pixels) for pixels in scene.fills(patches, samples)]
 
     def fill_file(
@@ -149,8 +152,7 @@ class Predictor:
             InpaintzooError: what cannot be filled or written.
         """
         opened = self._open(FileTask(image, mask, out, guidance), samples, grow, polarity, overwrite)
-        (patches,) = self._patches([opened.scene], samples, seed)
-        return opened.write(patches, samples)
+        return opened.write(self._patches(opened.scene, samples, seed), samples)
 
     def fill_all(
         self,
@@ -161,7 +163,7 @@ class Predictor:
         seed: int = 0,
         grow: int = 0,
         polarity: Polarity = "auto",
-        guidance: Sequence[Pixels] | None = None,
+        guidance: Sequence[Pixels | None] | None = None,
     ) -> list[list[Any]]:
         """`__call__` for several pictures, of which the network gets `batch_size` at once where they are of one size.
 
@@ -179,24 +181,23 @@ class Predictor:
 
         Raises:
             ConfigError: there are not as many masks or maps as pictures.
-            InpaintzooError: what cannot be filled.
+            InpaintzooError: what cannot be filled; the sentence says which picture, counted from 0.
         """
-        self._check_request(samples, guidance)
+        self.check_request(samples, guidance)
         maps = [None] * len(images) if guidance is None else guidance
         if not len(images) == len(masks) == len(maps):
             raise ConfigError(f"{len(images)} pictures need as many masks and maps, got {len(masks)} and {len(maps)}")
-        pictures = [
-            read_picture(image).picture if isinstance(image, (str, Path)) else picture_of(image) for image in images
-        ]
-        scenes = [
-            self._scene(picture, mask, grow, polarity, guide)
-            for picture, mask, guide in zip(pictures, masks, maps, strict=True)
-        ]
-        filled = []
-        for start in range(0, len(scenes), self.batch_size):
-            chosen = scenes[start : start + self.batch_size]
-            for scene, patches in zip(chosen, self._patches(chosen, samples, seed), strict=True):
-                filled.append([scene.picture.finish(pixels) for pixels in scene.fills(patches, samples)])
+        filled: list[list[Any]] = []
+        while (start := len(filled)) < len(images):
+            scenes = []
+            for number in range(start, min(start + self.batch_size, len(images))):
+                with _named(number):
+                    scenes.append(self._scene(_picture(images[number]), masks[number], grow, polarity, maps[number]))
+            together = self._try_together(scenes, samples, seed)
+            for number, scene in enumerate(scenes, start):
+                with _named(number):
+                    patches = together[number - start] if together else self._patches(scene, samples, seed)
+                    filled.append([scene.picture.finish(pixels) for pixels in scene.fills(patches, samples)])
         return filled
 
     def fill_files(
@@ -231,7 +232,7 @@ class Predictor:
             with results[-1].watching():
                 opened.append((results[-1], self._open(task, samples, grow, polarity, overwrite)))
             pixels = sum(file.scene.hole.size for _, file in opened)
-            if len(results) == self.batch_size or pixels >= _MOST_HELD:
+            if len(results) >= self.batch_size or pixels >= _MOST_HELD:
                 self._fill_opened(opened, samples, seed)
                 done, results, opened = results, [], []
                 yield from done
@@ -241,27 +242,56 @@ class Predictor:
     def _fill_opened(self, opened: Sequence[tuple[FileResult, OpenFile]], samples: int, seed: int) -> None:
         """Fill files together or, where that fails, one by one: so the failure belongs to the file that causes it."""
         together: list[list[Patch]] = []
-        if len(opened) > 1:
-            attempt = FileResult(opened[0][0].task)
-            with attempt.watching():
-                together = self._patches([file.scene for _, file in opened], samples, seed)
-            if attempt.error is None:
-                opened[0][0].notes += attempt.notes
+        if opened:
+            with opened[0][0].watching():  # what is said of all is said once
+                together = self._try_together([file.scene for _, file in opened], samples, seed)
         for number, (result, file) in enumerate(opened):
             with result.watching():
-                patches = together[number] if together else self._patches([file.scene], samples, seed)[0]
+                patches = together[number] if together else self._patches(file.scene, samples, seed)
                 result.files = file.write(patches, samples)
 
+    def _try_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[Patch]]:
+        """What fills several scenes; nothing if there is one only, or if it fails: then each is to be tried alone."""
+        if len(scenes) < 2:
+            return []
+        with warnings.catch_warnings(record=True) as notes:
+            warnings.simplefilter("always")
+            try:
+                patches = self._patches_together(scenes, samples, seed)
+            except Exception as error:  # whatever it is, it is said of the scene that causes it
+                patches, notes = [], []
+                short = out_of_memory(error)
+            else:
+                short = False
+        if short:
+            self._free()
+            self.batch_size = max(1, self.batch_size // 2)
+            say(f"memory ran out for {len(scenes)} pictures at once; going on with {self.batch_size}")
+        for note in notes:
+            warnings.warn(note.message, stacklevel=3)
+        return patches
+
+    def _free(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.empty_cache()
+
     def _open(self, task: FileTask, samples: int, grow: int, polarity: Polarity, overwrite: bool) -> OpenFile:
-        self._check_request(samples, task.guidance)
+        self.check_request(samples, task.guidance)
         targets = sample_paths(Path(task.out), samples)
         for target in targets:
             check_target(target, overwrite)
         file = read_picture(task.image)
         file.check_target(targets[0])
-        return OpenFile(file, targets, self._scene(file.picture, task.mask, grow, polarity, task.guidance))
+        scene = self._scene(file.picture, task.mask, grow, polarity, task.guidance)
+        return OpenFile(file, targets, scene, overwrite)
 
-    def _check_request(self, samples: int, guidance: object) -> None:
+    def check_request(self, samples: int, guidance: object) -> None:
+        """Raise `ConfigError` if the generator has no such fills.
+
+        Args:
+            samples: how many are wanted.
+            guidance: a map, or None.
+        """
         name = type(self.generator).__name__
         if samples < 1:
             raise ConfigError(f"samples must be 1 or more, got {samples}")
@@ -282,53 +312,55 @@ class Predictor:
             self._compact_holes = None  # said once
         return Scene(picture, hole, read_guidance(guidance, picture), opaque=mask is None)
 
-    def _patches(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[Patch]]:
-        """What fills each scene's hole."""
-        pixels = affordable_pixels(self.generator, self.device, self.max_memory)
-        limits = self._limits(affordable_tile(pixels) if self.tile is None else self.tile)
-        strategy, batch_size = self.strategy, self.batch_size
-        while True:
-            parts = [
-                (number, part)
-                for number, scene in enumerate(scenes)
-                for part in (plan(scene.hole, strategy, limits) if scene.hole.any() else [])
-            ]
-            filler = Filler(self.generator, self.device, self.precision, batch_size, pixels, samples, seed)
+    def _patches(self, scene: Scene, samples: int, seed: int) -> list[Patch]:
+        """What fills a scene's hole; where memory runs out, smaller parts are tried."""
+        limits, strategy, batch_size = self._limits(), self.strategy, self.batch_size
+        while scene.hole.any():
+            parts = plan(scene.hole, strategy, limits)
             try:
-                with evaluating(self.generator):
-                    patches = filler.fill([(scenes[number], part) for number, part in parts], limits)
-                found: list[list[Patch]] = [[] for _ in scenes]
-                for (number, _), patch in zip(parts, patches, strict=True):
-                    found[number].append(patch)
-                return found
+                return self._fill_parts([(scene, part) for part in parts], limits, batch_size, samples, seed)
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
             # Outside the handler, where the failed attempt's tensors are no longer held by its traceback.
-            if batch_size > 1:
-                self._free()
-                say(f"memory ran out for {batch_size} at once; going on one by one")
+            self._free()
+            if batch_size > 1 and len(parts) > 1:
                 batch_size = 1
                 continue
             largest = max(
-                min(limits.tile, part.box.side) if part.how in ("tile", "resize") else part.box.side
-                for _, part in parts
+                min(limits.tile, part.box.side) if part.how in ("tile", "resize") else part.box.side for part in parts
             )
-            limits, strategy = self._smaller(limits, largest), _without_frames(strategy)
+            limits, strategy, batch_size = self._smaller(limits, largest), _without_frames(strategy), 1
+        return []
 
-    def _free(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
+    def _patches_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[Patch]]:
+        """The same of several scenes, whose parts share batches; it raises where `_patches` would try smaller parts."""
+        limits = self._limits()
+        planned = [plan(scene.hole, self.strategy, limits) if scene.hole.any() else [] for scene in scenes]
+        parts = [(scene, part) for scene, own in zip(scenes, planned, strict=True) for part in own]
+        patches = iter(self._fill_parts(parts, limits, self.batch_size, samples, seed))
+        return [[next(patches) for _ in own] for own in planned]
 
-    def _limits(self, tile: int) -> Limits:
+    def _fill_parts(
+        self, parts: Sequence[tuple[Scene, Part]], limits: Limits, batch_size: int, samples: int, seed: int
+    ) -> list[Patch]:
+        pixels = affordable_pixels(self.generator, self.device, self.max_memory)
+        filler = Filler(self.generator, self.device, self.precision, batch_size, pixels, samples, seed)
+        with evaluating(self.generator):
+            return filler.fill(parts, limits)
+
+    def _limits(self, tile: int | None = None) -> Limits:
+        """What parts may look like, with tiles of a size, or of the one that was asked for or is affordable."""
         generator = self.generator
+        tile = self.tile if tile is None else tile
+        if tile is None:
+            tile = affordable_tile(affordable_pixels(generator, self.device, self.max_memory))
         least = max(generator.smallest_side, generator.size_multiple)
         tile = max(tile, least) // generator.size_multiple * generator.size_multiple
         overlap = tile // 4 if self.overlap is None else self.overlap
         return Limits(tile, min(overlap, tile // 2), generator.size_multiple)
 
     def _smaller(self, limits: Limits, largest: int) -> Limits:
-        self._free()
         least = max(SMALLEST_TILE, self.generator.smallest_side, self.generator.size_multiple)
         if largest <= least:
             raise InpaintzooError(
@@ -344,6 +376,19 @@ def _compact_holes(file: Path) -> str | None:
     masks = read_about(file).facts.get("masks")
     kind = MASK_CLASSES.get(masks) if isinstance(masks, str) else None
     return f"{file} was trained on {masks} holes" if kind is not None and kind.compact else None
+
+
+def _picture(image: Pixels) -> Picture:
+    return read_picture(image).picture if isinstance(image, (str, Path)) else picture_of(image)
+
+
+@contextlib.contextmanager
+def _named(number: int) -> Iterator[None]:
+    """Say which of several pictures an error is about."""
+    try:
+        yield
+    except InpaintzooError as error:
+        raise type(error)(f"picture {number}: {error}") from error
 
 
 def _without_frames(strategy: Strategy) -> Strategy:
@@ -362,10 +407,10 @@ def _check(
         raise ConfigError(f"tile must be at least {SMALLEST_TILE} pixels, got {tile}")
     if overlap is not None and overlap < 0:
         raise ConfigError(f"overlap must be 0 pixels or more, got {overlap}")
-    if max_memory is not None and max_memory <= 0:
-        raise ConfigError(f"max_memory must be above 0 GiB, got {max_memory}")
-    if batch_size < 1:
-        raise ConfigError(f"batch_size must be 1 or more, got {batch_size}")
+    if max_memory is not None and not 0 < max_memory < math.inf:
+        raise ConfigError(f"max_memory must be a number of GiB above 0, got {max_memory}")
+    if batch_size < 1 or int(batch_size) != batch_size:
+        raise ConfigError(f"batch_size must be a whole number, 1 or more, got {batch_size}")
 
 
 def _device(device: str) -> torch.device:

@@ -86,19 +86,26 @@ class OpenFile:
         file: as it was read.
         targets: what to write, one a sample.
         scene: its picture, with the hole.
+        overwrite: whether targets that are there may be replaced.
     """
 
     file: PictureFile
     targets: list[Path]
     scene: Scene
+    overwrite: bool
 
     def write(self, patches: Sequence[Patch], samples: int) -> list[Path]:
         """Write the fills; the file itself, byte by byte, where there is no hole and the format stays.
 
         Returns:
             The files written.
+
+        Raises:
+            DataError: one is there and may not be replaced.
         """
         path, first = self.file.path, self.targets[0]
+        for target in self.targets:  # again: it may have been written since
+            check_target(target, self.overwrite)
         if not self.scene.hole.any() and _same_format(path, first):
             say(f"{path}: the mask has no hole, so the file is copied as it is")
             for target in self.targets:
