@@ -1,58 +1,25 @@
 """inpaintzoo: a Lightning model zoo for image inpainting.
 
-Importing the package imports its public classes, and that is the whole registry: a config names them by their short
-class names.
+Its public names are those of `inpaintzoo.exports`, and that is the whole registry: a config names classes by their
+short class names. All are imported when the first of them is asked for; but what it takes to use a model comes alone,
+since training's libraries take seconds.
 """
 
-from inpaintzoo import callbacks, data, losses, metrics, models, teachers, weights
-from inpaintzoo.adversary import Adversary, MultiScaleAdversary
-from inpaintzoo.discriminators import Discriminator
-from inpaintzoo.generator import Generator
-from inpaintzoo.inpainter import Inpainter
-from inpaintzoo.listing import list_models
-from inpaintzoo.objectives import Objective
-from inpaintzoo.predictor import Predictor, PredictorWarning
-from inpaintzoo.types import (
-    Batch,
-    ConfigError,
-    DataError,
-    InpaintzooError,
-    NonFiniteLossError,
-    Output,
-    PyramidOutput,
-    WeightsError,
-)
-from inpaintzoo.version import __version__
-from inpaintzoo.views import View
-from inpaintzoo.weights import load_model, save_model
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "Adversary",
-    "Batch",
-    "ConfigError",
-    "DataError",
-    "Discriminator",
-    "Generator",
-    "Inpainter",
-    "InpaintzooError",
-    "MultiScaleAdversary",
-    "NonFiniteLossError",
-    "Objective",
-    "Output",
-    "Predictor",
-    "PredictorWarning",
-    "PyramidOutput",
-    "View",
-    "WeightsError",
-    "__version__",
-    "callbacks",
-    "data",
-    "list_models",
-    "load_model",
-    "losses",
-    "metrics",
-    "models",
-    "save_model",
-    "teachers",
-    "weights",
-]
+from inpaintzoo.lazy import exports_of
+from inpaintzoo.version import __version__ as __version__
+
+if TYPE_CHECKING:
+    from inpaintzoo.exports import *  # noqa: F403
+
+__getattr__, __dir__ = exports_of(
+    "inpaintzoo.exports",
+    alone={
+        **dict.fromkeys(("Predictor", "PredictorWarning"), "inpaintzoo.predictor"),
+        **dict.fromkeys(("load_model", "save_model"), "inpaintzoo.weights"),
+        **dict.fromkeys(("ConfigError", "DataError", "InpaintzooError", "WeightsError"), "inpaintzoo.types"),
+        "Generator": "inpaintzoo.generator",
+        "list_models": "inpaintzoo.listing",
+    },
+)

@@ -8,7 +8,7 @@ from typing import Any
 from jsonargparse import ArgumentParser, Namespace
 
 # Imported so that a config can name contenders, data, masks and fills by their class names.
-from inpaintzoo import data, fills  # noqa: F401
+from inpaintzoo import exports, fills  # noqa: F401
 from inpaintzoo.benchmark.contenders import Checkpoint, Fill, Weights  # noqa: F401
 from inpaintzoo.benchmark.overview import overview
 from inpaintzoo.benchmark.predictions import Predictions  # noqa: F401

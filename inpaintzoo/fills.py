@@ -12,7 +12,6 @@ import warnings
 import numpy as np
 import torch
 import torch.nn.functional as F
-from skimage.restoration import inpaint_biharmonic
 from torch import Tensor
 
 from inpaintzoo.generator import Generator
@@ -183,6 +182,8 @@ def biharmonic_fill(image: Tensor, mask: Tensor) -> Tensor:
         `(B, 3, H, W)`, the known pixels bit-identical; a picture that is all hole becomes mid-grey. It carries no
         gradient. Values are clipped to the range of the known pixels.
     """
+    from skimage.restoration import inpaint_biharmonic  # here: it takes a second, and little else needs it
+
     # From the mean colour, so that pictures that are all hole are done and nothing in the hole is read.
     filled = mean_fill(image, mask)
     for index, hole in enumerate((mask[:, 0] > 0.5).cpu().numpy()):

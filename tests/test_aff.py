@@ -12,12 +12,13 @@ from contract import (
     without_gradient,
 )
 
-from inpaintzoo.cli import ZooCLI, main
+from inpaintzoo.cli import main
 from inpaintzoo.layers.fusion import AFF
 from inpaintzoo.layers.gated import GatedEncoder
 from inpaintzoo.models import AFFNet, GatedNet
 from inpaintzoo.models.aff import PlainSkip
 from inpaintzoo.models.gated import GatedOutput
+from inpaintzoo.training_cli import ZooCLI
 from inpaintzoo.types import ConfigError
 
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -12,7 +12,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from torchvision.transforms.functional import to_pil_image
 
 from inpaintzoo import Inpainter
-from inpaintzoo.cli import ZooCLI, main
+from inpaintzoo.cli import main
+from inpaintzoo.training_cli import ZooCLI
 
 HERE = Path(__file__).parent
 TINY = str(HERE / "conf" / "tiny.yaml")

@@ -10,9 +10,10 @@ import pytest
 import torch
 from torchvision.utils import save_image
 
-from inpaintzoo.cli import ZooCLI, main
+from inpaintzoo.cli import main
 from inpaintzoo.data import FolderData, SceneSource
 from inpaintzoo.data.masks import CentreSquare, PENNetSquare
+from inpaintzoo.training_cli import ZooCLI
 from inpaintzoo.weights_cli import COMMANDS as WEIGHT_COMMANDS
 
 ROOT = Path(__file__).parent.parent

@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from inpaintzoo.cli import ZooCLI, main
+from inpaintzoo.cli import main
+from inpaintzoo.training_cli import ZooCLI
 
 CONFIGS = Path(__file__).parent.parent / "configs"
 WHOLE = {"L1": [("refined", 2.0, "prediction"), ("coarse", 2.0, "coarse")]}

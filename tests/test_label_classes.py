@@ -8,7 +8,6 @@ import pytest
 import torch
 from PIL import Image
 
-from inpaintzoo.cli import ZooCLI
 from inpaintzoo.data import (
     CityscapesClasses,
     FolderData,
@@ -20,6 +19,7 @@ from inpaintzoo.data import (
 )
 from inpaintzoo.data.classes import colour_labels
 from inpaintzoo.data.transforms import ResizeTo
+from inpaintzoo.training_cli import ZooCLI
 from inpaintzoo.types import DataError
 
 ROOT = Path(__file__).parent.parent

@@ -11,7 +11,7 @@ import torch
 import torchvision
 from PIL import Image
 
-from inpaintzoo import cli
+from inpaintzoo import cli, training_cli
 from inpaintzoo.data import FolderData, FolderSource, LabelClasses, VOCClasses
 from inpaintzoo.data.images import image_to_tensor, read_image, read_labels
 from inpaintzoo.data.transforms import ResizeTo
@@ -132,7 +132,7 @@ def test_maps_are_read_back_as_they_were_predicted_by_the_line_that_is_printed(f
         images,
     ]
     small = ["--model.generator.width", 2, "--model.generator.hidden", 2, "--data.num_workers", 0]
-    built = cli.ZooCLI([*map(str, [*options, *small]), *shlex.split(line)], run=False)
+    built = training_cli.ZooCLI([*map(str, [*options, *small]), *shlex.split(line)], run=False)
     assert built.model.generator.num_classes == built.datamodule.label_count == count
     network, seen = segmenter(count, seed=1), set()
     source = FolderSource(images, out, ResizeTo((80, 100)), classes=built.datamodule.classes)

@@ -12,10 +12,11 @@ from contract import (
     without_gradient,
 )
 
-from inpaintzoo.cli import ZooCLI, main
+from inpaintzoo.cli import main
 from inpaintzoo.layers.structure import BilateralStructure, RelativeTotalVariation
 from inpaintzoo.models import GatedNet, PyramidGenerator
 from inpaintzoo.models.pyramid import PyramidGeneratorOutput
+from inpaintzoo.training_cli import ZooCLI
 from inpaintzoo.types import PyramidOutput
 
 CONFIGS = Path(__file__).parent.parent / "configs"

@@ -11,7 +11,6 @@ from safetensors.torch import save_file
 from sgenet_toys import small, small_case
 
 from inpaintzoo.adversary import MultiScaleAdversary
-from inpaintzoo.cli import ZooCLI
 from inpaintzoo.discriminators import PatchDiscriminator
 from inpaintzoo.losses import VGGFeatures
 from inpaintzoo.models import SGENet
@@ -24,6 +23,7 @@ from inpaintzoo.models.sgenet import (
     probabilities,
 )
 from inpaintzoo.objectives import NonSaturating
+from inpaintzoo.training_cli import ZooCLI
 
 # --- the confidence evaluation --------------------------------------------------------------------------------------
 

@@ -1,21 +1,10 @@
 """Pictures, masks and the data modules that pair them."""
 
-from inpaintzoo.data.classes import CityscapesClasses, LabelClasses, OutdoorScenesClasses, VOCClasses
-from inpaintzoo.data.folder import FolderData, FolderSource
-from inpaintzoo.data.module import InpaintingData
-from inpaintzoo.data.scenes import ScenesData, SceneSource
-from inpaintzoo.data.source import ImageSource, Sample
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "CityscapesClasses",
-    "FolderData",
-    "FolderSource",
-    "ImageSource",
-    "InpaintingData",
-    "LabelClasses",
-    "OutdoorScenesClasses",
-    "Sample",
-    "SceneSource",
-    "ScenesData",
-    "VOCClasses",
-]
+from inpaintzoo.lazy import exports_of
+
+if TYPE_CHECKING:
+    from inpaintzoo.data.exports import *  # noqa: F403
+
+__getattr__, __dir__ = exports_of("inpaintzoo.data.exports")

@@ -6,8 +6,6 @@ import dataclasses
 from collections.abc import Iterable
 from typing import Literal
 
-from lightning.pytorch.utilities import rank_zero_info
-
 from inpaintzoo.types import DataError
 
 
@@ -26,6 +24,8 @@ class Finding:
 
 def act_upon(findings: Iterable[Finding]) -> None:
     """Print a line for each finding that lets a run start, and raise one `DataError` that lists the others, if any."""
+    from lightning.pytorch.utilities import rank_zero_info  # here: who draws masks need not wait for Lightning
+
     findings = list(findings)
     for finding in findings:
         if finding.level != "error":

@@ -19,7 +19,6 @@ from typing import Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
-from kornia.filters import bilateral_blur
 from torch import Tensor, nn
 from torch._higher_order_ops.while_loop import while_loop
 
@@ -90,6 +89,8 @@ class BilateralStructure(StructureFilter):
         self.iterations = iterations
 
     def smooth(self, image: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
+        from kornia.filters import bilateral_blur  # here: kornia takes a second, and little else needs it
+
         # A hole of a colour that no pixel is like has no weight in any average.
         far, hole = 1e3, mask.bool()
         for _ in range(self.iterations):

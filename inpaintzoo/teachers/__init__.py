@@ -10,24 +10,11 @@
 | `RandomTeacher` | nothing: a control | nothing |
 """
 
-from inpaintzoo.teachers.asl import ASLTeacher
-from inpaintzoo.teachers.base import Teacher
-from inpaintzoo.teachers.builtin import BuiltinTeacher, TagNetwork
-from inpaintzoo.teachers.edges import EdgeTeacher
-from inpaintzoo.teachers.pretrained import TorchvisionTeacher
-from inpaintzoo.teachers.prior import PriorTeacher
-from inpaintzoo.teachers.random_weights import RandomTeacher
-from inpaintzoo.teachers.training import TagClassifier, asymmetric_loss
+from typing import TYPE_CHECKING
 
-__all__ = [
-    "ASLTeacher",
-    "BuiltinTeacher",
-    "EdgeTeacher",
-    "PriorTeacher",
-    "RandomTeacher",
-    "TagClassifier",
-    "TagNetwork",
-    "Teacher",
-    "TorchvisionTeacher",
-    "asymmetric_loss",
-]
+from inpaintzoo.lazy import exports_of
+
+if TYPE_CHECKING:
+    from inpaintzoo.teachers.exports import *  # noqa: F403
+
+__getattr__, __dir__ = exports_of("inpaintzoo.teachers.exports")

@@ -1,0 +1,55 @@
+"""What importing the package imports, and that nothing public is lost by importing it late."""
+
+import subprocess
+import sys
+
+import pytest
+
+
+def run(code):
+    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+@pytest.mark.parametrize(
+    ("code", "absent", "present"),
+    [
+        ("import inpaintzoo", "torch lightning", "inpaintzoo"),
+        ("from inpaintzoo.cli import main; main(['--version'])", "torch lightning", "inpaintzoo.cli"),
+        ("from inpaintzoo import Predictor, load_model", "lightning torchmetrics kornia skimage", "torch"),
+        ("from inpaintzoo import inpaint_cli, weights_cli", "lightning torchmetrics kornia skimage", "torch"),
+        ("import inpaintzoo; inpaintzoo.models.PENNet", "lightning", "torch"),
+        ("from inpaintzoo.data import masks", "lightning", "torch"),
+        ("import inpaintzoo; inpaintzoo.Inpainter", "nothing", "lightning inpaintzoo.teachers.training"),
+    ],
+)
+def test_what_is_imported(code, absent, present):
+    loaded = run(f"{code}; import sys; print(*sys.modules)")
+    assert not set(absent.split()) & set(loaded) and set(present.split()) <= set(loaded)
+
+
+@pytest.mark.parametrize("package", ["inpaintzoo", "inpaintzoo.data", "inpaintzoo.teachers"])
+def test_all_public_names_are_there(package):
+    listed = run(f"import {package} as package; print(*dir(package))")
+    exported = run(f"from {package}.exports import __all__ as names; print(*names)")
+    assert sorted(listed) == sorted(exported) and len(listed) > 8
+    assert run(f"from {package} import *; print(*(name for name in {exported} if name not in globals()))") == []
+
+
+@pytest.mark.parametrize("name", ["Inpaintr", "_hidden", "__wrapped__"])
+def test_what_is_not_public_is_an_attribute_error(name):
+    import inpaintzoo
+
+    with pytest.raises(AttributeError, match=f"module 'inpaintzoo' has no attribute '{name}'"):
+        getattr(inpaintzoo, name)
+
+
+def test_a_parser_of_the_users_own_knows_all_classes():
+    code = """
+import jsonargparse
+from inpaintzoo import Inpainter
+parser = jsonargparse.ArgumentParser()
+parser.add_subclass_arguments(Inpainter, "model")
+model = {"class_path": "Inpainter", "init_args": {"generator": "PENNet", "losses": {"a": "HoleL1"}}}
+print(parser.parse_object({"model": model}).model.init_args.losses["a"].class_path)
+"""
+    assert run(code) == ["inpaintzoo.losses.HoleL1"]
