@@ -123,10 +123,23 @@ def test_a_generator_of_one_size_is_refused(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_what_torch_cannot_convert_is_a_sentence(tmp_path, monkeypatch):
+    pytest.importorskip("onnxscript")
+
+    def fails(*arguments, **options):
+        raise RuntimeError("a long account of the converter's insides")
+
+    monkeypatch.setattr(torch.onnx, "export", fails)
+    with pytest.raises(WeightsError, match=r"torch \S+ cannot write SPL as onnx \(RuntimeError\); take a newer torch"):
+        export_model(SPL(**SMALL), tmp_path / "net.onnx")
+    assert list(tmp_path.iterdir()) == []
+
+
 @pytest.mark.slow
 def test_onnx_says_what_it_is(tmp_path):
     onnx = pytest.importorskip("onnx")
-    export_model(SPL(**SMALL), tmp_path / "net.onnx")
+    export_model(SPL(**SMALL), tmp_path / "net.onnx", facts={"iterations": 3}, licence="CC0")
     properties = {entry.key: entry.value for entry in onnx.load(tmp_path / "net.onnx").metadata_props}
     assert properties["class_path"] == "inpaintzoo.models.spl.SPL" and properties["size_multiple"] == "4"
     assert json.loads(properties["init_args"])["width"] == 4 and properties["inputs"] == "image mask"
+    assert json.loads(properties["facts"]) == {"iterations": 3} and properties["licence"] == "CC0"

@@ -127,12 +127,14 @@ def export_model(
     if target.suffix == ".onnx":
         _need("onnx", "onnxscript")
     filler = Filler(model)
-    metadata = {**_metadata(model, filler.inputs), "facts": json.dumps(facts or {}), "licence": licence}
     done: list[tuple[int, list[Comparison]]] = []
 
     def write_and_compare(file: str) -> None:
-        write(_traced(filler), file, filler.inputs, metadata)
-        run = load(file)
+        program = _traced(filler)
+        metadata = {**_metadata(model, filler.inputs), "facts": json.dumps(facts or {}), "licence": licence}
+        with _beyond_torch(type(model).__name__, SUFFIXES[target.suffix]):
+            write(program, file, filler.inputs, metadata)
+            run = load(file)
         done.append(_compared(filler, run) if run else (model.smallest_side, []))
 
     with evaluating(model), torch.no_grad(), _quiet():
@@ -251,6 +253,20 @@ def _metadata(model: Generator, inputs: tuple[str, ...]) -> dict[str, str]:
         "size_multiple": str(model.size_multiple),
         "inpaintzoo": __version__,
     }
+
+
+@contextlib.contextmanager
+def _beyond_torch(name: str, kind: str) -> Iterator[None]:
+    """Older versions of torch cannot convert or read back all operations."""
+    try:
+        yield
+    except (WeightsError, OSError):
+        raise
+    except Exception as error:  # the converters raise whatever they stumble over
+        raise WeightsError(
+            f"torch {torch.__version__} cannot write {name} as {kind} ({type(error).__name__}); take a newer torch, "
+            f"such as 2.14"
+        ) from error
 
 
 @contextlib.contextmanager
