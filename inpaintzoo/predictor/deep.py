@@ -1,7 +1,6 @@
 """16-bit colour in PNG and TIFF files, which Pillow has no mode for and would halve.
 
-Such files are decoded twice, once for the high and once for the low bytes. PNG is written here, TIFF by tifffile, which
-leaves out EXIF: its directories are added behind the pixels.
+Such files are decoded twice, once for the high and once for the low bytes. PNG is written here, TIFF by tifffile.
 """
 
 from __future__ import annotations
@@ -16,20 +15,15 @@ from typing import Any, TypeAlias
 
 import numpy as np
 import tifffile
-from PIL import ExifTags, Image, TiffImagePlugin
+from PIL import Image
 
 from inpaintzoo.data.images import open_image
 from inpaintzoo.predictor.colours import Colours, Levels
-from inpaintzoo.predictor.metadata import ABOUT
 from inpaintzoo.types import DataError
 
 # TIFF 6.0: tags, and values of two of them
-_BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA, _XMP = 258, 262, 277, 284, 338, 700
+_BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA = 258, 262, 277, 284, 338
 _RGB, _FREE_ALPHA = 2, 2
-# tifffile writes no pointers to these directories. A number that no tag has stands in until the file is there; it sorts
-# to the same place.
-_STAND_INS = {int(ExifTags.IFD.Exif): 34666, int(ExifTags.IFD.GPSInfo): 34854}
-
 
 _Reader: TypeAlias = Callable[[Image.Image, "str | Path"], tuple[np.ndarray, Colours]]
 
@@ -127,7 +121,7 @@ def write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, Any
         pixels: C = 2 grey and alpha, 3 RGB, 4 RGB and alpha.
         file: to write.
         form: `PNG` or `TIFF`.
-        metadata: as `PictureFile` has it.
+        metadata: as `PictureFile` has it; EXIF and XMP are left out of TIFF.
     """
     (_write_tiff if form == "TIFF" else _write_png)(pixels, file, metadata)
 
@@ -135,13 +129,7 @@ def write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, Any
 def _write_tiff(pixels: np.ndarray, file: str, metadata: dict[str, Any]) -> None:
     if "transparency" in metadata:
         warnings.warn("TIFF has no colour that counts as transparent: it is opaque now", stacklevel=2)
-    exif = Image.Exif()
-    exif.load(metadata.get("exif", b""))
     grey, alpha = pixels.shape[2] < 3, pixels.shape[2] in (2, 4)
-    tags: list[Any] = [(int(tag), "s", 0, str(exif[tag]).encode(), True) for tag in ABOUT if exif.get(tag)]
-    tags += [(stand_in, "I", 1, 0, True) for tag, stand_in in _STAND_INS.items() if exif.get_ifd(tag)]
-    if "xmp" in metadata:
-        tags.append((_XMP, "B", len(metadata["xmp"]), metadata["xmp"], True))
     tifffile.imwrite(
         file,
         np.ascontiguousarray(pixels),
@@ -156,27 +144,7 @@ def _write_tiff(pixels: np.ndarray, file: str, metadata: dict[str, Any]) -> None
         resolutionunit="inch" if "dpi" in metadata else None,
         software=False,
         metadata=None,
-        extratags=tags,
     )
-    _link_directories(file, exif)
-
-
-def _link_directories(file: str, exif: Image.Exif) -> None:
-    """Put EXIF's directories behind the pixels of a little-endian TIFF file, and point to them from the first one."""
-    with tifffile.TiffFile(file) as written:
-        entries = {tag.code: tag.offset for tag in written.pages[0].tags}
-    with open(file, "r+b") as out:
-        for tag, stand_in in _STAND_INS.items():
-            if stand_in not in entries:
-                continue
-            start = out.seek(0, 2)
-            start += out.write(bytes(start % 2))  # directories begin at even places
-            directory = TiffImagePlugin.ImageFileDirectory_v2(b"II*\0\0\0\0\0", group=tag)
-            for inner, value in exif.get_ifd(tag).items():
-                directory[inner] = value
-            out.write(directory.tobytes(start))
-            out.seek(entries[stand_in])
-            out.write(struct.pack("<HHII", tag, 4, 1, start))  # one LONG
 
 
 def _write_png(pixels: np.ndarray, file: str, metadata: dict[str, Any]) -> None:

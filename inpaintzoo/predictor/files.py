@@ -17,7 +17,7 @@ from PIL import Image, JpegImagePlugin, PngImagePlugin
 from inpaintzoo.data.images import IMAGE_SUFFIXES, is_image_name, open_image, orientation_of
 from inpaintzoo.predictor.colours import Colours, colours_of_image
 from inpaintzoo.predictor.deep import deep_reader, write_deep
-from inpaintzoo.predictor.metadata import exif_bytes, upright_exif, upright_xmp
+from inpaintzoo.predictor.metadata import XMP_TEXT, add_metadata, stored_metadata, upright_exif, upright_xmp
 from inpaintzoo.predictor.pictures import Picture, image_like, turn
 from inpaintzoo.types import DataError
 from inpaintzoo.weights.files import write_whole
@@ -40,8 +40,6 @@ _MODES = {
 }
 _LOSSLESS_TIFF = ("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma")
 DEEP = "16-bit colour"
-_XMP_TAG = 700  # TIFF's
-_XMP_TEXT = "XML:com.adobe.xmp"  # PNG's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -82,16 +80,20 @@ class PictureFile:
         """Write pixels like the picture's, upright, complete or not at all, with the metadata."""
         self.check_target(target)
         wanted = _FORMATS[target.suffix.lower()]
+        write_whole(target, lambda file: self._save(pixels, file, wanted))
+
+    def _save(self, pixels: np.ndarray, file: str, form: str) -> None:
         if self.mode == DEEP:
-            write_whole(target, lambda file: write_deep(self.picture.upright(pixels), file, wanted, self.metadata))
-            return
-        options = {**_fitting(self.metadata, wanted), **(self.encoding if self.format == wanted else {})}
-        if wanted == "JPEG" and not options.get("qtables"):
-            options.update(quality=95, subsampling=0)
-        if wanted == "WEBP":
-            options.update(lossless=True, exact=True)
-        image = self.picture.finish(pixels)
-        write_whole(target, lambda file: image.save(file, format=wanted, **options))
+            write_deep(self.picture.upright(pixels), file, form, self.metadata)
+        else:
+            options = {**_fitting(self.metadata, form), **(self.encoding if self.format == form else {})}
+            if form == "JPEG" and not options.get("qtables"):
+                options.update(quality=95, subsampling=0)
+            if form == "WEBP":
+                options.update(lossless=True, exact=True)
+            self.picture.finish(pixels).save(file, format=form, **options)
+        if form == "TIFF":
+            add_metadata(file, self.metadata.get("exif", b""), self.metadata.get("xmp", b""), self.path)
 
 
 def read_picture(path: str | Path) -> PictureFile:
@@ -105,11 +107,12 @@ def read_picture(path: str | Path) -> PictureFile:
         if frames > 1 and image.format != "MPO":  # whose other frames are the camera's previews
             warnings.warn(f"{path}: only the first of its {frames} frames is read, and written", stacklevel=3)
         deep = deep_reader(image, path)
+        stored = orientation_of(image) if image.format == "TIFF" else 1
         form = "JPEG" if image.format == "MPO" else str(image.format)
         pixels, colours = (deep or _plain_pixels)(image, path)
         # Behind the decoding, since some formats store these behind the pixels, and TIFF files are turned by it.
         orientation = orientation_of(image)
-        metadata, encoding = _metadata(image, orientation), _encoding(image)
+        metadata, encoding = _metadata(image, path, turned=max(stored, orientation) >= 5), _encoding(image)
 
     def finish(filled: np.ndarray) -> Image.Image:
         if deep:
@@ -134,19 +137,18 @@ def _plain_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Col
 # -- metadata --------------------------------------------------------------------------------------------------------
 
 
-def _metadata(image: Image.Image, orientation: int) -> dict[str, Any]:
+def _metadata(image: Image.Image, path: str | Path, turned: bool) -> dict[str, Any]:
     kept: dict[str, Any] = {}
-    exif = exif_bytes(image)
+    exif, xmp = stored_metadata(image, path)
     if exif:
-        kept["exif"] = upright_exif(exif, turned=orientation >= 5)
+        kept["exif"] = upright_exif(exif, turned)
     if image.info.get("icc_profile"):
         kept["icc_profile"] = image.info["icc_profile"]
-    xmp = image.info.get("xmp") or getattr(image, "text", {}).get(_XMP_TEXT)  # older versions of Pillow: a PNG text
     if xmp:
-        kept["xmp"] = upright_xmp(xmp if isinstance(xmp, bytes) else str(xmp).encode())
+        kept["xmp"] = upright_xmp(xmp)
     dpi = image.info.get("dpi")
     if dpi and all(float(value) > 0 for value in dpi):
-        kept["dpi"] = tuple(float(value) for value in (dpi[::-1] if orientation >= 5 else dpi))
+        kept["dpi"] = tuple(float(value) for value in (dpi[::-1] if turned else dpi))
     if image.info.get("comment"):
         kept["comment"] = image.info["comment"]
     if image.format == "PNG" or xmp:
@@ -166,10 +168,10 @@ def _png_chunks(image: Image.Image, xmp: bytes | None) -> PngImagePlugin.PngInfo
             values = np.atleast_1d(image.info[key])
             chunks.add(name, struct.pack(f">{len(values)}I", *(round(float(value) * 100_000) for value in values)))
     for name, text in getattr(image, "text", {}).items():
-        if name != _XMP_TEXT:
+        if name != XMP_TEXT:
             chunks.add_itxt(name, str(text), getattr(text, "lang", "") or "")
     if xmp is not None:
-        chunks.add_itxt(_XMP_TEXT, xmp.decode("utf-8", "replace"))
+        chunks.add_itxt(XMP_TEXT, xmp.decode("utf-8", "replace"))
     return chunks
 
 
@@ -179,15 +181,10 @@ def _fitting(metadata: dict[str, Any], form: str) -> dict[str, Any]:
         "JPEG": ("exif", "icc_profile", "xmp", "dpi", "comment"),
         "PNG": ("exif", "icc_profile", "dpi", "pnginfo"),
         "WEBP": ("exif", "icc_profile", "xmp"),
-        "TIFF": ("exif", "icc_profile", "dpi"),
+        "TIFF": ("icc_profile", "dpi"),  # the rest by `add_metadata`
         "BMP": ("dpi",),
     }
-    fitting = {name: value for name, value in metadata.items() if name in known[form]}
-    if form == "TIFF" and "xmp" in metadata:
-        fitting["exif"] = tags = Image.Exif()
-        tags.load(metadata.get("exif", b""))
-        tags[_XMP_TAG] = metadata["xmp"]
-    return fitting
+    return {name: value for name, value in metadata.items() if name in known[form]}
 
 
 def _encoding(image: Image.Image) -> dict[str, Any]:

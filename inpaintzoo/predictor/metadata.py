@@ -2,37 +2,114 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import re
 import struct
+import warnings
+from pathlib import Path
 
 from PIL import ExifTags, Image
 
-_PREFIX = b"Exif\0\0"
-_SHORT = 3
+from inpaintzoo.predictor.directories import EXIF, GPS, Directory, Field, put_first, read_first, to_block
+
+RAW_EXIF = "Raw profile type exif"  # ImageMagick's text in PNG files: three lines, then hexadecimal
+XMP_TEXT = "XML:com.adobe.xmp"  # PNG's
+PREFIX = b"Exif\0\0"  # of the block in JPEG files, and wherever Pillow hands one over
+_SHORT, _BYTE = 3, 1
+_XMP = 700  # TIFF's tag
 # What of a TIFF file's own tags says something about the picture and not about its storage.
-ABOUT = (
-    ExifTags.Base.ImageDescription,
-    ExifTags.Base.Make,
-    ExifTags.Base.Model,
-    ExifTags.Base.Software,
-    ExifTags.Base.DateTime,
-    ExifTags.Base.Artist,
-    ExifTags.Base.Copyright,
+_ABOUT = (
+    *(269, 270, 271, 272, 285, 305, 306, 315, 316, 33432),  # DocumentName to HostComputer, Copyright
+    *(318, 319),  # WhitePoint, PrimaryChromaticities
+    *(18246, 18249, *range(40091, 40096)),  # ratings, and Windows' XPTitle to XPSubject
+    33723,  # IPTC
+    *(EXIF, GPS),
 )
+# What of an EXIF block's first directory says how its own file was stored, or shows the picture once more.
+_STORAGE = {
+    *range(254, 269),  # kinds of files, dimensions, compression, photometric
+    *range(273, 285),  # strips, orientation, samples, resolution
+    *range(286, 298),  # positions, fax
+    *(301, 317, *range(320, 348)),  # transfer function, predictor, palette, tiles, SubIFDs, samples
+    *range(512, 533),  # JPEG, YCbCr
+    *(_XMP, 34377, 34675, 37724),  # XMP, Photoshop's thumbnail, ICC profile, Photoshop's layers
+}
 
 
-def exif_bytes(image: Image.Image) -> bytes:
-    """The EXIF block of an opened file, as stored; made of the tags about the picture if it is a TIFF file."""
-    stored = image.info.get("exif", b"")
-    if stored or image.format != "TIFF":
-        return bytes(stored)
-    found, kept = image.getexif(), Image.Exif()
-    kept.update({int(tag): found[tag] for tag in ABOUT if tag in found})
-    for part in (ExifTags.IFD.Exif, ExifTags.IFD.GPSInfo):
-        inner = found.get_ifd(part)
-        if inner:
-            kept[int(part)] = dict(inner)
-    return kept.tobytes() if len(kept) else b""
+def stored_metadata(image: Image.Image, path: str | Path) -> tuple[bytes, bytes]:
+    """The EXIF block with its prefix and the XMP packet of an opened file; a TIFF file's block is made of its tags."""
+    if image.format == "TIFF":
+        return _of_tiff(path)
+    exif = bytes(image.info.get("exif") or _raw_exif(image, path))
+    if exif and not exif.startswith(PREFIX):  # WebP has none, JPEG must
+        exif = PREFIX + exif
+    xmp = image.info.get("xmp") or getattr(image, "text", {}).get(XMP_TEXT, b"")  # older versions of Pillow: a text
+    return exif, xmp if isinstance(xmp, bytes) else str(xmp).encode()
+
+
+def _of_tiff(path: str | Path) -> tuple[bytes, bytes]:
+    try:
+        with open(path, "rb") as file:
+            directory, order, lost = read_first(file, only={*_ABOUT, _XMP})
+    except (ValueError, struct.error):
+        warnings.warn(f"{path}: its metadata is damaged and left out", stacklevel=2)
+        return b"", b""
+    _say_lost(lost, path)
+    xmp = directory.pop(_XMP).data if _XMP in directory else b""
+    return PREFIX + to_block(directory, order) if directory else b"", xmp
+
+
+def _raw_exif(image: Image.Image, path: str | Path) -> bytes:
+    try:
+        return bytes.fromhex("".join(str(image.info.get(RAW_EXIF, "")).split("\n")[3:]))
+    except ValueError:
+        warnings.warn(f"{path}: its EXIF is damaged and left out", stacklevel=2)
+        return b""
+
+
+def _say_lost(tags: list[int], path: str | Path) -> None:
+    if tags:
+        names = ", ".join(str(tag) for tag in tags)
+        warnings.warn(f"{path}: parts of its EXIF are damaged and left out (tags {names})", stacklevel=3)
+
+
+def add_metadata(file: str, exif: bytes, xmp: bytes, source: str | Path) -> None:
+    """Add EXIF and XMP to a TIFF file of one picture that has none.
+
+    Pillow and tifffile would not keep every byte, so what they wrote gets a new first directory behind the pixels; the
+    old one's few bytes remain in the file.
+
+    Args:
+        file: to add to, upright.
+        exif: the block, with or without its prefix; empty for none.
+        xmp: the packet; empty for none.
+        source: the file that a warning names.
+    """
+    added = _described(exif, source)
+    if xmp:
+        added[_XMP] = Field(_BYTE, xmp)
+    if added:
+        with open(file, "r+b") as out:
+            put_first(out, {**added, **read_first(out).directory})
+
+
+def _described(exif: bytes, source: str | Path) -> Directory:
+    if not exif:
+        return {}
+    try:
+        directory, _, lost = read_first(io.BytesIO(_split(exif)[1]))
+    except (ValueError, struct.error):
+        warnings.warn(f"{source}: its EXIF is damaged and left out", stacklevel=2)
+        return {}
+    _say_lost(lost, source)
+    return {tag: field for tag, field in directory.items() if tag not in _STORAGE}
+
+
+def _split(exif: bytes) -> tuple[bytes, bytes]:
+    """The prefix, which some write twice, and the block."""
+    start = len(exif) - len(re.sub(rb"^(Exif\0\0){1,2}", b"", exif))
+    return exif[:start], exif[start:]
 
 
 def upright_exif(exif: bytes, turned: bool) -> bytes:
@@ -45,12 +122,11 @@ def upright_exif(exif: bytes, turned: bool) -> bytes:
         exif: the block, with or without its prefix.
         turned: whether the pixels were turned by a quarter.
     """
-    prefix = _PREFIX if exif.startswith(_PREFIX) else b""
-    block = bytearray(exif[len(prefix) :])
-    try:
+    prefix, rest = _split(exif)
+    block = bytearray(rest)
+    # If it is damaged behind the orientation, readers such as Pillow go by it all the same.
+    with contextlib.suppress(struct.error, KeyError):
         _patch(block, turned)
-    except (struct.error, KeyError):
-        return exif  # damaged: nobody reads an orientation or a thumbnail in it
     return prefix + bytes(block)
 
 
@@ -60,10 +136,11 @@ def _patch(block: bytearray, turned: bool) -> None:
     entries, link = _entries(block, first, order)
     if ExifTags.Base.Orientation in entries:
         struct.pack_into(order + "HIHH", block, entries[ExifTags.Base.Orientation] + 2, _SHORT, 1, 1, 0)
-    if turned and int(ExifTags.IFD.Exif) in entries:
-        (inner,) = struct.unpack_from(order + "I", block, entries[int(ExifTags.IFD.Exif)] + 8)
-        sides, _ = _entries(block, inner, order)
-        _swap(block, sides.get(ExifTags.Base.ExifImageWidth), sides.get(ExifTags.Base.ExifImageHeight))
+    if turned and EXIF in entries:
+        (inner,) = struct.unpack_from(order + "I", block, entries[EXIF] + 8)
+        with contextlib.suppress(struct.error):
+            sides, _ = _entries(block, inner, order)
+            _swap(block, sides.get(ExifTags.Base.ExifImageWidth), sides.get(ExifTags.Base.ExifImageHeight))
     (thumbnail,) = struct.unpack_from(order + "I", block, link)
     struct.pack_into(order + "I", block, link, 0)
     if thumbnail:
@@ -74,7 +151,8 @@ def _entries(block: bytearray, start: int, order: str) -> tuple[dict[int, int], 
     """Where each tag's entry of a directory begins, and where its link to the next directory stands."""
     (count,) = struct.unpack_from(order + "H", block, start)
     places = [start + 2 + 12 * index for index in range(count)]
-    return {struct.unpack_from(order + "H", block, place)[0]: place for place in places}, start + 2 + 12 * count
+    whole = [place for place in places if place + 12 <= len(block)]  # fewer than it says if the block is cut short
+    return {struct.unpack_from(order + "H", block, place)[0]: place for place in whole}, start + 2 + 12 * count
 
 
 def _swap(block: bytearray, first: int | None, second: int | None) -> None:
