@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -80,6 +81,9 @@ def open_image(path: str | Path, load: bool = True) -> Iterator[Image.Image]:
         DataError: the file is missing, damaged, or not an image.
     """
     try:
+        kind = os.stat(path).st_mode
+        if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
+            raise DataError(f"{path}: this is no regular file but a pipe or device; copy what it gives into a file")
         with Image.open(path) as image:
             if load and image.format != "JPEG":
                 image.load()

@@ -19,11 +19,8 @@ from PIL import Image
 
 from inpaintzoo.data.images import open_image
 from inpaintzoo.predictor.colours import Colours, Levels
+from inpaintzoo.predictor.tiffs import BITS, EXTRA, FREE_ALPHA, PHOTOMETRIC, PLANAR, RGB, SAMPLES, tags_of
 from inpaintzoo.types import DataError
-
-# TIFF 6.0: tags, and values of two of them
-_BITS, _PHOTOMETRIC, _SAMPLES, _PLANAR, _EXTRA = 258, 262, 277, 284, 338
-_RGB, _FREE_ALPHA = 2, 2
 
 _Reader: TypeAlias = Callable[[Image.Image, "str | Path"], tuple[np.ndarray, Colours]]
 
@@ -55,18 +52,18 @@ def _has_deep_planes(image: Image.Image, path: str | Path) -> bool:
     Raises:
         DataError: it has more than 8 bits a channel in a layout of which Pillow would halve them silently.
     """
-    tags: Any = getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
-    bits, samples = tags.get(_BITS, (1,)), tags.get(_SAMPLES, 1)
+    tags = tags_of(image)
+    bits, samples = tags.get(BITS, (1,)), tags.get(SAMPLES, 1)
     if max(bits) <= 8 or samples == 1:
         return False
-    extra = tuple(tags.get(_EXTRA, ()))
-    plain = samples == 3 or (samples == 4 and extra == (_FREE_ALPHA,))
-    if tags.get(_PHOTOMETRIC) != _RGB or not plain:
+    extra = tuple(tags.get(EXTRA, ()))
+    plain = samples == 3 or (samples == 4 and extra == (FREE_ALPHA,))
+    if tags.get(PHOTOMETRIC) != RGB or not plain:
         raise DataError(
             f"{path}: {max(bits)}-bit TIFF files in colour are read as RGB, or RGB with alpha not multiplied in; "
             "this one is CMYK, premultiplied or has other channels; convert it"
         )
-    return bool(tags.get(_PLANAR, 1) == 2)
+    return bool(tags.get(PLANAR, 1) == 2)
 
 
 def _deep_planes(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:

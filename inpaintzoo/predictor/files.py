@@ -6,19 +6,21 @@ Pillow reads and writes the pixels, but for 16-bit colour, which it has no mode 
 from __future__ import annotations
 
 import dataclasses
-import struct
+import math
 import warnings
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image, JpegImagePlugin, PngImagePlugin
+from PIL import Image, JpegImagePlugin
 
 from inpaintzoo.data.images import IMAGE_SUFFIXES, is_image_name, open_image, orientation_of
 from inpaintzoo.predictor.colours import Colours, colours_of_image
 from inpaintzoo.predictor.deep import deep_reader, write_deep
-from inpaintzoo.predictor.metadata import XMP_TEXT, add_metadata, stored_metadata, upright_exif, upright_xmp
+from inpaintzoo.predictor.metadata import add_metadata, stored_metadata, upright_exif, upright_info, upright_xmp
 from inpaintzoo.predictor.pictures import Picture, image_like, turn
+from inpaintzoo.predictor.pngs import is_text, png_info
+from inpaintzoo.predictor.tiffs import black_is_zero, check_channels
 from inpaintzoo.types import DataError
 from inpaintzoo.weights.files import write_whole
 
@@ -40,6 +42,15 @@ _MODES = {
 }
 _LOSSLESS_TIFF = ("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma")
 DEEP = "16-bit colour"
+_MARKER = 65533  # bytes that a part of a JPEG file holds
+_MARKERS = {"EXIF": 0, "XMP": len(b"http://ns.adobe.com/xap/1.0/\0"), "comment": 0}  # what it begins with
+# Pixels an inch that a format counts in steps of, and how many steps it can count.
+_RESOLUTIONS = {
+    "PNG": (0.0254, 2**31 - 1),
+    "BMP": (0.0254, 2**31 - 1),
+    "JPEG": (1, 65535),
+    "TIFF": (0.001, 1000 * (2**32 - 1)),
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -76,6 +87,19 @@ class PictureFile:
                 f"{' or '.join(fitting)}"
             )
 
+        if wanted == "JPEG":
+            self._check_markers(target)
+
+    def _check_markers(self, target: Path) -> None:
+        fitting = [name for name in ("PNG", "TIFF", "WEBP") if self.mode in _MODES[name]]
+        for name, head in _MARKERS.items():
+            size = len(self.metadata.get(name.lower(), b""))
+            if size > _MARKER - head:
+                raise DataError(
+                    f"{target}: JPEG holds {_MARKER - head} bytes of {name} and {self.path} has {size}; write "
+                    f"{' or '.join(fitting)}"
+                )
+
     def write(self, pixels: np.ndarray, target: Path) -> None:
         """Write pixels like the picture's, upright, complete or not at all, with the metadata."""
         self.check_target(target)
@@ -83,15 +107,18 @@ class PictureFile:
         write_whole(target, lambda file: self._save(pixels, file, wanted))
 
     def _save(self, pixels: np.ndarray, file: str, form: str) -> None:
+        metadata = _within(self.metadata, form)
         if self.mode == DEEP:
-            write_deep(self.picture.upright(pixels), file, form, self.metadata)
+            write_deep(self.picture.upright(pixels), file, form, metadata)
         else:
-            options = {**_fitting(self.metadata, form), **(self.encoding if self.format == form else {})}
+            options = {**_fitting(metadata, form), **(self.encoding if self.format == form else {})}
             if form == "JPEG" and not options.get("qtables"):
                 options.update(quality=95, subsampling=0)
             if form == "WEBP":
                 options.update(lossless=True, exact=True)
             self.picture.finish(pixels).save(file, format=form, **options)
+        if form == "PNG" and not is_text(metadata.get("xmp", b"")):
+            warnings.warn(f"{self.path}: its XMP is no UTF-8, which PNG does not hold: it is left out", stacklevel=2)
         if form == "TIFF":
             add_metadata(file, self.metadata.get("exif", b""), self.metadata.get("xmp", b""), self.path)
 
@@ -118,8 +145,7 @@ def read_picture(path: str | Path) -> PictureFile:
         if deep:
             raise DataError(f"{path}: Pillow has no mode for 16-bit colour; use Predictor.fill_file, or pass an array")
         made = image_like(image, turn(filled, orientation))
-        if "exif" in metadata:
-            made.info["exif"] = metadata["exif"]
+        made.info = upright_info(made.info, metadata)
         return made
 
     mode = DEEP if deep else image.mode
@@ -127,11 +153,13 @@ def read_picture(path: str | Path) -> PictureFile:
 
 
 def _plain_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
+    check_channels(image, path)
     image.load()
     try:
-        return np.array(image), colours_of_image(image)
+        colours = colours_of_image(image)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
+    return black_is_zero(np.array(image), image, path), colours
 
 
 # -- metadata --------------------------------------------------------------------------------------------------------
@@ -147,12 +175,12 @@ def _metadata(image: Image.Image, path: str | Path, turned: bool) -> dict[str, A
     if xmp:
         kept["xmp"] = upright_xmp(xmp)
     dpi = image.info.get("dpi")
-    if dpi and all(float(value) > 0 for value in dpi):
+    if dpi and all(float(value) > 0 and math.isfinite(value) for value in dpi):
         kept["dpi"] = tuple(float(value) for value in (dpi[::-1] if turned else dpi))
     if image.info.get("comment"):
         kept["comment"] = image.info["comment"]
     if image.format == "PNG" or xmp:
-        kept["pnginfo"] = _png_chunks(image, kept.get("xmp"))
+        kept["pnginfo"] = png_info(image, path, kept.get("xmp", b""))
     if image.format == "PNG":
         key = image.info.get("transparency")
         if isinstance(key, tuple):
@@ -160,19 +188,11 @@ def _metadata(image: Image.Image, path: str | Path, turned: bool) -> dict[str, A
     return kept
 
 
-def _png_chunks(image: Image.Image, xmp: bytes | None) -> PngImagePlugin.PngInfo:
-    """What a PNG file says of its colours, its texts, and the XMP packet of any file, which is a text there."""
-    chunks = PngImagePlugin.PngInfo()
-    for name, key in ((b"gAMA", "gamma"), (b"cHRM", "chromaticity")):
-        if key in image.info:
-            values = np.atleast_1d(image.info[key])
-            chunks.add(name, struct.pack(f">{len(values)}I", *(round(float(value) * 100_000) for value in values)))
-    for name, text in getattr(image, "text", {}).items():
-        if name != XMP_TEXT:
-            chunks.add_itxt(name, str(text), getattr(text, "lang", "") or "")
-    if xmp is not None:
-        chunks.add_itxt(XMP_TEXT, xmp.decode("utf-8", "replace"))
-    return chunks
+def _within(metadata: dict[str, Any], form: str) -> dict[str, Any]:
+    """Without a resolution that a format has no number for."""
+    step, most = _RESOLUTIONS.get(form, (1, 0))
+    fits = all(1 <= round(value / step) <= most for value in metadata.get("dpi", ()))
+    return {name: value for name, value in metadata.items() if name != "dpi" or fits}
 
 
 def _fitting(metadata: dict[str, Any], form: str) -> dict[str, Any]:

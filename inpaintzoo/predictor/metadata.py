@@ -8,6 +8,7 @@ import re
 import struct
 import warnings
 from pathlib import Path
+from typing import Any
 
 from PIL import ExifTags, Image
 
@@ -171,6 +172,30 @@ def _blank(block: bytearray, entries: dict[int, int], order: str) -> None:
 
 
 def upright_xmp(xmp: bytes) -> bytes:
-    """The XMP packet with orientation 1, and without the pictures of its thumbnails."""
-    upright = re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", xmp)
+    """The XMP packet with orientation 1, and without the pictures of its thumbnails; in UTF-8 if in another Unicode."""
+    upright = re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", _in_utf8(xmp))
     return re.sub(rb"((?:xmp|xap)GImg:image(?:=[\"']|>))[^<\"']*", rb"\g<1>", upright)
+
+
+def _in_utf8(xmp: bytes) -> bytes:
+    for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):  # some of 32 begin as those of 16 do
+        if xmp.startswith(("\ufeff".encode(encoding), "<".encode(encoding))):
+            with contextlib.suppress(UnicodeDecodeError):
+                return xmp.decode(encoding).removeprefix("\ufeff").encode()
+    return xmp
+
+
+def upright_info(info: dict[Any, Any], metadata: dict[str, Any]) -> dict[Any, Any]:
+    """What a Pillow image says beside its pixels when it was brought upright.
+
+    Args:
+        info: what it said before.
+        metadata: what it may say now, as `PictureFile` has it.
+    """
+    kept = {name: value for name, value in info.items() if name not in ("exif", RAW_EXIF)}
+    kept.update({name: metadata[name] for name in ("xmp", "dpi") if name in kept and name in metadata})
+    if "exif" in metadata:
+        kept["exif"] = metadata["exif"]
+    if XMP_TEXT in kept:
+        kept[XMP_TEXT] = metadata.get("xmp", b"").decode("utf-8", "replace")
+    return kept

@@ -1,0 +1,49 @@
+"""TIFF files of which Pillow would read something else than they say."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from inpaintzoo.types import DataError
+
+# TIFF 6.0: tags, and values of two of them
+BITS, PHOTOMETRIC, SAMPLES, PLANAR, EXTRA = 258, 262, 277, 284, 338
+RGB, FREE_ALPHA = 2, 2
+_WHITE_IS_ZERO, _MULTIPLIED_ALPHA, _COREL_ALPHA = 0, 1, 999
+
+
+def tags_of(image: Image.Image) -> Any:
+    """An opened TIFF file's tags; those of other formats are empty."""
+    return getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+
+
+def check_channels(image: Image.Image, path: str | Path) -> None:
+    """Raise `DataError` if an opened TIFF file has channels that Pillow drops, or alpha that it divides by."""
+    extra = tuple(tags_of(image).get(EXTRA, ()))
+    if extra in ((), (FREE_ALPHA,), (_COREL_ALPHA,)) or (extra == (0,) and image.mode == "RGBA"):
+        return
+    what = "premultiplied alpha" if extra == (_MULTIPLIED_ALPHA,) else f"further channels (ExtraSamples {extra})"
+    raise DataError(
+        f"{path}: TIFF files are read with no channels beyond their colours but one alpha that is not multiplied in; "
+        f"this one has {what}, which would be lost; convert it"
+    )
+
+
+def black_is_zero(pixels: np.ndarray, image: Image.Image, path: str | Path) -> np.ndarray:
+    """The pixels of an opened file, inverted where zero means white and Pillow leaves that to others.
+
+    Raises:
+        DataError: it means white in floating-point numbers, or integers of another size than 16 bits.
+    """
+    if not image.mode.startswith(("I", "F")) or tags_of(image).get(PHOTOMETRIC) != _WHITE_IS_ZERO:
+        return pixels
+    if pixels.dtype != np.uint16:
+        raise DataError(
+            f"{path}: zero is white in it, which is read in TIFF files of up to 16 bits and not in Pillow's mode "
+            f"{image.mode}; convert it"
+        )
+    return 65535 - pixels
