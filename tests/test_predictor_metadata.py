@@ -2,12 +2,29 @@
 
 import struct
 import warnings
+import zlib
 
 import numpy as np
 import pytest
 import tifffile
-from PIL import ExifTags, Image
-from test_predictor_files import HOLE, PREDICTOR, chunk, deep_noise, exif_with_thumbnail, noise, write_png
+from PIL import ExifTags, Image, ImageOps
+from PIL.PngImagePlugin import PngInfo
+from test_predictor_files import (
+    HOLE,
+    PREDICTOR,
+    XMP,
+    Green,
+    chunk,
+    deep_noise,
+    exif_with_thumbnail,
+    noise,
+    profile,
+    read_png,
+    write_png,
+    xmp_of,
+)
+
+from inpaintzoo import DataError, Predictor
 
 pytestmark = pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.tasks.JpegWarning")
 
@@ -93,11 +110,14 @@ def write_source(path, exif):
         PREDICTOR.fill_file(source, HOLE, path)
 
 
-@pytest.mark.parametrize("target", [".png", ".tif", ".jpg", ".webp"])
-@pytest.mark.parametrize("source", ["plain.png", "plain.jpg", "plain.webp", "plain.tif", "deep.png", "deep.tif"])
+WAYS = [
+    (f"plain{one}", other) for one in (".png", ".jpg", ".webp", ".tif") for other in (".png", ".jpg", ".webp", ".tif")
+]
+WAYS += [(f"deep{one}", other) for one in (".png", ".tif") for other in (".png", ".tif")]
+
+
+@pytest.mark.parametrize(("source", "target"), WAYS)
 def test_every_byte_of_exif_is_kept_in_every_format(source, target, tmp_path):
-    if source.startswith("deep") and target in (".jpg", ".webp"):
-        pytest.skip("these hold no 16 bits")
     write_source(tmp_path / source, exif_block(FIELDS))
     PREDICTOR.fill_file(tmp_path / source, HOLE, tmp_path / f"out{target}")
     found = exif_of(tmp_path / f"out{target}")
@@ -213,3 +233,166 @@ def test_an_orientation_in_exif_that_is_cut_short_is_set_right(tmp_path):
         PREDICTOR.fill_file(tmp_path / "in.png", HOLE.T, tmp_path / "out.png")
         with Image.open(tmp_path / "out.png") as image:
             assert image.size == (30, 44) and image.getexif().get(274, 1) == 1
+
+
+# -- orientation that is not in an EXIF block ------------------------------------------------------------------------
+
+
+def raw_profile(block):
+    """EXIF as ImageMagick writes it into PNG files."""
+    data = b"Exif\0\0" + block
+    digits = data.hex()
+    lines = "\n".join(digits[start : start + 72] for start in range(0, len(digits), 72))
+    return f"\nexif\n{len(data):8}\n{lines}\n"
+
+
+def png_with_raw_profile(path, fields):
+    texts = PngInfo()
+    texts.add_text("Raw profile type exif", raw_profile(exif_block(fields)), zip=True)
+    texts.add_text("Author", "Ann")
+    noise().save(path, pnginfo=texts)
+
+
+TURNED_XMP = b'<x:xmpmeta xmlns:x="adobe:ns:meta/"><rdf:Description tiff:Orientation="6"/></x:xmpmeta>'
+
+
+def test_a_raw_profile_of_a_png_becomes_exif(tmp_path):
+    png_with_raw_profile(tmp_path / "in.png", {**FIELDS, 274: (SHORT, b"\6\0")})
+    for target in (".png", ".tif"):
+        PREDICTOR.fill_file(tmp_path / "in.png", HOLE.T, tmp_path / f"out{target}")
+        with Image.open(tmp_path / f"out{target}") as image:
+            image.load()
+            assert image.size == (30, 44) and image.getexif().get(274, 1) == 1
+            assert "Raw profile type exif" not in image.info
+            assert target == ".tif" or image.text["Author"] == "Ann"
+        found = exif_of(tmp_path / f"out{target}")
+        assert {tag: found.get(tag) for tag in FIELDS} == FIELDS
+    np.testing.assert_array_equal(np.array(Image.open(tmp_path / "out.png"))[~HOLE.T], np.rot90(noise(), -1)[~HOLE.T])
+
+
+def test_a_damaged_raw_profile_is_dropped(tmp_path):
+    texts = PngInfo()
+    texts.add_text("Raw profile type exif", "\nexif\n 4\nnothing")
+    noise().save(tmp_path / "in.png", pnginfo=texts)
+    with pytest.warns(UserWarning, match=r"in.png: its EXIF is damaged and left out"):
+        PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png")
+    with Image.open(tmp_path / "out.png") as image:
+        assert not image.info.keys() & {"exif", "Raw profile type exif"}
+
+
+@pytest.mark.parametrize("source", ["raw.png", "xmp.png", "xmp.jpg", "xmp.webp", "exif.png", "exif.tif"])
+def test_a_picture_in_memory_that_was_brought_upright_says_so(source, tmp_path):
+    path, texts = tmp_path / source, PngInfo()
+    texts.add_itxt("XML:com.adobe.xmp", TURNED_XMP.decode())
+    if source == "raw.png":
+        png_with_raw_profile(path, {274: (SHORT, b"\6\0")})
+    elif source.startswith("exif"):
+        exif = Image.Exif()
+        exif[274] = 6
+        noise().save(path, exif=exif)
+    else:
+        noise().save(path, **({"pnginfo": texts} if source == "xmp.png" else {"xmp": TURNED_XMP}))
+    assert Image.open(path).getexif()[274] == 6
+    (filled,) = PREDICTOR(path, HOLE.T)
+    assert filled.size == (30, 44) and filled.getexif().get(274, 1) == 1
+    np.testing.assert_array_equal(np.array(ImageOps.exif_transpose(filled)), np.array(filled))
+    filled.save(tmp_path / "again.png", exif=filled.getexif())
+    assert Image.open(tmp_path / "again.png").getexif().get(274, 1) == 1
+
+
+# -- XMP -------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("mark", ["", "\ufeff"])
+@pytest.mark.parametrize("encoding", ["utf-16-le", "utf-16-be", "utf-32-le", "utf-32-be"])
+@pytest.mark.parametrize("target", [".png", ".jpg", ".tif"])
+def test_xmp_in_another_unicode_becomes_utf8(target, encoding, mark, tmp_path):
+    noise().save(tmp_path / "in.webp", xmp=(mark + XMP.decode()).encode(encoding), lossless=True)
+    PREDICTOR.fill_file(tmp_path / "in.webp", HOLE, tmp_path / f"out{target}")
+    assert xmp_of(tmp_path / f"out{target}") == XMP.replace(b"c2VjcmV0", b"")
+
+
+@pytest.mark.parametrize("deep", [True, False])
+def test_xmp_that_is_no_unicode_is_left_out_of_png_alone(deep, tmp_path):
+    latin, pixels = XMP.decode().encode("latin-1"), deep_noise(3) if deep else np.array(noise())
+    extra = [(700, 1, len(latin), latin, True)]
+    tifffile.imwrite(tmp_path / "in.tif", pixels, photometric="rgb", metadata=None, extratags=extra)
+    with pytest.warns(UserWarning, match=r"in.tif: its XMP is no UTF-8"):
+        PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.png")
+    PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.tif")
+    assert xmp_of(tmp_path / "out.png") == b""
+    assert xmp_of(tmp_path / "out.tif") == latin.replace(b"c2VjcmV0", b"")
+
+
+# -- what a format cannot hold ---------------------------------------------------------------------------------------
+
+
+class Never(Green):
+    def forward(self, image, mask):
+        raise AssertionError
+
+
+@pytest.mark.parametrize(("name", "most"), [("EXIF", 65533), ("XMP", 65533 - 29), ("comment", 65533)])
+def test_more_metadata_than_a_jpeg_holds_is_refused_before_the_work(name, most, tmp_path):
+    def save(size):
+        block = exif_block({37510: (UNDEFINED, bytes(size - 6 - 8 - 2 - 12 - 4))}) if name == "EXIF" else b""
+        texts = PngInfo()
+        if name == "XMP":
+            texts.add_itxt("XML:com.adobe.xmp", "<" * size)
+        if name == "comment":
+            texts.add_text("comment", "c" * size)
+        noise().save(tmp_path / "in.png", pnginfo=texts, **({"exif": block} if block else {}))
+
+    save(most - 1)  # even, as a block is
+    PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.jpg")
+    save(most + 1)
+    with pytest.raises(
+        DataError, match=rf"out2.jpg: JPEG holds {most} bytes of {name} and .*in.png has {most + 1}; write PNG"
+    ):
+        Predictor(Never(), device="cpu").fill_file(tmp_path / "in.png", HOLE, tmp_path / "out2.jpg")
+    assert not (tmp_path / "out2.jpg").exists()
+
+
+RESOLUTIONS = [(1e-9, None), (0.01, {".tif"}), (0.4, {".png", ".bmp", ".tif"}), (300, {".png", ".bmp", ".jpg", ".tif"})]
+RESOLUTIONS += [(65537, {".png", ".bmp", ".tif"}), (10**8, {".tif"}), (4 * 10**9, {".tif"})]
+
+
+@pytest.mark.parametrize("deep", [False, True])
+@pytest.mark.parametrize(("dpi", "holders"), RESOLUTIONS)
+def test_a_resolution_is_kept_where_a_format_has_a_number_for_it(dpi, holders, deep, tmp_path):
+    steps = (1, 10**9) if dpi < 1e-6 else (round(dpi * 100), 100) if dpi < 10**7 else (dpi, 1)
+    pixels = deep_noise(3) if deep else np.array(noise())
+    options = {"resolution": (steps, steps), "resolutionunit": "inch", "software": False, "metadata": None}
+    tifffile.imwrite(tmp_path / "in.tif", pixels, photometric="rgb", **options)
+    for target in (".png", ".tif") if deep else (".png", ".bmp", ".jpg", ".tif"):
+        PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / f"out{target}")
+        with Image.open(tmp_path / f"out{target}") as image:
+            found = [float(value) for value in image.info.get("dpi", ())]
+        if target in (holders or ()):
+            assert found == pytest.approx([dpi, dpi], rel=0.05), target
+        else:
+            assert not any(value == pytest.approx(dpi, rel=0.5) for value in found), target
+            assert all(value in (0, 1, 96) or value == pytest.approx(96, rel=0.01) for value in found), target
+
+
+# -- PNG's chunks ----------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("deep", [True, False])
+@pytest.mark.parametrize(("name", "body"), [(b"sRGB", b"\2"), (b"cICP", bytes([9, 16, 0, 1]))])
+def test_png_keeps_which_standard_its_colours_follow(name, body, deep, tmp_path):
+    write_png(tmp_path / "in.png", deep_noise(3)) if deep else noise().save(tmp_path / "in.png")
+    data = (tmp_path / "in.png").read_bytes()
+    (tmp_path / "in.png").write_bytes(data[:33] + chunk(name, body) + data[33:])
+    PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png")
+    written = (tmp_path / "out.png").read_bytes()
+    assert chunk(name, body) in written[: written.index(b"IDAT")]
+
+
+def test_an_srgb_chunk_does_not_stand_beside_a_profile(tmp_path):
+    write_png(tmp_path / "in.png", deep_noise(3))
+    data, icc = (tmp_path / "in.png").read_bytes(), chunk(b"iCCP", b"ICC\0\0" + zlib.compress(profile()))
+    (tmp_path / "in.png").write_bytes(data[:33] + icc + chunk(b"sRGB", b"\0") + data[33:])
+    PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png")
+    chunks = read_png(tmp_path / "out.png")[1]
+    assert b"iCCP" in chunks and b"sRGB" not in chunks
