@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tifffile
 from PIL import Image
-from test_predictor_files import HEIGHT, HOLE, PREDICTOR, WIDTH
+from test_predictor_files import HEIGHT, HOLE, PREDICTOR, WIDTH, noise
 
 from inpaintzoo import DataError
 
@@ -74,6 +74,19 @@ def test_alpha_that_is_not_multiplied_in_is_kept(channels, photometric, tmp_path
     after = np.array(Image.open(tmp_path / "out.tif"))
     np.testing.assert_array_equal(after[~HOLE], pixels[~HOLE])
     np.testing.assert_array_equal(after[..., -1], pixels[..., -1])
+
+
+@pytest.mark.parametrize(
+    ("mode", "compression", "written"),
+    [("RGB", "jpeg", "tiff_adobe_deflate"), ("RGB", "tiff_lzw", "tiff_lzw"), ("1", "group4", "group4")],
+)
+def test_a_tiff_is_written_without_loss_whatever_was_read(mode, compression, written, tmp_path):
+    noise(mode).save(tmp_path / "in.tif", compression=compression)
+    before = np.array(Image.open(tmp_path / "in.tif"))
+    PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.tif")
+    after = Image.open(tmp_path / "out.tif")
+    assert after.info["compression"] == written
+    np.testing.assert_array_equal(np.array(after)[~HOLE], before[~HOLE])
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="pipes with a name")

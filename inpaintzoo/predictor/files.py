@@ -40,7 +40,17 @@ _MODES = {
     "WEBP": ("RGB", "RGBA"),
     "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "I", "F"),
 }
-_LOSSLESS_TIFF = ("raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma")
+_LOSSLESS_TIFF = (
+    "raw",
+    "packbits",
+    "tiff_lzw",
+    "tiff_deflate",
+    "tiff_adobe_deflate",
+    "zstd",
+    "lzma",
+    "group3",
+    "group4",
+)
 DEEP = "16-bit colour"
 _MARKER = 65533  # bytes that a part of a JPEG file holds
 _MARKERS = {"EXIF": 0, "XMP": len(b"http://ns.adobe.com/xap/1.0/\0"), "comment": 0}  # what it begins with
@@ -212,6 +222,7 @@ def _encoding(image: Image.Image) -> dict[str, Any]:
         # With the same tables, blocks that nobody touched are quantised as they were.
         sampling = JpegImagePlugin.get_sampling(image)
         return {"qtables": image.quantization, **({"subsampling": sampling} if sampling >= 0 else {})}
-    if image.format == "TIFF" and image.info.get("compression") in _LOSSLESS_TIFF:
-        return {"compression": image.info["compression"]}
+    if image.format == "TIFF":
+        found = image.info.get("compression")  # which Pillow would go on with if nobody names another
+        return {"compression": found if found in _LOSSLESS_TIFF else "tiff_adobe_deflate"}
     return {}

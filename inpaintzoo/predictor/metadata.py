@@ -53,7 +53,7 @@ def _of_tiff(path: str | Path) -> tuple[bytes, bytes]:
     try:
         with open(path, "rb") as file:
             directory, order, lost = read_first(file, only={*_ABOUT, _XMP})
-    except (ValueError, struct.error):
+    except ValueError:
         warnings.warn(f"{path}: its metadata is damaged and left out", stacklevel=2)
         return b"", b""
     _say_lost(lost, path)
@@ -100,7 +100,7 @@ def _described(exif: bytes, source: str | Path) -> Directory:
         return {}
     try:
         directory, _, lost = read_first(io.BytesIO(_split(exif)[1]))
-    except (ValueError, struct.error):
+    except ValueError:
         warnings.warn(f"{source}: its EXIF is damaged and left out", stacklevel=2)
         return {}
     _say_lost(lost, source)
