@@ -32,7 +32,7 @@ def deep_reader(image: Image.Image, path: str | Path) -> _Reader | None:
         DataError: they are of more than 8 bits in a layout of which Pillow would halve them silently.
     """
     if _has_deep_planes(image, path):
-        return _deep_planes
+        return deep_planes
     return _deep_pixels if _is_deep(image) else None
 
 
@@ -66,7 +66,12 @@ def _has_deep_planes(image: Image.Image, path: str | Path) -> bool:
     return bool(tags.get(PLANAR, 1) == 2)
 
 
-def _deep_planes(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
+def deep_planes(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
+    """A TIFF file's planes as pixels; not turned upright, as Pillow would.
+
+    Raises:
+        DataError: they are compressed in a way that is not read, or not of 16 bits.
+    """
     try:
         with tifffile.TiffFile(path) as file:
             planes = file.pages[0].asarray()

@@ -16,7 +16,7 @@ from PIL import Image, JpegImagePlugin
 
 from inpaintzoo.data.images import IMAGE_SUFFIXES, is_image_name, open_image, orientation_of
 from inpaintzoo.predictor.colours import Colours, colours_of_image
-from inpaintzoo.predictor.deep import deep_reader, write_deep
+from inpaintzoo.predictor.deep import deep_planes, deep_reader, write_deep
 from inpaintzoo.predictor.metadata import add_metadata, stored_metadata, upright_exif, upright_info, upright_xmp
 from inpaintzoo.predictor.pictures import Picture, image_like, turn
 from inpaintzoo.predictor.pngs import is_text, png_info
@@ -53,7 +53,11 @@ _LOSSLESS_TIFF = (
 )
 DEEP = "16-bit colour"
 _MARKER = 65533  # bytes that a part of a JPEG file holds
-_MARKERS = {"EXIF": 0, "XMP": len(b"http://ns.adobe.com/xap/1.0/\0"), "comment": 0}  # what it begins with
+_MARKERS = {
+    "EXIF": 0,
+    "XMP": len(b"http://ns.adobe.com/xap/1.0/\0"),
+    "comment": 533,
+}  # less what it begins with, or Pillow needs
 # Pixels an inch that a format counts in steps of, and how many steps it can count.
 _RESOLUTIONS = {
     "PNG": (0.0254, 2**31 - 1),
@@ -147,8 +151,10 @@ def read_picture(path: str | Path) -> PictureFile:
         stored = orientation_of(image) if image.format == "TIFF" else 1
         form = "JPEG" if image.format == "MPO" else str(image.format)
         pixels, colours = (deep or _plain_pixels)(image, path)
-        # Behind the decoding, since some formats store these behind the pixels, and TIFF files are turned by it.
-        orientation = orientation_of(image)
+        # Behind the decoding, since some formats store these behind the pixels. Pillow turns TIFF files as it decodes
+        # them, and some versions do not say so.
+        upright = image.format == "TIFF" and deep is not deep_planes
+        orientation = 1 if upright else orientation_of(image)
         metadata, encoding = _metadata(image, path, turned=max(stored, orientation) >= 5), _encoding(image)
 
     def finish(filled: np.ndarray) -> Image.Image:
