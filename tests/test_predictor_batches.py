@@ -90,6 +90,14 @@ def test_too_many_for_memory_are_filled_in_smaller_batches():
     assert shown(generator) == [(1, 3, 40, 56)] * 3 and predictor.batch_size == 1
 
 
+def test_too_many_tiles_for_memory_are_filled_one_by_one_and_stay_large():
+    hole = np.zeros((128, 448), bool)
+    hole[60:64] = True
+    generator = Alone(10**9, MemoryError())
+    (filled,) = Predictor(generator, tile=128, strategy="tile", batch_size=3)(np.zeros((128, 448, 3), np.uint8), hole)
+    assert set(shown(generator)) == {(1, 3, 128, 128)} and (filled[hole] == (255, 0, 0)).all()
+
+
 def test_a_picture_too_large_for_memory_does_not_make_the_others_smaller(tmp_path):
     tasks = []
     for number, size in enumerate([(200, 296), (500, 500), (200, 296)]):

@@ -324,8 +324,8 @@ class Predictor:
                     raise
             # Outside the handler, where the failed attempt's tensors are no longer held by its traceback.
             self._free()
-            if batch_size > 1 and len(parts) > 1:
-                batch_size = 1
+            if batch_size > 1 and (len(parts) > 1 or parts[0].how == "tile"):
+                batch_size = 1  # before parts become smaller
                 continue
             largest = max(
                 min(limits.tile, part.box.side) if part.how in ("tile", "resize") else part.box.side for part in parts
