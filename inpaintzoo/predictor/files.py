@@ -100,7 +100,6 @@ class PictureFile:
                 f"{target}: {wanted} does not hold pictures of mode {self.mode} as {self.path} is; write "
                 f"{' or '.join(fitting)}"
             )
-
         if wanted == "JPEG":
             self._check_markers(target)
 
