@@ -12,14 +12,14 @@ from inpaintzoo.version import __version__ as __version__
 
 if TYPE_CHECKING:
     from inpaintzoo.exports import *  # noqa: F403
-
-__getattr__, __dir__ = exports_of(
-    "inpaintzoo.exports",
-    alone={
-        **dict.fromkeys(("Predictor", "PredictorWarning"), "inpaintzoo.predictor"),
-        **dict.fromkeys(("load_model", "save_model"), "inpaintzoo.weights"),
-        **dict.fromkeys(("ConfigError", "DataError", "InpaintzooError", "WeightsError"), "inpaintzoo.types"),
-        "Generator": "inpaintzoo.generator",
-        "list_models": "inpaintzoo.listing",
-    },
-)
+else:
+    __getattr__, __dir__ = exports_of(
+        "inpaintzoo.exports",
+        alone={
+            **dict.fromkeys(("Predictor", "PredictorWarning"), "inpaintzoo.predictor"),
+            **dict.fromkeys(("load_model", "save_model"), "inpaintzoo.weights"),
+            **dict.fromkeys(("ConfigError", "DataError", "InpaintzooError", "WeightsError"), "inpaintzoo.types"),
+            "Generator": "inpaintzoo.generator",
+            "list_models": "inpaintzoo.listing",
+        },
+    )

@@ -6,5 +6,5 @@ from inpaintzoo.lazy import exports_of
 
 if TYPE_CHECKING:
     from inpaintzoo.data.exports import *  # noqa: F403
-
-__getattr__, __dir__ = exports_of("inpaintzoo.data.exports")
+else:
+    __getattr__, __dir__ = exports_of("inpaintzoo.data.exports")

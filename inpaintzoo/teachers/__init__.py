@@ -16,5 +16,5 @@ from inpaintzoo.lazy import exports_of
 
 if TYPE_CHECKING:
     from inpaintzoo.teachers.exports import *  # noqa: F403
-
-__getattr__, __dir__ = exports_of("inpaintzoo.teachers.exports")
+else:
+    __getattr__, __dir__ = exports_of("inpaintzoo.teachers.exports")
