@@ -26,6 +26,8 @@ usage: inpaintzoo COMMAND [options]
 Each command has its own --help.
 """
 
+_TRAINING = ("fit", "validate", "test", "predict", "doctor")
+
 
 def main(args: Sequence[str] | None = None) -> int:
     """Run a command.
@@ -68,6 +70,9 @@ def _run(command: str, rest: list[str]) -> int:
         from inpaintzoo import weights_cli
 
         return weights_cli.main(command, rest)
+    if command not in _TRAINING and not command.startswith("-"):
+        print(f"inpaintzoo: error: there is no command {command!r}; inpaintzoo --help lists them", file=sys.stderr)
+        return 2
     from inpaintzoo import training_cli
 
     return training_cli.main([command, *rest])

@@ -252,9 +252,7 @@ def test_doctor_puts_a_pair_through_the_metrics(capsys):
     assert re.search(r"ERROR.*ms_ssim with 5 scales needs images of at least 161x161, got 32x32", out)
 
 
-@pytest.mark.parametrize(
-    "arguments", [["fit", "--config", "nowhere.yaml"], ["paint"], ["fit", "--config", TINY, "--x"]]
-)
+@pytest.mark.parametrize("arguments", [["fit", "--config", "nowhere.yaml"], ["fit", "--config", TINY, "--x"]])
 def test_wrong_usage_exits_with_2(arguments, capsys):
     with pytest.raises(SystemExit) as stop:
         main(arguments)

@@ -1,9 +1,12 @@
 """What importing the package imports, and that nothing public is lost by importing it late."""
 
+import contextlib
 import subprocess
 import sys
 
 import pytest
+
+from inpaintzoo.cli import _TRAINING, OVERVIEW, main
 
 
 def run(code):
@@ -53,3 +56,18 @@ model = {"class_path": "Inpainter", "init_args": {"generator": "PENNet", "losses
 print(parser.parse_object({"model": model}).model.init_args.losses["a"].class_path)
 """
     assert run(code) == ["inpaintzoo.losses.HoleL1"]
+
+
+def test_an_unknown_command_is_a_sentence_and_imports_nothing(capsys):
+    assert main(["inpant", "a.png"]) == 2
+    said = capsys.readouterr().err
+    assert said == "inpaintzoo: error: there is no command 'inpant'; inpaintzoo --help lists them\n"
+
+
+def test_every_command_of_the_overview_is_known(capsys):
+    for line in OVERVIEW.splitlines():
+        if line.startswith("  ") and line[2] != " ":
+            with pytest.raises(SystemExit) if (command := line.split()[0]) in _TRAINING else contextlib.nullcontext():
+                assert main([command, "--help"]) == 0
+            said = capsys.readouterr().out
+            assert said.startswith("usage: ") and command in said.split("\n\n")[0].split()
