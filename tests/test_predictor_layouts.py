@@ -6,7 +6,7 @@ import threading
 import numpy as np
 import pytest
 import tifffile
-from PIL import Image
+from PIL import Image, IptcImagePlugin
 from test_predictor_files import HEIGHT, HOLE, PREDICTOR, WIDTH, noise
 
 from inpaintzoo import DataError
@@ -110,3 +110,17 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
 def test_what_is_not_there_and_folders_say_so(name, text, tmp_path):
     with pytest.raises(DataError, match=text):
         PREDICTOR(tmp_path / name, HOLE)
+
+
+@pytest.mark.parametrize("kind", ["I", "B"])
+@pytest.mark.parametrize("order", ["<", ">"])
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16])
+def test_iptc_is_kept_as_bytes_whatever_type_it_claims(order, kind, dtype, tmp_path):
+    keyword = b"\x1c\x02\x19\x00\x03abc"
+    tag = (33723, kind, len(keyword) // (4 if kind == "I" else 1), keyword, True)
+    options = {"byteorder": order, "photometric": "rgb", "extratags": [tag], "metadata": None}
+    tifffile.imwrite(tmp_path / "in.tif", levels(3, dtype=dtype), **options)
+    assert keyword in (tmp_path / "in.tif").read_bytes()
+    PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.tif")
+    with Image.open(tmp_path / "out.tif") as after:
+        assert IptcImagePlugin.getiptcinfo(after) == {(2, 25): b"abc"}

@@ -14,7 +14,8 @@ from typing import BinaryIO, NamedTuple, TypeAlias
 
 import numpy as np
 
-EXIF, GPS, _INTEROPERABILITY = 34665, 34853, 40965
+EXIF, GPS, IPTC, _INTEROPERABILITY = 34665, 34853, 33723, 40965
+_UNDEFINED = 7  # the type of bytes
 # Which fields point to a directory, and which fields of that directory do.
 _POINTERS: Mapping[int, Mapping[int, Mapping]] = {EXIF: {_INTEROPERABILITY: {}}, GPS: {}}
 # Type -> bytes a value takes, and those of them that change places in the other byte order.
@@ -117,7 +118,9 @@ class _Reader:
                     inner = self.directory(self.address(kind, slot), pointers[tag], None)
                     found[tag] = Field(self.layout.pointer, inner=inner)
                 elif kind not in _ADDRESSES:  # of what, nobody knows
-                    found[tag] = Field(kind, self.values(kind, values, slot))
+                    # IPTC is bytes, though many declare it as LONG, which would be turned round.
+                    data = self.values(kind, values, slot, turned=tag != IPTC)
+                    found[tag] = Field(kind if tag != IPTC else _UNDEFINED, data)
             except (ValueError, KeyError):
                 self.lost.append(tag)
         return found
@@ -126,10 +129,11 @@ class _Reader:
         size = _SIZES[kind][0]
         return int.from_bytes(slot[:size], "little" if self.layout.order == "<" else "big")
 
-    def values(self, kind: int, count: int, slot: bytes) -> bytes:
+    def values(self, kind: int, count: int, slot: bytes, turned: bool) -> bytes:
         length = count * _SIZES[kind][0]
         (start,) = self.layout.offset.unpack(slot)
-        return self.layout.little(slot[:length] if length <= len(slot) else self.bytes_at(start, length), kind)
+        data = slot[:length] if length <= len(slot) else self.bytes_at(start, length)
+        return self.layout.little(data, kind) if turned else data
 
 
 def _layout(head: bytes) -> _Layout:

@@ -12,7 +12,7 @@ from typing import Any
 
 from PIL import ExifTags, Image
 
-from inpaintzoo.predictor.directories import EXIF, GPS, Directory, Field, put_first, read_first, to_block
+from inpaintzoo.predictor.directories import EXIF, GPS, IPTC, Directory, Field, put_first, read_first, to_block
 
 RAW_EXIF = "Raw profile type exif"  # ImageMagick's text in PNG files: three lines, then hexadecimal
 XMP_TEXT = "XML:com.adobe.xmp"  # PNG's
@@ -24,8 +24,7 @@ _ABOUT = (
     *(269, 270, 271, 272, 285, 305, 306, 315, 316, 33432),  # DocumentName to HostComputer, Copyright
     *(318, 319),  # WhitePoint, PrimaryChromaticities
     *(18246, 18249, *range(40091, 40096)),  # ratings, and Windows' XPTitle to XPSubject
-    33723,  # IPTC
-    *(EXIF, GPS),
+    *(EXIF, GPS, IPTC),
 )
 # What of an EXIF block's first directory says how its own file was stored, or shows the picture once more.
 _STORAGE = {
