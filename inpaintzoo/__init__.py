@@ -19,7 +19,6 @@ else:
             **dict.fromkeys(("Predictor", "PredictorWarning"), "inpaintzoo.predictor"),
             **dict.fromkeys(("load_model", "save_model"), "inpaintzoo.weights"),
             **dict.fromkeys(("ConfigError", "DataError", "InpaintzooError", "WeightsError"), "inpaintzoo.types"),
-            "Generator": "inpaintzoo.generator",
             "list_models": "inpaintzoo.listing",
         },
     )

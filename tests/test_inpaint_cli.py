@@ -400,6 +400,18 @@ def test_a_file_put_in_the_place_of_one_that_failed_stays(work, capsys):
     assert (work / "out" / "b.png").read_bytes() == mine
 
 
+def test_a_file_put_in_the_place_of_one_that_failed_anew_stays(work, capsys):
+    assert inpaint("photos", "masks", "-o", "out") == 0
+    (work / "masks" / "b.png").write_bytes(b"no mask")
+    assert inpaint("photos", "masks", "-o", "out") == 1
+    picture(work / "out" / "b.png", 77)
+    mine = (work / "out" / "b.png").read_bytes()
+    mask(work / "masks" / "b.png")
+    assert inpaint("photos", "masks", "-o", "out") == 1
+    assert "not as this command made it" in capsys.readouterr().err
+    assert (work / "out" / "b.png").read_bytes() == mine
+
+
 @pytest.mark.parametrize("options", [("--samples", 3), ("--guidance", "hole.png")])
 def test_what_the_model_cannot_do_is_said_once_and_leaves_no_trace(work, options, capsys):
     assert inpaint("photos", "masks", "-o", "out", *options) == 1

@@ -43,6 +43,7 @@ class Ledger:
         self.force = force
         self._due = 0.0  # when the file is to be written again
         self._filled: dict[str, Any] = {}
+        self._before: dict[str, Any] = {}  # what was noted of files that are being made anew
         if not force and path.exists():
             begun = self._read()
             other = [name for name, value in settings.items() if begun.get(name) != value]
@@ -78,7 +79,9 @@ class Ledger:
 
     def begin(self, files: Iterable[Path]) -> None:
         """Note files that are to be made, in a file of the folder's own."""
-        self._filled.update(dict.fromkeys(map(self._name, files)))
+        names = [self._name(file) for file in files]
+        self._before = {name: self._filled[name] for name in names if self._filled.get(name) is not None}
+        self._filled.update(dict.fromkeys(names))
         self.write()
 
     def note(self, files: Iterable[Path], sources: Sequence[Path | None]) -> None:
@@ -93,11 +96,13 @@ class Ledger:
             self.write()
 
     def end(self) -> None:
-        """Forget files that were to be made and were not: what comes to lie there is somebody else's; and write."""
+        """Forget files that were to be made and were not, and write: what comes to lie there is somebody else's.
+
+        Of those that were to be made anew, what was noted before holds.
+        """
+        kept = {name: self._before.get(name) if noted is None else noted for name, noted in self._filled.items()}
         folder = self.path.parent
-        self._filled = {
-            name: noted for name, noted in self._filled.items() if noted is not None or (folder / name).exists()
-        }
+        self._filled = {name: noted for name, noted in kept.items() if noted is not None or (folder / name).exists()}
         self.write()
 
     def _ours(self, path: Path) -> bool:

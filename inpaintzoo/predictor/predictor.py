@@ -409,7 +409,7 @@ def _check(
         raise ConfigError(f"overlap must be 0 pixels or more, got {overlap}")
     if max_memory is not None and not 0 < max_memory < math.inf:
         raise ConfigError(f"max_memory must be a number of GiB above 0, got {max_memory}")
-    if batch_size < 1 or int(batch_size) != batch_size:
+    if not isinstance(batch_size, int) or batch_size < 1:
         raise ConfigError(f"batch_size must be a whole number, 1 or more, got {batch_size}")
 
 

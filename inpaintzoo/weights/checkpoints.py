@@ -63,8 +63,7 @@ class Checkpoint:
 
     def average(self) -> dict[str, Tensor]:
         """The generator's moving average, empty if the run kept none."""
-        kept: dict[str, Tensor] = self.content.get("callbacks", {}).get("GeneratorEMA", {}).get("average", {})
-        return kept
+        return _average(self.content)
 
     def generator_state(self, raw: bool = False) -> dict[str, Tensor]:
         """The average if there is one, the trained tensors if not or if `raw`."""
@@ -113,14 +112,27 @@ def _problem(content: dict[str, Any]) -> str | None:
     networks = inpainter.get("networks", {})
     if not isinstance(networks, dict) or not all(map(_describes, networks.values())):
         return "what it says about its networks is damaged"
-    average = content.get("callbacks", {}).get("GeneratorEMA", {}).get("average", {})
-    for tensors in (state, average):
+    if not isinstance(state, dict):
+        return "it holds other things than tensors as weights"
+    # A loss of the user's may keep something else beside them.
+    networks_state = {
+        name: value for name, value in state.items() if str(name).startswith(("generator.", "adversaries."))
+    }
+    for tensors in (networks_state, _average(content)):
         if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
             return "it holds other things than tensors as weights"
         # A tensor that repeats a few stored numbers would let a small file take all memory.
         if any(value.untyped_storage().nbytes() < value.numel() * value.element_size() for value in tensors.values()):
             return "a tensor is larger than what is stored of it"
     return None
+
+
+def _average(content: dict[str, Any]) -> dict[str, Tensor]:
+    """The generator's moving average; empty if none was kept."""
+    callbacks = content.get("callbacks")
+    kept = callbacks.get("GeneratorEMA") if isinstance(callbacks, dict) else None
+    average: dict[str, Tensor] = kept.get("average", {}) if isinstance(kept, dict) else {}
+    return average
 
 
 def _describes(network: object) -> bool:

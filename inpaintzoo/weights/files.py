@@ -93,8 +93,8 @@ def save_model(
         "facts": _json({**(facts or {}), "inpaintzoo": __version__}),
         "licence": licence,
     }
-    if not isinstance(licence, str) or not licence.isprintable():
-        raise WeightsError(f"licence must be a line of text, got {licence!r}")
+    if not isinstance(licence, str) or any("\ud800" <= letter <= "\udfff" for letter in licence):
+        raise WeightsError(f"licence must be a text, got {licence!r}")
     target = new_file(path, (SUFFIX,), overwrite)
     write_whole(target, lambda file: save_file(state, file, metadata=metadata))
 
