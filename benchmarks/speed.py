@@ -44,7 +44,7 @@ from inpaintzoo.discriminators import (
 )
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers import attention
-from inpaintzoo.layers.contextual import ContextualAttention
+from inpaintzoo.layers.attention.contextual import ContextualAttention
 from inpaintzoo.layers.structure import BilateralStructure, RelativeTotalVariation, StructureFilter
 from inpaintzoo.losses import L1, PriorDistillation, SegmentationLoss, StructureL1
 from inpaintzoo.models import SPL, SPN, GatedNet, PENNet, PyramidGenerator, SGENet, SRPNet

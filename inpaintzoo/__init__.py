@@ -7,6 +7,7 @@ since training's libraries take seconds.
 
 from typing import TYPE_CHECKING
 
+from inpaintzoo import moved as _moved  # noqa: F401  (old module names keep working)
 from inpaintzoo.lazy import exports_of
 from inpaintzoo.version import __version__ as __version__
 
@@ -19,6 +20,6 @@ else:
             **dict.fromkeys(("Predictor", "PredictorWarning"), "inpaintzoo.predictor"),
             **dict.fromkeys(("load_model", "save_model"), "inpaintzoo.weights"),
             **dict.fromkeys(("ConfigError", "DataError", "InpaintzooError", "WeightsError"), "inpaintzoo.types"),
-            "list_models": "inpaintzoo.listing",
+            "list_models": "inpaintzoo.models.catalogue",
         },
     )

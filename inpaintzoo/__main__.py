@@ -2,7 +2,7 @@
 
 import sys
 
-from inpaintzoo.cli import main
+from inpaintzoo.commands import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -15,8 +15,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inpaintzoo.layers.gated import Padding, SameConv2d, check_padding
+from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.layers.spectral import spectral_norm
-from inpaintzoo.rebuildable import Rebuildable
 from inpaintzoo.types import DataError
 
 Norm = Literal["spectral", "instance", "spectral+instance", "none"]

@@ -5,9 +5,9 @@ from __future__ import annotations
 import torch
 
 from inpaintzoo.data.findings import Finding
+from inpaintzoo.data.labels.needs import check_labels, require_labels
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.inpainter import Inpainter
-from inpaintzoo.labels import check_labels, require_labels
 from inpaintzoo.metrics.segmentation import predicted_logits
 from inpaintzoo.types import Batch, InpaintzooError
 

@@ -5,7 +5,7 @@ from inpaintzoo.adversary import Adversary, MultiScaleAdversary
 from inpaintzoo.discriminators import Discriminator
 from inpaintzoo.generator import Generator
 from inpaintzoo.inpainter import Inpainter
-from inpaintzoo.listing import list_models
+from inpaintzoo.models.catalogue import list_models
 from inpaintzoo.objectives import Objective
 from inpaintzoo.predictor import Predictor, PredictorWarning
 from inpaintzoo.types import (

@@ -8,8 +8,8 @@ from typing import ClassVar
 import torch
 from torch import Tensor
 
-from inpaintzoo.layers.guidance import Guidance
-from inpaintzoo.rebuildable import Rebuildable
+from inpaintzoo.layers.attention.guidance import Guidance
+from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.types import ConfigError, DataError, Output
 
 
@@ -120,7 +120,7 @@ class Generator(Rebuildable):
         """Check a guidance map before it is used; None stays None.
 
         Args:
-            guidance: `(B, 1, H, W)`, permissions or class ids, see `inpaintzoo.layers.guidance.Guidance`.
+            guidance: `(B, 1, H, W)`, permissions or class ids, see `inpaintzoo.layers.attention.Guidance`.
             mask: `(B, 1, H, W)`, 1 = hole.
 
         Raises:

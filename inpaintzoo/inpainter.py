@@ -18,13 +18,12 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from inpaintzoo.adversary import Adversary
 from inpaintzoo.data.findings import act_upon
+from inpaintzoo.data.labels.needs import check_labels, labels_are_read, require_labels
 from inpaintzoo.generator import Generator
-from inpaintzoo.labels import check_labels, labels_are_read, require_labels
 from inpaintzoo.losses.base import Loss
 from inpaintzoo.metrics import MetricResults, MetricSuite
 from inpaintzoo.metrics.segmentation import predicted_logits
-from inpaintzoo.modes import frozen
-from inpaintzoo.ops import composite, mean_over_ranks
+from inpaintzoo.ops import composite, frozen, mean_over_ranks
 from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output
 from inpaintzoo.weights.checkpoints import check_resumes, describe_parts
 from inpaintzoo.weights.initialise import initialise, refuse_to_resume

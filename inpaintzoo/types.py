@@ -7,6 +7,9 @@ from typing import Any, TypedDict, TypeVar
 
 from torch import Tensor
 
+IGNORE = 255
+"""The label of pixels that neither losses nor metrics count."""
+
 OutputT = TypeVar("OutputT", bound="Output")
 
 

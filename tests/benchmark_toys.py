@@ -7,9 +7,9 @@ import torch
 import toys
 from torchvision.utils import save_image
 
-from inpaintzoo.benchmark.contenders import Fill, NetworkMethod
-from inpaintzoo.benchmark.protocol import Protocol
-from inpaintzoo.benchmark.runner import Benchmark
+from inpaintzoo.benchmark.protocols.protocol import Protocol
+from inpaintzoo.benchmark.run.contenders import Fill, NetworkMethod
+from inpaintzoo.benchmark.run.runner import Benchmark
 from inpaintzoo.data.masks import RandomRectangles
 from inpaintzoo.fills import MeanColour
 from inpaintzoo.metrics import (

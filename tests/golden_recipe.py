@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 
 import torch
+from places import TESTS
 from safetensors.torch import load_file
 from torch import Tensor
 
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = TESTS / "golden"
 
 
 def recipe_tensor(key: str, shape: tuple[int, ...], gain: float = 1.0) -> Tensor:

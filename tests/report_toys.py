@@ -4,7 +4,7 @@ import dataclasses
 
 import torch
 
-from inpaintzoo.benchmark.protocol import Protocol, Published
+from inpaintzoo.benchmark.protocols.protocol import Protocol, Published
 from inpaintzoo.benchmark.results import BenchmarkResults, Contender, Cost, PairSet
 from inpaintzoo.metrics import FID, L1, PSNR, MetricResults
 from inpaintzoo.metrics.results import ALL, Column

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import importlib.util
 import sys
-from pathlib import Path
 from types import ModuleType
 
-_FOLDER = Path(__file__).parents[1] / "benchmarks" / "reference"
+from places import ROOT
+
+_FOLDER = ROOT / "benchmarks" / "reference"
 
 
 def slow_reference(name: str) -> ModuleType:

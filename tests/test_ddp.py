@@ -5,12 +5,12 @@ import json
 import os
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import torch
+from places import TESTS
 
-HERE = Path(__file__).parent
+HERE = TESTS
 CONFIG = str(HERE / "conf" / "tiny.yaml")
 
 

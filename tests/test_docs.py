@@ -4,26 +4,20 @@ import functools
 import importlib
 import re
 import shlex
-from pathlib import Path
 
 import pytest
 import torch
+from pages import PAGES, ROOT, ParsedOnly, blocks
 from torchvision.utils import save_image
 
-from inpaintzoo.cli import main
+from inpaintzoo.commands import main
+from inpaintzoo.commands.training import ZooCLI
 from inpaintzoo.data import FolderData, SceneSource
 from inpaintzoo.data.masks import CentreSquare, PENNetSquare
-from inpaintzoo.training_cli import ZooCLI
-from inpaintzoo.weights_cli import COMMANDS as WEIGHT_COMMANDS
 
-ROOT = Path(__file__).parent.parent
-PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+WEIGHT_COMMANDS = ("export", "convert", "list")
 OWN_COMMANDS = ("masks", "label", "benchmark", "inpaint")  # not LightningCLI's; their own tests try them
 PENNET = str(ROOT / "configs" / "pennet.yaml")
-
-
-def blocks(page, language):
-    return re.findall(rf"^```{language}\n(.*?)^```$", page.read_text(encoding="utf-8"), re.MULTILINE | re.DOTALL)
 
 
 def commands():
@@ -54,19 +48,6 @@ def workplace(tmp_path_factory, monkeypatch):
     folder = photos(tmp_path_factory.getbasetemp())
     monkeypatch.chdir(folder)
     return folder
-
-
-class ParsedOnly(ZooCLI):
-    """Parses a command as `inpaintzoo` does, and stops there."""
-
-    def before_instantiate_classes(self):
-        pass
-
-    def instantiate_classes(self):
-        pass
-
-    def _run_subcommand(self, subcommand):
-        pass
 
 
 def test_readme_has_the_commands_of_ci():
@@ -119,8 +100,7 @@ def test_commands_parse(command, workplace):
 @pytest.mark.parametrize("command", [line for line in commands() if line.split()[1] in WEIGHT_COMMANDS])
 def test_weight_commands_parse(command):
     name, *options = shlex.split(command)[1:]
-    build, _ = WEIGHT_COMMANDS[name]
-    parsed = build().parse_args(options)
+    parsed = importlib.import_module(f"inpaintzoo.commands.{name}").make_parser().parse_args(options)
     assert name == "list" or parsed.force is ("--force" in options)
 
 

@@ -6,11 +6,11 @@ import shlex
 from pathlib import Path
 
 import pytest
-from test_docs import ParsedOnly
+from pages import ParsedOnly
+from places import ROOT
 
-from inpaintzoo.benchmark_cli import make_parser
+from inpaintzoo.commands.benchmark import make_parser
 
-ROOT = Path(__file__).parent.parent
 # Those of `inpaintzoo benchmark` have a parser of their own.
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "benchmark")
 WORDS = {"and", "or", "alone", "behind"}

@@ -13,8 +13,8 @@ from inpaintzoo.callbacks import Checkpoints, GeneratorEMA
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.losses import L1, HoleL1, ValidL1
 from inpaintzoo.losses.base import Loss
-from inpaintzoo.modes import evaluating, frozen
 from inpaintzoo.objectives import Hinge, WassersteinGP
+from inpaintzoo.ops import evaluating, frozen
 from inpaintzoo.types import ConfigError, NonFiniteLossError
 
 

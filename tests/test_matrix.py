@@ -3,16 +3,15 @@
 By default each generator meets each discriminator and each objective, the objectives in turn; `-m slow` runs the rest.
 """
 
-from pathlib import Path
-
 import pytest
 import yaml
+from places import TESTS
 from torch.optim import Adam
 
 from inpaintzoo import Generator, Inpainter, models
-from inpaintzoo.cli import main
+from inpaintzoo.commands import main
 
-MATRIX = str(Path(__file__).parent / "conf" / "matrix.yaml")
+MATRIX = str(TESTS / "conf" / "matrix.yaml")
 
 # Arguments, and the losses without which some of the network's parameters would learn nothing.
 PYRAMID = {"HoleL1": {}, "PyramidL1": {}}

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from inpaintzoo.benchmark.protocol import Protocol
+from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.metrics import MetricResults
 
 # Pictures for a report are asked for when they are drawn, so that no set has to fit into memory. Positions are the

@@ -18,8 +18,7 @@ from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.fills import Diffusion, MeanColour
 from inpaintzoo.generator import Generator
 from inpaintzoo.metrics import L1Hole, MetricSuite, PSNRHole
-from inpaintzoo.modes import evaluating
-from inpaintzoo.ops import composite
+from inpaintzoo.ops import composite, evaluating
 from inpaintzoo.types import Batch
 
 

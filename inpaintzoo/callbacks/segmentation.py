@@ -14,7 +14,7 @@ from torchvision.transforms.functional import to_tensor
 
 from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.callbacks.sheets import ValidationSheet, as_evaluated
-from inpaintzoo.data.classes import LabelClasses, colour_labels
+from inpaintzoo.data.labels.classes import LabelClasses, colour_labels
 from inpaintzoo.metrics.segmentation import confidence_and_error, correlation, moments, predicted_logits
 from inpaintzoo.ops import composite, gather_over_ranks
 from inpaintzoo.types import Batch, ConfigError, Output

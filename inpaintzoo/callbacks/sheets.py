@@ -15,7 +15,7 @@ from torchvision.utils import save_image
 
 from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.record import run_folder
-from inpaintzoo.modes import evaluating
+from inpaintzoo.ops import evaluating
 
 
 @contextlib.contextmanager

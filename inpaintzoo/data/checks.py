@@ -16,13 +16,12 @@ import numpy as np
 from PIL import Image
 
 from inpaintzoo.data.findings import Finding
-from inpaintzoo.data.images import decode_rgb, open_image, read_labels, upright_size
 from inpaintzoo.data.listing import FileSet, counted, some
 from inpaintzoo.data.transforms import ResizePolicy
-from inpaintzoo.types import DataError
+from inpaintzoo.pictures.images import decode_rgb, open_image, read_labels, upright_size
+from inpaintzoo.types import IGNORE, DataError
 
 QUICK_FILES = 256  # looked at per split before training; all of them by `inpaintzoo doctor`
-IGNORE = 255  # the label that losses leave out
 
 T = TypeVar("T")
 R = TypeVar("R")

@@ -12,7 +12,6 @@ import torch
 from torch import Tensor
 
 from inpaintzoo.data.checks import (
-    IGNORE,
     by_reason,
     check_files,
     check_label_range,
@@ -23,9 +22,8 @@ from inpaintzoo.data.checks import (
     find_unreadable,
     look_at_some,
 )
-from inpaintzoo.data.classes import LabelClasses
 from inpaintzoo.data.findings import Finding
-from inpaintzoo.data.images import decode_rgb, open_image, read_labels, upright_size
+from inpaintzoo.data.labels.classes import LabelClasses
 from inpaintzoo.data.listing import (
     SPLITS,
     FileSet,
@@ -40,7 +38,8 @@ from inpaintzoo.data.masks import MaskGenerator
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.source import ImageSource, Sample, Split
 from inpaintzoo.data.transforms import ColourJitter, ResizePolicy, ResizeTo, View, flip_pair
-from inpaintzoo.types import DataError
+from inpaintzoo.pictures.images import decode_rgb, open_image, read_labels, upright_size
+from inpaintzoo.types import IGNORE, DataError
 
 BadImages = Literal["raise", "skip"]
 

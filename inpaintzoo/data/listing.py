@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-from inpaintzoo.data.images import IMAGE_SUFFIXES, is_image_name, list_images
 from inpaintzoo.data.source import Split
+from inpaintzoo.pictures.images import IMAGE_SUFFIXES, is_image_name, list_images
 from inpaintzoo.types import DataError
 
 SPLITS: tuple[Split, Split, Split] = ("train", "val", "test")

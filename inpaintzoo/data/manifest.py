@@ -23,7 +23,6 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from inpaintzoo.bins import mask_ratio, ratio_bin
 from inpaintzoo.data.checks import file_hash, in_threads
 from inpaintzoo.data.dataset import MASK_STREAM
 from inpaintzoo.data.findings import Finding
@@ -32,6 +31,7 @@ from inpaintzoo.data.masks.files import MaskFolder
 from inpaintzoo.data.masks.reading import read_hole
 from inpaintzoo.data.masks.recipes import mask_from_recipe, require_known
 from inpaintzoo.data.source import ImageSource
+from inpaintzoo.ops import mask_ratio, ratio_bin
 from inpaintzoo.types import DataError
 from inpaintzoo.version import __version__
 
@@ -49,7 +49,7 @@ class PinnedPair:
         mask: recipe and seed, or file, as in the module's description.
         mask_sha256: of the mask's pixels, see `mask_hash`.
         ratio: of hole, in [0, 1].
-        bin: of the ratio, see `inpaintzoo.bins.ratio_bin`.
+        bin: of the ratio, see `inpaintzoo.ops.ratio_bin`.
     """
 
     index: int

@@ -11,9 +11,9 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from inpaintzoo.data.classes import LabelClasses
 from inpaintzoo.data.dataset import InpaintingDataset
 from inpaintzoo.data.findings import Finding, act_upon
+from inpaintzoo.data.labels.classes import LabelClasses
 from inpaintzoo.data.loader import EpochSampler, ResumableLoader
 from inpaintzoo.data.manifest import Manifest, PinnedMasks
 from inpaintzoo.data.masks import CentreSquare, MaskGenerator

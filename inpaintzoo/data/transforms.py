@@ -16,7 +16,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.v2 import functional
 
-from inpaintzoo.data.images import image_to_tensor
+from inpaintzoo.pictures.images import image_to_tensor
 
 Resample = Literal["bicubic", "bilinear", "lanczos", "box", "nearest"]
 

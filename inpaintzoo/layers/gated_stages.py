@@ -11,8 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from inpaintzoo.layers.attention.guidance import Guidance
 from inpaintzoo.layers.gated import DilatedStack, GatedConv2d, GatedDecoder, GatedEncoder, Padding
-from inpaintzoo.layers.guidance import Guidance
 
 
 def _pair(in_channels: int, channels: int, padding: Padding) -> nn.Sequential:

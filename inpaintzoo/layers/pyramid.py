@@ -13,8 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from inpaintzoo.layers.attention import AttentionTransfer
-from inpaintzoo.layers.guidance import Guidance
+from inpaintzoo.layers.attention.guidance import Guidance
+from inpaintzoo.layers.attention.transfer import AttentionTransfer
 from inpaintzoo.types import PyramidOutput
 
 

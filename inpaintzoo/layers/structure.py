@@ -22,7 +22,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch._higher_order_ops.while_loop import while_loop
 
-from inpaintzoo.rebuildable import Rebuildable
+from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.types import ConfigError, DataError
 
 HoleBorder = Literal["cut", "flat"]

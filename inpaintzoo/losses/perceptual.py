@@ -23,10 +23,10 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
+from inpaintzoo.files.published import read_state, some
 from inpaintzoo.losses.base import Frozen, Loss
 from inpaintzoo.losses.reconstruction import Pictures, select_pictures
 from inpaintzoo.teachers.base import Teacher
-from inpaintzoo.teachers.files import read_state, some
 from inpaintzoo.types import Batch, Output, WeightsError
 
 Architecture = Literal["vgg16", "vgg19"]

@@ -16,9 +16,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from inpaintzoo.metrics.base import SegmentationMetric, exact
-from inpaintzoo.types import Batch, DataError, Output
-
-IGNORE = 255  # the label that counts nowhere
+from inpaintzoo.types import IGNORE, Batch, DataError, Output
 
 
 class MIoU(SegmentationMetric):

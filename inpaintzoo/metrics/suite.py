@@ -12,7 +12,6 @@ import torch
 import torch.distributed as dist
 from torch import Tensor
 
-from inpaintzoo.bins import RATIO_EDGES, bin_labels, mask_ratio, ratio_bin
 from inpaintzoo.metrics.base import (
     ImageMetric,
     Metric,
@@ -25,7 +24,7 @@ from inpaintzoo.metrics.base import (
 from inpaintzoo.metrics.pixel import L1, PSNR, L1Hole, PSNRHole
 from inpaintzoo.metrics.results import ALL, Column, MetricResults, Row
 from inpaintzoo.metrics.similarity import SSIM
-from inpaintzoo.ops import composite
+from inpaintzoo.ops import RATIO_EDGES, bin_labels, composite, mask_ratio, ratio_bin
 from inpaintzoo.types import Batch
 
 Judge = Literal["composite", "raw"]

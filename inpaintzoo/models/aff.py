@@ -21,7 +21,7 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from inpaintzoo.layers.attention import Engine, MaskResize
+from inpaintzoo.layers.attention.transfer import Engine, MaskResize
 from inpaintzoo.layers.fusion import AFF, Norm
 from inpaintzoo.layers.gated import GatedDecoder, Padding, init_gated
 from inpaintzoo.models.gated import GatedNet

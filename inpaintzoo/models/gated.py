@@ -2,7 +2,7 @@
 
 Yu, Lin, Yang, Shen, Lu, Huang: "Free-Form Image Inpainting with Gated Convolution", ICCV 2019,
 https://arxiv.org/abs/1806.03589, without the sketch input of its section 3.5. Widths and order of the layers are those
-of the authors' code, whose attention departs from the papers (see `inpaintzoo.layers.contextual`). Differences here: a
+of the authors' code, whose attention departs from the papers (see `layers.attention.contextual`). Differences here: a
 batch gives what its samples give one by one (public code takes the first mask for all), a mask without known patches
 does not give NaN, and memory does not grow with the fourth power of the side.
 """
@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 
 from inpaintzoo.generator import Generator
-from inpaintzoo.layers.attention import Engine, MaskResize
-from inpaintzoo.layers.contextual import ContextualAttention
+from inpaintzoo.layers.attention.contextual import ContextualAttention
+from inpaintzoo.layers.attention.transfer import Engine, MaskResize
 from inpaintzoo.layers.gated import Padding, check_padding, init_gated
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
 from inpaintzoo.ops import composite
@@ -53,9 +53,9 @@ class GatedNet(Generator):
         fuse: whether neighbours agree where the attention copies from.
         scale: factor of the attention's scores in the softmax.
         mask_resize: how the attention learns which patches are known, see
-            `inpaintzoo.layers.contextual.ContextualAttention`. The authors' `nearest` misses holes that are thinner
+            `inpaintzoo.layers.attention.ContextualAttention`. The authors' `nearest` misses holes that are thinner
             than 8 pixels, `any` does not.
-        engine: how the attention is computed, see `inpaintzoo.layers.contextual.contextual_attention`.
+        engine: how the attention is computed, see `inpaintzoo.layers.attention.contextual_attention`.
     """
 
     size_multiple = 8
@@ -88,7 +88,7 @@ class GatedNet(Generator):
             image: `(B, 3, H, W)` in [0, 1], sides multiples of 8; whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
             guidance: `(B, 1, H, W)`, what the hole may be filled from: permissions (floating point or bool) or class
-                ids (integers), see `inpaintzoo.layers.guidance.Guidance`.
+                ids (integers), see `inpaintzoo.layers.attention.Guidance`.
 
         Raises:
             ValueError: if the shapes do not fit.

@@ -22,7 +22,7 @@ from typing import Literal
 from torch import Tensor
 
 from inpaintzoo.generator import Generator
-from inpaintzoo.layers.attention import AttentionTransfer, Engine, Fill, HoleKeys, MaskResize
+from inpaintzoo.layers.attention.transfer import AttentionTransfer, Engine, Fill, HoleKeys, MaskResize
 from inpaintzoo.layers.pyramid import (
     PyramidContext,
     PyramidDecoder,
@@ -119,7 +119,7 @@ class PENNet(Generator):
             image: `(B, 3, H, W)` in [0, 1], sides multiples of 64; whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
             guidance: `(B, 1, H, W)`, what the hole may be filled from: permissions (floating point or bool) or class
-                ids (integers), see `inpaintzoo.layers.guidance.Guidance`.
+                ids (integers), see `inpaintzoo.layers.attention.Guidance`.
 
         Raises:
             ValueError: if the shapes do not fit.

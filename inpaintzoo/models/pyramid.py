@@ -31,11 +31,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from inpaintzoo.generator import Generator
-from inpaintzoo.layers.attention import Engine, MaskResize
-from inpaintzoo.layers.contextual import ContextualAttention
+from inpaintzoo.layers.attention.contextual import ContextualAttention
+from inpaintzoo.layers.attention.guidance import Guidance
+from inpaintzoo.layers.attention.transfer import Engine, MaskResize
 from inpaintzoo.layers.gated import init_gated
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
-from inpaintzoo.layers.guidance import Guidance
 from inpaintzoo.layers.structure import RelativeTotalVariation, StructureFilter
 from inpaintzoo.models.gated import coarse_input
 from inpaintzoo.ops import composite, resize_mask
@@ -145,8 +145,8 @@ class PyramidGenerator(Generator):
             coarse stage; `feature_coarse`, `feature_refine`: as features of its encoder, the decoder of that stage.
             Levels below full size always get a picture.
         mask_resize: how the attention learns which patches are known, see
-            `inpaintzoo.layers.contextual.ContextualAttention`.
-        engine: how the attention is computed, see `inpaintzoo.layers.contextual.contextual_attention`.
+            `inpaintzoo.layers.attention.ContextualAttention`.
+        engine: how the attention is computed, see `inpaintzoo.layers.attention.contextual_attention`.
 
     Attributes:
         size_multiple: 16 with the defaults: each level's sides must be multiples of 4, those of the attention's map
@@ -189,7 +189,7 @@ class PyramidGenerator(Generator):
             image: `(B, 3, H, W)` in [0, 1], sides multiples of `size_multiple`; whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
             guidance: `(B, 1, H, W)`, what the hole may be filled from: permissions (floating point or bool) or class
-                ids (integers), see `inpaintzoo.layers.guidance.Guidance`. The full-size level has the attention.
+                ids (integers), see `inpaintzoo.layers.attention.Guidance`. The full-size level has the attention.
 
         Raises:
             ValueError: if the shapes do not fit.

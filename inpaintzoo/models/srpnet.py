@@ -20,7 +20,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from inpaintzoo.generator import Generator
-from inpaintzoo.layers.attention import AttentionTransfer, Engine, Fill, HoleKeys, MaskResize
+from inpaintzoo.layers.attention.transfer import AttentionTransfer, Engine, Fill, HoleKeys, MaskResize
 from inpaintzoo.layers.pyramid import (
     PyramidContext,
     PyramidDecoder,
@@ -101,7 +101,7 @@ class SRPNet(Generator):
                 whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
             guidance: `(B, 1, H, W)`, what the hole may be filled from: permissions (floating point or bool) or class
-                ids (integers), see `inpaintzoo.layers.guidance.Guidance`.
+                ids (integers), see `inpaintzoo.layers.attention.Guidance`.
 
         Raises:
             ValueError: if the shapes do not fit.

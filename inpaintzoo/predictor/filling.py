@@ -14,8 +14,8 @@ from torch import Tensor
 
 from inpaintzoo.generator import Generator
 from inpaintzoo.ops import composite, resize_mask
-from inpaintzoo.predictor.boxes import Box
-from inpaintzoo.predictor.pictures import Picture
+from inpaintzoo.pictures.boxes import Box
+from inpaintzoo.pictures.picture import Picture
 from inpaintzoo.predictor.planning import Limits, Part, feather, tiles
 from inpaintzoo.types import InpaintzooError
 

@@ -14,9 +14,9 @@ from PIL import Image
 from scipy import ndimage
 from torch import Tensor
 
-from inpaintzoo.data.images import decode_rgb, open_image, orientation_of
 from inpaintzoo.data.masks.base import grow_hole, hole_tensor, resize_hole
-from inpaintzoo.predictor.pictures import Picture, Pixels, turn
+from inpaintzoo.pictures.images import decode_rgb, open_image, orientation_of
+from inpaintzoo.pictures.picture import Picture, Pixels, turn
 from inpaintzoo.types import DataError
 
 Polarity = Literal["auto", "white", "black"]

@@ -8,8 +8,8 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
+from inpaintzoo.files.writing import write_whole
 from inpaintzoo.types import ConfigError
-from inpaintzoo.weights.files import write_whole
 
 _FILLED = "filled"  # beside the settings: file -> stamps of it and of what it was made from; None: not made yet
 _SHOWN = 3  # files that a sentence names

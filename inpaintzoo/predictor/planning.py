@@ -18,7 +18,7 @@ from typing import Literal
 import numpy as np
 from scipy import ndimage
 
-from inpaintzoo.predictor.boxes import Box
+from inpaintzoo.pictures.boxes import Box
 
 Strategy = Literal["auto", "pad", "crop", "tile", "resize"]
 

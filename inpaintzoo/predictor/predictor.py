@@ -13,12 +13,12 @@ import torch
 
 from inpaintzoo.data.masks import MASK_CLASSES
 from inpaintzoo.generator import Generator
-from inpaintzoo.modes import evaluating
-from inpaintzoo.predictor.files import read_picture
+from inpaintzoo.ops import evaluating
+from inpaintzoo.pictures.files import read_picture
+from inpaintzoo.pictures.picture import Picture, Pixels, picture_of
 from inpaintzoo.predictor.filling import Filler, Patch, Precision, Scene, out_of_memory
 from inpaintzoo.predictor.holes import Polarity, is_compact, read_guidance, read_hole
 from inpaintzoo.predictor.memory import affordable_pixels, affordable_tile
-from inpaintzoo.predictor.pictures import Picture, Pixels, picture_of
 from inpaintzoo.predictor.planning import Limits, Part, Strategy, plan
 from inpaintzoo.predictor.tasks import NO_HOLE, FileResult, FileTask, OpenFile, check_target, sample_paths, say
 from inpaintzoo.types import ConfigError, InpaintzooError
@@ -102,8 +102,8 @@ class Predictor:
             polarity: the colour of the hole; `auto`: white (1, 255) in arrays, tensors and Pillow images, the rarer
                 colour in files, with a note if that is black.
             guidance: for generators with patch attention, where may be copied from. Arrays and tensors as in
-                `inpaintzoo.layers.guidance`; of files and Pillow images, palette indices are class ids, and grey levels
-                permissions (white: may be copied from).
+                `inpaintzoo.layers.attention.Guidance`; of files and Pillow images, palette indices are class ids, and
+                grey levels permissions (white: may be copied from).
 
         Returns:
             The fills, each of the kind, size, mode and type of `image`; a Pillow image, upright, for a path.

@@ -10,12 +10,12 @@ import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from inpaintzoo.data.images import is_image_name
-from inpaintzoo.predictor.files import PictureFile
+from inpaintzoo.files.writing import write_whole
+from inpaintzoo.pictures.files import PictureFile
+from inpaintzoo.pictures.images import is_image_name
+from inpaintzoo.pictures.picture import Pixels
 from inpaintzoo.predictor.filling import Patch, Scene
-from inpaintzoo.predictor.pictures import Pixels
 from inpaintzoo.types import DataError
-from inpaintzoo.weights.files import write_whole
 
 NO_HOLE = "the mask has no hole, so the picture comes back as it is"
 

@@ -10,11 +10,21 @@
 | `RandomTeacher` | nothing: a control | nothing |
 """
 
-from typing import TYPE_CHECKING
+from inpaintzoo.teachers.asl import ASLTeacher
+from inpaintzoo.teachers.base import Teacher
+from inpaintzoo.teachers.builtin import BuiltinTeacher, TagNetwork
+from inpaintzoo.teachers.edges import EdgeTeacher
+from inpaintzoo.teachers.pretrained import TorchvisionTeacher
+from inpaintzoo.teachers.prior import PriorTeacher
+from inpaintzoo.teachers.random_weights import RandomTeacher
 
-from inpaintzoo.lazy import exports_of
-
-if TYPE_CHECKING:
-    from inpaintzoo.teachers.exports import *  # noqa: F403
-else:
-    __getattr__, __dir__ = exports_of("inpaintzoo.teachers.exports")
+__all__ = [
+    "ASLTeacher",
+    "BuiltinTeacher",
+    "EdgeTeacher",
+    "PriorTeacher",
+    "RandomTeacher",
+    "TagNetwork",
+    "Teacher",
+    "TorchvisionTeacher",
+]

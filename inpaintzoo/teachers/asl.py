@@ -20,9 +20,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inpaintzoo.rebuildable import Rebuildable
+from inpaintzoo.files.published import check_shapes, load_state, published_file, read_state, some
+from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.teachers.base import Doubling, Teacher, check_image, double
-from inpaintzoo.teachers.files import check_shapes, load_state, published_file, read_state, some
 from inpaintzoo.types import WeightsError
 
 PUBLISHED = "https://miil-public-eu.oss-eu-central-1.aliyuncs.com/model-zoo/ASL/Open_ImagesV6_TRresNet_L_448.pth"

@@ -24,8 +24,8 @@ import torch.nn.functional as F
 from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
+from inpaintzoo.files.published import load_state, read_state
 from inpaintzoo.teachers.base import Teacher, check_image
-from inpaintzoo.teachers.files import load_state, read_state
 from inpaintzoo.types import WeightsError
 
 SHIPPED = Path(__file__).parent / "weights" / "builtin.safetensors"
@@ -149,7 +149,7 @@ class BuiltinTeacher(Teacher):
     """The default teacher: needs no download.
 
     Args:
-        weights: a file written by `python -m inpaintzoo.teachers.export`; None takes the one in the package.
+        weights: a file written by `python -m benchmarks.teacher.export`; None takes the one in the package.
 
     Raises:
         WeightsError: the file is missing or not one of a `TagNetwork`.
@@ -181,5 +181,5 @@ def _settings(file: Path) -> dict[str, Any]:
     except (SafetensorError, KeyError, ValueError) as error:
         raise WeightsError(
             f"BuiltinTeacher: {file} does not say which network it is for; make it with "
-            f"python -m inpaintzoo.teachers.export"
+            f"python -m benchmarks.teacher.export"
         ) from error

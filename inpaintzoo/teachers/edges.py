@@ -11,8 +11,6 @@ from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
-from kornia.color import rgb_to_grayscale
-from kornia.filters import canny, gaussian_blur2d, spatial_gradient
 from torch import Tensor
 
 from inpaintzoo.teachers.base import Teacher, check_image
@@ -50,12 +48,16 @@ class EdgeTeacher(Teacher):
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """`(B, 1, H / s, W / s)` float32 for s = 1, 2, 4: 0 or 1 (`canny`), 0 or more (`sobel`)."""
+        from kornia.color import rgb_to_grayscale  # here: kornia takes a second, and few runs need it
+
         check_image("EdgeTeacher", image)
         with torch.autocast(image.device.type, enabled=False):
             grey = rgb_to_grayscale(image.float())
             return [self._edges(grey if stride == 1 else F.avg_pool2d(grey, stride)) for stride in (1, 2, 4)]
 
     def _edges(self, grey: Tensor) -> Tensor:
+        from kornia.filters import canny, gaussian_blur2d, spatial_gradient
+
         # A window of three sigmas to each side, or what reflection allows on the smallest maps.
         reach = min(math.ceil(3 * self.sigma), min(grey.shape[-2:]) - 1)
         window, sigma = (2 * reach + 1, 2 * reach + 1), (self.sigma, self.sigma)

@@ -18,9 +18,9 @@ from torch import Tensor, nn
 from torchvision.models import ResNet
 from torchvision.ops import FrozenBatchNorm2d
 
+from inpaintzoo.files.published import load_state, published_file, read_state
 from inpaintzoo.teachers.asl import check_upsample
 from inpaintzoo.teachers.base import Doubling, Teacher, check_image, double
-from inpaintzoo.teachers.files import load_state, published_file, read_state
 from inpaintzoo.teachers.random_weights import random_state
 from inpaintzoo.types import WeightsError
 

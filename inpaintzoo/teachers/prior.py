@@ -13,9 +13,9 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from inpaintzoo.files.published import check_state, load_state, read_file
 from inpaintzoo.generator import Generator
 from inpaintzoo.teachers.base import Teacher, check_image
-from inpaintzoo.teachers.files import check_state, load_state, read_file
 from inpaintzoo.types import WeightsError
 
 _PREFIX = "generator."  # of the generator's tensors in the checkpoint of a run

@@ -22,12 +22,11 @@ import torch
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
+from inpaintzoo.files.writing import new_file, write_whole
 from inpaintzoo.generator import Generator
-from inpaintzoo.modes import evaluating
-from inpaintzoo.ops import composite
+from inpaintzoo.ops import composite, evaluating
 from inpaintzoo.types import WeightsError
 from inpaintzoo.version import __version__
-from inpaintzoo.weights.files import new_file, write_whole
 from inpaintzoo.weights.networks import describe
 
 Program = Callable[..., Tensor]

@@ -6,17 +6,9 @@ The metadata of format 1, all of it text: `inpaintzoo_format`, `class_path`, `in
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import hashlib
 import json
-import os
-import platform
-import shutil
-import stat
-import tempfile
-import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,9 +17,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor
 
+from inpaintzoo.files.published import FLOATS
+from inpaintzoo.files.writing import new_file, write_whole
 from inpaintzoo.generator import Generator
-from inpaintzoo.rebuildable import Rebuildable
-from inpaintzoo.teachers.files import FLOATS
+from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.types import WeightsError
 from inpaintzoo.version import __version__
 from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, read_checkpoint
@@ -35,7 +28,6 @@ from inpaintzoo.weights.networks import Description, build, check_state, describ
 
 SUFFIX = ".safetensors"
 FORMAT = "1"
-_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
 _HALVES = (torch.float16, torch.bfloat16)
 
@@ -173,77 +165,6 @@ def read_about(path: str | Path, raw: bool = False) -> WeightFile:
         return read_weights(path, raw)[0]
     with _opened(path) as file:
         return _about(file.metadata(), path, raw)
-
-
-def new_file(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:
-    """A path to write to.
-
-    Raises:
-        WeightsError: it has another suffix, its folder is missing, or the file is there and may not be replaced.
-    """
-    target = Path(path)
-    if target.suffix not in suffixes:
-        raise WeightsError(f"{str(path)!r} must end in {' or '.join(suffixes)}")
-    if not target.parent.is_dir():
-        raise WeightsError(f"{target}: there is no folder {target.parent}")
-    # A link that leads nowhere is there too.
-    if target.is_dir() or (os.path.lexists(target) and not overwrite):
-        raise WeightsError(f"{target} is there already; name another file or allow to overwrite it (--force)")
-    return target
-
-
-def write_whole(target: Path, write: Callable[[str], Any]) -> None:
-    """Let `write` make a file beside the target, and put it in the target's place when it is complete.
-
-    Its permissions are those of any new file (the umask decides). What a killed process left of the same target is
-    removed.
-    """
-    # Of fixed length, for the target's own name may be as long as the file system allows.
-    prefix = f".part-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"
-    for left in target.parent.glob(f"{prefix}*"):
-        if _abandoned(left, prefix):
-            shutil.rmtree(left, ignore_errors=True)
-    with (
-        _named(target),
-        tempfile.TemporaryDirectory(prefix=f"{prefix}{_HOST}-{os.getpid()}-", dir=target.parent) as folder,
-    ):
-        file = Path(folder) / target.name
-        file.touch()
-        mode = stat.S_IMODE(file.stat().st_mode)
-        file.unlink()
-        write(str(file))
-        file.chmod(mode)  # some writers take 0600
-        os.replace(file, target)
-
-
-@contextlib.contextmanager
-def _named(target: Path) -> Iterator[None]:
-    """Errors of the system name the target, and not the temporary file."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno is None:
-            raise
-        raise OSError(error.errno, f"cannot be written ({error.strerror})", str(target)) from error
-
-
-def _abandoned(folder: Path, prefix: str) -> bool:
-    """Whether the process that writes there is known to be gone: on this machine, or for a day without a change."""
-    host, _, rest = folder.name.removeprefix(prefix).partition("-")
-    process = rest.partition("-")[0]
-    if os.name == "posix" and host == _HOST and process.isdecimal():
-        try:
-            os.kill(int(process), 0)  # sends nothing
-        except ProcessLookupError:
-            return True
-        except OSError:  # another user's
-            return False
-        return False
-    try:
-        newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-    except OSError:  # gone in the meantime
-        return False
-    return time.time() - newest > 24 * 3600
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:

@@ -9,8 +9,8 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from inpaintzoo.rebuildable import Rebuildable
-from inpaintzoo.teachers.files import check_kinds, some
+from inpaintzoo.files.published import check_kinds, some
+from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.types import ConfigError, WeightsError
 from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, find_checkpoint, read_checkpoint
 from inpaintzoo.weights.files import read_weights

@@ -22,10 +22,10 @@ from torch.nn.modules.module import (
 
 from inpaintzoo import discriminators, fills, models
 from inpaintzoo.discriminators import Discriminator
+from inpaintzoo.files.published import check_kinds, some
 from inpaintzoo.generator import Generator
-from inpaintzoo.rebuildable import Rebuildable
+from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.teachers import asl
-from inpaintzoo.teachers.files import check_kinds, some
 from inpaintzoo.types import WeightsError
 
 # The modules whose classes a file may name: importing them here is what makes them known.

@@ -9,10 +9,10 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inpaintzoo.rebuildable import Rebuildable
-from inpaintzoo.teachers.files import load_state, read_file
+from inpaintzoo.files.published import load_state, read_file
+from inpaintzoo.layers.rebuildable import Rebuildable
+from inpaintzoo.models.released.conversion import convert_state_dict, released_network
 from inpaintzoo.types import WeightsError
-from inpaintzoo.weights.conversion import convert_state_dict, released_network
 from inpaintzoo.weights.files import save_model
 
 # Entries under which training scripts keep a state dict beside other things.

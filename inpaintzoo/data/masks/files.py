@@ -11,7 +11,6 @@ from typing import Literal
 import numpy as np
 from torch import Tensor
 
-from inpaintzoo.bins import RATIO_EDGES, bin_labels, ratio_bin
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.masks.base import MaskGenerator, MaskResize, float_range, grow_hole, int_range, resize_hole
 from inpaintzoo.data.masks.reading import (
@@ -22,6 +21,7 @@ from inpaintzoo.data.masks.reading import (
     read_hole,
     survey_files,
 )
+from inpaintzoo.ops import RATIO_EDGES, bin_labels, ratio_bin
 from inpaintzoo.types import DataError
 
 NVIDIA_TEST_COUNT = 12_000

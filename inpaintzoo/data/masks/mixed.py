@@ -8,9 +8,9 @@ from collections.abc import Sequence
 import numpy as np
 from torch import Tensor
 
-from inpaintzoo.bins import mask_ratio
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.masks.base import MaskGenerator, float_range
+from inpaintzoo.ops import mask_ratio
 from inpaintzoo.types import DataError
 
 

@@ -11,8 +11,8 @@ import numpy as np
 from torch import Tensor
 
 from inpaintzoo.data.checks import in_threads
-from inpaintzoo.data.images import IMAGE_SUFFIXES, decode_rgb, list_images, open_image
 from inpaintzoo.data.masks.base import hole_tensor
+from inpaintzoo.pictures.images import IMAGE_SUFFIXES, decode_rgb, list_images, open_image
 from inpaintzoo.types import DataError
 
 Polarity = Literal["white", "black"]

@@ -1,0 +1,88 @@
+"""Turns a run's checkpoint into the file that `BuiltinTeacher` reads.
+
+python -m benchmarks.teacher.export CHECKPOINT OUT.safetensors
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+from safetensors.torch import save_file
+
+from inpaintzoo.files.published import load_state, read_file
+from inpaintzoo.teachers.builtin import TagNetwork
+from inpaintzoo.types import InpaintzooError, WeightsError
+
+_PREFIX = "network."
+
+
+def export(checkpoint: Path, out: Path) -> dict[str, str]:
+    """Write the classifier of a checkpoint as float16 weights, with its settings and the facts of its training.
+
+    Args:
+        checkpoint: of a run of `benchmarks/teacher/teacher.yaml`.
+        out: a `.safetensors` file; nothing is overwritten.
+
+    Returns:
+        The metadata: `network` (JSON of `TagNetwork`'s arguments), `iterations`, `torch`, and `config`: the model, data
+        and precision of the run's `config.yaml` (JSON), if the checkpoint still lies in its run's folder.
+
+    Raises:
+        WeightsError: the checkpoint is of another kind of run, or `out` exists or has another suffix.
+    """
+    if out.exists() or out.suffix != ".safetensors":
+        raise WeightsError(f"{out} must be a new file that ends in .safetensors")
+    content = read_file(checkpoint, "export")
+    if "tag_classifier" not in content:
+        raise WeightsError(f"{checkpoint} is no checkpoint of a TagClassifier: it holds no `tag_classifier` state")
+    state = {k.removeprefix(_PREFIX): v for k, v in content["state_dict"].items() if k.startswith(_PREFIX)}
+    settings: dict[str, Any] = content["tag_classifier"]["network"]
+    network = TagNetwork(**settings)
+    load_state(network, state, str(checkpoint))
+    weights = {k: v.half() if v.is_floating_point() else v for k, v in network.state_dict().items()}
+    weights = {key: value for key, value in weights.items() if not key.endswith("num_batches_tracked")}
+    overflow = [key for key, value in weights.items() if not torch.isfinite(value).all()]
+    if overflow:
+        raise WeightsError(f"{checkpoint}: {overflow[0]} does not fit into float16; train with a smaller learning rate")
+    metadata = {
+        "network": json.dumps(settings),
+        "iterations": str(content["tag_classifier"]["iteration"]),
+        "torch": torch.__version__,
+        "config": json.dumps(_config(checkpoint.resolve().parent.parent / "config.yaml")),
+    }
+    save_file(weights, str(out), metadata=metadata)
+    return metadata
+
+
+def _config(file: Path) -> dict[str, Any]:
+    """What of a run's settings says how its weights came about; no paths."""
+    if not file.is_file():
+        return {}
+    settings = yaml.safe_load(file.read_text(encoding="utf-8"))
+    kept = {key: settings[key] for key in ("seed_everything", "model", "data")}
+    return {**kept, "precision": settings["trainer"]["precision"]}
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Parse the command line and write the file; 1 for an error that the user can mend."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.teacher.export", description=__doc__.splitlines()[0])
+    parser.add_argument("checkpoint", type=Path, help="last.ckpt of a run of benchmarks/teacher/teacher.yaml")
+    parser.add_argument("out", type=Path, help="the .safetensors file to write")
+    options = parser.parse_args(arguments)
+    try:
+        metadata = export(options.checkpoint, options.out)
+    except InpaintzooError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    print(f"{options.out}: {options.out.stat().st_size:,} bytes, trained for {metadata['iterations']} iterations")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,309 @@
+"""The named protocols: ways to measure as the papers and their code have them, and the zoo's own.
+
+A protocol is built anew for each run, because its metrics hold networks. `docs/protocols.md` explains each one; its
+tables are made from what stands here.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import difflib
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from inpaintzoo.benchmark.protocols import published
+from inpaintzoo.benchmark.protocols.protocol import Protocol
+from inpaintzoo.metrics import (
+    FID,
+    L1,
+    LPIPS,
+    MSSSIM,
+    PIDS,
+    PSNR,
+    SSIM,
+    UIDS,
+    DiversityL1,
+    DiversityLPIPS,
+    InceptionScore,
+    L1Border,
+    L1Grey,
+    L1Hole,
+    L1Relative,
+    Metric,
+    MIoU,
+    PSNRBorder,
+    PSNRHole,
+)
+from inpaintzoo.types import ConfigError
+
+
+@dataclasses.dataclass(frozen=True)
+class MetricWeights:
+    """Local files of the networks that some metrics need; without one, torch hub's cache is used and filled.
+
+    Attributes:
+        alex: torchvision's AlexNet, for `lpips_alex`.
+        vgg: torchvision's VGG16, for `lpips_vgg`.
+        inception: torch-fidelity's Inception, for `fid`, `inception_score`, `u_ids` and `p_ids`.
+    """
+
+    alex: str | None = None
+    vgg: str | None = None
+    inception: str | None = None
+
+
+def protocol(name: str, weights: MetricWeights | None = None) -> Protocol:
+    """A named protocol, with metrics of its own.
+
+    Args:
+        name: one of `PROTOCOLS`.
+        weights: local files of the networks that its metrics need.
+
+    Raises:
+        ConfigError: no such protocol.
+    """
+    if name not in PROTOCOLS:
+        near = difflib.get_close_matches(name, PROTOCOLS, n=1)
+        hint = f" (did you mean {near[0]!r}?)" if near else ""
+        raise ConfigError(f"protocol {name!r} is unknown{hint}; the known ones are {', '.join(PROTOCOLS)}")
+    return PROTOCOLS[name](weights or MetricWeights())
+
+
+def _pretrained(metrics: tuple[Metric, ...]) -> tuple[str, ...]:
+    return tuple(metric.name for metric in metrics if metric.pretrained)
+
+
+def _zoo(weights: MetricWeights) -> Protocol:
+    metrics = (
+        *(PSNR(), PSNRHole(), PSNRBorder(), SSIM(), L1(), L1Hole(), L1Border()),
+        *(LPIPS("alex", weights.alex), LPIPS("vgg", weights.vgg)),
+        *(FID(weights.inception), UIDS(weights.inception), PIDS(weights.inception)),
+    )
+    return Protocol(
+        name="zoo",
+        title="The recommended one: composites as 8-bit files, over frame, hole and border",
+        source="this project",
+        metrics=metrics,
+        optional=_pretrained(metrics),
+        quantise="round",
+        split="the data's test split",
+        resize="the data's own",
+        masks="pinned by a manifest",
+        pitfalls=(
+            "Metrics of the frame improve with the share of known pixels: compare within a ratio bin, or by the hole.",
+            "FID, U-IDS and P-IDS depend on the number of images, and U-IDS and P-IDS are near 0 below some ten "
+            "thousand.",
+            "A stochastic generator is measured by its first fill.",
+        ),
+    )
+
+
+def _pennet(weights: MetricWeights) -> Protocol:
+    metrics = (
+        *(L1Relative(), PSNR(), SSIM("uniform", 51, sample_covariance=True)),
+        FID(weights.inception),
+    )
+    return Protocol(
+        name="pennet",
+        title="PEN-Net's released evaluation",
+        source="PEN-Net's code: test.py, eval.py, core/metric.py",
+        metrics=metrics,
+        optional=_pretrained(metrics),
+        quantise="truncate",
+        split="Facade 100, DTD 1,128, CelebA-HQ 2,000, Places2 36,500 test images",
+        resize="256x256, whole image",
+        masks="centre square of half the side; or NVIDIA irregular masks of a level, the i-th image with the i-th mask",
+        pitfalls=(
+            "What it calls MAE is sum |d| / sum (a + b): brighter pictures have a smaller one.",
+            "SSIM windows of 51 pixels look far beyond small holes; values lie above or below those of 11, by picture.",
+            "It measures composites, while the paper's numbers are of raw outputs.",
+            "The code converts from [-1, 1] and truncates, so that 63 of 256 levels come out one lower, of truths too; "
+            "here truths keep theirs.",
+            "Its FID drops an incomplete last batch of 4, and has the weights of pytorch-fid.",
+            "Its training reads mask files 2,000 to 11,999, among them the masks of all test levels but the first.",
+        ),
+    )
+
+
+def _pennet_paper(weights: MetricWeights) -> Protocol:
+    metrics = (
+        *(L1(percent=True), MSSSIM(percent=True)),
+        *(InceptionScore(weights=weights.inception), FID(weights.inception)),
+    )
+    return Protocol(
+        name="pennet_paper",
+        title="PEN-Net's paper: L1, MS-SSIM, IS and FID of raw outputs",
+        source="PEN-Net, section 4 and table 3",
+        metrics=metrics,
+        optional=_pretrained(metrics),
+        judge="raw",
+        split="Places2 validation, 36,500 images",
+        resize="256x256",
+        masks="a square of 128x128, at random places in the table",
+        pitfalls=(
+            "Raw outputs: the known pixels count with the network's own reconstruction error.",
+            "The paper's IS looks through a classifier of Places; this one through Inception: do not compare them.",
+            "L1 is printed without a unit and is taken for percent of the range.",
+            "MS-SSIM needs 161 pixels a side.",
+        ),
+        published=published.PENNET_PAPER,
+    )
+
+
+def _srpnet(weights: MetricWeights) -> Protocol:
+    return Protocol(
+        name="srpnet",
+        title="SRPNet's paper: L1, PSNR and MS-SSIM of raw outputs",
+        source="SRPNet, section 4, tables 2 to 5 and A3 to A5",
+        metrics=(L1(percent=True), PSNR(), MSSSIM(percent=True)),
+        judge="raw",
+        split="DTD 1,128, Facade 100, CelebA-HQ 2,000, Places2 10,000 test images",
+        resize="256x256",
+        masks="central square of 128x128; NVIDIA irregular masks by level",
+        pitfalls=(
+            'Outputs "without any processing" are read as raw.',
+            "The text calls L1 a sum of differences; the tables fit a mean in percent.",
+            "Its PEN-Net is the released one, trained for squares, also in the tables of irregular masks.",
+            "Table A4 prints the same PSNR and MS-SSIM of GLCIC for two levels.",
+            "MS-SSIM needs 161 pixels a side.",
+        ),
+        published=published.SRPNET,
+    )
+
+
+def _sgenet(weights: MetricWeights) -> Protocol:
+    metrics = (PSNR(), SSIM(), FID(weights.inception), MIoU())
+    return Protocol(
+        name="sgenet",
+        title="SGE-Net's paper: PSNR, SSIM, FID and mIoU",
+        source="SGE-Net, section 4, tables 1, 3 and 4",
+        metrics=metrics,
+        optional=_pretrained(metrics),
+        split="Outdoor Scenes 300 test images; Cityscapes validation, 500 images",
+        resize="short side to 256 (Outdoor Scenes) or 512 (Cityscapes), 256x256 crops",
+        masks="centre square of 128x128 (Outdoor Scenes) or 96x96 (Cityscapes); irregular masks",
+        pitfalls=(
+            "The paper states neither SSIM's window nor whether composites are judged; Gaussian 11x11 and composites "
+            "are taken here.",
+            "The paper trains on Cityscapes' test images, whose labels are withheld.",
+            "mIoU is of the labels that a generator predicts itself; the paper's rows of other methods are of a "
+            "segmenter run on their fills.",
+            "FID of 300 or 500 images is mostly bias: compare only over the same images.",
+        ),
+        published=published.SGENET,
+    )
+
+
+def _spn(weights: MetricWeights) -> Protocol:
+    metrics = (
+        *(PSNR(), SSIM("uniform", 11, sample_covariance=True), L1Grey()),
+        *(DiversityL1(), DiversityLPIPS("alex", weights.alex), FID(weights.inception)),
+    )
+    return Protocol(
+        name="spn",
+        title="SPN's released evaluation, by the paper's bins",
+        source="SPN's code: eval_final.py, eval_final_savenp_max.py; SPN, tables 1 and 2",
+        metrics=metrics,
+        optional=_pretrained(metrics),
+        quantise="truncate",
+        bins=(0.2, 0.4, 0.6),
+        samples=5,
+        mean="batches",
+        batch=50,
+        split="Places2 first 12,000 of validation, CelebA first 12,000 of test, Paris StreetView 100, CelebA-HQ 2,800",
+        resize="256x256, CelebA after a central square crop",
+        masks="drawn with replacement from the 12,000 NVIDIA irregular masks, fixed for each data set",
+        pitfalls=(
+            "L1 is of the plain mean of red, green and blue, where errors of channels cancel, so it is smaller than "
+            "the usual one.",
+            "An incomplete last batch is dropped; batches are of 50, as in the command the authors give.",
+            "Of five fills of a stochastic generator the best by PSNR counts, which no user can choose.",
+            "The paper's FID comes from another script; and the columns of mask intervals and of all images have "
+            "different numbers of images.",
+            "The paper prints L1 in tenths; here it is not scaled.",
+            "The means over pairs of fills are not part of the paper's tables.",
+        ),
+        published=published.SPN,
+    )
+
+
+def _pyramid(weights: MetricWeights) -> Protocol:
+    return Protocol(
+        name="pyramid",
+        title="The dissertation behind the pyramid and fusion generators: SSIM, PSNR and L1",
+        source="the dissertation, chapters 3 and 4, tables 3.1 to 4.2",
+        metrics=(SSIM(), PSNR(), L1()),
+        quantise="round",
+        split="Places2 validation; DIV2K validation, 100 images",
+        resize="512x512 or 1024x1024 random crops; 256x256 from crops of 512x512",
+        masks="NVIDIA irregular masks by level (100 of them in table 4.1), free-form strokes, centre square",
+        pitfalls=(
+            "The text says that errors of the hole are measured; the values fit the frame, which is taken here.",
+            "Neither SSIM's window nor the rounding is stated; Gaussian 11x11 and 8-bit files are taken here.",
+            "Random crops are not pinned, and table 4.2 does not say which images it is of.",
+            "Table 3.1 prints a smaller L1 of Gated than of Gated retrained at 512, against PSNR and SSIM.",
+        ),
+        published=published.PYRAMID,
+    )
+
+
+def _lama(weights: MetricWeights) -> Protocol:
+    metrics = (SSIM(padded=True), LPIPS("vgg", weights.vgg), FID(weights.inception))
+    return Protocol(
+        name="lama",
+        title="LaMa's evaluation: LPIPS and FID, by tenths of measured area",
+        source="LaMa's code: saicinpainting/evaluation; LaMa, section 4",
+        metrics=metrics,
+        optional=_pretrained(metrics),
+        quantise="truncate",
+        bins=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9),
+        split="Places validation, 30,000 crops; CelebA-HQ, 2,000 fixed images",
+        resize="Places 512x512 and 256x256 crops, CelebA-HQ 256x256",
+        masks="thin, medium and thick strokes and boxes, at most half of the area; each kind its own table",
+        pitfalls=(
+            "LPIPS is of VGG; MAT's is of AlexNet, and the two are different numbers.",
+            "SSIM has a window around every pixel and sees black beyond the frame.",
+            "Its groups are closed on the left, those here on the right: a ratio of exactly 0.1 changes places.",
+            "Its FID has the weights of pytorch-fid, which resizes otherwise in small ways.",
+        ),
+    )
+
+
+def _mat(weights: MetricWeights) -> Protocol:
+    metrics = (
+        *(FID(weights.inception), PIDS(weights.inception), UIDS(weights.inception)),
+        *(LPIPS("alex", weights.alex), PSNR(), SSIM(), L1()),
+    )
+    return Protocol(
+        name="mat",
+        title="MAT's evaluation: FID, P-IDS and U-IDS, and metrics of pixels",
+        source="MAT's code: evaluatoin/*.py; MAT, section 4; MAT's page",
+        metrics=metrics,
+        optional=_pretrained(metrics),
+        quantise="round",
+        split="Places validation, 36,500 images; CelebA-HQ, 2,993 images",
+        resize="512x512",
+        masks="small and large free-form holes of its own generator, in its files 0 = hole",
+        pitfalls=(
+            "Mask files are inverted: 0 is the hole.",
+            "P-IDS and U-IDS need some ten thousand pairs; with fewer than the 2048 features they are near 0.",
+            "A prediction that is its truth to the last bit counts half in P-IDS; in MAT's code it does not count.",
+            "LPIPS is of AlexNet; LaMa's is of VGG.",
+        ),
+        published=published.MAT,
+    )
+
+
+PROTOCOLS: Mapping[str, Callable[[MetricWeights], Protocol]] = MappingProxyType(
+    {
+        "zoo": _zoo,
+        "pennet": _pennet,
+        "pennet_paper": _pennet_paper,
+        "srpnet": _srpnet,
+        "sgenet": _sgenet,
+        "spn": _spn,
+        "pyramid": _pyramid,
+        "lama": _lama,
+        "mat": _mat,
+    }
+)

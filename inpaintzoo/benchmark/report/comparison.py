@@ -1,0 +1,123 @@
+"""The papers' own numbers beside ours, with what differs in data and holes said openly."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+
+from inpaintzoo.benchmark.protocols.protocol import Published
+from inpaintzoo.benchmark.report.tables import Table, decimals_of
+from inpaintzoo.benchmark.results import BenchmarkResults, Contender, PairSet
+from inpaintzoo.metrics.results import ALL
+
+_BIN = re.compile(r"\d\S*-\d\S*")
+# What papers call settings of a class that have no class of their own.
+_ALIASES = {"SGENet, guided": "SG-Net", "SGENet, base": "Base-Net"}
+_DATA_NAME = re.compile(r"[A-Z][\w-]*")
+
+
+@dataclasses.dataclass(frozen=True)
+class Comparison:
+    """A row of a paper beside ours.
+
+    Attributes:
+        contender: its name here.
+        group: `all` or the ratio bin that ours is of.
+        row: the paper's.
+        same_data: whether our set bears the name of the paper's data; its pictures, split and size may differ still.
+        same_bin: whether both are of one ratio bin, or of all; what the holes look like may differ still.
+        ours: by metric; a metric that was not measured is left out.
+    """
+
+    contender: str
+    group: str
+    row: Published
+    same_data: bool
+    same_bin: bool
+    ours: dict[str, float]
+
+    @property
+    def differences(self) -> dict[str, float]:
+        """Ours less the paper's, by metric."""
+        return {name: value - self.row.values[name] for name, value in self.ours.items()}
+
+    def words(self, pair_set: PairSet) -> str:
+        """What the two numbers were measured on."""
+        ours = pair_set.description if self.group == ALL else f"{pair_set.description}; ratio {self.group}"
+        known = "data of the same name" if self.same_data else "other data"
+        return f"paper's data: {self.row.data}, holes: {self.row.masks}; ours: {ours} ({known})"
+
+    def cell(self, metric: str, unit: str) -> str:
+        """Paper's number, ours and the difference, as printed; a dash where one is missing."""
+        if metric not in self.row.values:
+            return "-"
+        paper = self.row.values[metric]
+        if metric not in self.ours:
+            return f"{paper:g} / -"
+        decimals = decimals_of(unit, max(abs(paper), abs(self.ours[metric])))
+        return f"{paper:g} / {self.ours[metric]:.{decimals}f} ({self.differences[metric]:+.{decimals}f})"
+
+
+def compare(table: Table, results: BenchmarkResults) -> list[Comparison]:
+    """The protocol's published rows of methods that took part.
+
+    A contender is recognised by its name, by its network's class with an argument that is on (`SPN, stochastic`), or
+    by the class. Where the paper has rows of data that bear our set's name, those of other data are left out; so are
+    rows of ratio bins in which we have no image.
+    """
+    found = []
+    for contender in results.contenders:
+        if contender.name in table.names:
+            candidates = [_compared(contender, row, table) for row in _rows_of(contender, table)]
+            kept = [one for one in candidates if one is not None]
+            found += [one for one in kept if one.same_data] or kept
+    return found
+
+
+def _rows_of(contender: Contender, table: Table) -> list[Published]:
+    for name in _names(contender):
+        rows = [row for row in table.protocol.published if _plain(row.method) == _plain(name)]
+        if rows:
+            return rows
+    return []
+
+
+def _names(contender: Contender) -> list[str]:
+    """What a paper may call a contender, the most telling first."""
+    network = contender.facts.get("network", "")
+    if not network:
+        return [contender.name]
+    arguments = json.loads(contender.facts.get("arguments", "{}"))
+    told = [
+        f"{network}, {value if isinstance(value, str) else name}"
+        for name, value in arguments.items()
+        if value is True or isinstance(value, str)
+    ]
+    aliases = [_ALIASES[name] for name in told if name in _ALIASES]
+    return [contender.name, *(aliases or [*told, network])]
+
+
+def _compared(contender: Contender, row: Published, table: Table) -> Comparison | None:
+    is_bin = bool(_BIN.fullmatch(row.masks))
+    group = row.masks if is_bin else ALL
+    if group not in table.counts:
+        return None
+    values = {name: table.entries[group, contender.name, name].value for name in row.values if _has(table, name)}
+    ours = {name: value for name, value in values.items() if value is not None}
+    same_data = _same_data(row.data, table.pair_set)
+    return Comparison(contender.name, group, row, same_data, is_bin or row.masks == ALL, ours) if ours else None
+
+
+def _has(table: Table, metric: str) -> bool:
+    return any(column.name == metric for column in table.columns)
+
+
+def _same_data(data: str, pair_set: PairSet) -> bool:
+    name = _DATA_NAME.search(data)
+    words = re.split(r"[^a-z0-9_-]", f"{pair_set.name} {pair_set.description}".lower())
+    return name is not None and _plain(name[0]).rstrip("s") in {_plain(word).rstrip("s") for word in words}
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9,]", "", name.lower())

@@ -1,0 +1,231 @@
+"""The tables of a benchmark: values with intervals, who is best, and whose distance from the best is no accident."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+
+from inpaintzoo.benchmark.protocols.protocol import Protocol
+from inpaintzoo.benchmark.report.bootstrap import LEAST, Bootstrap, Interval, image_weights
+from inpaintzoo.benchmark.results import BenchmarkResults, PairSet
+from inpaintzoo.metrics import MetricResults
+from inpaintzoo.metrics.results import ALL, Column, Summary
+from inpaintzoo.types import DataError
+
+Means = dict[tuple[str, str], np.ndarray]  # over resamples, by contender and metric
+
+
+@dataclasses.dataclass(frozen=True)
+class Entry:
+    """One number of a table.
+
+    Attributes:
+        value: None where the metric is undefined.
+        text: as it is printed; all of a metric's numbers in a table have the same decimals.
+        place: 1 for the best of its group, 2 for the second of three or more, 0 for others and where there is nothing
+            to compare. Numbers that are printed alike share a place.
+        interval: of the mean, over images; None for metrics of a whole set.
+        difference: interval of the paired difference from the best; None for the best itself.
+    """
+
+    value: float | None
+    text: str
+    place: int = 0
+    interval: Interval | None = None
+    difference: Interval | None = None
+
+    @property
+    def tied(self) -> bool:
+        """Whether the difference from the best may be an accident: its interval holds 0."""
+        return self.difference is not None and self.difference[0] <= 0.0 <= self.difference[1]
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """All contenders on one set under one protocol.
+
+    Attributes:
+        pair_set: what was measured on.
+        protocol: how it was measured.
+        names: of the contenders, in order.
+        columns: the metrics, in order.
+        counts: images in each group: `all`, then the bins that are not empty.
+        entries: by group, contender and metric.
+        remarks: what has to be said beside the numbers, one sentence each.
+        missing: metrics that were left out, and why.
+    """
+
+    pair_set: PairSet
+    protocol: Protocol
+    names: list[str]
+    columns: list[Column]
+    counts: dict[str, int]
+    entries: dict[tuple[str, str, str], Entry]
+    remarks: list[str]
+    missing: dict[str, str]
+
+    @property
+    def groups(self) -> list[str]:
+        """`all`, then the bins; without the bins where a single one holds all images."""
+        return list(self.counts) if len(self.counts) > 2 else [ALL]
+
+
+def make_tables(results: BenchmarkResults, bootstrap: Bootstrap | None = None) -> list[Table]:
+    """A table for each set and protocol.
+
+    Args:
+        results: what the benchmark found.
+        bootstrap: how intervals are made.
+
+    Raises:
+        DataError: contenders that were measured on different images.
+    """
+    tables = []
+    for pair_set in results.pair_sets:
+        for protocol in results.protocols:
+            if cells := results.cells_of(pair_set.name, protocol.name):
+                missing = results.missing.get(protocol.name, {})
+                tables.append(_table(pair_set, protocol, cells, missing, bootstrap or Bootstrap()))
+    return tables
+
+
+def _table(
+    pair_set: PairSet,
+    protocol: Protocol,
+    cells: Mapping[str, MetricResults],
+    missing: Mapping[str, str],
+    bootstrap: Bootstrap,
+) -> Table:
+    _check_images(pair_set, protocol, cells)
+    summaries = {name: cell.summary() for name, cell in cells.items()}
+    first = next(iter(cells.values()))
+    found = first.groups()
+    counts = {ALL: len(first.rows), **{group: len(rows) for group, rows in found.items() if group != ALL}}
+    columns = list({column.name: column for cell in cells.values() for column in cell.columns}.values())
+    entries = {}
+    decimals = {column.name: _decimals(column, summaries.values()) for column in columns}
+    for group in counts:
+        means = _resampled(group, cells, bootstrap)
+        for column in columns:
+            values = {name: summary[group].get(column.name) for name, summary in summaries.items()}
+            for name, entry in _entries(column, values, decimals[column.name], means, bootstrap).items():
+                entries[group, name, column.name] = entry
+    remarks = _remarks(protocol, cells, columns)
+    measured = {column.name for column in columns}  # a metric may be left out on another set only
+    left_out = {name: reason for name, reason in missing.items() if name not in measured}
+    return Table(pair_set, protocol, list(cells), columns, counts, entries, remarks, left_out)
+
+
+def _check_images(pair_set: PairSet, protocol: Protocol, cells: Mapping[str, MetricResults]) -> None:
+    seen = {name: [(row["index"], row["name"], row["bin"]) for row in cell.rows] for name, cell in cells.items()}
+    (first, expected), *others = seen.items()
+    if not expected:
+        raise DataError(f"set {pair_set.name!r}: no image of it was measured")
+    for name, images in others:
+        if images != expected:
+            raise DataError(
+                f"set {pair_set.name!r}, protocol {protocol.name!r}: {first!r} and {name!r} were measured on different "
+                f"images; run the benchmark again in a new output folder"
+            )
+
+
+def _resampled(group: str, cells: Mapping[str, MetricResults], bootstrap: Bootstrap) -> Means:
+    """Means over resampled images, of all contenders at once: each resample holds the same images for all."""
+    series: dict[tuple[str, str], list[float | None]] = {}
+    weights: list[np.ndarray] = []
+    for name, cell in cells.items():
+        rows = cell.groups()[group]
+        for column in cell.columns:
+            if len(rows) >= LEAST and column.name in rows[0]:
+                values = [row[column.name] for row in rows]
+                series[name, column.name] = values
+                weights.append(image_weights(values, cell.batch))
+    if not series:
+        return {}
+    numbers = np.array([[math.nan if value is None else value for value in values] for values in series.values()])
+    return dict(zip(series, bootstrap.means(numbers, np.stack(weights)).T, strict=True))
+
+
+def _entries(
+    column: Column, values: Mapping[str, float | None], decimals: int, means: Means, bootstrap: Bootstrap
+) -> dict[str, Entry]:
+    texts = {name: number(value, decimals) for name, value in values.items()}
+    ranked = _ranked(column, values)
+    places = {text: place for place, text in enumerate(dict.fromkeys(texts[name] for name in ranked), start=1)}
+    compared = len(ranked) > 1
+    marked = min(2, len(ranked) - 1)  # of two methods the second is no distinction
+    entries = {}
+    for name, value in values.items():
+        own = means.get((name, column.name))
+        best = means.get((ranked[0], column.name)) if compared and name != ranked[0] else None
+        difference = None if own is None or best is None else bootstrap.interval(own - best)
+        place = places.get(texts[name], 0) if compared and name in ranked else 0
+        interval = None if own is None else bootstrap.interval(own)
+        entries[name] = Entry(value, texts[name], place if place <= marked else 0, interval, difference)
+    return entries
+
+
+def _ranked(column: Column, values: Mapping[str, float | None]) -> list[str]:
+    """Names of the contenders that have a value, the best first, equals in their order."""
+    known = {name: value for name, value in values.items() if value is not None and not math.isnan(value)}
+    return sorted(known, key=lambda name: known[name], reverse=column.better == "higher")
+
+
+def _decimals(column: Column, summaries: Iterable[Summary]) -> int:
+    values = [group.get(column.name) for summary in summaries for group in summary.values()]
+    finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    return decimals_of(column.unit, max(finite, default=0.0))
+
+
+def decimals_of(unit: str, largest: float) -> int:
+    """Decimals to print: two of dB and percent; of plain numbers enough for about four digits of the largest."""
+    if unit in ("dB", "%") or 1.0 <= largest < 100.0:
+        return 2
+    if largest >= 100.0:
+        return 1
+    return 4 if largest >= 0.1 or largest == 0.0 else 5
+
+
+def number(value: float | None, decimals: int) -> str:
+    """A number as tables print it; a dash where there is none."""
+    if value is None:
+        return "-"
+    return f"{value:.{decimals}f}" if math.isfinite(value) else str(value)
+
+
+def _remarks(protocol: Protocol, cells: Mapping[str, MetricResults], columns: Sequence[Column]) -> list[str]:
+    rules = protocol.rules()
+    remarks = [f"Judged: {rules['judged']}. Means: {rules['mean']}."]
+    first = next(iter(cells.values()))
+    total = len(first.rows)
+    if total < first.batch:
+        remarks.append(f"{total} images are fewer than a batch and count as they are.")
+    elif tail := total % first.batch:
+        remarks.append(f"The last {tail} of {total} images fill no batch and do not count over all images.")
+    notes = dict.fromkeys(note for cell in cells.values() for note in cell.notes)
+    for note in notes:
+        remarks.append(_of(note, [name for name, cell in cells.items() if note in cell.notes], len(cells)))
+    for column in columns:
+        values = {name: [row[column.name] for row in cell.rows if column.name in row] for name, cell in cells.items()}
+        capped = {name: sum(v == column.cap for v in of_one) for name, of_one in values.items() if column.cap}
+        undefined = {name: sum(v is None for v in of_one) for name, of_one in values.items()}
+        if counts := _counted(capped):
+            remarks.append(f"{column.name}: images that count as the cap, {column.cap:g}, of {total}: {counts}.")
+        if counts := _counted(undefined):
+            remarks.append(f"{column.name}: images that {column.undefined} and do not count, of {total}: {counts}.")
+    return remarks
+
+
+def _of(note: str, names: Sequence[str], everybody: int) -> str:
+    return note if len(names) == everybody else f"{', '.join(names)}: {note}"
+
+
+def _counted(counts: Mapping[str, int]) -> str:
+    """`A 3, B 1` without those of 0; one number where it is the same for all."""
+    if len(set(counts.values())) == 1 and len(counts) > 1:
+        same = next(iter(counts.values()))
+        return f"{same} for each method" if same else ""
+    return ", ".join(f"{name} {count}" for name, count in counts.items() if count)

@@ -1,0 +1,1 @@
+"""Runs a benchmark: who takes part, on which pairs, measured batch by batch."""

@@ -1,0 +1,61 @@
+"""The command line: a table of commands, each a module that is imported only when its command is called."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from collections.abc import Sequence
+
+from inpaintzoo.version import __version__
+
+COMMANDS = {
+    "fit": "train a model            inpaintzoo fit --config configs/quickstart.yaml",
+    "validate": "measure on the validation pictures",
+    "test": "measure on the test pictures, per image and over the set",
+    "predict": "write the filled test pictures",
+    "benchmark": "compare methods on the same pinned pairs, under named protocols",
+    "doctor": "check data, masks, sizes and weights without training",
+    "masks": "make masks, sort them by ratio, pin them to pictures, look at them",
+    "label": "make label maps for pictures that have none",
+    "list": "the methods: size, cost, needs, papers",
+    "inpaint": "fill the holes of your pictures   inpaintzoo inpaint IMAGE MASK -o OUT --model FILE",
+    "export": "a run's generator as safetensors, ONNX or torch.export file",
+    "convert": "the authors' released weights as ours",
+}
+"""Commands and what they do. A command lives in the module of its name here; Lightning's four share `training`."""
+
+TRAINING = ("fit", "validate", "test", "predict")
+
+
+def overview() -> str:
+    """What `inpaintzoo --help` prints."""
+    lines = [f"  {name:<9} {about}" for name, about in COMMANDS.items()]
+    return "\n".join(["usage: inpaintzoo COMMAND [options]", "", *lines, "", "Each command has its own --help."])
+
+
+def main(args: Sequence[str] | None = None) -> int:
+    """Run a command.
+
+    Args:
+        args: without the program's name; None takes those of the process.
+
+    Returns:
+        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
+    """
+    arguments = list(sys.argv[1:] if args is None else args)
+    command, rest = (arguments[0], arguments[1:]) if arguments else ("--help", [])
+    if command in ("-h", "--help"):
+        print(overview())
+        return 0
+    if command == "--version":
+        print(f"inpaintzoo {__version__}")
+        return 0
+    if command not in COMMANDS:
+        print(f"inpaintzoo: error: there is no command {command!r}; inpaintzoo --help lists them", file=sys.stderr)
+        return 2
+    if command in TRAINING:
+        from inpaintzoo.commands import training
+
+        return training.main([command, *rest])
+    module = importlib.import_module(f"inpaintzoo.commands.{command}")
+    return int(module.main(rest))

@@ -1,0 +1,72 @@
+"""`inpaintzoo benchmark`: several methods on the same pinned pairs, under named protocols, in one table."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from jsonargparse import ArgumentParser, Namespace
+
+# Imported so that a config can name contenders, data, masks and fills by their class names.
+from inpaintzoo import exports, fills  # noqa: F401
+from inpaintzoo.benchmark.protocols.named import PROTOCOLS, MetricWeights, protocol
+from inpaintzoo.benchmark.report.overview import overview
+from inpaintzoo.benchmark.run.contenders import Checkpoint, Fill, Weights  # noqa: F401
+from inpaintzoo.benchmark.run.predictions import Predictions  # noqa: F401
+from inpaintzoo.benchmark.run.processes import processes
+from inpaintzoo.benchmark.run.runner import Benchmark
+from inpaintzoo.commands.run import instantiated, run_command
+from inpaintzoo.types import InpaintzooError
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: what stands after `inpaintzoo benchmark`; None takes it from the process.
+
+    Returns:
+        The exit code: 0, 1 for an error that the user can mend, 2 for wrong usage.
+    """
+    parser = make_parser()
+
+    def run(config: Namespace) -> None:
+        settings = vars(instantiated(parser, config))
+        settings.pop("config")
+        benchmark(settings, settings.pop("protocols"), settings.pop("metric_weights"))
+
+    return run_command(parser, argv, run, (InpaintzooError, ValueError, OSError))
+
+
+def benchmark(settings: dict[str, Any], protocols: Sequence[str], metric_weights: MetricWeights) -> None:
+    """Measure several methods on the same pinned pairs, under named protocols, and write tables and pictures.
+
+    Args:
+        settings: arguments of `Benchmark`, but for protocols and processes.
+        protocols: names of protocols.
+        metric_weights: local files of the networks that LPIPS, FID and others look through.
+    """
+    chosen = [protocol(name, metric_weights) for name in protocols]
+    with processes() as all_processes:
+        run = Benchmark(protocols=chosen, processes=all_processes, **settings)
+        run.prepare()
+        run.measure()
+    if all_processes.first:
+        from inpaintzoo.benchmark.report.write import write_report  # here: other commands draw no charts
+
+        results = run.results()
+        print(f"\n{overview(results)}\n")
+        write_report(results, run.out, run.render, run.truth)
+        print(f"report: {run.out / 'index.html'}; tables, charts and numbers beside it")
+
+
+def make_parser() -> ArgumentParser:
+    """The parser of the command's options; its names and their help are those of `Benchmark`."""
+    summary = (benchmark.__doc__ or "").splitlines()[0]
+    parser = ArgumentParser(prog="inpaintzoo benchmark", description=summary)
+    parser.add_argument("--config", action="config", help="YAML file; options behind it change single values")
+    parser.add_class_arguments(Benchmark, skip={"protocols", "force", "processes"})
+    parser.add_argument("--protocols", type=list[str], default=["zoo"], help=f"of {', '.join(PROTOCOLS)}")
+    parser.add_class_arguments(MetricWeights, "metric_weights")
+    parser.add_argument("--force", action="store_true", help="do anew what was done with other settings in --out")
+    return parser

@@ -1,0 +1,33 @@
+"""`inpaintzoo doctor`: the checks of `inpaintzoo.doctor` on the command line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from inpaintzoo.commands.training import ZooCLI, run_training
+from inpaintzoo.doctor import examine
+
+ABOUT = "Checks data, masks, sizes and weights as a run would, decodes every file, and says what it found."
+OPTIONS = ("--trainer.accelerator", "cpu", "--trainer.devices", "1")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command.
+
+    Args:
+        argv: what follows `inpaintzoo doctor`; None takes it from the process.
+
+    Returns:
+        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
+    """
+    arguments = [*OPTIONS, *(sys.argv[1:] if argv is None else argv)]
+
+    def run() -> int:
+        cli = ZooCLI(arguments, run=False, parser_kwargs={"prog": "inpaintzoo doctor", "description": ABOUT})
+        return examine(cli.model, cli.datamodule)
+
+    try:
+        return run_training(run)
+    except SystemExit as stop:  # wrong usage, which the parser has explained, or --help
+        return int(stop.code or 0)

@@ -1,0 +1,271 @@
+"""`inpaintzoo masks make|bin|pair|show`: mask files, their ratios, pinned pairs, and a look at them."""
+
+from __future__ import annotations
+
+import csv
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from jsonargparse import ArgumentError, ArgumentParser, Namespace
+from PIL import Image
+from torch import Tensor
+
+from inpaintzoo.commands.run import run_command
+from inpaintzoo.data.dataset import MASK_STREAM, sample_rng
+from inpaintzoo.data.findings import Finding
+from inpaintzoo.data.manifest import Manifest, PinnedMasks
+from inpaintzoo.data.masks import MASK_CLASSES, MaskFolder, MaskGenerator
+from inpaintzoo.data.masks.reading import file_ratios
+from inpaintzoo.ops import bin_labels, mask_ratio, ratio_bin
+from inpaintzoo.pictures.sheet import contact_sheet
+from inpaintzoo.types import DataError
+
+MANIFEST_SUFFIXES = (".jsonl", ".ndjson")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one of the commands.
+
+    Args:
+        argv: what stands after `inpaintzoo masks`; None takes it from the process.
+
+    Returns:
+        The exit code: 0, 1 for an error that the user can mend, 2 for wrong usage.
+    """
+    return run_command(_parser(), argv, _run, (ValueError, OSError))
+
+
+def _run(config: Namespace) -> None:
+    settings = {name: value for name, value in config[config.subcommand].items() if name != "config"}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", UserWarning)  # said once, as findings
+        _COMMANDS[config.subcommand](**settings)
+
+
+def make(
+    mask: str, out: str, count: int = 100, size: int | tuple[int, int] = 256, seed: int = 0, force: bool = False
+) -> None:
+    """Draw masks and write them as PNG files, 255 = hole.
+
+    Args:
+        mask: a mask class such as FreeForm, or '{class_path: FreeForm, init_args: {strokes: [1, 2]}}', or a folder.
+        out: folder for the files, 00000.png and so on.
+        count: how many.
+        size: side in pixels, or [height, width].
+        seed: mask i is the one that evaluation with this seed draws for picture i.
+        force: write into a folder that is not empty; its mask files are replaced.
+    """
+    if count < 1:
+        raise DataError(f"--count must be at least 1, got {count}")
+    height, width = _height_width(size)
+    masks = _masks(mask)
+    _say(masks.check())
+    folder = Path(out)
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"--out {folder} is a file; name a folder")
+    if folder.is_dir() and any(folder.iterdir()) and not force:
+        raise DataError(f"--out {folder} is not empty; name another folder, or add --force")
+    ratios = []
+    for index, drawn in enumerate(_drawn(masks, count, height, width, seed)):
+        folder.mkdir(parents=True, exist_ok=True)  # only now: a mask that cannot be drawn leaves no folder behind
+        Image.fromarray((drawn[0] * 255).byte().numpy()).save(folder / f"{index:05d}.png")
+        ratios.append(mask_ratio(drawn[None]).item())
+    print(f"{count} masks of {height}x{width} in {folder}, white is hole, {np.mean(ratios):.1%} hole on average")
+
+
+def bin_files(
+    folder: str,
+    polarity: Literal["auto", "white", "black"] = "auto",
+    threshold: float = 0.5,
+    csv: str | None = None,
+    force: bool = False,
+) -> None:
+    """Count a folder's mask files by their hole ratio.
+
+    Args:
+        folder: of mask files, subfolders included.
+        polarity: the colour of the hole; auto takes the rarer one and says which.
+        threshold: a pixel is hole above this part of the way to the hole's colour.
+        csv: also write file, ratio and bin of each file to this file.
+        force: replace the CSV file.
+    """
+    if csv is not None:
+        _free(Path(csv), "--csv", force)
+    masks = MaskFolder(folder, polarity, threshold)
+    _say(masks.check())
+    ratios = file_ratios(masks.path, masks.files, masks.polarity, threshold)
+    labels = [ratio_bin(ratio) for ratio in ratios]
+    print(f"{'bin':>10} {'files':>8} {'share':>7}")
+    for label in bin_labels():
+        print(f"{label:>10} {labels.count(label):>8} {labels.count(label) / len(labels):>7.1%}")
+    if csv is not None:
+        _write_csv(Path(csv), [("file", "ratio", "bin"), *zip(masks.files, ratios, labels, strict=True)])
+        print(f"written: {csv}")
+
+
+def pair(
+    images: str,
+    masks: str,
+    out: str,
+    size: int | tuple[int, int] = 256,
+    seed: int = 0,
+    split: str = "test",
+    force: bool = False,
+) -> None:
+    """Pair each image with a mask, and pin the pairs in a manifest (JSON lines).
+
+    Args:
+        images: folder of images, or a text file with one path a line.
+        masks: a mask class such as FreeForm, or a folder of mask files, or a class with its arguments, such as
+            '{class_path: MaskFolder, init_args: {path: DIR, order: index}}', which pairs both in order.
+        out: the manifest, a .jsonl file.
+        size: side in pixels that the images will have, or [height, width].
+        seed: of the masks.
+        split: a word for the manifest's header.
+        force: replace the manifest.
+    """
+    from inpaintzoo.data.folder import FolderSource  # here: the other commands need no image files
+    from inpaintzoo.data.transforms import ResizeTo
+
+    target = Path(out)
+    if target.suffix not in MANIFEST_SUFFIXES:
+        raise DataError(f"--out {target} must end in {' or '.join(MANIFEST_SUFFIXES)}")
+    _free(target, "--out", force)
+    if seed < 0:
+        raise DataError(f"--seed must be 0 or more, got {seed}")
+    height, width = _height_width(size)
+    generator = _masks(masks)
+    _say(generator.check())
+    source = FolderSource(images, transform=ResizeTo((height, width)))
+    manifest = Manifest.make(source, generator, seed, height, width, description=images, split=split)
+    manifest.save(target, overwrite=force)
+    labels = [pinned.bin for pinned in manifest.pairs]
+    bins = ", ".join(f"{label}: {labels.count(label)}" for label in bin_labels() if label in labels)
+    print(f"{len(manifest)} pairs in {target}, digest {manifest.digest()[:12]}; by hole ratio {bins}")
+
+
+def show(
+    what: str,
+    out: str,
+    count: int = 64,
+    size: int | tuple[int, int] = 256,
+    seed: int = 0,
+    columns: int = 8,
+    force: bool = False,
+) -> None:
+    """Draw a contact sheet of masks with their hole ratios, white = hole.
+
+    Args:
+        what: a manifest, a folder of mask files, or a mask class as for `make`.
+        out: the picture to write.
+        count: most masks on the sheet.
+        size: side in pixels of what is drawn, or [height, width]; a manifest has its own.
+        seed: of the masks of a class; manifests and folders are shown in their order.
+        columns: masks a row.
+        force: replace the picture.
+    """
+    if count < 1 or columns < 1:
+        raise DataError(f"--count and --columns must be at least 1, got {count} and {columns}")
+    target = Path(out)
+    if target.suffix.lower() not in (".png", ".jpg", ".webp"):
+        raise DataError(f"--out {target} must end in .png, .jpg or .webp")
+    _free(target, "--out", force)
+    height, width = _height_width(size)
+    masks, captions = _shown(what, count)
+    if isinstance(masks, PinnedMasks):
+        height, width = masks.pinned.height, masks.pinned.width
+    _say(masks.check())
+    drawn = list(_drawn(masks, len(captions), height, width, seed))
+    target.parent.mkdir(parents=True, exist_ok=True)
+    contact_sheet(drawn, captions, columns).save(target)
+    print(f"{len(drawn)} masks on {target}")
+
+
+_COMMANDS: dict[str, Any] = {"make": make, "bin": bin_files, "pair": pair, "show": show}
+_POSITIONAL = {
+    "bin": {"folder": "folder of mask files, subfolders included"},
+    "show": {"what": "a manifest, a folder of mask files, or a mask class as for make"},
+}
+
+
+def _parser() -> ArgumentParser:
+    parser = ArgumentParser(prog="inpaintzoo masks", description="Make, count, pin and look at masks.")
+    commands = parser.add_subcommands(required=True)
+    for name, function in _COMMANDS.items():
+        summary = (function.__doc__ or "").splitlines()[0]
+        command = ArgumentParser(description=summary)
+        named: set[str | int] = {"force", *_POSITIONAL.get(name, {})}
+        for argument, about in _POSITIONAL.get(name, {}).items():
+            command.add_argument(argument, type=str, help=about)
+        command.add_function_arguments(function, skip=named)
+        command.add_argument("--force", action="store_true", help="replace files that are there")
+        commands.add_subcommand(name, command, help=summary)
+    return parser
+
+
+def _masks(text: str) -> MaskGenerator:
+    """A generator from what the user wrote: a folder, a class, or a class with arguments."""
+    path = Path(text).expanduser()
+    if path.is_dir():
+        return MaskFolder(path)
+    if path.suffix in MANIFEST_SUFFIXES:
+        return PinnedMasks(path)
+    if not text.lstrip().startswith("{") and text not in MASK_CLASSES:
+        raise DataError(f"{text!r} is neither a folder that exists nor a mask class ({', '.join(MASK_CLASSES)})")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument("--mask", type=MaskGenerator)
+    try:
+        config = parser.parse_args([f"--mask={text}"])
+    except ArgumentError as error:
+        raise DataError(f"mask {text!r}: {' '.join(str(error).split())}") from error
+    # jsonargparse 4.49 renamed the method; older versions are still allowed.
+    build = getattr(parser, "instantiate", None) or parser.instantiate_classes
+    generator: MaskGenerator = build(config).mask
+    return generator
+
+
+def _shown(what: str, count: int) -> tuple[MaskGenerator, list[str]]:
+    """The generator to show and a caption for each mask."""
+    masks = _masks(what)
+    if isinstance(masks, PinnedMasks):
+        return masks, [Path(pinned.image).name[-14:] for pinned in masks.pinned.pairs[:count]]
+    if isinstance(masks, MaskFolder) and Path(what).expanduser().is_dir():
+        masks.order = "index"
+        return masks, [Path(file).name[-14:] for file in masks.files[:count]]
+    return masks, [str(index) for index in range(count)]
+
+
+def _drawn(masks: MaskGenerator, count: int, height: int, width: int, seed: int) -> Iterator[Tensor]:
+    if seed < 0:
+        raise DataError(f"--seed must be 0 or more, got {seed}")
+    for index in range(count):
+        yield masks.draw(height, width, sample_rng(seed, 0, index, MASK_STREAM), index)
+
+
+def _height_width(size: int | tuple[int, int]) -> tuple[int, int]:
+    height, width = (size, size) if isinstance(size, int) else size
+    if height < 1 or width < 1:
+        raise DataError(f"--size must be at least 1 pixel, got {size}")
+    return height, width
+
+
+def _free(target: Path, option: str, force: bool) -> None:
+    if target.is_dir():
+        raise DataError(f"{option} {target} is a folder; name a file")
+    if target.exists() and not force:
+        raise DataError(f"{option} {target} exists; name another file, or add --force")
+
+
+def _write_csv(target: Path, rows: list[tuple[Any, ...]]) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    with open(target, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows(rows)
+
+
+def _say(findings: list[Finding]) -> None:
+    for finding in findings:
+        print(finding.text if finding.level == "ok" else f"{finding.level}: {finding.text}", file=sys.stderr)

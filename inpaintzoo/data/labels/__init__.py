@@ -1,0 +1,1 @@
+"""Label maps: their classes, the files that hold them, and who needs them."""

@@ -1,0 +1,1 @@
+"""Files: written whole, named freely, fetched and read safely."""

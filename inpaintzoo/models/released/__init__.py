@@ -1,0 +1,1 @@
+"""Released weights: the authors' names for tensors, mapped to the zoo's."""

@@ -1,0 +1,53 @@
+"""Modules that have moved: the old name still imports, with a deprecation warning, until version 0.3."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from collections.abc import Sequence
+from importlib.abc import Loader, MetaPathFinder
+from importlib.machinery import ModuleSpec
+from importlib.util import spec_from_loader
+from types import ModuleType
+
+_RUN, _REPORT = "contenders cost judges pairing pairs predictions processes runner store", "bootstrap charts comparison"
+MOVED = {
+    "bins": "ops",
+    "cli": "commands",
+    "labels": "data.labels.needs",
+    "listing": "models.catalogue",
+    "modes": "ops",
+    "rebuildable": "layers.rebuildable",
+    "layers.attention_tiles": "layers.attention.tiles",
+    "layers.contextual": "layers.attention.contextual",
+    "layers.guidance": "layers.attention.guidance",
+    "layers.tiled_attention": "layers.attention.operator",
+    "data.classes": "data.labels.classes",
+    "data.images": "pictures.images",
+    "teachers.files": "files.published",
+    "weights.conversion": "models.released.conversion",
+    **{f"benchmark.{name}": f"benchmark.run.{name}" for name in _RUN.split()},
+    **{f"benchmark.{name}": f"benchmark.report.{name}" for name in _REPORT.split()},
+    "benchmark.protocol": "benchmark.protocols.protocol",
+    "benchmark.published": "benchmark.protocols.published",
+}
+"""Old names of public modules and their new ones, both below `inpaintzoo`."""
+
+
+class MovedModules(MetaPathFinder, Loader):
+    """Imports a module under its old name: all of its names, and a warning."""
+
+    def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
+        """Take over for the names of the table."""
+        return spec_from_loader(name, self) if name.removeprefix("inpaintzoo.") in MOVED else None
+
+    def exec_module(self, module: ModuleType) -> None:
+        """Fill the old module with the new one's names."""
+        old, new = module.__name__, f"inpaintzoo.{MOVED[module.__name__.removeprefix('inpaintzoo.')]}"
+        warnings.warn(f"{old} has moved to {new}; import it from there", DeprecationWarning, stacklevel=2)
+        names = vars(importlib.import_module(new))
+        vars(module).update({name: value for name, value in names.items() if not name.startswith("__")})
+
+
+sys.meta_path.append(MovedModules())

@@ -1,0 +1,1 @@
+"""Pictures: any file or array to pixels, and back."""

@@ -1,0 +1,174 @@
+"""16-bit colour in PNG and TIFF files, which Pillow has no mode for and would halve.
+
+Such files are decoded twice, once for the high and once for the low bytes. PNG is written here, TIFF by tifffile.
+"""
+
+from __future__ import annotations
+
+import struct
+import sys
+import warnings
+import zlib
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import numpy as np
+import tifffile
+from PIL import Image
+
+from inpaintzoo.pictures.colours import Colours, Levels
+from inpaintzoo.pictures.images import open_image
+from inpaintzoo.pictures.tiffs import BITS, EXTRA, FREE_ALPHA, PHOTOMETRIC, PLANAR, RGB, SAMPLES, tags_of
+from inpaintzoo.types import DataError
+
+_Reader: TypeAlias = Callable[[Image.Image, "str | Path"], tuple[np.ndarray, Colours]]
+
+
+def deep_reader(image: Image.Image, path: str | Path) -> _Reader | None:
+    """What reads an opened file's pixels if they are of 16-bit colour.
+
+    Raises:
+        DataError: they are of more than 8 bits in a layout of which Pillow would halve them silently.
+    """
+    if _has_deep_planes(image, path):
+        return deep_planes
+    return _deep_pixels if _is_deep(image) else None
+
+
+def _raw_mode(image: Image.Image) -> str:
+    tiles = getattr(image, "tile", None) or [("", None, 0, "")]
+    layout = tiles[0][3]
+    return str(layout[0] if isinstance(layout, tuple) and layout else layout)
+
+
+def _is_deep(image: Image.Image) -> bool:
+    return image.format in ("PNG", "TIFF") and _raw_mode(image).startswith(("RGB;16", "RGBA;16", "LA;16"))
+
+
+def _has_deep_planes(image: Image.Image, path: str | Path) -> bool:
+    """Whether a TIFF file stores more than 8 bits a channel, one channel after the other.
+
+    Raises:
+        DataError: it has more than 8 bits a channel in a layout of which Pillow would halve them silently.
+    """
+    tags = tags_of(image)
+    bits, samples = tags.get(BITS, (1,)), tags.get(SAMPLES, 1)
+    if max(bits) <= 8 or samples == 1:
+        return False
+    extra = tuple(tags.get(EXTRA, ()))
+    plain = samples == 3 or (samples == 4 and extra == (FREE_ALPHA,))
+    if tags.get(PHOTOMETRIC) != RGB or not plain:
+        raise DataError(
+            f"{path}: {max(bits)}-bit TIFF files in colour are read as RGB, or RGB with alpha not multiplied in; "
+            "this one is CMYK, premultiplied or has other channels; convert it"
+        )
+    return bool(tags.get(PLANAR, 1) == 2)
+
+
+def deep_planes(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
+    """A TIFF file's planes as pixels; not turned upright, as Pillow would.
+
+    Raises:
+        DataError: they are compressed in a way that is not read, or not of 16 bits.
+    """
+    try:
+        with tifffile.TiffFile(path) as file:
+            planes = file.pages[0].asarray()
+    except ValueError as error:
+        raise DataError(
+            f"{path}: 16-bit planes compressed in this way are not read ({error}); save it again"
+        ) from error
+    if planes.dtype != np.uint16 or planes.ndim != 3:
+        raise DataError(f"{path}: its planes are {planes.dtype} {planes.shape} and not 16-bit colour; convert it")
+    return np.ascontiguousarray(planes.transpose(1, 2, 0)), Levels(len(planes), 65535.0)
+
+
+def _deep_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
+    kind, order = _raw_mode(image).split(";")
+    if kind == "LA":
+        # Two 16-bit levels are four bytes, which come as they are in the guise of an 8-bit mode of four channels.
+        pairs = _decoded(image, "RGBA").astype(np.uint16)
+        return pairs[..., ::2] << 8 | pairs[..., 1::2], Levels(2, 65535.0)
+    native = "16L" if sys.byteorder == "little" else "16B"
+    other = {"16B": "16L", "16L": "16B"}[native if order == "16N" else order]
+    image.load()
+    high = np.array(image).astype(np.uint16)
+    # Read in the other byte order, the high bytes are the low ones.
+    with open_image(path, load=False) as again:
+        low = _decoded(again, f"{kind};{other}")
+    key = image.info.get("transparency")
+    return high << 8 | low, Levels(len(kind), 65535.0, key=key if isinstance(key, tuple) else None)
+
+
+def _decoded(image: Image.Image, raw_mode: str) -> np.ndarray:
+    """Decode as if the file were laid out otherwise."""
+    file: Any = image
+    file.tile = [
+        _relaid(tile, (raw_mode, *tile[3][1:]) if isinstance(tile[3], tuple) else raw_mode) for tile in file.tile
+    ]
+    file.load()
+    return np.array(file)
+
+
+def _relaid(tile: Any, layout: Any) -> Any:
+    # Named tuples since Pillow 11, whose reader of TIFF files wants them to be.
+    return tile._replace(args=layout) if hasattr(tile, "_replace") else (*tile[:3], layout)
+
+
+def write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, Any]) -> None:
+    """Write `(H, W, C)` uint16, upright.
+
+    Args:
+        pixels: C = 2 grey and alpha, 3 RGB, 4 RGB and alpha.
+        file: to write.
+        form: `PNG` or `TIFF`.
+        metadata: as `PictureFile` has it; EXIF and XMP are left out of TIFF.
+    """
+    (_write_tiff if form == "TIFF" else _write_png)(pixels, file, metadata)
+
+
+def _write_tiff(pixels: np.ndarray, file: str, metadata: dict[str, Any]) -> None:
+    if "transparency" in metadata:
+        warnings.warn("TIFF has no colour that counts as transparent: it is opaque now", stacklevel=2)
+    grey, alpha = pixels.shape[2] < 3, pixels.shape[2] in (2, 4)
+    tifffile.imwrite(
+        file,
+        np.ascontiguousarray(pixels),
+        byteorder="<",
+        photometric="minisblack" if grey else "rgb",
+        planarconfig="contig",
+        extrasamples=("unassalpha",) if alpha else None,
+        compression="adobe_deflate",
+        predictor=False,
+        iccprofile=metadata.get("icc_profile"),
+        resolution=metadata.get("dpi"),
+        resolutionunit="inch" if "dpi" in metadata else None,
+        software=False,
+        metadata=None,
+    )
+
+
+def _write_png(pixels: np.ndarray, file: str, metadata: dict[str, Any]) -> None:
+    icc = metadata.get("icc_profile")
+    height, width, channels = pixels.shape
+    rows = np.ascontiguousarray(pixels.astype(">u2")).view(np.uint8).reshape(height, -1)
+    filtered = np.full((height, rows.shape[1] + 1), 2, dtype=np.uint8)  # filter 2: each row less the one above
+    filtered[0, 1:] = rows[0]
+    filtered[1:, 1:] = rows[1:] - rows[:-1]
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0))]
+    if icc:
+        chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
+    if "exif" in metadata:
+        chunks.append((b"eXIf", metadata["exif"].removeprefix(b"Exif\0\0")))
+    if "pnginfo" in metadata:
+        chunks += [(chunk[0], chunk[1]) for chunk in metadata["pnginfo"].chunks]
+    if "dpi" in metadata:  # as pixels a metre
+        chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in metadata["dpi"]), 1)))
+    if "transparency" in metadata:
+        chunks.append((b"tRNS", struct.pack(">HHH", *metadata["transparency"])))
+    chunks += [(b"IDAT", zlib.compress(filtered.data, 3)), (b"IEND", b"")]
+    with open(file, "wb") as out:
+        out.write(b"\x89PNG\r\n\x1a\n")
+        for kind, data in chunks:
+            out.write(struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data)))

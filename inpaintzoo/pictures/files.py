@@ -1,0 +1,233 @@
+"""Picture files in and out, with every bit and with their metadata.
+
+Pillow reads and writes the pixels, but for 16-bit colour, which it has no mode for: see `deep`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, JpegImagePlugin
+
+from inpaintzoo.files.writing import write_whole
+from inpaintzoo.pictures.colours import Colours, colours_of_image
+from inpaintzoo.pictures.deep import deep_planes, deep_reader, write_deep
+from inpaintzoo.pictures.images import IMAGE_SUFFIXES, is_image_name, open_image, orientation_of
+from inpaintzoo.pictures.metadata import add_metadata, stored_metadata, upright_exif, upright_info, upright_xmp
+from inpaintzoo.pictures.picture import Picture, image_like, turn
+from inpaintzoo.pictures.pngs import is_text, png_info
+from inpaintzoo.pictures.tiffs import black_is_zero, check_channels
+from inpaintzoo.types import DataError
+
+_FORMATS = {
+    ".jpg": "JPEG",
+    ".jpeg": "JPEG",
+    ".png": "PNG",
+    ".bmp": "BMP",
+    ".webp": "WEBP",
+    ".tif": "TIFF",
+    ".tiff": "TIFF",
+}
+_MODES = {
+    "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
+    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B", "I"),
+    "BMP": ("1", "L", "P", "RGB", "RGBA"),
+    "WEBP": ("RGB", "RGBA"),
+    "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "I", "F"),
+}
+_LOSSLESS_TIFF = (
+    "raw",
+    "packbits",
+    "tiff_lzw",
+    "tiff_deflate",
+    "tiff_adobe_deflate",
+    "zstd",
+    "lzma",
+    "group3",
+    "group4",
+)
+DEEP = "16-bit colour"
+_MARKER = 65533  # bytes that a part of a JPEG file holds
+_MARKERS = {
+    "EXIF": 0,
+    "XMP": len(b"http://ns.adobe.com/xap/1.0/\0"),
+    "comment": 533,
+}  # less what it begins with, or Pillow needs
+# Pixels an inch that a format counts in steps of, and how many steps it can count.
+_RESOLUTIONS = {
+    "PNG": (0.0254, 2**31 - 1),
+    "BMP": (0.0254, 2**31 - 1),
+    "JPEG": (1, 65535),
+    "TIFF": (0.001, 1000 * (2**32 - 1)),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class PictureFile:
+    """A picture with what its file said beside it.
+
+    Attributes:
+        path: of the file.
+        picture: its pixels; `finish` makes an upright Pillow image.
+        mode: Pillow's mode, or `DEEP`.
+        format: Pillow's name of the format.
+        metadata: options of Pillow's `save` that keep what the file said.
+        encoding: options that keep how a file of the same format was compressed.
+    """
+
+    path: Path
+    picture: Picture
+    mode: str
+    format: str
+    metadata: dict[str, Any]
+    encoding: dict[str, Any]
+
+    def check_target(self, target: Path) -> None:
+        """Raise `DataError` unless a file of the target's suffix can hold this picture."""
+        if not is_image_name(target):
+            raise DataError(f"{target}: cannot tell the format; use one of {' '.join(IMAGE_SUFFIXES)}")
+        wanted = _FORMATS[target.suffix.lower()]
+        if self.mode == DEEP and wanted in ("PNG", "TIFF"):
+            return
+        if self.mode not in _MODES[wanted]:
+            fitting = [name for name, modes in _MODES.items() if self.mode in modes] or ["PNG", "TIFF"]
+            raise DataError(
+                f"{target}: {wanted} does not hold pictures of mode {self.mode} as {self.path} is; write "
+                f"{' or '.join(fitting)}"
+            )
+        if wanted == "JPEG":
+            self._check_markers(target)
+
+    def _check_markers(self, target: Path) -> None:
+        fitting = [name for name in ("PNG", "TIFF", "WEBP") if self.mode in _MODES[name]]
+        for name, head in _MARKERS.items():
+            size = len(self.metadata.get(name.lower(), b""))
+            if size > _MARKER - head:
+                raise DataError(
+                    f"{target}: JPEG holds {_MARKER - head} bytes of {name} and {self.path} has {size}; write "
+                    f"{' or '.join(fitting)}"
+                )
+
+    def write(self, pixels: np.ndarray, target: Path) -> None:
+        """Write pixels like the picture's, upright, complete or not at all, with the metadata."""
+        self.check_target(target)
+        wanted = _FORMATS[target.suffix.lower()]
+        write_whole(target, lambda file: self._save(pixels, file, wanted))
+
+    def _save(self, pixels: np.ndarray, file: str, form: str) -> None:
+        metadata = _within(self.metadata, form)
+        if self.mode == DEEP:
+            write_deep(self.picture.upright(pixels), file, form, metadata)
+        else:
+            options = {**_fitting(metadata, form), **(self.encoding if self.format == form else {})}
+            if form == "JPEG" and not options.get("qtables"):
+                options.update(quality=95, subsampling=0)
+            if form == "WEBP":
+                options.update(lossless=True, exact=True)
+            self.picture.finish(pixels).save(file, format=form, **options)
+        if form == "PNG" and not is_text(metadata.get("xmp", b"")):
+            warnings.warn(f"{self.path}: its XMP is no UTF-8, which PNG does not hold: it is left out", stacklevel=2)
+        if form == "TIFF":
+            add_metadata(file, self.metadata.get("exif", b""), self.metadata.get("xmp", b""), self.path)
+
+
+def read_picture(path: str | Path) -> PictureFile:
+    """Read a picture file with every bit, upright.
+
+    Raises:
+        DataError: the file is missing, damaged, no image, or of a kind that cannot be filled; the message names it.
+    """
+    with open_image(path, load=False) as image:
+        frames = getattr(image, "n_frames", 1)
+        if frames > 1 and image.format != "MPO":  # whose other frames are the camera's previews
+            warnings.warn(f"{path}: only the first of its {frames} frames is read, and written", stacklevel=3)
+        deep = deep_reader(image, path)
+        stored = orientation_of(image) if image.format == "TIFF" else 1
+        form = "JPEG" if image.format == "MPO" else str(image.format)
+        pixels, colours = (deep or _plain_pixels)(image, path)
+        # Behind the decoding, since some formats store these behind the pixels. Pillow turns TIFF files as it decodes
+        # them, and some versions do not say so.
+        upright = image.format == "TIFF" and deep is not deep_planes
+        orientation = 1 if upright else orientation_of(image)
+        metadata, encoding = _metadata(image, path, turned=max(stored, orientation) >= 5), _encoding(image)
+
+    def finish(filled: np.ndarray) -> Image.Image:
+        if deep:
+            raise DataError(f"{path}: Pillow has no mode for 16-bit colour; use Predictor.fill_file, or pass an array")
+        made = image_like(image, turn(filled, orientation))
+        made.info = upright_info(made.info, metadata)
+        return made
+
+    mode = DEEP if deep else image.mode
+    return PictureFile(Path(path), Picture(pixels, colours, finish, orientation), mode, form, metadata, encoding)
+
+
+def _plain_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
+    check_channels(image, path)
+    image.load()
+    try:
+        colours = colours_of_image(image)
+    except DataError as error:
+        raise DataError(f"{path}: {error}") from error
+    return black_is_zero(np.array(image), image, path), colours
+
+
+# -- metadata --------------------------------------------------------------------------------------------------------
+
+
+def _metadata(image: Image.Image, path: str | Path, turned: bool) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    exif, xmp = stored_metadata(image, path)
+    if exif:
+        kept["exif"] = upright_exif(exif, turned)
+    if image.info.get("icc_profile"):
+        kept["icc_profile"] = image.info["icc_profile"]
+    if xmp:
+        kept["xmp"] = upright_xmp(xmp)
+    dpi = image.info.get("dpi")
+    if dpi and all(float(value) > 0 and math.isfinite(value) for value in dpi):
+        kept["dpi"] = tuple(float(value) for value in (dpi[::-1] if turned else dpi))
+    if image.info.get("comment"):
+        kept["comment"] = image.info["comment"]
+    if image.format == "PNG" or xmp:
+        kept["pnginfo"] = png_info(image, path, kept.get("xmp", b""))
+    if image.format == "PNG":
+        key = image.info.get("transparency")
+        if isinstance(key, tuple):
+            kept["transparency"] = key
+    return kept
+
+
+def _within(metadata: dict[str, Any], form: str) -> dict[str, Any]:
+    """Without a resolution that a format has no number for."""
+    step, most = _RESOLUTIONS.get(form, (1, 0))
+    fits = all(1 <= round(value / step) <= most for value in metadata.get("dpi", ()))
+    return {name: value for name, value in metadata.items() if name != "dpi" or fits}
+
+
+def _fitting(metadata: dict[str, Any], form: str) -> dict[str, Any]:
+    """What Pillow's writer of a format knows."""
+    known = {
+        "JPEG": ("exif", "icc_profile", "xmp", "dpi", "comment"),
+        "PNG": ("exif", "icc_profile", "dpi", "pnginfo"),
+        "WEBP": ("exif", "icc_profile", "xmp"),
+        "TIFF": ("icc_profile", "dpi"),  # the rest by `add_metadata`
+        "BMP": ("dpi",),
+    }
+    return {name: value for name, value in metadata.items() if name in known[form]}
+
+
+def _encoding(image: Image.Image) -> dict[str, Any]:
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and image.quantization:
+        # With the same tables, blocks that nobody touched are quantised as they were.
+        sampling = JpegImagePlugin.get_sampling(image)
+        return {"qtables": image.quantization, **({"subsampling": sampling} if sampling >= 0 else {})}
+    if image.format == "TIFF":
+        found = image.info.get("compression")  # which Pillow would go on with if nobody names another
+        return {"compression": found if found in _LOSSLESS_TIFF else "tiff_adobe_deflate"}
+    return {}

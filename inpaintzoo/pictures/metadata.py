@@ -1,0 +1,200 @@
+"""What a picture file says beside its pixels: EXIF and XMP, made to fit an upright picture, the rest byte for byte."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import re
+import struct
+import warnings
+from pathlib import Path
+from typing import Any
+
+from PIL import ExifTags, Image
+
+from inpaintzoo.pictures.directories import EXIF, GPS, IPTC, Directory, Field, put_first, read_first, to_block
+
+RAW_EXIF = "Raw profile type exif"  # ImageMagick's text in PNG files: three lines, then hexadecimal
+XMP_TEXT = "XML:com.adobe.xmp"  # PNG's
+PREFIX = b"Exif\0\0"  # of the block in JPEG files, and wherever Pillow hands one over
+_SHORT, _BYTE = 3, 1
+_XMP = 700  # TIFF's tag
+# What of a TIFF file's own tags says something about the picture and not about its storage.
+_ABOUT = (
+    *(269, 270, 271, 272, 285, 305, 306, 315, 316, 33432),  # DocumentName to HostComputer, Copyright
+    *(318, 319),  # WhitePoint, PrimaryChromaticities
+    *(18246, 18249, *range(40091, 40096)),  # ratings, and Windows' XPTitle to XPSubject
+    *(EXIF, GPS, IPTC),
+)
+# What of an EXIF block's first directory says how its own file was stored, or shows the picture once more.
+_STORAGE = {
+    *range(254, 269),  # kinds of files, dimensions, compression, photometric
+    *range(273, 285),  # strips, orientation, samples, resolution
+    *range(286, 298),  # positions, fax
+    *(301, 317, *range(320, 348)),  # transfer function, predictor, palette, tiles, SubIFDs, samples
+    *range(512, 533),  # JPEG, YCbCr
+    *(_XMP, 34377, 34675, 37724),  # XMP, Photoshop's thumbnail, ICC profile, Photoshop's layers
+}
+
+
+def stored_metadata(image: Image.Image, path: str | Path) -> tuple[bytes, bytes]:
+    """The EXIF block with its prefix and the XMP packet of an opened file; a TIFF file's block is made of its tags."""
+    if image.format == "TIFF":
+        return _of_tiff(path)
+    exif = bytes(image.info.get("exif") or _raw_exif(image, path))
+    if exif and not exif.startswith(PREFIX):  # WebP has none, JPEG must
+        exif = PREFIX + exif
+    xmp = image.info.get("xmp") or getattr(image, "text", {}).get(XMP_TEXT, b"")  # older versions of Pillow: a text
+    return exif, xmp if isinstance(xmp, bytes) else str(xmp).encode()
+
+
+def _of_tiff(path: str | Path) -> tuple[bytes, bytes]:
+    try:
+        with open(path, "rb") as file:
+            directory, order, lost = read_first(file, only={*_ABOUT, _XMP})
+    except ValueError:
+        warnings.warn(f"{path}: its metadata is damaged and left out", stacklevel=2)
+        return b"", b""
+    _say_lost(lost, path)
+    xmp = directory.pop(_XMP).data if _XMP in directory else b""
+    return PREFIX + to_block(directory, order) if directory else b"", xmp
+
+
+def _raw_exif(image: Image.Image, path: str | Path) -> bytes:
+    try:
+        return bytes.fromhex("".join(str(image.info.get(RAW_EXIF, "")).split("\n")[3:]))
+    except ValueError:
+        warnings.warn(f"{path}: its EXIF is damaged and left out", stacklevel=2)
+        return b""
+
+
+def _say_lost(tags: list[int], path: str | Path) -> None:
+    if tags:
+        names = ", ".join(str(tag) for tag in tags)
+        warnings.warn(f"{path}: parts of its EXIF are damaged and left out (tags {names})", stacklevel=3)
+
+
+def add_metadata(file: str, exif: bytes, xmp: bytes, source: str | Path) -> None:
+    """Add EXIF and XMP to a TIFF file of one picture that has none.
+
+    Pillow and tifffile would not keep every byte, so what they wrote gets a new first directory behind the pixels; the
+    old one's few bytes remain in the file.
+
+    Args:
+        file: to add to, upright.
+        exif: the block, with or without its prefix; empty for none.
+        xmp: the packet; empty for none.
+        source: the file that a warning names.
+    """
+    added = _described(exif, source)
+    if xmp:
+        added[_XMP] = Field(_BYTE, xmp)
+    if added:
+        with open(file, "r+b") as out:
+            put_first(out, {**added, **read_first(out).directory})
+
+
+def _described(exif: bytes, source: str | Path) -> Directory:
+    if not exif:
+        return {}
+    try:
+        directory, _, lost = read_first(io.BytesIO(_split(exif)[1]))
+    except ValueError:
+        warnings.warn(f"{source}: its EXIF is damaged and left out", stacklevel=2)
+        return {}
+    _say_lost(lost, source)
+    return {tag: field for tag, field in directory.items() if tag not in _STORAGE}
+
+
+def _split(exif: bytes) -> tuple[bytes, bytes]:
+    """The prefix, which some write twice, and the block."""
+    start = len(exif) - len(re.sub(rb"^(Exif\0\0){1,2}", b"", exif))
+    return exif[:start], exif[start:]
+
+
+def upright_exif(exif: bytes, turned: bool) -> bytes:
+    """The block for a picture whose pixels were brought upright, and filled.
+
+    Orientation becomes 1, width and height change places if it was turned by a quarter, and the thumbnail goes: it
+    would still show what was removed. All other bytes stay, so that makers' notes remain readable.
+
+    Args:
+        exif: the block, with or without its prefix.
+        turned: whether the pixels were turned by a quarter.
+    """
+    prefix, rest = _split(exif)
+    block = bytearray(rest)
+    # If it is damaged behind the orientation, readers such as Pillow go by it all the same.
+    with contextlib.suppress(struct.error, KeyError):
+        _patch(block, turned)
+    return prefix + bytes(block)
+
+
+def _patch(block: bytearray, turned: bool) -> None:
+    order = {b"II": "<", b"MM": ">"}[bytes(block[:2])]
+    (first,) = struct.unpack_from(order + "I", block, 4)
+    entries, link = _entries(block, first, order)
+    if ExifTags.Base.Orientation in entries:
+        struct.pack_into(order + "HIHH", block, entries[ExifTags.Base.Orientation] + 2, _SHORT, 1, 1, 0)
+    if turned and EXIF in entries:
+        (inner,) = struct.unpack_from(order + "I", block, entries[EXIF] + 8)
+        with contextlib.suppress(struct.error):
+            sides, _ = _entries(block, inner, order)
+            _swap(block, sides.get(ExifTags.Base.ExifImageWidth), sides.get(ExifTags.Base.ExifImageHeight))
+    (thumbnail,) = struct.unpack_from(order + "I", block, link)
+    struct.pack_into(order + "I", block, link, 0)
+    if thumbnail:
+        _blank(block, _entries(block, thumbnail, order)[0], order)
+
+
+def _entries(block: bytearray, start: int, order: str) -> tuple[dict[int, int], int]:
+    """Where each tag's entry of a directory begins, and where its link to the next directory stands."""
+    (count,) = struct.unpack_from(order + "H", block, start)
+    places = [start + 2 + 12 * index for index in range(count)]
+    whole = [place for place in places if place + 12 <= len(block)]  # fewer than it says if the block is cut short
+    return {struct.unpack_from(order + "H", block, place)[0]: place for place in whole}, start + 2 + 12 * count
+
+
+def _swap(block: bytearray, first: int | None, second: int | None) -> None:
+    """Exchange type, count and value of two entries."""
+    if first is not None and second is not None:
+        one, two = block[first + 2 : first + 12], block[second + 2 : second + 12]
+        block[first + 2 : first + 12], block[second + 2 : second + 12] = two, one
+
+
+def _blank(block: bytearray, entries: dict[int, int], order: str) -> None:
+    if not {0x0201, 0x0202} <= entries.keys():  # start and length of the JPEG thumbnail
+        return
+    start, length = (struct.unpack_from(order + "I", block, entries[tag] + 8)[0] for tag in (0x0201, 0x0202))
+    end = min(start + length, len(block))
+    block[start:end] = bytes(max(0, end - start))
+
+
+def upright_xmp(xmp: bytes) -> bytes:
+    """The XMP packet with orientation 1, and without the pictures of its thumbnails; in UTF-8 if in another Unicode."""
+    upright = re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", _in_utf8(xmp))
+    return re.sub(rb"((?:xmp|xap)GImg:image(?:=[\"']|>))[^<\"']*", rb"\g<1>", upright)
+
+
+def _in_utf8(xmp: bytes) -> bytes:
+    for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):  # some of 32 begin as those of 16 do
+        if xmp.startswith(("\ufeff".encode(encoding), "<".encode(encoding))):
+            with contextlib.suppress(UnicodeDecodeError):
+                return xmp.decode(encoding).removeprefix("\ufeff").encode()
+    return xmp
+
+
+def upright_info(info: dict[Any, Any], metadata: dict[str, Any]) -> dict[Any, Any]:
+    """What a Pillow image says beside its pixels when it was brought upright.
+
+    Args:
+        info: what it said before.
+        metadata: what it may say now, as `PictureFile` has it.
+    """
+    kept = {name: value for name, value in info.items() if name not in ("exif", RAW_EXIF)}
+    kept.update({name: metadata[name] for name in ("xmp", "dpi") if name in kept and name in metadata})
+    if "exif" in metadata:
+        kept["exif"] = metadata["exif"]
+    if XMP_TEXT in kept:
+        kept[XMP_TEXT] = metadata.get("xmp", b"").decode("utf-8", "replace")
+    return kept

@@ -1,0 +1,124 @@
+"""`inpaintzoo benchmark` by the user's door, and what its page and its configs say."""
+
+import inspect
+import json
+import re
+import shlex
+
+import pytest
+import torch
+from benchmark_toys import go_offline
+from places import TESTS
+
+from inpaintzoo.benchmark.run.runner import Benchmark
+from inpaintzoo.commands.benchmark import main, make_parser
+from inpaintzoo.models import PENNet
+from inpaintzoo.weights import save_model
+
+HERE = TESTS
+QUICK = HERE.parent / "configs" / "benchmark" / "quickstart.yaml"
+
+
+def said(capsys, code, *arguments):
+    assert main([str(argument) for argument in arguments]) == code
+    out = capsys.readouterr()
+    return out.out if code == 0 else out.err
+
+
+SMALL = ("--config", QUICK, "--sets.scenes.test_size", 3, "--sets.scenes.image_size", 32, "--device", "cpu",
+         "--metrics", "[psnr, psnr_hole, l1]")  # fmt: skip
+
+
+def test_the_quickstart_prints_a_table_and_writes_a_report(tmp_path, capsys, monkeypatch):
+    offline = go_offline(monkeypatch, tmp_path)
+    torch.manual_seed(0)
+    save_model(PENNet(width=4), tmp_path / "net.safetensors")
+    mine = ("--contenders.mine", "Weights", "--contenders.mine.path", tmp_path / "net.safetensors")
+    text = said(capsys, 0, *SMALL, *mine, "--sets.scenes.image_size", 64, "--out", tmp_path / "out")
+    assert "biharmonic on scenes: 3 pictures" in text and "scenes (3 pictures), protocol zoo" in text
+    head, *rows = text.split("protocol zoo\n")[1].split("\n\n")[0].splitlines()
+    assert head.split() == ["psnr", "(dB)", "↑", "psnr_hole", "(dB)", "↑", "l1", "↓"]
+    assert [row.rsplit(maxsplit=3)[0] for row in rows] == ["mean colour", "diffusion", "biharmonic", "mine"]
+    work = tmp_path / "out" / "work" / "diffusion" / "scenes" / "zoo" / "00000.json"
+    values = [row["psnr"] for row in json.loads(work.read_text())["rows"]]
+    assert float(rows[1].split()[1]) == pytest.approx(sum(values) / 3, abs=0.006)
+    assert text.splitlines()[-1].startswith(f"report: {tmp_path / 'out' / 'index.html'}")
+    written = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"index.html", "table.md", "table.tex", "table.csv", "results.json", "grid.png"} <= written
+    assert all(name in (tmp_path / "out" / "table.md").read_text() for name in ("mean colour", "diffusion", "mine"))
+    text = said(capsys, 0, *SMALL, *mine, "--sets.scenes.image_size", 64, "--out", tmp_path / "out")
+    assert "4 of 4 batches are there already" in text and "on scenes" not in text
+    assert offline == [], "metrics that nobody asked for are not prepared"
+
+
+def test_wrong_commands_are_one_sentence(tmp_path, capsys):
+    out = ("--out", tmp_path / "out")
+    for code, sentence, flags in (
+        (1, "error: protocol 'zo' is unknown (did you mean 'zoo'?)", ["--protocols", "[zo]"]),
+        (1, "error: no chosen protocol measures 'psnrr'", ["--metrics", "[psnrr]"]),
+        (1, "there is no such weight file",
+         ["--contenders.a", "Weights", "--contenders.a.path", tmp_path / "no.safetensors"]),
+        (1, "Fill: a PENNet has weights", ["--contenders.a", "Fill", "--contenders.a.generator", "PENNet"]),
+        (1, "batch_size must be 1 or more", ["--batch_size", 0]),
+        (2, "Expected a <class 'int'>. Got value: many", ["--batch_size", "many"]),
+        (2, "nosuch", ["--contenders.a", "nosuch"]),
+        (2, "unrecognized arguments: --nosuch", ["--nosuch", 1]),
+    ):  # fmt: skip
+        text = said(capsys, code, *SMALL, *out, *flags)
+        assert sentence in text and "Traceback" not in text
+        assert code == 2 or text.strip().count("\n") == 0
+    assert said(capsys, 1, *SMALL, *out, "--contenders", "{}").endswith(
+        "contenders: there is none; name at least one\n"
+    )
+    assert not (tmp_path / "out").exists()
+
+
+PAGE = (HERE.parent / "docs" / "benchmark.md").read_text()
+HEADERS = "".join(path.read_text().replace("\\\n#", "") for path in sorted(QUICK.parent.glob("*.yaml")))
+COMMANDS = re.findall(r"^(?:# +)?inpaintzoo benchmark (.*)$", PAGE + HEADERS, re.MULTILINE)
+
+
+@pytest.mark.parametrize("flags", COMMANDS)
+def test_commands_of_page_and_configs_parse(flags, monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(HERE.parent / "configs")
+    assert make_parser().parse_args(shlex.split(flags)).contenders
+    assert len(COMMANDS) == 6
+
+
+def test_flags_that_a_config_names_parse():
+    text = " ".join(line.removeprefix("# ") for line in (QUICK.parent / "folder.yaml").read_text().splitlines())
+    named = re.findall(r"--[a-z.]+ \w[\w/.]*(?: --[a-z.]+ \w[\w/.]*)*", text.split("contenders: mean")[0])
+    for flags in [flags for flags in named if "nproc" not in flags and "--config" not in flags]:
+        assert make_parser().parse_args(
+            ["--config", str(QUICK.parent / "folder.yaml"), *shlex.split(flags.rstrip("."))]
+        )
+    assert len(named) >= 5
+
+
+def test_the_config_of_the_page_parses(tmp_path):
+    (text,) = re.findall(r"```yaml\n(.*?)```", PAGE, re.DOTALL)
+    (tmp_path / "page.yaml").write_text(text)
+    flags = ["--protocols", "[zoo, lama]", "--sets.strokes.test_masks", "RandomRectangles"]
+    config = make_parser().parse_args(["--config", str(tmp_path / "page.yaml"), *flags])
+    assert config.protocols == ["zoo", "lama"]
+    assert config.sets["strokes"].init_args.test_masks.class_path.endswith("RandomRectangles")
+    assert [contender.class_path.rpartition(".")[2] for contender in config.contenders.values()] == [
+        "Checkpoint", "Weights", "Predictions", "Fill"
+    ]  # fmt: skip
+
+
+def test_every_option_is_explained_on_the_page():
+    options = {*inspect.signature(Benchmark).parameters, "metric_weights"} - {"device", "seed", "processes"}
+    assert [name for name in sorted(options) if name not in PAGE] == []
+
+
+def test_what_was_left_out_is_said_with_the_reason(tmp_path, capsys, monkeypatch):
+    go_offline(monkeypatch, tmp_path)
+    flags = ["--metrics", "[]", "--protocols", "[zoo, srpnet, spn]", "--cost", "false", "--out", tmp_path / "out"]
+    text = " ".join(said(capsys, 0, *SMALL, *flags).split())
+    assert "left out: zoo/fid, zoo/u_ids, zoo/p_ids, spn/fid: weights missing: FID needs the weights" in text
+    assert "diversity_l1" not in text, "no fill here is one of several"
+    assert "left out: srpnet/ms_ssim: set 'scenes': ms_ssim with 5 scales needs images of at least 161x161" in text
+    text = said(capsys, 1, *SMALL, *flags[:-1], tmp_path / "new", "--require", "[fid]")
+    assert "protocol 'zoo', metric 'fid': FID needs the weights" in text

@@ -1,0 +1,267 @@
+"""Through the user's door: tiny configs and the real command line, with good and bad input."""
+
+import json
+import re
+
+import pytest
+import torch
+import yaml
+from PIL import Image
+from places import TESTS
+from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from torchvision.transforms.functional import to_pil_image
+
+from inpaintzoo import Inpainter
+from inpaintzoo.commands import main
+from inpaintzoo.commands.training import ZooCLI
+
+HERE = TESTS
+TINY = str(HERE / "conf" / "tiny.yaml")
+CONFIGS = sorted((HERE.parent / "configs").glob("*.yaml"))
+ABLATIONS = sorted((HERE.parent / "configs" / "ablations").glob("*.yaml"))
+
+
+def run(command, folder, *options):
+    return main([command, "--config", TINY, "--trainer.default_root_dir", str(folder), *map(str, options)])
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("fit")
+    assert run("fit", folder, "--ema.decay", 0.9) == 0
+    return folder / "lightning_logs" / "version_0"
+
+
+def test_a_run_leaves_everything_in_its_folder(trained):
+    names = {str(path.relative_to(trained)) for path in trained.rglob("*") if path.is_file()}
+    assert {"config.yaml", "run.json", "checkpoints/last.ckpt"} <= names
+    assert {"images/first-training-batch-0000000.png", "images/validation-0000004.png"} <= names
+    assert any(re.fullmatch(r"checkpoints/best-iteration=\d+-val_psnr_hole=[\d.]+\.ckpt", name) for name in names)
+    versions = json.loads((trained / "run.json").read_text())["versions"]
+    assert torch.__version__.startswith(versions["torch"])
+    resolved = yaml.safe_load((trained / "config.yaml").read_text())
+    assert resolved["model"]["init_args"]["accumulate"] == 1, "defaults are written out too"
+
+
+def test_picture_rows_hold_masked_prediction_composite_truth(trained):
+    sheet = Image.open(trained / "images" / "validation-0000004.png")
+    assert sheet.size == (4 * 32 + 5 * 2, 2 * 32 + 3 * 2)
+    cells = [sheet.crop((2 + 34 * i, 2, 34 + 34 * i, 34)) for i in range(4)]
+    masked, _, composite, truth = cells
+    assert masked.getpixel((16, 16)) == (255, 255, 255)
+    assert composite.getpixel((1, 1)) == truth.getpixel((1, 1)) == masked.getpixel((1, 1))
+
+
+def test_tensorboard_holds_scalars_and_pictures(trained):
+    events = EventAccumulator(str(trained), size_guidance={"images": 0})
+    events.Reload()
+    tags = events.Tags()
+    assert {"train/generator/hole", "train/discriminator/global", "val/psnr_hole", "iteration"} <= set(tags["scalars"])
+    # The axis counts batches from 0, not Lightning's global_step, which counts both optimizers.
+    assert [(event.step, event.value) for event in events.Scalars("iteration")] == [(0, 1), (1, 2), (2, 3), (3, 4)]
+    assert any(tag.startswith("validation") for tag in tags["images"])
+
+
+def test_test_predict_and_validate_use_the_checkpoint(trained, tmp_path, capsys):
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    assert run("test", tmp_path, "--ckpt_path", checkpoint) == 0
+    table = capsys.readouterr().out
+    assert "psnr_hole" in table and "0.2-0.3" in table
+    (folder,) = (path.parent for path in tmp_path.rglob("metrics.json"))
+    assert len((folder / "per_image.csv").read_text().splitlines()) == 1 + 5
+    assert len((folder / "manifest.jsonl").read_text().splitlines()) == 1 + 5
+    assert run("predict", tmp_path / "p", "--ckpt_path", checkpoint, "--predictions.folder", tmp_path / "out") == 0
+    assert len(list((tmp_path / "out").glob("*.png"))) == 5
+    assert run("predict", tmp_path / "p", "--predictions.folder", tmp_path / "out") == 1
+    assert "holds files already and nothing is overwritten" in capsys.readouterr().err
+    assert run("validate", tmp_path / "v", "--ckpt_path", checkpoint) == 0
+
+
+def test_a_manifest_decides_the_test_masks(trained, tmp_path, capsys):
+    assert run("test", tmp_path / "a") == 0
+    manifest = next(tmp_path.rglob("manifest.jsonl"))
+    first = json.loads(next((tmp_path / "a").rglob("metrics.json")).read_text())
+    # other masks and another seed in the config: the pinned pairs count (the seed also makes the scenes)
+    assert run("test", tmp_path / "b", "--data.manifest", manifest, "--data.test_masks", "RandomRectangles") == 0
+    second = json.loads(next((tmp_path / "b").rglob("metrics.json")).read_text())
+    assert first["manifest_digest"] == second["manifest_digest"]
+    assert first["summary"] == second["summary"]
+    capsys.readouterr()
+    assert run("test", tmp_path / "c", "--data.manifest", manifest, "--data.seed", 5) == 1
+    assert "not those that were pinned" in capsys.readouterr().err
+
+
+def test_resuming_goes_on_and_more_iterations_can_be_asked_for(trained, tmp_path):
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    assert run("fit", tmp_path, "--ckpt_path", checkpoint, "--model.max_iterations", 6, "--ema.decay", 0.9) == 0
+    state = torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)
+    assert state["inpainter"]["iteration"] == 6
+
+
+def test_a_checkpoint_rebuilds_the_module(trained):
+    # Trap 8: under the command line save_hyperparameters stores nested class paths.
+    module = Inpainter.load_from_checkpoint(trained / "checkpoints" / "last.ckpt", map_location="cpu")
+    assert type(module.generator).__name__ == "NormFreeGenerator"
+    assert module.losses["hole"].weight == 6.0
+    saved = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(value, saved[name]) for name, value in module.state_dict().items())
+
+
+def test_a_later_file_replaces_losses_whole_and_flags_merge(tmp_path):
+    # Trap 7: so a method's YAML is complete, and single weights are set on the command line.
+    other = tmp_path / "losses.yaml"
+    other.write_text("model:\n  init_args:\n    losses:\n      frame:\n        class_path: inpaintzoo.losses.L1\n")
+    cli = ZooCLI(["--config", TINY, "--config", str(other)], run=False)
+    assert set(cli.model.losses) == {"frame"}
+    cli = ZooCLI(["--config", TINY, "--model.losses.hole.weight", "3"], run=False)
+    assert set(cli.model.losses) == {"hole", "valid"}
+    assert cli.model.losses["hole"].weight == 3
+
+
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: path.stem)
+def test_shipped_configs_parse_and_their_data_fits(config, capsys):
+    cli = ZooCLI(["--config", str(config), "--data.batch_size", "4", "--data.num_workers", "0"], run=False)
+    assert cli.datamodule.batch_size == 4
+    batch = next(iter(cli.datamodule.test_dataloader()))
+    cli.model.generator.check_size(batch["image"], batch["mask"])
+
+
+@pytest.mark.parametrize("config", ABLATIONS, ids=lambda path: path.stem)
+def test_ablations_parse_as_their_header_says(config, monkeypatch):
+    monkeypatch.chdir(HERE.parent)
+    (command,) = re.findall(r"^#   inpaintzoo fit (.*)$", config.read_text(), re.MULTILINE)
+    *before, last = command.split()
+    assert (HERE.parent / last).resolve() == config
+    cli = ZooCLI([*before, last, "--data.batch_size", "4", "--data.num_workers", "0"], run=False)
+    batch = next(iter(cli.datamodule.test_dataloader()))
+    cli.model.generator.check_size(batch["image"], batch["mask"])
+    full = ZooCLI(before[:-1], run=False)
+    assert cli.config["model"] != full.config["model"], "an ablation changes something"
+
+
+def test_doctor_says_what_it_found(capsys):
+    assert main(["doctor", "--config", TINY]) == 0
+    out = capsys.readouterr().out
+    assert "losses: hole, valid; adversaries: global" in out
+    assert "train: 8 images" in out and "fits NormFreeGenerator" in out and "0 errors" in out
+
+
+def test_doctor_reports_errors(capsys):
+    assert main(["doctor", "--config", TINY, "--data.batch_size", "64"]) == 1
+    assert re.search(r"ERROR.*8 training images do not fill one batch of 64", capsys.readouterr().out)
+
+
+def test_doctor_puts_a_pair_through_the_adversaries(capsys):
+    small = ["--model.adversaries.global.discriminator", "SRPNetDiscriminator"]
+    assert main(["doctor", "--config", TINY, *small]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"ERROR.*SRPNetDiscriminator judges pictures of at least 63x63, got 32x32", out)
+    level = ["--model.adversaries.global.view", "PyramidLevel", "--model.adversaries.global.view.level", "0"]
+    assert main(["doctor", "--config", TINY, *level]) == 1
+    assert re.search(
+        r"ERROR.*losses and adversaries: PyramidLevel: Output has 0 pyramid pictures", capsys.readouterr().out
+    )
+
+
+@pytest.mark.parametrize(
+    ("options", "text"),
+    [
+        (["--ckpt_path", "nowhere.ckpt"], "nowhere.ckpt: there is no such file"),
+        (["--data.batch_size", "99"], "8 training images do not fill one batch of 99"),
+        (["--data.image_size", "8"], "image_size"),
+        (["--model.losses.hole.weight", "-3"], "HoleL1: weight must be 0 or more, got -3"),
+        (["--ema.decay", "1.5"], "decay must be in"),
+        (["--model.generator", "PENNet"], "multiples of 64, got 32x32"),
+        (["--trainer.gradient_clip_val", "1"], "use --model.clip_norm 1"),
+        (["--trainer.accumulate_grad_batches", "2"], "use --model.accumulate 2"),
+        (["--trainer.devices", "many"], "--trainer.devices must be a number"),
+        (["--checkpoint.monitor", "val/psnrr"], "no such metric; there are val/psnr,"),
+        (["--ckpt_path", __file__], "is not a checkpoint, or it is damaged"),
+        (["--ckpt_path", "last"], "last: there is no such file"),
+        (["--data", "FolderData"], "FolderData: no images given"),
+        (
+            [
+                "--model.generator",
+                "SPN",
+                "--model.losses.prior",
+                "PriorDistillation",
+                "--model.losses.prior.teacher",
+                "ASLTeacher",
+                "--model.losses.prior.teacher.weights",
+                "nowhere.pth",
+            ],
+            "nowhere.pth",
+        ),
+        (
+            [
+                "--model.adversaries.global.feature_matching",
+                "FeatureMatching",
+                "--model.adversaries.global.feature_matching.layers",
+                "[1,9]",
+            ],
+            "feature matching on layers [1, 9]",
+        ),
+    ],
+)
+def test_bad_settings_end_in_one_sentence(tmp_path, capsys, options, text):
+    assert run("fit", tmp_path, *options) == 1
+    error = capsys.readouterr().err
+    (sentence,) = [line for line in error.splitlines() if line.startswith("inpaintzoo: error: ")]
+    assert text in sentence and "Traceback" not in error and "validate against" not in error
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_bad_image_is_named_in_one_sentence(tmp_path, capsys, workers):
+    noise = torch.rand(3, 64, 64, generator=torch.manual_seed(0))
+    for number in range(4):
+        to_pil_image(noise).save(tmp_path / f"{number}.png")
+    whole = (tmp_path / "0.png").read_bytes()
+    (tmp_path / "3.png").write_bytes(whole[: len(whole) // 2])
+    data = ["--data", "FolderData", "--data.train", tmp_path, "--data.test", tmp_path, "--data.num_workers", workers]
+    policy = ["--data.transform", "ResizeTo", "--data.transform.size", 32, "--data.batch_size", 2]
+    assert run("fit", tmp_path / "run", *data, *policy) == 1
+    error = capsys.readouterr().err
+    (sentence,) = [line for line in error.splitlines() if line.startswith("inpaintzoo: error: ")]
+    assert "3.png" in sentence and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    "options", [("--trainer.enable_progress_bar", "false"), ("--trainer.enable_checkpointing", "false"),
+                ("--trainer.overfit_batches", "1"), ("--trainer.logger", "false")]
+)  # fmt: skip
+def test_the_trainers_own_switches_work(tmp_path, options):
+    assert run("fit", tmp_path, *options) == 0
+    assert run("fit", tmp_path, *options) == 0, "a second run in the same folder"
+
+
+def test_a_checkpoint_of_another_network_is_refused(trained, tmp_path, capsys):
+    checkpoint = trained / "checkpoints" / "last.ckpt"
+    assert run("test", tmp_path, "--ckpt_path", checkpoint, "--model.generator.width", 5) == 1
+    assert "is of another network: 3 of 8 tensors differ" in capsys.readouterr().err
+
+
+def test_random_weights_do_not_pass_silently(tmp_path, caplog):
+    assert run("test", tmp_path) == 0
+    assert "no --ckpt_path is given, so the network has random weights" in caplog.text
+
+
+def test_doctor_puts_a_pair_through_the_metrics(capsys):
+    metrics = "{class_path: MetricSuite, init_args: {metrics: [{class_path: MSSSIM}]}}"
+    assert main(["doctor", "--config", TINY, "--model.metrics", metrics]) == 1
+    out = capsys.readouterr().out
+    assert re.search(r"ERROR.*ms_ssim with 5 scales needs images of at least 161x161, got 32x32", out)
+
+
+@pytest.mark.parametrize("arguments", [["fit", "--config", "nowhere.yaml"], ["fit", "--config", TINY, "--x"]])
+def test_wrong_usage_exits_with_2(arguments, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main(arguments)
+    assert stop.value.code == 2
+
+
+def test_masks_and_version(capsys):
+    assert main([]) == 0
+    assert "doctor" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.startswith("inpaintzoo 0.")
+    assert main(["masks", "show", "nowhere.jsonl", "--out", "x.png"]) != 0
