@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import math
+import os
 from collections.abc import Iterator, Sequence
 from typing import Any, Literal
 
@@ -12,6 +13,8 @@ import torch
 import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from inpaintzoo.types import ConfigError
 
 # Liu et al. 2018 (https://arxiv.org/abs/1804.07723): the six levels of the NVIDIA irregular test masks.
 RATIO_EDGES: tuple[float, ...] = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
@@ -130,6 +133,32 @@ def _bounds(edges: Sequence[float]) -> list[float]:
 
 def _label(low: float, high: float) -> str:
     return f"{low:g}-{high:g}"
+
+
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+
+
+def normalise(
+    image: Tensor, mean: Sequence[float] = IMAGENET_MEAN, deviation: Sequence[float] = IMAGENET_STD
+) -> Tensor:
+    """`(image - mean) / deviation` of each channel of `(B, 3, H, W)`; the defaults are those of ImageNet's networks."""
+    return (image - image.new_tensor(mean).view(-1, 1, 1)) / image.new_tensor(deviation).view(-1, 1, 1)
+
+
+def find_device(device: str) -> torch.device:
+    """The device that a user means; `auto` takes this process's GPU where there is one.
+
+    Raises:
+        ConfigError: it cannot be used.
+    """
+    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    if name == "cuda":
+        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
+    try:
+        return torch.zeros((), device=name).device
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise ConfigError(f"device {device} cannot be used ({reason}); auto takes what there is") from error
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from pages import PAGES, ROOT, ParsedOnly, blocks
 from torchvision.utils import save_image
 
-from inpaintzoo.commands import main
+from inpaintzoo.commands import COMMANDS, main
 from inpaintzoo.commands.training import ZooCLI
 from inpaintzoo.data import FolderData, SceneSource
 from inpaintzoo.data.masks import CentreSquare, PENNetSquare
@@ -100,7 +100,7 @@ def test_commands_parse(command, workplace):
 @pytest.mark.parametrize("command", [line for line in commands() if line.split()[1] in WEIGHT_COMMANDS])
 def test_weight_commands_parse(command):
     name, *options = shlex.split(command)[1:]
-    parsed = importlib.import_module(f"inpaintzoo.commands.{name}").make_parser().parse_args(options)
+    parsed = importlib.import_module(f"inpaintzoo.commands.{COMMANDS[name][0]}").make_parser().parse_args(options)
     assert name == "list" or parsed.force is ("--force" in options)
 
 

@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from inpaintzoo.commands import TRAINING, main, overview
+from inpaintzoo.commands import COMMANDS, main, overview
 
 
 def run(code):
@@ -71,7 +71,9 @@ def test_an_unknown_command_is_a_sentence_and_imports_nothing(capsys):
 def test_every_command_of_the_overview_is_known(capsys):
     for line in overview().splitlines():
         if line.startswith("  ") and line[2] != " ":
-            with pytest.raises(SystemExit) if (command := line.split()[0]) in TRAINING else contextlib.nullcontext():
+            command = line.split()[0]
+            training = COMMANDS[command][0] == "training"
+            with pytest.raises(SystemExit) if training else contextlib.nullcontext():
                 assert main([command, "--help"]) == 0
             said = capsys.readouterr().out
             assert said.startswith("usage: ") and command in said.split("\n\n")[0].split()

@@ -9,27 +9,25 @@ from collections.abc import Sequence
 from inpaintzoo.version import __version__
 
 COMMANDS = {
-    "fit": "train a model            inpaintzoo fit --config configs/quickstart.yaml",
-    "validate": "measure on the validation pictures",
-    "test": "measure on the test pictures, per image and over the set",
-    "predict": "write the filled test pictures",
-    "benchmark": "compare methods on the same pinned pairs, under named protocols",
-    "doctor": "check data, masks, sizes and weights without training",
-    "masks": "make masks, sort them by ratio, pin them to pictures, look at them",
-    "label": "make label maps for pictures that have none",
-    "list": "the methods: size, cost, needs, papers",
-    "inpaint": "fill the holes of your pictures   inpaintzoo inpaint IMAGE MASK -o OUT --model FILE",
-    "export": "a run's generator as safetensors, ONNX or torch.export file",
-    "convert": "the authors' released weights as ours",
+    "fit": ("training", "train a model            inpaintzoo fit --config configs/quickstart.yaml"),
+    "validate": ("training", "measure on the validation pictures"),
+    "test": ("training", "measure on the test pictures, per image and over the set"),
+    "predict": ("training", "write the filled test pictures"),
+    "benchmark": ("benchmark", "compare methods on the same pinned pairs, under named protocols"),
+    "doctor": ("doctor", "check data, masks, sizes and weights without training"),
+    "masks": ("masks", "make masks, sort them by ratio, pin them to pictures, look at them"),
+    "label": ("label", "make label maps for pictures that have none"),
+    "list": ("listing", "the methods: size, cost, needs, papers"),
+    "inpaint": ("inpaint", "fill the holes of your pictures   inpaintzoo inpaint IMAGE MASK -o OUT --model FILE"),
+    "export": ("export", "a run's generator as safetensors, ONNX or torch.export file"),
+    "convert": ("convert", "the authors' released weights as ours"),
 }
-"""Commands and what they do. A command lives in the module of its name here; Lightning's four share `training`."""
-
-TRAINING = ("fit", "validate", "test", "predict")
+"""A command, the module here that runs it, and what it does."""
 
 
 def overview() -> str:
     """What `inpaintzoo --help` prints."""
-    lines = [f"  {name:<9} {about}" for name, about in COMMANDS.items()]
+    lines = [f"  {name:<9} {about}" for name, (_, about) in COMMANDS.items()]
     return "\n".join(["usage: inpaintzoo COMMAND [options]", "", *lines, "", "Each command has its own --help."])
 
 
@@ -53,9 +51,6 @@ def main(args: Sequence[str] | None = None) -> int:
     if command not in COMMANDS:
         print(f"inpaintzoo: error: there is no command {command!r}; inpaintzoo --help lists them", file=sys.stderr)
         return 2
-    if command in TRAINING:
-        from inpaintzoo.commands import training
-
-        return training.main([command, *rest])
-    module = importlib.import_module(f"inpaintzoo.commands.{command}")
-    return int(module.main(rest))
+    name = COMMANDS[command][0]
+    module = importlib.import_module(f"inpaintzoo.commands.{name}")
+    return int(module.main([command, *rest] if name == "training" else rest))

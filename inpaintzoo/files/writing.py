@@ -1,4 +1,4 @@
-"""Files written whole or not at all."""
+"""Files written whole or not at all, under names that are free."""
 
 from __future__ import annotations
 
@@ -88,3 +88,37 @@ def _abandoned(folder: Path, prefix: str) -> bool:
     except OSError:  # gone in the meantime
         return False
     return time.time() - newest > 24 * 3600
+
+
+def write_text(target: Path, text: str) -> None:
+    """Write a UTF-8 file, whole or not at all; its folder must be there."""
+    write_whole(target, lambda file: Path(file).write_text(text, encoding="utf-8"))
+
+
+def free_path(path: Path) -> Path:
+    """The path itself, or if it is taken `stem-1.suffix`, `stem-2.suffix`, …: nothing is overwritten."""
+    free, number = path, 0
+    while os.path.lexists(free):
+        number += 1
+        free = path.with_name(f"{path.stem}-{number}{path.suffix}")
+    return free
+
+
+def new_folder(path: Path) -> Path:
+    """Make a folder of that name, or of the first of `name-1`, `name-2`, … that is free."""
+    while True:
+        folder = free_path(path)
+        try:
+            folder.mkdir(parents=True)
+            return folder
+        except FileExistsError:  # another process was faster
+            continue
+
+
+def file_digest(path: Path) -> str:
+    """SHA-256 (hex) of a file's content."""
+    with open(path, "rb") as file:
+        digest = hashlib.sha256()
+        while block := file.read(2**20):
+            digest.update(block)
+    return digest.hexdigest()

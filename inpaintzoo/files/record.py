@@ -1,0 +1,61 @@
+"""What the files of a folder were made with, kept beside them, so that a run goes on only with its own."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from inpaintzoo.files.writing import write_text
+from inpaintzoo.types import DataError
+
+
+@dataclasses.dataclass(frozen=True)
+class Record:
+    """A JSON file of settings in an output folder.
+
+    Attributes:
+        path: of the JSON file, in the folder that it speaks of.
+        settings: what decides how the folder's files look, as JSON values.
+    """
+
+    path: Path
+    settings: Mapping[str, Any]
+
+    def read(self) -> dict[str, Any] | None:
+        """The settings that were written, None if there are none.
+
+        Raises:
+            DataError: the file is damaged.
+        """
+        if not self.path.is_file():
+            return None
+        try:
+            found = json.loads(self.path.read_text(encoding="utf-8"))
+        except (ValueError, OSError) as error:
+            raise DataError(f"{self.path} is damaged; delete it, or name another folder") from error
+        if not isinstance(found, dict):
+            raise DataError(f"{self.path} is damaged; delete it, or name another folder")
+        return found
+
+    def differences(self) -> list[str]:
+        """How the written settings differ from these, a phrase each; nothing if none were written or all agree."""
+        before = self.read()
+        if before is None:
+            return []
+        names = [name for name in {**before, **self.settings} if before.get(name) != self.settings.get(name)]
+        return [f"{name} was {_short(before.get(name))} and is {_short(self.settings.get(name))}" for name in names]
+
+    def write(self) -> None:
+        """Write the settings, whole or not at all; makes the folder if it is missing."""
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        write_text(self.path, json.dumps(dict(self.settings), indent=2) + "\n")
+
+
+def _short(value: object) -> str:
+    if value is None:
+        return "not there"
+    text = str(value)
+    return text if len(text) <= 40 else f"{text[:37]}..."
