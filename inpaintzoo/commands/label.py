@@ -20,12 +20,13 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from inpaintzoo.commands.run import instantiated, run_command
-from inpaintzoo.data.checks import file_hash
 from inpaintzoo.data.labels.classes import LabelClasses, VOCClasses
-from inpaintzoo.data.listing import FileSet, counted, find_files, some
+from inpaintzoo.data.listing import FileSet, find_files
 from inpaintzoo.files.published import load_state, published_file, read_state
+from inpaintzoo.files.writing import file_digest
 from inpaintzoo.pictures.images import image_to_tensor, read_image
 from inpaintzoo.types import DataError, InpaintzooError, WeightsError
+from inpaintzoo.words import counted, some
 
 SEGMENTERS = (
     "deeplabv3_resnet50",
@@ -99,7 +100,7 @@ def label(
     made_by: dict[str, object] = {
         "model": model,
         "weights": file.name,
-        "sha256": file_hash(file),
+        "sha256": file_digest(file),
         "short_side": short_side,
         "values": _values(known).tolist(),
     }

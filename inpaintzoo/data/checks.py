@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import collections
 import dataclasses
-import hashlib
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
@@ -16,10 +15,12 @@ import numpy as np
 from PIL import Image
 
 from inpaintzoo.data.findings import Finding
-from inpaintzoo.data.listing import FileSet, counted, some
+from inpaintzoo.data.listing import FileSet
 from inpaintzoo.data.transforms import ResizePolicy
+from inpaintzoo.files.writing import file_digest
 from inpaintzoo.pictures.images import decode_rgb, open_image, read_labels, upright_size
 from inpaintzoo.types import IGNORE, DataError
+from inpaintzoo.words import counted, some
 
 QUICK_FILES = 256  # looked at per split before training; all of them by `inpaintzoo doctor`
 
@@ -293,16 +294,9 @@ def _same_content(ours: FileSet, theirs: FileSet) -> list[tuple[Path, Path]]:
     # Only files of equal length can be equal; the rest need no hashing.
     lengths = {path.stat().st_size for path in ours.paths} & {path.stat().st_size for path in theirs.paths}
     mine, others = ([path for path in files.paths if path.stat().st_size in lengths] for files in (ours, theirs))
-    by_hash = dict(zip(in_threads(file_hash, mine), mine, strict=True))
+    by_hash = dict(zip(in_threads(file_digest, mine), mine, strict=True))
     return [
-        (by_hash[key], path) for key, path in zip(in_threads(file_hash, others), others, strict=True) if key in by_hash
+        (by_hash[key], path)
+        for key, path in zip(in_threads(file_digest, others), others, strict=True)
+        if key in by_hash
     ]
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of the file's bytes, in hex."""
-    digest = hashlib.sha256()
-    with open(path, "rb") as file:
-        while block := file.read(1 << 20):
-            digest.update(block)
-    return digest.hexdigest()

@@ -18,7 +18,6 @@ from inpaintzoo.data.checks import (
     check_overlap,
     check_proportions,
     classes_met,
-    file_hash,
     find_unreadable,
     look_at_some,
 )
@@ -27,10 +26,8 @@ from inpaintzoo.data.labels.classes import LabelClasses
 from inpaintzoo.data.listing import (
     SPLITS,
     FileSet,
-    counted,
     find_files,
     match_labels,
-    some,
     split_by_fractions,
     without_label_maps,
 )
@@ -38,8 +35,10 @@ from inpaintzoo.data.masks import MaskGenerator
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.source import ImageSource, Sample, Split
 from inpaintzoo.data.transforms import ColourJitter, ResizePolicy, ResizeTo, View, flip_pair
+from inpaintzoo.files.writing import file_digest
 from inpaintzoo.pictures.images import decode_rgb, open_image, read_labels, upright_size
 from inpaintzoo.types import IGNORE, DataError
+from inpaintzoo.words import counted, some
 
 BadImages = Literal["raise", "skip"]
 
@@ -126,7 +125,7 @@ class FolderSource(ImageSource):
 
     def fingerprint(self, index: int) -> str:  # noqa: D102
         if index not in self._fingerprints:
-            self._fingerprints[index] = file_hash(self.files[index])
+            self._fingerprints[index] = file_digest(self.files[index])
         return self._fingerprints[index]
 
     def _labels(self, path: Path, image: Path, picture: tuple[int, int], view: View) -> Tensor:

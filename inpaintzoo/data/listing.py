@@ -6,13 +6,14 @@ import collections
 import dataclasses
 import hashlib
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
 from inpaintzoo.data.source import Split
 from inpaintzoo.pictures.images import IMAGE_SUFFIXES, is_image_name, list_images
 from inpaintzoo.types import DataError
+from inpaintzoo.words import counted, some
 
 SPLITS: tuple[Split, Split, Split] = ("train", "val", "test")
 
@@ -232,15 +233,3 @@ def _contents(folder: Path) -> str:
     suffixes = collections.Counter(os.path.splitext(name)[1].lower() or "no suffix" for name in files)
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in suffixes.most_common(5))
     return f"it holds {counted(files, 'other file')} ({kinds})" if files else "it is empty"
-
-
-def counted(things: Sequence[object] | int, noun: str) -> str:
-    """`1 image`, `2 images`."""
-    number = things if isinstance(things, int) else len(things)
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def some(things: Iterable[object], limit: int = 5) -> str:
-    """The first few things, comma separated, and how many more there are."""
-    names = [str(thing) for thing in things]
-    return ", ".join(names[:limit]) + (f", … ({len(names) - limit} more)" if len(names) > limit else "")

@@ -15,7 +15,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +22,7 @@ from typing import Any
 import numpy as np
 from torch import Tensor
 
-from inpaintzoo.data.checks import file_hash, in_threads
+from inpaintzoo.data.checks import in_threads
 from inpaintzoo.data.dataset import MASK_STREAM
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.masks.base import MaskGenerator, resize_hole
@@ -31,6 +30,7 @@ from inpaintzoo.data.masks.files import MaskFolder
 from inpaintzoo.data.masks.reading import read_hole
 from inpaintzoo.data.masks.recipes import mask_from_recipe, require_known
 from inpaintzoo.data.source import ImageSource
+from inpaintzoo.files.writing import file_digest, write_text
 from inpaintzoo.ops import mask_ratio, ratio_bin
 from inpaintzoo.types import DataError
 from inpaintzoo.version import __version__
@@ -178,12 +178,7 @@ class Manifest:
             "mask_folder": self.mask_folder,
         }
         lines = [header, *(dataclasses.asdict(pair) for pair in self.pairs)]
-        partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-        try:
-            partial.write_text("".join(json.dumps(line) + "\n" for line in lines), encoding="utf-8")
-            os.replace(partial, path)
-        finally:
-            partial.unlink(missing_ok=True)
+        write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
     def verify(self, source: ImageSource) -> None:
         """Make sure that a source holds the pinned pictures, by number, name and content.
@@ -281,7 +276,7 @@ class PinnedMasks(MaskGenerator):
         path = folder / pair.mask["file"]
         if not path.is_file():
             raise DataError(f"manifest: mask file {path} does not exist; set mask_folder to where the mask files lie")
-        if file_hash(path) != pair.mask["sha256"]:
+        if file_digest(path) != pair.mask["sha256"]:
             raise DataError(f"manifest: mask file {path} has changed since it was pinned to image {pair.image!r}")
         mask = read_hole(path, pair.mask["polarity"], pair.mask["threshold"])
         return resize_hole(mask, self.pinned.height, self.pinned.width, pair.mask["resize"])
@@ -303,7 +298,7 @@ def _described(
         return mask, {"recipe": recipe, "seed": seed}
     file = masks.pick(np.random.default_rng(seed), index)
     reading = {"polarity": masks.polarity, "threshold": masks.threshold, "resize": masks.resize}
-    return mask, {"file": file, "sha256": file_hash(masks.path / file), **reading}
+    return mask, {"file": file, "sha256": file_digest(masks.path / file), **reading}
 
 
 _HEADER: dict[str, tuple[type, ...]] = {

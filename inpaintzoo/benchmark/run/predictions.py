@@ -13,10 +13,11 @@ from inpaintzoo.benchmark.run.pairing import check_pairing
 from inpaintzoo.benchmark.run.pairs import Pairs
 from inpaintzoo.benchmark.run.processes import Precision
 from inpaintzoo.benchmark.run.store import Key, hash_of
-from inpaintzoo.data.checks import file_hash, in_threads
-from inpaintzoo.data.listing import counted, some
+from inpaintzoo.data.checks import in_threads
+from inpaintzoo.files.writing import file_digest
 from inpaintzoo.pictures.images import image_to_tensor, is_image_name, list_images, open_image, read_image, upright_size
 from inpaintzoo.types import Batch, ConfigError, DataError
+from inpaintzoo.words import counted, some
 
 FIELDS = ("name", "index", "fill")
 
@@ -72,7 +73,7 @@ class Predictions(Method):
 
     def identity(self, pairs: Pairs) -> Key:
         """The hash of all files, in the order of the pairs."""
-        return {"predictions": hash_of(in_threads(file_hash, self._files(pairs))), "fills": str(self.fills)}
+        return {"predictions": hash_of(in_threads(file_digest, self._files(pairs))), "fills": str(self.fills)}
 
     def facts(self) -> dict[str, str]:
         """How files are found, how many fills there are, and what was noticed of each set."""

@@ -12,8 +12,8 @@ from typing import Literal, get_args
 import torch
 import torch.distributed as dist
 
-from inpaintzoo.data.listing import counted
 from inpaintzoo.types import ConfigError
+from inpaintzoo.words import counted
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 
