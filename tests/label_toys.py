@@ -1,4 +1,4 @@
-"""Small stand-ins with labels: a generator that predicts some, and pictures that have some."""
+"""Small stand-ins with labels: a generator that predicts some, pictures that have some, classes with other values."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inpaintzoo.data import LabelClasses
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.source import ImageSource, Sample, Split
 from inpaintzoo.generator import Generator
@@ -75,3 +76,11 @@ class LabelNoiseData(InpaintingData):
 
     def source(self, split: Split) -> ImageSource:
         return self.sources[split]
+
+
+class ThreeClasses(LabelClasses):
+    """Files hold other values than classes."""
+
+    def __init__(self, first: int = 7) -> None:
+        self.first = first
+        super().__init__(("a", "b", "c"), values={first: 0, 3: 1, 200: 2, 201: 2})

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import collections
 import dataclasses
 import os
 import re
@@ -15,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from inpaintzoo.data.findings import Finding
+from inpaintzoo.data.labels.contents import check_proportions
 from inpaintzoo.data.listing import FileSet
 from inpaintzoo.data.transforms import ResizePolicy
 from inpaintzoo.files.writing import file_digest
@@ -87,31 +87,6 @@ def _transparent(image: Image.Image) -> bool:
     return isinstance(lowest, (int, float)) and lowest < 255
 
 
-def check_proportions(labels: Path, size: Sequence[int], image: Path, picture: tuple[int, int]) -> None:
-    """Raise `DataError` unless a label map has its image's size, or another size of the same proportions."""
-    height, width = size
-    if abs(width - height * picture[1] / picture[0]) >= 1.0 and abs(height - width * picture[0] / picture[1]) >= 1.0:
-        raise DataError(
-            f"{labels}: the label map is {height}x{width}, its image {image} {picture[0]}x{picture[1]} (height "
-            "x width, upright); they must have the same proportions"
-        )
-
-
-def check_label_range(labels: Path, highest: int, num_classes: int | None) -> None:
-    """Raise `DataError` if a class index is too large.
-
-    Args:
-        labels: the file, for the message.
-        highest: its largest class index, 255 left out.
-        num_classes: indices must be smaller; None allows all.
-    """
-    if num_classes is not None and highest >= num_classes:
-        raise DataError(
-            f"{labels}: label {highest}, but num_classes={num_classes} allows 0..{num_classes - 1} (255 is ignored); "
-            f"raise num_classes, or put {highest} into ignore_labels"
-        )
-
-
 def find_unreadable(images: Sequence[Path], labels: Sequence[Path] | None) -> dict[int, str]:
     """Positions of images that cannot be used, and why; every file is decoded."""
     looks = in_threads(lambda pair: look_at(*pair, decode=True), _pairs(images, labels))
@@ -137,47 +112,20 @@ def look_at_some(images: Sequence[Path], labels: Sequence[Path] | None, thorough
     return in_threads(lambda pair: look_at(*pair, decode=thorough), pairs)
 
 
-def classes_met(
-    looks: Iterable[Look], ignore_labels: Iterable[int], classes_of: Callable[[Iterable[int]], frozenset[int]]
-) -> frozenset[int]:
-    """The classes in the label maps looked at, without the ignored ones.
-
-    Args:
-        looks: at pictures.
-        ignore_labels: class indices that are ignored besides 255.
-        classes_of: the classes that values of label maps stand for.
-    """
-    met = frozenset[int]().union(*(classes_of(look.labels or ()) for look in looks))
-    return met - {IGNORE, *ignore_labels}
-
-
-def check_files(
-    split: str,
-    looks: list[Look],
-    total: int,
-    policy: ResizePolicy,
-    num_classes: int | None,
-    ignore_labels: Sequence[int],
-    thorough: bool,
-    classes_of: Callable[[Iterable[int]], frozenset[int]] = frozenset,
-) -> list[Finding]:
-    """Findings about the files of one split.
+def check_files(split: str, looks: list[Look], total: int, policy: ResizePolicy, thorough: bool) -> list[Finding]:
+    """Findings about the image files of one split.
 
     Args:
         split: for the messages.
         looks: see `look_at_some`.
         total: images of the split.
-        policy: tells which pictures it has to enlarge.
-        num_classes: label range, or None.
-        ignore_labels: class indices that are ignored besides 255.
+        policy: decides which pictures have to be enlarged.
         thorough: whether every file has been decoded.
-        classes_of: the classes that values of label maps stand for.
     """
     return [
         *_about_problems(split, looks, total, thorough),
         *_about_sizes(split, looks, policy),
         *_about_transparency(split, looks),
-        *_about_labels(split, looks, num_classes, {IGNORE, *ignore_labels}, classes_of),
     ]
 
 
@@ -233,37 +181,6 @@ def _about_transparency(split: str, looks: list[Look]) -> list[Finding]:
         return []
     text = f"{split}: {counted(names, 'image')} with transparent parts ({some(names)})"
     return [Finding("warning", f"{text}: transparency is dropped and the colours stored beneath it are used")]
-
-
-def _about_labels(
-    split: str,
-    looks: list[Look],
-    num_classes: int | None,
-    ignored: set[int],
-    classes_of: Callable[[Iterable[int]], frozenset[int]],
-) -> list[Finding]:
-    findings = []
-    seen: collections.Counter[int] = collections.Counter()
-    too_large: list[str] = []
-    looks = [look for look in looks if look.labels is not None]
-    if not looks:  # there are none, or none could be read, which has been said
-        return []
-    for look in looks:
-        kept = classes_of(look.labels or ()) - ignored
-        seen.update(kept)
-        try:
-            check_label_range(look.label_map or look.path, max(kept, default=0), num_classes)
-        except DataError as error:
-            too_large.append(str(error))
-    if too_large:
-        text = f"{split}: {len(too_large)} of {counted(looks, 'label map')} looked at with labels out of range"
-        findings.append(Finding("error", f"{text}, the first: {too_large[0]}"))
-    if not seen:
-        text = f"{split}: the label maps looked at hold no class at all, only ignored pixels"
-        return [*findings, Finding("warning", f"{text}; look at them and at ignore_labels")]
-    classes = f"{len(seen)} class{'es' if len(seen) > 1 else ''}, from {min(seen)} to {max(seen)}"
-    ignoring = ", ".join(map(str, sorted(ignored)))
-    return [*findings, Finding("ok", f"{split}: label maps hold {classes}; ignored: {ignoring}")]
 
 
 def _span(values: Sequence[int]) -> str:

@@ -11,26 +11,18 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from inpaintzoo.data.checks import (
-    by_reason,
-    check_files,
-    check_label_range,
-    check_overlap,
-    check_proportions,
-    classes_met,
-    find_unreadable,
-    look_at_some,
-)
+from inpaintzoo.data.checks import by_reason, check_files, check_overlap, find_unreadable, look_at_some
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.labels.classes import LabelClasses
-from inpaintzoo.data.listing import (
-    SPLITS,
-    FileSet,
-    find_files,
-    match_labels,
-    split_by_fractions,
-    without_label_maps,
+from inpaintzoo.data.labels.contents import (
+    check_class_count,
+    check_label_maps,
+    check_label_range,
+    check_proportions,
+    classes_of,
 )
+from inpaintzoo.data.labels.matching import match_labels, without_label_maps
+from inpaintzoo.data.listing import SPLITS, FileSet, find_files, split_by_fractions
 from inpaintzoo.data.masks import MaskGenerator
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.source import ImageSource, Sample, Split
@@ -90,7 +82,7 @@ class FolderSource(ImageSource):
             raise ValueError(f"on_bad_image must be raise or skip, got {on_bad_image!r}")
         if num_classes is not None and not 1 <= num_classes <= IGNORE:
             raise ValueError(f"num_classes must lie in 1..{IGNORE} (label {IGNORE} is ignored), got {num_classes}")
-        _check_classes(classes, num_classes)
+        check_class_count(classes, num_classes)
         found = images if isinstance(images, FileSet) else find_files("images", Path(images))
         ends = label_ends or ("", "")
         if labels is not None:
@@ -150,14 +142,6 @@ class FolderSource(ImageSource):
         if self.label_files is not None:
             self.label_files = tuple(self.label_files[index] for index in good)
         return skipped
-
-
-def _check_classes(classes: LabelClasses | None, num_classes: int | None) -> None:
-    if classes is not None and num_classes is not None and num_classes != len(classes):
-        raise DataError(
-            f"num_classes={num_classes}, but classes, {type(classes).__name__}, has {len(classes)}; leave "
-            "num_classes out"
-        )
 
 
 class FolderData(InpaintingData):
@@ -250,7 +234,7 @@ class FolderData(InpaintingData):
         self.label_ends = label_ends
         self._files: dict[Split, FileSet] = {}
         self._sources: dict[tuple[Split, bool], FolderSource] = {}
-        _check_classes(classes, num_classes)
+        check_class_count(classes, num_classes)
         self._check_label_settings(shared, own)
 
     def source(self, split: Split) -> FolderSource:
@@ -338,19 +322,19 @@ class FolderData(InpaintingData):
         if source.matched_by_name:
             text = f"{split}: {source.matched_by_name} of {counted(source.files, 'image')} matched with a label map by"
             findings.append(Finding("ok", f"{text} name only, since none lies at the image's relative path"))
-        classes_of = self.classes.of_set if self.classes else frozenset
         looks = look_at_some(source.files, source.label_files, thorough)
-        self.highest_label = max(classes_met(looks, self.ignore_labels, classes_of), default=self.highest_label)
-        return findings + check_files(
-            split,
-            looks,
-            len(source.files),
-            self.transform,
-            source.num_classes,
-            self.ignore_labels,
-            thorough,
-            classes_of,
-        )
+        maps = [
+            (look.label_map, classes_of(look.labels, self.classes, self.ignore_labels))
+            for look in looks
+            if look.label_map is not None and look.labels is not None
+        ]
+        highest = [max(met) for _, met in maps if met]
+        self.highest_label = max(highest, default=self.highest_label)
+        return [
+            *findings,
+            *check_files(split, looks, len(source.files), self.transform, thorough),
+            *check_label_maps(split, maps, source.num_classes, self.ignore_labels),
+        ]
 
     def _check_overlaps(self, usable: list[Split], thorough: bool) -> list[Finding]:
         """Training images are compared with those of the test even if this run does not test."""

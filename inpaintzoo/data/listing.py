@@ -1,4 +1,4 @@
-"""Which files make up a split: folders, list files, one folder split by fractions, and the label map of each image."""
+"""Which files make up a split: a folder, a list file, or one folder split by fractions."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ import hashlib
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 from inpaintzoo.data.source import Split
 from inpaintzoo.pictures.images import IMAGE_SUFFIXES, is_image_name, list_images
@@ -59,7 +58,7 @@ def find_files(what: str, path: Path, root: Path | None = None, exclude: Sequenc
     if path.is_dir():
         return _from_folder(what, path, exclude)
     if not path.exists():
-        raise DataError(f"{what}: {path} does not exist; {_nearby(path)}")
+        raise DataError(f"{what}: {path} does not exist; {nearby(path)}")
     if is_image_name(path):
         raise DataError(f"{what}: {path} is a single image; give the folder, or a text file with one path a line")
     return _from_list(what, path, root or path.parent)
@@ -142,86 +141,7 @@ def _sizes(total: int, fractions: Sequence[float]) -> list[int]:
     return sizes
 
 
-def without_label_maps(files: FileSet, folder: Path | None, end: str) -> FileSet:
-    """The files that are no label maps, where those lie among the images and their names end in `end`."""
-    if folder is None or not end or not _inside(files.base, folder):
-        return files
-    images = tuple(path for path in files.paths if not path.stem.endswith(end))
-    if not images:
-        raise DataError(f"{files.origin}: all {len(files.paths)} files end in {end}, as label_ends says of label maps")
-    return dataclasses.replace(files, paths=images)
-
-
-def _inside(path: Path, folder: Path) -> bool:
-    return path.resolve().is_relative_to(folder.resolve())
-
-
-class LabelMaps(NamedTuple):
-    """The label map of each image, and of how many images it lies elsewhere than the image and has only its name."""
-
-    paths: tuple[Path, ...]
-    by_name: int
-
-
-def match_labels(what: str, files: FileSet, folder: Path, ends: tuple[str, str] = ("", "")) -> LabelMaps:
-    """The label map of each image: the one at the same relative path, or else the only one with the same stem.
-
-    Args:
-        what: the argument's name, for messages.
-        files: the images.
-        folder: of label maps.
-        ends: what images' and label maps' names end in, the suffix aside; files in the folder that end otherwise are
-            not looked at.
-
-    Raises:
-        DataError: images without a label map, or with several.
-    """
-    if not folder.is_dir():
-        raise DataError(f"{what}: the folder {folder} does not exist; {_nearby(folder)}")
-    images_too = set(files.paths)  # in the same folder
-    labels = [path for path in list_images(folder) if path.stem.endswith(ends[1]) and path not in images_too]
-    by_path: dict[str, list[Path]] = collections.defaultdict(list)
-    by_stem: dict[str, list[Path]] = collections.defaultdict(list)
-    for label in labels:
-        by_path[_key(label, folder).removesuffix(ends[1])].append(label)
-        by_stem[label.stem.removesuffix(ends[1])].append(label)
-    stems = [path.stem.removesuffix(ends[0]) for path in files.paths]
-    images = collections.Counter(stems)
-    at_path = [by_path.get(_key(path, files.base).removesuffix(ends[0])) for path in files.paths]
-    candidates = [
-        beside or (by_stem.get(stem, []) if images[stem] == 1 else [])
-        for beside, stem in zip(at_path, stems, strict=True)
-    ]
-    noun = "other image file" if _inside(files.base, folder) else "image file"
-    _raise_unmatched(what, files, folder, candidates, f"{counted(labels, noun)}{_ending(ends)}")
-    return LabelMaps(tuple(found[0] for found in candidates), at_path.count(None))
-
-
-def _raise_unmatched(what: str, files: FileSet, folder: Path, candidates: list[list[Path]], there: str) -> None:
-    pairs = list(zip(files.paths, candidates, strict=True))
-    alone = [_key(path, files.base) for path, found in pairs if not found]
-    if alone:
-        raise DataError(
-            f"{what}: {len(alone)} of {len(pairs)} images have no label map in {folder} ({there}): "
-            f"{some(alone)}; a label map has its image's relative path or at least its name, the suffix aside; "
-            "label_ends names further endings"
-        )
-    several = [f"{_key(path, files.base)} ({', '.join(map(str, found))})" for path, found in pairs if len(found) > 1]
-    if several:
-        raise DataError(f"{what}: more than one label map in {folder} for {counted(several, 'image')}: {some(several)}")
-
-
-def _ending(ends: tuple[str, str]) -> str:
-    if not ends[0]:
-        return f" that end in {ends[1]}" if ends[1] else ""
-    return f" that end in {ends[1]} where images end in {ends[0]}" if ends[1] else f", images without their {ends[0]}"
-
-
-def _key(path: Path, base: Path) -> str:
-    return os.path.splitext(os.path.relpath(path, base))[0].replace(os.sep, "/")
-
-
-def _nearby(path: Path) -> str:
+def nearby(path: Path) -> str:
     """What there is instead of a path that does not exist."""
     parent = next((folder for folder in path.absolute().parents if folder.is_dir()), Path("/"))
     entries = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith("."))

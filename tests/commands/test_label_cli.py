@@ -13,8 +13,9 @@ from places import ROOT
 
 from inpaintzoo import commands as cli
 from inpaintzoo.commands import training as training_cli
-from inpaintzoo.commands.label import main, predict
-from inpaintzoo.data import FolderData, FolderSource, LabelClasses, VOCClasses
+from inpaintzoo.commands.label import main
+from inpaintzoo.data import FolderData, FolderSource, VOCClasses
+from inpaintzoo.data.labels.segmenter import predict_labels
 from inpaintzoo.data.transforms import ResizeTo
 from inpaintzoo.pictures.images import image_to_tensor, read_image, read_labels
 
@@ -99,14 +100,6 @@ def test_maps_are_what_the_segmenter_says_and_folders_read_them(tmp_path, images
     assert batch["labels"].shape == (3, 32, 32) and int(batch["labels"].max()) < 21
 
 
-class ThreeClasses(LabelClasses):
-    """Values that are no classes, and a class without a colour of its own set."""
-
-    def __init__(self, first: int = 7) -> None:
-        self.first = first
-        super().__init__(("a", "b", "c"), values={first: 0, 3: 1, 200: 2, 201: 2})
-
-
 @pytest.mark.parametrize(
     ("flags", "count"),
     [
@@ -114,7 +107,7 @@ class ThreeClasses(LabelClasses):
         (("--classes", "CityscapesClasses"), 20),
         (("--classes", "CityscapesClasses", "--classes.files", "trainIds"), 20),
         (("--classes", "CityscapesClasses", "--classes.void", "ignore"), 19),
-        (("--classes", "test_label_cli.ThreeClasses", "--classes.first", "9"), 3),
+        (("--classes", "label_toys.ThreeClasses", "--classes.first", "9"), 3),
     ],
     ids=["voc", "labelIds", "trainIds", "19", "own"],
 )
@@ -136,7 +129,7 @@ def test_maps_are_read_back_as_they_were_predicted_by_the_line_that_is_printed(f
     assert built.model.generator.num_classes == built.datamodule.label_count == count
     network, seen = segmenter(count, seed=1), set()
     source = FolderSource(images, out, ResizeTo((80, 100)), classes=built.datamodule.classes)
-    expected = predict(network, image_to_tensor(read_image(images / "a.png")), 64)
+    expected = predict_labels(network, image_to_tensor(read_image(images / "a.png")), 64)
     found = source.load(list(source.names).index("a")).labels
     assert torch.equal(found, expected.long())
     seen |= set(found.unique().tolist())
@@ -148,14 +141,14 @@ def test_families_stand_for_their_first_backbone(tmp_path, images, weights, caps
     ran(capsys, *arguments, "lraspp")
     assert json.loads((tmp_path / "o" / "label.json").read_text())["model"] == MODEL
     for family in ("deeplabv3", "fcn"):
-        assert f"for --model {family}_resnet50 does not fit" in refused(capsys, *arguments, family)
+        assert f"for model {family}_resnet50 does not fit" in refused(capsys, *arguments, family)
 
 
 def test_values_beyond_a_byte_are_refused(tmp_path, images, capsys):
     torch.save(segmenter(3).state_dict(), tmp_path / "w.pth")
-    own = ("--classes", "test_label_cli.ThreeClasses", "--classes.first", 300)
+    own = ("--classes", "label_toys.ThreeClasses", "--classes.first", 300)
     said = refused(capsys, *common(images, tmp_path / "o", tmp_path / "w.pth"), *own)
-    assert "label maps hold values to 254, got 300" in said
+    assert "a label map holds values up to 254, got 300" in said
 
 
 def test_an_interrupted_run_goes_on(tmp_path, images, weights, capsys, monkeypatch):
@@ -180,7 +173,7 @@ def test_other_settings_and_other_files_are_not_overwritten(tmp_path, images, we
     arguments = common(images, out, weights)
     ran(capsys, *arguments)
     first = (out / "a.png").read_bytes()
-    assert "made with other settings (short_side 64)" in refused(capsys, *arguments, "--short_side", 96)
+    assert "made with other settings (short_side was 64 and is 96)" in refused(capsys, *arguments, "--short_side", 96)
     assert (out / "a.png").read_bytes() == first
     ran(capsys, *arguments, "--short_side", 96, "--force")
     assert json.loads((out / "label.json").read_text())["short_side"] == 96
@@ -190,7 +183,7 @@ def test_other_settings_and_other_files_are_not_overwritten(tmp_path, images, we
     other = tmp_path / "other"
     other.mkdir()
     (other / "a.png").write_bytes(b"mine")
-    assert "holds files of another origin" in refused(capsys, *common(images, other, weights))
+    assert "holds files from elsewhere" in refused(capsys, *common(images, other, weights))
     assert (other / "a.png").read_bytes() == b"mine"
 
 
@@ -200,7 +193,7 @@ def test_weights_of_other_classes(tmp_path, images, capsys):
     ran(capsys, *common(images, tmp_path / "labels", file), "--classes", "OutdoorScenesClasses")
     assert read_labels(tmp_path / "labels" / "a.png").max() < 8
     said = refused(capsys, *common(images, tmp_path / "more", file), "--classes", "VOCClasses")
-    assert "--classes VOCClasses has 21 classes and the weights tell 8 apart" in said
+    assert "classes VOCClasses has 21 classes and the weights have 8" in said
     assert not (tmp_path / "more").exists()
 
 
@@ -208,9 +201,9 @@ def test_weights_that_do_not_fit(tmp_path, images, weights, capsys):
     out = tmp_path / "labels"
     assert "there is no weight file" in refused(capsys, *common(images, out, tmp_path / "none.pth"))
     said = refused(capsys, *common(images, out, weights), "--model", "fcn_resnet50")
-    assert "for --model fcn_resnet50 does not fit: of" in said
+    assert "for model fcn_resnet50 does not fit: of" in said
     torch.save({"weight": torch.zeros(3)}, tmp_path / "other.pth")
-    assert "holds no segmenter of torchvision" in refused(capsys, *common(images, out, tmp_path / "other.pth"))
+    assert "are not those of a torchvision segmenter" in refused(capsys, *common(images, out, tmp_path / "other.pth"))
     assert not out.exists()
 
 
@@ -242,20 +235,18 @@ def test_other_segmenters_load(name, second, tmp_path, images, capsys):
 def test_bad_input_is_one_sentence(tmp_path, images, weights, capsys):
     out = tmp_path / "labels"
     assert "does not exist" in refused(capsys, *common(tmp_path / "none", out, weights))
-    assert "is the pictures' own folder" in refused(capsys, *common(images, images, weights))
+    assert "is the images' own folder" in refused(capsys, *common(images, images, weights))
     assert "is a file; name a folder" in refused(capsys, *common(images, weights, weights))
     assert "at least 32 pixels, got 8" in refused(capsys, *common(images, out, weights), "--short_side", 8)
-    assert "--device moon cannot be used" in refused(capsys, *common(images, out, weights), "--device", "moon")
+    assert "device moon cannot be used" in refused(capsys, *common(images, out, weights), "--device", "moon")
     (images / "a.jpg").write_bytes((images / "c.jpg").read_bytes())
-    assert "differ in the suffix only share a label map" in refused(capsys, *common(images, out, weights))
+    assert "would share a label map, differing only in the suffix" in refused(capsys, *common(images, out, weights))
     (images / "a.jpg").unlink()
     (images / "a.png").write_bytes(b"no picture")
     assert "a.png: not an image" in refused(capsys, *common(images, out, weights))
     assert main(["--images", str(images)]) == 2
     capsys.readouterr()
-    assert "--model must be one of deeplabv3_resnet50, " in refused(
-        capsys, *common(images, out, weights), "--model", "x"
-    )
+    assert "model must be one of deeplabv3_resnet50, " in refused(capsys, *common(images, out, weights), "--model", "x")
     assert main(["--help"]) == 0
     assert "--force" in capsys.readouterr().out
 
@@ -271,12 +262,12 @@ def test_ties_go_to_the_first_class_as_argmax_says():
         def forward(self, image):
             return {"out": torch.zeros(len(image), 3, 4, 4)}
 
-    assert predict(Flat(), torch.rand(3, 40, 48), 32).eq(0).all()
+    assert predict_labels(Flat(), torch.rand(3, 40, 48), 32).eq(0).all()
 
 
 def test_documented_commands_parse(monkeypatch):
     taken = []
-    monkeypatch.setattr("inpaintzoo.commands.label._pictures", lambda *paths: taken.append(paths) or 1 / 0)
+    monkeypatch.setattr("inpaintzoo.data.labels.segmenter._list_images", lambda *paths: taken.append(paths) or 1 / 0)
     pages = [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
     lines = [line for page in pages for line in page.read_text().splitlines() if line.startswith("inpaintzoo label ")]
     assert lines

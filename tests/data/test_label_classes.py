@@ -58,6 +58,26 @@ def test_cityscapes_values():
     assert CityscapesClasses().colours[CityscapesClasses().names.index("sky")] == (70, 130, 180)
 
 
+def test_class_lists_are_those_of_the_data_sets():
+    """torchvision's lists, against the table of Cityscapes' scripts and the classes of Pascal VOC's page."""
+    cityscapes = {
+        "road": (7, (128, 64, 128)), "sidewalk": (8, (244, 35, 232)), "building": (11, (70, 70, 70)),
+        "wall": (12, (102, 102, 156)), "fence": (13, (190, 153, 153)), "pole": (17, (153, 153, 153)),
+        "traffic light": (19, (250, 170, 30)), "traffic sign": (20, (220, 220, 0)), "vegetation": (21, (107, 142, 35)),
+        "terrain": (22, (152, 251, 152)), "sky": (23, (70, 130, 180)), "person": (24, (220, 20, 60)),
+        "rider": (25, (255, 0, 0)), "car": (26, (0, 0, 142)), "truck": (27, (0, 0, 70)), "bus": (28, (0, 60, 100)),
+        "train": (31, (0, 80, 100)), "motorcycle": (32, (0, 0, 230)), "bicycle": (33, (119, 11, 32)),
+    }  # fmt: skip
+    classes = CityscapesClasses(void="ignore")
+    assert classes.names == tuple(cityscapes) and classes.colours == tuple(colour for _, colour in cityscapes.values())
+    assert classes.values == {value: index for index, (value, _) in enumerate(cityscapes.values())}
+    voc = (
+        "background aeroplane bicycle bird boat bottle bus car cat chair cow diningtable dog horse motorbike person "
+        "pottedplant sheep sofa train tvmonitor"
+    )
+    assert VOCClasses().names == tuple(voc.split())
+
+
 def test_voc_colours_are_the_sets_own():
     classes = VOCClasses()
     # Read off the set's documentation: aeroplane, person, tvmonitor.
@@ -90,10 +110,10 @@ def test_values_beyond_the_named_ones_are_ignored():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"names": ()}, "names must be 1 to 255 names of classes, got 0"),
-        ({"names": ("a",), "colours": ((0, 0, 0), (1, 1, 1))}, "colours must be one a class, got 2 for 1 classes"),
-        ({"names": ("a",), "values": {4: 1}}, r"values must lead from 0 or more to the 1 classes, got {4: 1}"),
-        ({"names": ("a",), "values": {0: -1}}, r"values must lead from 0 or more to the 1 classes, got {0: -1}"),
+        ({"names": ()}, "names must be 1 to 255 class names, got 0"),
+        ({"names": ("a",), "colours": ((0, 0, 0), (1, 1, 1))}, "colours must be one per class, got 2 for 1 classes"),
+        ({"names": ("a",), "values": {4: 1}}, r"values must map numbers from 0 to one of the 1 classes, got {4: 1}"),
+        ({"names": ("a",), "values": {0: -1}}, r"values must map numbers from 0 to one of the 1 classes, got {0: -1}"),
     ],
 )
 def test_classes_refuse(arguments, message):

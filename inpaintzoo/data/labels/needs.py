@@ -18,7 +18,7 @@ def require_labels(generator: Generator, batch: Batch) -> None:
 
 
 class Learner(Protocol):
-    """What is asked of the model: an Inpainter."""
+    """What is read of the model, an Inpainter."""
 
     generator: Generator
     losses: Any  # by name, as the adversaries
@@ -27,7 +27,7 @@ class Learner(Protocol):
 
 
 class LabelledData(Protocol):
-    """What is asked of the data: an `InpaintingData`."""
+    """What is read of the data, an `InpaintingData`."""
 
     highest_label: int | None
 
@@ -64,7 +64,7 @@ def check_labels(model: Learner, data: LabelledData) -> list[Finding]:
     elif generator.needs_labels and metrics.segmentation_metrics and not _has_labels(data, "val"):
         text = "val: no label maps, so validation cannot measure the predicted labels"
         findings.append(Finding("warning", f"{text}; give FolderData's `labels` or `labels_val`"))
-    return findings + _check_classes(generator, data)
+    return findings + _check_count(generator, data)
 
 
 def _some_term_reads(model: Learner) -> bool:
@@ -76,7 +76,7 @@ def _has_labels(data: LabelledData, split: Split) -> bool:
     return data.source(split).load(0).labels is not None
 
 
-def _check_classes(generator: Generator, data: LabelledData) -> list[Finding]:
+def _check_count(generator: Generator, data: LabelledData) -> list[Finding]:
     count, known = generator.num_classes, data.label_count
     if count is None:
         return []
