@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, TypedDict, TypeVar
+from typing import Any, Literal, TypedDict, TypeVar
 
 from torch import Tensor
 
 IGNORE = 255
 """The label of pixels that neither losses nor metrics count."""
+
+Split = Literal["train", "val", "test"]
+SPLITS: tuple[Split, Split, Split] = ("train", "val", "test")
 
 OutputT = TypeVar("OutputT", bound="Output")
 

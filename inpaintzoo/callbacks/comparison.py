@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import textwrap
 import time
 from collections.abc import Callable
 from functools import partial
@@ -10,11 +11,13 @@ from typing import Any
 
 import torch
 from lightning import Callback, Trainer
+from tabulate import tabulate
 from torch import Tensor
 from torchvision.utils import save_image
 
 from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.files.writing import write_whole
 from inpaintzoo.fills import Diffusion, MeanColour
 from inpaintzoo.generator import Generator
 from inpaintzoo.metrics import L1Hole, MetricSuite, PSNRHole
@@ -70,7 +73,8 @@ class CompareFills(Callback):
         if not trainer.is_global_zero:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
-        save_image(torch.cat(rows[: self.pictures]), path, nrow=len(methods) + 2)
+        sheet = torch.cat(rows[: self.pictures])
+        write_whole(path, lambda file: save_image(sheet, file, nrow=len(methods) + 2))
         print(_report(results, name, pl_module.iteration, minutes, path), flush=True)
 
 
@@ -87,13 +91,13 @@ def _rows(batch: Batch, predictions: list[Tensor]) -> list[Tensor]:
 
 
 def _report(results: dict[str, dict[str, float]], name: str, iterations: int, minutes: float, path: Path) -> str:
+    rows = [(method, values["psnr_hole"], 100 * values["l1_hole"]) for method, values in results.items()]
+    table = tabulate(rows, headers=("", "PSNR (dB)", "L1 (%)"), tablefmt="plain", floatfmt=".2f")
     lines = [
         "",
         f"In the hole, on the test pairs, after {iterations} iterations ({minutes:.1f} minutes):",
-        f"  {'':<14}{'PSNR (dB)':>10}{'L1 (%)':>10}",
+        textwrap.indent(table, "  "),
     ]
-    for method, values in results.items():
-        lines.append(f"  {method:<14}{values['psnr_hole']:>10.2f}{100 * values['l1_hole']:>10.2f}")
     for method in results:
         if method != name:
             gain = results[name]["psnr_hole"] - results[method]["psnr_hole"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import colorsys
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
@@ -14,6 +13,7 @@ from torch import Tensor
 from torchvision.utils import make_grid
 
 from inpaintzoo.callbacks.sheets import ValidationSheet, as_evaluated
+from inpaintzoo.data.labels.classes import spread_colours
 from inpaintzoo.ops import composite
 from inpaintzoo.types import ConfigError
 
@@ -50,14 +50,9 @@ def cluster_map(features: Tensor, clusters: int = 8, seed: int = 0, most: int = 
     return order.argsort()[label].view(height, width)
 
 
-def palette(colours: int) -> Tensor:
-    """`(colours, 3)` in [0, 1], spread over the hues."""
-    return torch.tensor([colorsys.hsv_to_rgb(i / colours, 0.65, 0.95 - 0.25 * (i % 2)) for i in range(colours)])
-
-
 def colour_maps(features: Tensor, size: tuple[int, int], clusters: int = 8) -> Tensor:
     """K-means colour maps of `(B, C, h, w)` features, each picture clustered by itself: `(B, 3, *size)` in [0, 1]."""
-    colours = palette(clusters)
+    colours = torch.tensor(spread_colours(clusters)) / 255.0
     maps = torch.stack([colours[cluster_map(sample, clusters)] for sample in features]).permute(0, 3, 1, 2)
     return F.interpolate(maps, size=size, mode="nearest")
 

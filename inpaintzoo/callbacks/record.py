@@ -1,4 +1,4 @@
-"""The facts of a run: said at its start, kept in its folder."""
+"""The facts of a run: printed at its start, kept in its folder."""
 
 from __future__ import annotations
 
@@ -15,31 +15,33 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
+from inpaintzoo.files.writing import free_path, write_text
+
 PACKAGES = ("inpaintzoo", "torch", "torchvision", "lightning", "torchmetrics", "kornia", "numpy", "pillow")
 
 
 def run_folder(trainer: Trainer) -> Path:
     """Where a run keeps its files: the logger's folder, or the Trainer's root folder without a logger.
 
-    All processes must ask together: Lightning sends them the first one's answer.
+    All processes must call it together, since Lightning broadcasts the first one's answer.
     """
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
 def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on, without the build's suffix."""
+    """Versions of Python and of the packages that results depend on."""
     return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 class RunRecord(Callback):
-    """Says what is trained on what, and writes `run.json` (versions, command, hardware) into the run folder."""
+    """Prints what is about to be trained, and writes `run.json` (versions, command, hardware) into the run folder."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Say it before the first step."""
+        """Print and write before the first step."""
         parameters = sum(parameter.numel() for parameter in pl_module.generator.parameters())
-        judges = sum(parameter.numel() for parameter in pl_module.adversaries.parameters())
+        judging = sum(parameter.numel() for parameter in pl_module.adversaries.parameters())
         name = type(pl_module.generator).__name__
-        rank_zero_info(f"generator: {name}, {parameters:,} parameters; discriminators: {judges:,} parameters")
+        rank_zero_info(f"generator: {name}, {parameters:,} parameters; discriminators: {judging:,} parameters")
         for headline in filter(None, (loss.headline for loss in pl_module.losses.values())):
             rank_zero_info(headline)
         batch = getattr(trainer.datamodule, "batch_size", None)  # type: ignore[attr-defined]
@@ -64,9 +66,5 @@ class RunRecord(Callback):
             "precision": trainer.precision,
         }
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "run.json"
-        number = 1
-        while path.exists():  # a resumed run may share the folder
-            path = folder / f"run-{number}.json"
-            number += 1
-        path.write_text(json.dumps(facts, indent=2) + "\n")
+        path = free_path(folder / "run.json")  # a resumed run may share the folder
+        write_text(path, json.dumps(facts, indent=2) + "\n")

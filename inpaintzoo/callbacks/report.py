@@ -1,16 +1,15 @@
-"""Prints the results of `test` and `validate`, and writes them down with what is needed to repeat them."""
+"""Prints the results of `test` and `validate`, and saves them with what is needed to repeat them."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from inpaintzoo.callbacks.record import versions
+from inpaintzoo.callbacks.record import run_folder, versions
 from inpaintzoo.data.module import InpaintingData
+from inpaintzoo.files.writing import new_folder, write_text, write_whole
 from inpaintzoo.metrics import MetricResults
 from inpaintzoo.types import DataError
 
@@ -18,11 +17,11 @@ from inpaintzoo.types import DataError
 class TestReport(Callback):
     """After a test, prints the table of results and writes `metrics.json`, `per_image.csv` and `manifest.jsonl`.
 
-    The files go to a new folder `test` in the run's folder (the logger's, or `default_root_dir` without a logger);
-    where there is one already, to `test-1`, `test-2`, …: nothing is overwritten. `inpaintzoo validate` is reported
-    in the same way in `validate`; validation during training is not.
+    The files go into a new folder `test` in the run folder (the logger's, or `default_root_dir` without a logger), or
+    into `test-1`, `test-2`, … if it exists: nothing is overwritten. `inpaintzoo validate` is reported the same way in
+    `validate`; validation during training is not reported.
 
-    It reads `test_results` and `val_results` of the LightningModule, as `MetricResults`.
+    It reads the LightningModule's `test_results` and `val_results`, which are `MetricResults`.
     """
 
     __test__ = False  # or pytest takes the class for tests
@@ -32,39 +31,30 @@ class TestReport(Callback):
         self._report(trainer, getattr(pl_module, "test_results", None), "test")
 
     def on_validation_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Report a validation that was asked for by itself."""
+        """Report a validation that is not part of a training."""
         if trainer.state.fn == "validate":
             self._report(trainer, getattr(pl_module, "val_results", None), "validate")
 
     def _report(self, trainer: Trainer, results: MetricResults | None, name: str) -> None:
-        root = trainer.log_dir or trainer.default_root_dir  # asks all processes, so before the others leave
+        root = run_folder(trainer)  # all processes must ask, so before the others leave
         if results is None or not trainer.is_global_zero:
             return
-        folder = new_folder(Path(root), name)
-        facts = {**provenance(trainer), "manifest_digest": save_pairs(trainer, folder) if name == "test" else None}
-        (folder / "metrics.json").write_text(results.to_json(facts), encoding="utf-8")
-        results.to_csv(folder / "per_image.csv")
+        folder = new_folder(root / name)
+        facts = {
+            "checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None,
+            "versions": versions(),
+            "manifest_digest": save_pairs(trainer, folder) if name == "test" else None,
+        }
+        write_text(folder / "metrics.json", results.to_json(facts))
+        write_whole(folder / "per_image.csv", results.to_csv)
         print(f"\n{results.table()}\n", flush=True)
         rank_zero_info(f"{name}: results written to {folder}")
-
-
-def new_folder(root: Path, name: str) -> Path:
-    """Make `root/name`, or `root/name-1`, `root/name-2`, … if it is taken."""
-    number = 0
-    while True:
-        folder = root / (f"{name}-{number}" if number else name)
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
 
 
 def save_pairs(trainer: Trainer, folder: Path) -> str | None:
     """Write the pairs that were measured as `manifest.jsonl`, and return their digest.
 
-    None where the data is not the zoo's, or its masks are of a class outside the package: those cannot be rebuilt
-    from a file, and a warning says so.
+    Returns None if the data is not an `InpaintingData`, or if its masks cannot be pinned, which a warning explains.
     """
     data = getattr(trainer, "datamodule", None)
     if not isinstance(data, InpaintingData):
@@ -76,8 +66,3 @@ def save_pairs(trainer: Trainer, folder: Path) -> str | None:
         return None
     pinned.save(folder / "manifest.jsonl")
     return pinned.digest()
-
-
-def provenance(trainer: Trainer) -> Mapping[str, Any]:
-    """What a number needs beside it: checkpoint and versions."""
-    return {"checkpoint": str(trainer.ckpt_path) if trainer.ckpt_path else None, "versions": versions()}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from lightning import Callback, Trainer
@@ -15,13 +15,17 @@ from torchvision.transforms.functional import to_tensor
 from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.callbacks.sheets import ValidationSheet, as_evaluated
 from inpaintzoo.data.labels.classes import LabelClasses, colour_labels
+from inpaintzoo.files.writing import free_path, write_whole
 from inpaintzoo.metrics.segmentation import confidence_and_error, correlation, moments, predicted_logits
 from inpaintzoo.ops import composite, gather_over_ranks
+from inpaintzoo.pictures.sheet import LINE, contact_sheet
 from inpaintzoo.types import Batch, ConfigError, Output
 
-_CELL, _GAP, _LINE = 128, 4, 14  # pixels: least side of a picture, between pictures, height of a line of text
-_SHEET = (225, 225, 225)  # so that white and black pictures end somewhere
-_PAPER, _INK, _GREY, _DOT, _CURVE = (255, 255, 255), (0, 0, 0), (200, 200, 200), (70, 110, 200), (200, 40, 40)
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+_CELL, _GAP = 128, 4  # pixels: smallest side of a picture, space between pictures
+_BACKGROUND, _INK = (225, 225, 225), (0, 0, 0)  # grey, so that the edges of white and black pictures show
 
 
 class SegmentationMaps(ValidationSheet):
@@ -125,8 +129,9 @@ class ConfidencePlot(Callback):
         if not len(rows):
             rank_zero_info("ConfidencePlot: no test picture has a hole, so there is nothing to plot")
             return
-        path = _free(self._folder, "confidence")
-        confidence_plot(rows, sum(binned for _, binned in gathered)).save(path)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = free_path(self._folder / "confidence.png")
+        write_whole(path, confidence_plot(rows, sum(binned for _, binned in gathered)).savefig)
         value = correlation(rows)
         text = "undefined" if value is None else f"{value:.3f}"
         rank_zero_info(f"confidence against error: correlation {text} over {len(rows)} images, {path}")
@@ -144,30 +149,33 @@ def segmentation_sheet(batch: Batch, output: Output, classes: LabelClasses) -> I
     """Rows of pictures, labels, confidence and unreliable pixels, with captions and a legend.
 
     Args:
-        batch: B pairs, with `labels` where there are any.
-        output: the generator's for them, with `pyramid`, `segmentations` and, where it has them, `unreliable`.
+        batch: B pairs, with `labels` if there are any.
+        output: the generator's output for them, with `pyramid`, `segmentations` and, if it has them, `unreliable`.
         classes: as many as the logits have.
     """
-    image, mask = batch["image"].float().cpu(), batch["mask"].float().cpu()
     columns = _columns(batch, output, classes)
-    size = max(_CELL, image.shape[-1]), max(1, round(max(_CELL, image.shape[-1]) * image.shape[-2] / image.shape[-1]))
-    step = size[0] + _GAP, size[1] + _GAP
-    legend = _legend(classes, len(columns) * step[0])
-    height = _LINE + 4 * step[1] * len(image)
-    sheet = Image.new("RGB", (len(columns) * step[0] + _GAP, height + legend.height), _SHEET)
+    height, width = batch["image"].shape[-2:]
+    side = max(_CELL, width)
+    size = side, max(1, round(side * height / width))
+    pictures = [
+        None if row >= len(rows) else Image.fromarray(rows[row][sample]).resize(size, Image.Resampling.NEAREST)
+        for sample in range(len(batch["image"]))
+        for row in range(4)
+        for _, rows in columns
+    ]
+    grid = contact_sheet(pictures, len(columns), _GAP, _BACKGROUND)
+    legend = _legend(classes, grid.width)
+    sheet = Image.new("RGB", (grid.width, LINE - _GAP + grid.height + legend.height), _BACKGROUND)
+    sheet.paste(grid, (0, LINE - _GAP))
+    sheet.paste(legend, (0, sheet.height - legend.height))
     pen = ImageDraw.Draw(sheet)
-    names = ["labels", "confidence:\ndark is sure", "unreliable:\nwhite"][: max(len(rows) for _, rows in columns) - 1]
-    for number, (caption, rows) in enumerate(columns):
-        left = _GAP + number * step[0]
-        pen.text((left, 1), caption, fill=_INK)
-        for row, pictures in enumerate(rows):
-            for sample, picture in enumerate(pictures):
-                cell = Image.fromarray(picture).resize(size, Image.Resampling.NEAREST)
-                sheet.paste(cell, (left, _LINE + (4 * sample + row) * step[1]))
-    for sample in range(len(mask)):
-        for row, name in enumerate(names, start=1):
-            pen.multiline_text((_GAP, _LINE + (4 * sample + row) * step[1] + 4), name, fill=_INK)
-    sheet.paste(legend, (0, height))
+    for number, (caption, _) in enumerate(columns):
+        pen.text((_GAP + number * (size[0] + _GAP), 1), caption, fill=_INK)
+    names = ["", "labels", "confidence:\ndark is sure", "unreliable:\nwhite"]
+    shown = names[: max(len(rows) for _, rows in columns)]
+    for sample in range(len(batch["image"])):
+        for row, name in enumerate(shown):
+            pen.multiline_text((_GAP, LINE + (4 * sample + row) * (size[1] + _GAP) + 4), name, fill=_INK)
     return sheet
 
 
@@ -210,61 +218,45 @@ def _legend(classes: LabelClasses, width: int) -> Image.Image:
             left, line = _GAP, line + 1
         places.append((left, line, name, colour))
         left += needed + 8
-    legend = Image.new("RGB", (width, (line + 1) * (_LINE + 2) + _GAP), _SHEET)
+    legend = Image.new("RGB", (width, (line + 1) * (LINE + 2)), _BACKGROUND)
     pen = ImageDraw.Draw(legend)
     for left, line, name, colour in places:
-        top = line * (_LINE + 2) + 2
+        top = line * (LINE + 2) + 2
         pen.rectangle((left, top, left + 11, top + 11), fill=colour, outline=_INK)
         pen.text((left + 16, top), name, fill=_INK)
     return legend
 
 
-def confidence_plot(rows: np.ndarray, binned: np.ndarray, side: int = 480) -> Image.Image:
-    """Confidence against error: a dot an image, and the mean error of the pixels of each bin as a line.
+def confidence_plot(rows: np.ndarray, binned: np.ndarray) -> Figure:
+    """Confidence against error: a dot for each image, and as a line the mean error of the pixels in each bin.
 
     Args:
         rows: `(N, 6)` moments of images with a hole, see `inpaintzoo.metrics.segmentation.moments`.
-        binned: `(2, bins)`, pixels and the sum of their errors, bins of the confidence from 0 to 1.
-        side: of the plot, in pixels.
+        binned: `(2, bins)`, the number of pixels and the sum of their errors, by confidence from 0 to 1.
     """
-    dots = [(row[1] / row[0], row[2] / row[0]) for row in rows if np.isfinite(row).all()]
-    bins = binned.shape[1]
-    curve = [((i + 0.5) / bins, total / count) for i, (count, total) in enumerate(binned.T) if count]
-    if len(curve) == 1:  # as wide as its bin
-        curve = [(curve[0][0] - 0.5 / bins, curve[0][1]), (curve[0][0] + 0.5 / bins, curve[0][1])]
-    top = _round_up(max((y for _, y in [*dots, *curve]), default=1.0))
-    plot = Image.new("RGB", (side + 70, side + 60), _PAPER)
-    pen = ImageDraw.Draw(plot)
+    from matplotlib.figure import Figure  # here: a training that plots nothing need not wait for matplotlib
 
-    def place(x: float, y: float) -> tuple[float, float]:
-        return 50 + x * side, 20 + (1 - y / top) * side
-
-    for tick in range(6):
-        x, y = tick / 5, top * tick / 5
-        pen.line((*place(x, 0), *place(x, top)), fill=_GREY)
-        pen.line((*place(0, y), *place(1, y)), fill=_GREY)
-        pen.text((place(x, 0)[0] - 8, 24 + side), f"{x:.1f}", fill=_INK)
-        pen.text((8, place(0, y)[1] - 6), f"{y:.3g}", fill=_INK)
-    pen.rectangle((*place(0, top), *place(1, 0)), outline=_INK)
-    for x, y in dots:
-        across, down = place(x, y)
-        pen.ellipse((across - 2, down - 2, across + 2, down + 2), fill=_DOT)
-    pen.line([place(x, y) for x, y in curve], fill=_CURVE, width=2)
-    pen.text((50, 40 + side), "confidence P_max in the hole; upwards: L1 error", fill=_INK)
+    dots = np.array([(row[1] / row[0], row[2] / row[0]) for row in rows if np.isfinite(row).all()]).reshape(-1, 2)
+    edges = np.linspace(0, 1, binned.shape[1] + 1)
+    counts, sums = binned
+    filled = counts > 0
+    confidence, error = ((edges[:-1] + edges[1:]) / 2)[filled], sums[filled] / counts[filled]
+    if len(error) == 1:  # a line as wide as its bin
+        confidence, error = np.array([edges[:-1][filled][0], edges[1:][filled][0]]), error.repeat(2)
     found = correlation(rows)
     text = "undefined" if found is None else f"{found:.3f}"
-    pen.text(
-        (50, 4), f"correlation over pixels {text}; {len(rows)} images (dots), pixels by confidence (line)", fill=_INK
-    )
-    return plot
-
-
-def _round_up(value: float) -> float:
-    """The next of 1, 2 and 5 times a power of ten."""
-    if not value > 0 or not np.isfinite(value):
-        return 1.0
-    power = 10.0 ** np.floor(np.log10(value))
-    return float(next(step * power for step in (1, 2, 5, 10) if step * power >= value))
+    figure = Figure(figsize=(5.6, 5.4), layout="constrained")
+    axes = figure.subplots()
+    title = f"correlation over pixels {text}; {len(rows)} images (dots), pixels by confidence (line)"
+    axes.set_title(title, fontsize=9)
+    axes.set_xlabel("confidence P_max in the hole")
+    axes.set_ylabel("L1 error in the hole")
+    axes.grid(color="#C8C8C8")
+    axes.scatter(dots[:, 0], dots[:, 1], s=12, color="#466EC8", zorder=2)
+    axes.plot(confidence, error, color="#C82828", linewidth=2)
+    axes.set_xlim(0, 1)
+    axes.set_ylim(bottom=0)
+    return figure
 
 
 # -- what both share -------------------------------------------------------------------------------------------------
@@ -300,13 +292,3 @@ def _fitting(classes: LabelClasses | None, count: int) -> LabelClasses:
     if classes is not None and len(classes) == count:
         return classes
     return LabelClasses(tuple(map(str, range(count))))
-
-
-def _free(folder: Path, stem: str) -> Path:
-    """`folder/stem.png`, or `stem-1.png`, … where others have been written."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path, number = folder / f"{stem}.png", 0
-    while path.exists():
-        number += 1
-        path = folder / f"{stem}-{number}.png"
-    return path

@@ -15,6 +15,7 @@ from torchvision.utils import save_image
 
 from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.files.writing import write_whole
 from inpaintzoo.ops import evaluating
 
 
@@ -33,7 +34,7 @@ def as_evaluated(trainer: Trainer, pl_module: Any) -> Iterator[None]:
 def write_sheet(trainer: Trainer, pl_module: Any, folder: Path, name: str, title: str, sheet: Tensor) -> None:
     """Write a `(3, H, W)` picture in [0, 1] as `NAME-ITERATION.png`, and to TensorBoard under its title."""
     folder.mkdir(parents=True, exist_ok=True)
-    save_image(sheet, folder / f"{name}-{pl_module.iteration:07d}.png")
+    write_whole(folder / f"{name}-{pl_module.iteration:07d}.png", lambda file: save_image(sheet, file))
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(title, sheet, pl_module.iteration)

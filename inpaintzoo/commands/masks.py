@@ -21,7 +21,7 @@ from inpaintzoo.data.manifest import Manifest, PinnedMasks
 from inpaintzoo.data.masks import MASK_CLASSES, MaskFolder, MaskGenerator
 from inpaintzoo.data.masks.reading import file_ratios
 from inpaintzoo.ops import bin_labels, mask_ratio, ratio_bin
-from inpaintzoo.pictures.sheet import contact_sheet
+from inpaintzoo.pictures.sheet import mask_sheet
 from inpaintzoo.types import DataError
 
 MANIFEST_SUFFIXES = (".jsonl", ".ndjson")
@@ -181,7 +181,7 @@ def show(
     _say(masks.check())
     drawn = list(_drawn(masks, len(captions), height, width, seed))
     target.parent.mkdir(parents=True, exist_ok=True)
-    contact_sheet(drawn, captions, columns).save(target)
+    mask_sheet(drawn, captions, columns).save(target)
     print(f"{len(drawn)} masks on {target}")
 
 

@@ -22,14 +22,14 @@ from inpaintzoo.data.labels.contents import (
     classes_of,
 )
 from inpaintzoo.data.labels.matching import match_labels, without_label_maps
-from inpaintzoo.data.listing import SPLITS, FileSet, find_files, split_by_fractions
+from inpaintzoo.data.listing import FileSet, find_files, split_by_fractions
 from inpaintzoo.data.masks import MaskGenerator
 from inpaintzoo.data.module import InpaintingData
-from inpaintzoo.data.source import ImageSource, Sample, Split
+from inpaintzoo.data.source import ImageSource, Sample
 from inpaintzoo.data.transforms import ColourJitter, ResizePolicy, ResizeTo, View, flip_pair
 from inpaintzoo.files.writing import file_digest
 from inpaintzoo.pictures.images import decode_rgb, open_image, read_labels, upright_size
-from inpaintzoo.types import IGNORE, DataError
+from inpaintzoo.types import IGNORE, SPLITS, DataError, Split
 from inpaintzoo.words import counted, some
 
 BadImages = Literal["raise", "skip"]

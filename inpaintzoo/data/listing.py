@@ -9,12 +9,9 @@ import os
 from collections.abc import Sequence
 from pathlib import Path
 
-from inpaintzoo.data.source import Split
 from inpaintzoo.pictures.images import IMAGE_SUFFIXES, is_image_name, list_images
-from inpaintzoo.types import DataError
+from inpaintzoo.types import SPLITS, DataError, Split
 from inpaintzoo.words import counted, some
-
-SPLITS: tuple[Split, Split, Split] = ("train", "val", "test")
 
 
 @dataclasses.dataclass(frozen=True)

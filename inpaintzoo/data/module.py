@@ -17,7 +17,8 @@ from inpaintzoo.data.labels.classes import LabelClasses
 from inpaintzoo.data.loader import EpochSampler, ResumableLoader
 from inpaintzoo.data.manifest import Manifest, PinnedMasks
 from inpaintzoo.data.masks import CentreSquare, MaskGenerator
-from inpaintzoo.data.source import ImageSource, Split
+from inpaintzoo.data.source import ImageSource
+from inpaintzoo.types import SPLITS, Split
 
 
 class InpaintingData(LightningDataModule):
@@ -72,7 +73,7 @@ class InpaintingData(LightningDataModule):
     def source(self, split: Split) -> ImageSource:
         """The pictures of a split; the same object each time, so a subclass keeps it."""
 
-    def check(self, splits: tuple[Split, ...] = ("train", "val", "test"), thorough: bool = False) -> list[Finding]:
+    def check(self, splits: tuple[Split, ...] = SPLITS, thorough: bool = False) -> list[Finding]:
         """Look at the data before anything starts; subclasses look closer.
 
         Args:

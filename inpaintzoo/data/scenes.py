@@ -16,16 +16,16 @@ from torch.utils.data import DataLoader
 from inpaintzoo.data.labels.classes import LabelClasses
 from inpaintzoo.data.masks import MaskGenerator
 from inpaintzoo.data.module import InpaintingData
-from inpaintzoo.data.source import ImageSource, Sample, Split
+from inpaintzoo.data.source import ImageSource, Sample
 from inpaintzoo.scenes.compose import paint_scene
 from inpaintzoo.scenes.parts import PART_CLASS, SCENE_CLASSES, SCENE_COLOURS, tag_vector
 from inpaintzoo.scenes.parts import SCENE_TAGS as SCENE_TAGS
+from inpaintzoo.types import SPLITS, Split
 
 SCENES_VERSION = "scenes-1"
 """Changes whenever a recipe draws another picture than before, and with it every fingerprint."""
 
 MIN_SIZE, MAX_SIZE = 32, 4096
-_SPLITS: tuple[Split, ...] = ("train", "val", "test")
 
 
 def check_size(owner: str, size: int | Sequence[int]) -> tuple[int, int]:
@@ -63,8 +63,8 @@ class SceneSource(ImageSource):
     def __init__(
         self, split: Split, count: int, size: int | tuple[int, int] = 256, seed: int = 0, flip: bool = True
     ) -> None:
-        if split not in _SPLITS:
-            raise ValueError(f"SceneSource: split must be one of {', '.join(_SPLITS)}, got {split!r}")
+        if split not in SPLITS:
+            raise ValueError(f"SceneSource: split must be one of {', '.join(SPLITS)}, got {split!r}")
         if count < 1:
             raise ValueError(f"SceneSource: count must be at least 1, got {count}")
         if seed < 0:
@@ -107,7 +107,7 @@ class SceneSource(ImageSource):
         return picture
 
     def _paint(self, index: int) -> Sample:
-        canvas = paint_scene((self.seed, _SPLITS.index(self.split), self._checked(index)), *self.size)
+        canvas = paint_scene((self.seed, SPLITS.index(self.split), self._checked(index)), *self.size)
         image = torch.from_numpy(canvas.image).permute(2, 0, 1).contiguous()
         labels = torch.from_numpy(PART_CLASS[canvas.parts].astype(np.int64))
         tags = torch.from_numpy(tag_vector(canvas.parts, canvas.notes))

@@ -5,12 +5,11 @@ from __future__ import annotations
 import dataclasses
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
-from typing import Literal
 
 import numpy as np
 from torch import Tensor
 
-Split = Literal["train", "val", "test"]
+from inpaintzoo.types import Split as Split  # where it used to be
 
 
 @dataclasses.dataclass

@@ -9,29 +9,23 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from inpaintzoo.pictures.sheet import contact_sheet
 from inpaintzoo.scenes import SCENE_CLASSES, SCENE_COLOURS, paint_scene
 from inpaintzoo.scenes.parts import PART_CLASS
+from inpaintzoo.types import SPLITS, Split
 
-SPLITS = ("train", "val", "test")
 
-
-def contact_sheet(
-    indices: Sequence[int], split: str, size: tuple[int, int], seed: int, columns: int, labels: bool
-) -> np.ndarray:
-    """Scenes in rows, as `(H, W, 3)` uint8; with labels beside them if asked."""
+def scene_sheet(
+    indices: Sequence[int], split: Split, size: tuple[int, int], seed: int, columns: int, labels: bool
+) -> Image.Image:
+    """Scenes in rows, each followed by its labels if asked."""
     tiles = []
     for index in indices:
         canvas = paint_scene((seed, SPLITS.index(split), index), *size)
         tiles.append((canvas.image * 255.0).round().astype(np.uint8))
         if labels:
             tiles.append(np.array(SCENE_COLOURS, np.uint8)[PART_CLASS[canvas.parts]])
-    height, width, _ = tiles[0].shape
-    rows = -(-len(tiles) // columns)
-    sheet = np.full((rows * (height + 2) - 2, columns * (width + 2) - 2, 3), 255, dtype=np.uint8)
-    for number, tile in enumerate(tiles):
-        top, left = number // columns * (height + 2), number % columns * (width + 2)
-        sheet[top : top + height, left : left + width] = tile
-    return sheet
+    return contact_sheet([Image.fromarray(tile) for tile in tiles], columns)
 
 
 def main(arguments: list[str] | None = None) -> None:
@@ -52,8 +46,7 @@ def main(arguments: list[str] | None = None) -> None:
         parser.error(f"--size must be one side or two, each from 32 pixels, got {options.size}")
     indices = range(options.first, options.first + options.count)
     size = (options.size[0], options.size[-1])
-    sheet = contact_sheet(indices, options.split, size, options.seed, options.columns, options.labels)
-    Image.fromarray(sheet).save(options.out)
+    scene_sheet(indices, options.split, size, options.seed, options.columns, options.labels).save(options.out)
 
 
 if __name__ == "__main__":

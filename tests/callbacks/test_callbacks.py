@@ -18,7 +18,8 @@ from inpaintzoo.callbacks import (
     RunProgress,
 )
 from inpaintzoo.callbacks.images import picture_row
-from inpaintzoo.callbacks.priors import cluster_map, colour_maps, palette
+from inpaintzoo.callbacks.priors import cluster_map, colour_maps
+from inpaintzoo.data.labels.classes import spread_colours
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.losses import L1
 from inpaintzoo.types import ConfigError
@@ -152,7 +153,7 @@ def test_cluster_maps_find_the_regions():
     assert torch.equal(cluster_map(features, clusters=3, most=100), found)
     maps = colour_maps(features[None], (48, 64), clusters=3)
     assert maps.shape == (1, 3, 48, 64)
-    assert torch.equal(maps[0, :, 0, 0], palette(3)[2])
+    assert torch.equal(maps[0, :, 0, 0], torch.tensor(spread_colours(3)[2]) / 255)
     assert cluster_map(torch.zeros(2, 4, 4), clusters=3).shape == (4, 4), "features without any difference"
 
 

@@ -10,6 +10,7 @@ import torch
 import torch.multiprocessing as mp
 from label_toys import LabelGenerator, LabelNoiseData
 from lightning import Trainer
+from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from toys import NormFreeGenerator
@@ -230,12 +231,31 @@ def test_logits_that_are_no_numbers_do_not_stop_the_test(tmp_path, caplog):
     assert (tmp_path / "lightning_logs" / "version_0" / "images" / "confidence.png").is_file()
 
 
+def drawn(figure):
+    """The plot's pixels, and where in them (row, column) a point of its axes lies."""
+    canvas = FigureCanvasAgg(figure)
+    canvas.draw()
+    colours = np.asarray(canvas.buffer_rgba())[..., :3]
+
+    def place(x, y):
+        column, up = figure.axes[0].transData.transform((x, y))
+        return round(len(colours) - up), round(column)
+
+    return colours, place
+
+
 def test_pixels_of_one_bin_are_a_short_line():
     rows = np.array([[10, 10 * 0.3, 10 * 0.1, 10 * 0.09, 10 * 0.01, 10 * 0.03]])
     binned = np.array([[0.0, 10.0, 0.0, 0.0], [0.0, 0.5, 0.0, 0.0]])  # a mean error of 0.05, confidence 0.25 to 0.5
-    line = (np.asarray(confidence_plot(rows, binned, side=400)) == (200, 40, 40)).all(axis=-1)
-    columns = np.flatnonzero(line.any(axis=0))
-    assert (columns.min(), columns.max()) == (pytest.approx(150, abs=2), pytest.approx(250, abs=2))
+    figure = confidence_plot(rows, binned)
+    (line,) = figure.axes[0].lines
+    assert line.get_xydata().tolist() == [[0.25, pytest.approx(0.05)], [0.5, pytest.approx(0.05)]]
+    colours, place = drawn(figure)
+    columns = np.flatnonzero((colours == (200, 40, 40)).all(axis=-1).any(axis=0))
+    assert (columns.min(), columns.max()) == (
+        pytest.approx(place(0.25, 0)[1], abs=2),
+        pytest.approx(place(0.5, 0)[1], abs=2),
+    )
 
 
 def test_numbers_for_classes_are_said_once(tmp_path, caplog):
@@ -255,11 +275,17 @@ def test_the_plot_stops_at_its_count(tmp_path):
 
 
 def test_dots_and_line_lie_where_the_numbers_are():
-    # Two images of 10 pixels, at confidence 0.25 and error 0.1, and at 0.75 and 0.05; upper end of the scale: 0.1.
+    # Two images of 10 pixels, at confidence 0.25 and error 0.1, and at 0.75 and 0.05.
     rows = np.array([[10, 10 * c, 10 * e, 10 * c * c, 10 * e * e, 10 * c * e] for c, e in ((0.25, 0.1), (0.75, 0.05))])
     binned = np.array([[10.0, 10.0], [1.0, 0.5]])
-    plot = np.asarray(confidence_plot(rows, binned, side=400))
-    dots = (plot == (70, 110, 200)).all(axis=-1) | (plot == (200, 40, 40)).all(axis=-1)
-    assert dots[20, 150] and dots[220, 350]
-    assert (plot[120, 250] == (200, 40, 40)).all(), "the line's middle"
-    assert not dots[300:, :].any() and not dots[:, :145].any()
+    figure = confidence_plot(rows, binned)
+    (dots,), (line,) = figure.axes[0].collections, figure.axes[0].lines
+    expected = pytest.approx(np.array([[0.25, 0.1], [0.75, 0.05]]))
+    assert np.asarray(dots.get_offsets()) == expected and line.get_xydata() == expected
+    assert figure.axes[0].get_xlim() == (0, 1) and figure.axes[0].get_ylim()[0] == 0
+    colours, place = drawn(figure)
+    inked = (colours == (70, 110, 200)).all(axis=-1) | (colours == (200, 40, 40)).all(axis=-1)
+    for row, column in (place(0.25, 0.1), place(0.75, 0.05)):
+        assert inked[row - 1 : row + 2, column - 1 : column + 2].any()
+    assert (colours[place(0.5, 0.075)] == (200, 40, 40)).all(), "the line's middle"
+    assert not inked[place(0, 0.03)[0] :, :].any() and not inked[:, : place(0.22, 0)[1]].any()

@@ -316,8 +316,8 @@ class TestSheet:
         out = tmp_path / "sheet.png"
         main(["--out", str(out), "--count", "3", "--size", "32", "48", "--columns", "2", "--labels"])
         with Image.open(out) as sheet:
-            assert sheet.size == (2 * 50 - 2, 3 * 34 - 2)
-            first = np.asarray(sheet)[:32, :48]
+            assert sheet.size == (2 * 50 + 2, 3 * 34 + 2)
+            first = np.asarray(sheet)[2:34, 2:50]
         expected = SceneSource("train", 1, (32, 48)).load(0).image.permute(1, 2, 0).numpy()
         assert np.abs(first / 255.0 - expected).max() < 0.51 / 255
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import Any, Protocol
 
 from inpaintzoo.data.findings import Finding
-from inpaintzoo.data.source import ImageSource, Split
+from inpaintzoo.data.source import ImageSource
 from inpaintzoo.generator import Generator
 from inpaintzoo.metrics import MetricSuite
-from inpaintzoo.types import Batch, ConfigError
+from inpaintzoo.types import Batch, ConfigError, Split
 
 
 def require_labels(generator: Generator, batch: Batch) -> None:
