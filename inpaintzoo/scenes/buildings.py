@@ -9,7 +9,7 @@ import numpy as np
 from inpaintzoo.scenes.canvas import line
 from inpaintzoo.scenes.plants import bush
 from inpaintzoo.scenes.stage import Stage, mix, rgb
-from inpaintzoo.scenes.walls import GroundFloor, Style, Wall, draw_style, facade, surface
+from inpaintzoo.scenes.walls import FacadeStyle, GroundFloor, Wall, draw_style, facade, paint_boxes, surface
 
 _TILES = ("9c4a36", "7f4336", "5a5e68", "6a5648", "a85c3c", "4a4f58")
 
@@ -23,11 +23,11 @@ def roof_plane(stage: Stage, corners: np.ndarray, colour: np.ndarray, facing: fl
     """A sloping roof with courses of tiles.
 
     Args:
-        stage: where.
-        corners: `(4, 3)` metres: eave left, eave right, ridge right, ridge left.
-        colour: of the tiles.
+        stage: where to paint.
+        corners: `(4, 3)` in metres: eave left, eave right, ridge right, ridge left.
+        colour: colour of the tiles.
         facing: how much it faces the light.
-        part: name of the part.
+        part: its part.
     """
     stage = stage.fork()
     canvas, camera = stage.canvas, stage.camera
@@ -48,23 +48,25 @@ def roof_plane(stage: Stage, corners: np.ndarray, colour: np.ndarray, facing: fl
     canvas.paint(canvas.cover(courses), tone * 0.72, alpha=0.55)
 
 
-def house(stage: Stage, x: float, z: float, size: tuple[float, float, float], yaw: float, style: Style) -> None:
-    """A detached house under a gable roof, its corner at ground level turned by `yaw`.
+def house(stage: Stage, x: float, z: float, size: tuple[float, float, float], yaw: float, style: FacadeStyle) -> None:
+    """A detached house with a gable roof.
 
     Args:
-        stage: where.
-        x: metres to the right of the vanishing line.
-        z: metres away.
+        stage: where to paint.
+        x: metres from the vanishing line to its middle, positive to the right.
+        z: metres from the viewer to its middle.
         size: length along the ridge, width of the gable and height of the walls, metres.
-        yaw: turn, radians; two walls can be seen.
-        style: of the walls.
+        yaw: rotation in radians; two walls can be seen.
+        style: how the walls look.
     """
     length, width, top = size
     along, across = np.array([np.cos(yaw), np.sin(yaw)]), np.array([-np.sin(yaw), np.cos(yaw)])
     centre = np.array([x, z])
     rise, colour = width * stage.between(0.38, 0.6), _roof_colour(stage)
     corner = {(i, j): centre + i * along * length / 2 + j * across * width / 2 for i in (-1, 1) for j in (-1, 1)}
-    _house_shadow(stage, corner, top + 0.6 * rise)
+    foot = np.array([_xyz(point, 0.0) for point in corner.values()])
+    shadow = np.concatenate([stage.cast(foot), stage.cast(foot + np.array((0.0, top + 0.6 * rise, 0.0)))])
+    stage.shadow([_hull(shadow)], blur=0.004)
     # The eaves wall at j = -1 and one gable wall face the viewer.
     gable_side = 1 if (centre @ along) < 0 else -1
     reach = 0.45
@@ -74,40 +76,33 @@ def house(stage: Stage, x: float, z: float, size: tuple[float, float, float], ya
     for j in (-1, 1):
         low, high = top - 0.35 * rise / (width / 2) * reach, top + rise
         planes[j] = np.array([
-            (*_xy(eaves[j][0], low),), (*_xy(eaves[j][1], low),), (*_xy(ridge[1], high),), (*_xy(ridge[0], high),)
+            (*_xyz(eaves[j][0], low),), (*_xyz(eaves[j][1], low),), (*_xyz(ridge[1], high),), (*_xyz(ridge[0], high),)
         ])  # fmt: skip
     light = stage.light
     slopes = {j: float(np.clip(0.35 + 0.6 * light.facing((j * across[0], j * across[1])), 0, 1)) for j in (-1, 1)}
     roof_plane(stage, planes[1], colour, slopes[1], "gable roof")
     gable = (corner[gable_side, 1], corner[gable_side, -1]) if gable_side < 0 else (corner[1, -1], corner[1, 1])
-    _gable_wall(stage, Wall(_pair(gable[0]), _pair(gable[1]), top), style, rise)
-    facade(stage, Wall(_pair(corner[-1, -1]), _pair(corner[1, -1]), top), style, "door")
+    _gable_wall(stage, Wall(_xz(gable[0]), _xz(gable[1]), top), style, rise)
+    facade(stage, Wall(_xz(corner[-1, -1]), _xz(corner[1, -1]), top), style, "door")
     _chimney(stage, centre + along * length * 0.22, top + rise, style)
     roof_plane(stage, planes[-1], colour, slopes[-1], "gable roof")
 
 
-def _xy(point: np.ndarray, height: float) -> tuple[float, float, float]:
+def _xyz(point: np.ndarray, height: float) -> tuple[float, float, float]:
     return float(point[0]), height, float(point[1])
 
 
-def _pair(point: np.ndarray) -> tuple[float, float]:
+def _xz(point: np.ndarray) -> tuple[float, float]:
     return float(point[0]), float(point[1])
 
 
-def _gable_wall(stage: Stage, wall: Wall, style: Style, rise: float) -> None:
+def _gable_wall(stage: Stage, wall: Wall, style: FacadeStyle, rise: float) -> None:
     facade(stage, wall, style)
     apex = wall.project(
         stage.camera, np.array([0.0, wall.length, wall.length / 2]), np.array([wall.top, wall.top, wall.top + rise])
     )
     tall = dataclasses.replace(wall, top=wall.top + 3 * rise)
     surface(stage, stage.canvas.cover([apex]), tall, style)
-
-
-def _house_shadow(stage: Stage, corner: dict[tuple[int, int], np.ndarray], top: float) -> None:
-    ground = np.array([_xy(point, 0.0) for point in corner.values()])
-    roof = ground + np.array((0.0, top, 0.0))
-    hull = _hull(np.concatenate([stage.cast(ground), stage.cast(roof)]))
-    stage.shadow([hull], blur=0.004)
 
 
 def _hull(points: np.ndarray) -> np.ndarray:
@@ -129,9 +124,9 @@ def _turn(a: np.ndarray, b: np.ndarray, c: np.ndarray) -> float:
     return float((b[0] - a[0]) * (c[1] - a[1]) - (b[1] - a[1]) * (c[0] - a[0]))
 
 
-def _chimney(stage: Stage, place: np.ndarray, top: float, style: Style) -> None:
+def _chimney(stage: Stage, place: np.ndarray, top: float, style: FacadeStyle) -> None:
     canvas, camera, light = stage.canvas, stage.camera, stage.light
-    x, z = _pair(place)
+    x, z = _xz(place)
     for left, right, facing in ((-0.4, 0.15, 0.6 - 0.3 * light.side), (0.15, 0.4, 0.6 + 0.3 * light.side)):
         box = camera.project(x + np.array([left, right, right, left]), top + np.array([-1.6, -1.6, 0.9, 0.9]), z)
         canvas.paint(canvas.cover([box]), light.on(rgb("8a5a48"), facing, z), "brick")
@@ -154,11 +149,13 @@ def row(stage: Stage, z: float, left: float, right: float) -> None:
             _gable_front(stage, wall, style)
         elif kind == 2:
             _parapet(stage, wall, style)
-        _drainpipe(stage, wall)
+        pipe = wall.rectangles(stage.camera, np.array([[-0.06, 0.08, 0.0, wall.top]]))
+        tone = stage.light.on(rgb("55585c"), stage.light.facing(wall.normal), wall.distance)
+        stage.canvas.paint(stage.canvas.cover(pipe), tone)
         x += width
 
 
-def _eaves_roof(stage: Stage, wall: Wall, style: Style) -> None:
+def _eaves_roof(stage: Stage, wall: Wall, style: FacadeStyle) -> None:
     (x0, z), (x1, _) = wall.start, wall.end
     rise = stage.between(2.2, 4.0)
     _chimney(stage, np.array([x0 + (x1 - x0) * stage.between(0.15, 0.85), z + 3.0]), wall.top + rise + 0.4, style)
@@ -183,7 +180,7 @@ def _eaves_roof(stage: Stage, wall: Wall, style: Style) -> None:
         stage.canvas.paint(stage.canvas.cover(pane), tone, "lit window" if glow else "window")
 
 
-def _gable_front(stage: Stage, wall: Wall, style: Style) -> None:
+def _gable_front(stage: Stage, wall: Wall, style: FacadeStyle) -> None:
     canvas, camera = stage.canvas, stage.camera
     rise = (wall.length / 2) * stage.between(0.75, 1.15)
     x = np.array([0.0, wall.length, wall.length / 2])
@@ -212,41 +209,33 @@ def _gable_front(stage: Stage, wall: Wall, style: Style) -> None:
     )
 
 
-def _parapet(stage: Stage, wall: Wall, style: Style) -> None:
+def _parapet(stage: Stage, wall: Wall, style: FacadeStyle) -> None:
     canvas, camera, light = stage.canvas, stage.camera, stage.light
     facing = light.facing(wall.normal)
     cornice = np.array([[-0.2, wall.length + 0.2, wall.top - 0.15, wall.top + 0.55]])
-    canvas.paint(
-        canvas.cover(wall.rectangles(camera, cornice)), light.on(style.trim, facing, wall.distance), "flat roof"
-    )
+    paint_boxes(stage, wall, cornice, light.on(style.trim, facing, wall.distance), "flat roof")
     lip = cornice + np.array((0, 0, 0.5, 0.12))
-    canvas.paint(
-        canvas.cover(wall.rectangles(camera, lip)), light.on(style.trim * 0.75, facing, wall.distance), "flat roof"
-    )
+    paint_boxes(stage, wall, lip, light.on(style.trim * 0.75, facing, wall.distance), "flat roof")
     if camera.focal * canvas.unit / min(wall.start[1], wall.end[1]) < 4.0:
         return
     teeth = np.arange(0.1, wall.length, 0.7)
     blocks = np.column_stack(
         [teeth, teeth + 0.3, np.full(len(teeth), wall.top - 0.4), np.full(len(teeth), wall.top - 0.15)]
     )
-    canvas.paint(
-        canvas.cover(wall.rectangles(camera, blocks)),
+    paint_boxes(
+        stage,
+        wall,
+        blocks,
         light.on(style.trim * 0.85, facing, wall.distance),
         style.material,
     )
-
-
-def _drainpipe(stage: Stage, wall: Wall) -> None:
-    pipe = np.array([[-0.06, 0.08, 0.0, wall.top]])
-    tone = stage.light.on(rgb("55585c"), stage.light.facing(wall.normal), wall.distance)
-    stage.canvas.paint(stage.canvas.cover(wall.rectangles(stage.camera, pipe)), tone)
 
 
 def canyon(stage: Stage, half: float, side: int, tall: bool) -> None:
     """Buildings along one side of a street that runs away from the viewer, farthest first.
 
     Args:
-        stage: where.
+        stage: where to paint.
         half: metres from the vanishing line to the facades.
         side: -1 left, 1 right.
         tall: office towers instead of town houses.
@@ -285,18 +274,15 @@ def skyline(stage: Stage, z: float, count: int, tallest: float) -> None:
             )
             wall = Wall((x - width / 2, z * depth), (x + width / 2, z * depth), top)
             facade(stage, wall, coarse)
-            _side_shade(stage, wall)
+            # The flank away from the light is a narrow darker strip.
+            share = 0.3 * wall.length
+            left, right = (0.0, share) if stage.light.side > 0 else (wall.length - share, wall.length)
+            flank = wall.rectangles(stage.camera, np.array([[left, right, 0.0, wall.top]]))
+            stage.canvas.multiply(stage.canvas.cover(flank), (0.78, 0.80, 0.86))
             _crown(stage, wall, style)
 
 
-def _side_shade(stage: Stage, wall: Wall) -> None:
-    """The flank away from the light, as a narrow darker strip."""
-    share = 0.3 * wall.length
-    box = [0.0, share, 0.0, wall.top] if stage.light.side > 0 else [wall.length - share, wall.length, 0.0, wall.top]
-    stage.canvas.multiply(stage.canvas.cover(wall.rectangles(stage.camera, np.array([box]))), (0.78, 0.80, 0.86))
-
-
-def _crown(stage: Stage, wall: Wall, style: Style) -> None:
+def _crown(stage: Stage, wall: Wall, style: FacadeStyle) -> None:
     canvas, camera, light = stage.canvas, stage.camera, stage.light
     tone = light.on(style.colour * 0.85, 0.5, wall.distance)
     kind, middle = int(stage.rng.integers(3)), wall.length / 2
@@ -306,10 +292,10 @@ def _crown(stage: Stage, wall: Wall, style: Style) -> None:
         wall.top,
         wall.top,
     )
-    canvas.paint(canvas.cover(wall.rectangles(camera, slab)), tone, "flat roof")
+    paint_boxes(stage, wall, slab, tone, "flat roof")
     if kind == 0:
         setback = np.array([[0.2 * wall.length, 0.8 * wall.length, wall.top, wall.top * 1.1]])
-        canvas.paint(canvas.cover(wall.rectangles(camera, setback)), tone, "flat roof")
+        paint_boxes(stage, wall, setback, tone, "flat roof")
     elif kind == 1:
         mast = wall.project(camera, np.array([middle, middle]), np.array([wall.top, wall.top * 1.25]))
         canvas.paint(canvas.cover([line(mast, 0.003)]), tone, "pole")

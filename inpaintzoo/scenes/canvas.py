@@ -1,8 +1,8 @@
 """The canvas: colour and parts, painted together through one coverage mask.
 
 World coordinates run from 0 to 1 over a square, x to the right and y down; a non-square picture is a window onto the
-square. Shapes are rasterised at four times the resolution and averaged, so that edges are anti-aliased; a pixel
-belongs to a part when the part covers at least half of it.
+square. Shapes are rasterised at four times the resolution and averaged, which smooths their edges; a pixel belongs to
+a part that covers at least half of it.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ from PIL import Image, ImageDraw, ImageFilter
 from inpaintzoo.scenes import noise
 from inpaintzoo.scenes.parts import PART_IDS
 
-Colour = np.ndarray | Sequence[float]
+ColourLike = np.ndarray | Sequence[float]
 
 _OVERSAMPLING = 4
-_WINDOW_CENTRE = 0.6  # Wide pictures look at the square from a little below its middle, where the horizon is.
-_FAR = 1.0e4  # pixels; corners further out are clamped, the picture does not see the difference
+_WINDOW_CENTRE = 0.6  # a wide picture shows the square a little below its middle, where the horizon is
+_FAR = 1.0e4  # pixels; corners further out are clamped, which does not show
 
 
 @dataclasses.dataclass
-class Patch:
+class Coverage:
     """Coverage over a box of the canvas.
 
     Attributes:
         rows: pixel rows of the box.
         columns: pixel columns of the box.
-        cover: `(rows, columns)` float32 in [0, 1].
+        cover: `(rows, columns)` float32 in [0, 1], how much of each pixel is covered.
     """
 
     rows: slice
@@ -40,7 +40,7 @@ class Patch:
 
 
 class Canvas:
-    """A picture under way.
+    """A picture being painted.
 
     Args:
         height: in pixels.
@@ -75,7 +75,7 @@ class Canvas:
         kind: noise.NoiseKind,
         rng: np.random.Generator,
         scale: tuple[float, float] = (1.0, 1.0),
-        patch: Patch | None = None,
+        patch: Coverage | None = None,
         offset: tuple[float, float] = (0.0, 0.0),
     ) -> np.ndarray:
         """A noise field over the canvas or a patch of it; the same `rng` state gives the same field at any resolution.
@@ -98,8 +98,8 @@ class Canvas:
         polygons: Iterable[np.ndarray] = (),
         ellipses: np.ndarray | None = None,
         blur: float = 0.0,
-    ) -> Patch | None:
-        """Rasterise shapes into one patch, or None where nothing of them is in the picture.
+    ) -> Coverage | None:
+        """Rasterise shapes into one patch, or None if they all lie outside the picture.
 
         Args:
             polygons: `(n, 2)` arrays of world corners (or one `(m, n, 2)` array).
@@ -119,18 +119,18 @@ class Canvas:
         mask = self._rasterise(corners, ends, ovals, rows, columns)
         if blur > 0.0:
             mask = mask.filter(ImageFilter.BoxBlur(blur * self.unit)).filter(ImageFilter.BoxBlur(blur * self.unit))
-        return Patch(rows, columns, np.asarray(mask).astype(np.float32) * np.float32(1 / 255))
+        return Coverage(rows, columns, np.asarray(mask).astype(np.float32) * np.float32(1 / 255))
 
     def paint(
-        self, patch: Patch | None, colour: Colour, part: str | None = None, alpha: float | np.ndarray = 1.0
+        self, patch: Coverage | None, colour: ColourLike, part: str | None = None, alpha: float | np.ndarray = 1.0
     ) -> None:
-        """Lay a colour over a patch, and its part number where at least half of a pixel is covered.
+        """Paint a colour over a patch, and set the part of pixels that are at least half covered.
 
         Args:
             patch: where; None paints nothing.
             colour: one colour, or an array that broadcasts against `(rows, columns, 3)` of the patch.
             part: name of the part; None changes the colour only (shadow, light, mist).
-            alpha: opacity of the colour; parts do not depend on it.
+            alpha: opacity of the colour; it does not affect parts.
         """
         if patch is None:
             return
@@ -140,8 +140,8 @@ class Canvas:
         if part is not None:
             self.parts[patch.rows, patch.columns][patch.cover >= 0.5] = PART_IDS[part]
 
-    def multiply(self, patch: Patch | None, factor: Colour, only: np.ndarray | None = None) -> None:
-        """Darken or tint a patch; `only` limits it to those part numbers (a shadow falls on the ground alone)."""
+    def multiply(self, patch: Coverage | None, factor: ColourLike, only: np.ndarray | None = None) -> None:
+        """Darken or tint a patch; `only` limits it to those part numbers (shadows fall on the ground only)."""
         if patch is None:
             return
         cover = patch.cover
@@ -150,21 +150,21 @@ class Canvas:
         factor = np.asarray(factor, dtype=np.float32)
         self.image[patch.rows, patch.columns] *= 1.0 + (factor - 1.0) * cover[..., None]
 
-    def add(self, patch: Patch | None, colour: Colour) -> None:
+    def add(self, patch: Coverage | None, colour: ColourLike) -> None:
         """Add light to a patch."""
         if patch is not None:
             self.image[patch.rows, patch.columns] += np.asarray(colour, dtype=np.float32) * patch.cover[..., None]
 
-    def below(self, profile: np.ndarray, bottom: float = 1.0) -> Patch | None:
-        """The region under a line, analytic: `profile` holds a world height for each column; down to `bottom`."""
+    def below(self, profile: np.ndarray, bottom: float = 1.0) -> Coverage | None:
+        """The region from a line, given as a world height for each column, down to `bottom`; its edge is exact."""
         top, end = self.row(float(profile.min()) - 1.0 / self.unit), self.row(bottom)
         if end <= top:
             return None
         rows = slice(top, end)
         cover = np.clip((self.y[rows] - profile[None, :]) * self.unit + 0.5, 0.0, 1.0)
-        return Patch(rows, slice(0, self.width), cover.astype(np.float32, copy=False))
+        return Coverage(rows, slice(0, self.width), cover.astype(np.float32, copy=False))
 
-    def disc(self, x: float, y: float, radius: float, power: float = 2.0) -> Patch | None:
+    def disc(self, x: float, y: float, radius: float, power: float = 2.0) -> Coverage | None:
         """A soft glow: coverage falls from 1 at the centre to 0 at `radius`."""
         corners = self._pixels(np.array([[x - radius, y - radius], [x + radius, y + radius]]))
         box = self._box(corners, 0.0)
@@ -172,14 +172,14 @@ class Canvas:
             return None
         rows, columns = box
         distance = np.hypot(self.x[:, columns] - x, self.y[rows] - y) / radius
-        return Patch(rows, columns, (np.clip(1.0 - distance, 0.0, 1.0) ** power).astype(np.float32))
+        return Coverage(rows, columns, (np.clip(1.0 - distance, 0.0, 1.0) ** power).astype(np.float32))
 
     def _pixels(self, points: np.ndarray) -> np.ndarray:
         moved = (np.asarray(points, dtype=np.float64) - (self.left, self.top)) * self.unit
         return np.clip(moved, -_FAR, _FAR)
 
     def _corners(self, polygons: Iterable[np.ndarray]) -> tuple[np.ndarray, list[int]]:
-        """All corners in pixels, one below the other, and where each polygon ends; invisible ones are left out."""
+        """All corners in pixels, stacked, and where each polygon ends; a batch's polygons out of sight are dropped."""
         if isinstance(polygons, np.ndarray) and polygons.ndim == 3 and len(polygons):
             corners = self._pixels(polygons)
             low, high = corners.min(axis=1), corners.max(axis=1)

@@ -1,4 +1,4 @@
-"""The kinds of scenes: what stands where. Everything is painted from the far to the near."""
+"""The kinds of scenes: what stands where, painted from far to near."""
 
 from __future__ import annotations
 
@@ -7,13 +7,13 @@ from collections.abc import Callable
 import numpy as np
 
 from inpaintzoo.scenes import buildings, noise, plants, sky, street, terrain
-from inpaintzoo.scenes.canvas import Canvas, Patch
+from inpaintzoo.scenes.canvas import Canvas, Coverage
 from inpaintzoo.scenes.stage import Camera, Stage
 from inpaintzoo.scenes.walls import GroundFloor, Wall, draw_style, facade
 
 
 def paint_scene(entropy: tuple[int, ...], height: int, width: int) -> Canvas:
-    """Paint the scene that belongs to some numbers.
+    """Paint the scene of some seed numbers.
 
     Args:
         entropy: seeds every choice; the same numbers give the same scene at any size.
@@ -41,7 +41,7 @@ def paint_scene(entropy: tuple[int, ...], height: int, width: int) -> Canvas:
 
 
 def _background(stage: Stage, high: float = 1.0) -> None:
-    """Mountains or hills, a wood at their foot, and mist before them."""
+    """Mountains or hills, and mist in front of them."""
     horizon = stage.camera.horizon
     if stage.chance(0.6):
         terrain.mountains(stage, horizon + 0.01, stage.between(0.16, 0.34) * high, stage.between(6000, 14000), True)
@@ -121,7 +121,7 @@ def _lake(stage: Stage) -> None:
     )
     if surface is not None:
         land = np.clip((canvas.y[surface.rows] - bank) * canvas.unit + 0.5, 0, 1)
-        surface = Patch(surface.rows, surface.columns, (surface.cover * (1.0 - land)).astype(np.float32))
+        surface = Coverage(surface.rows, surface.columns, (surface.cover * (1.0 - land)).astype(np.float32))
     terrain.water(stage, surface, shore, "lake", stage.between(0.35, 1.0))
     if stage.chance(0.5):
         terrain.rocks(stage, 5)
@@ -191,7 +191,7 @@ def _sea(stage: Stage) -> None:
             plants.palm(stage, x, base, height) if warm else plants.conifer(stage, x, base, height)
 
 
-def _row(stage: Stage) -> None:
+def _row_of_houses(stage: Stage) -> None:
     wall = stage.between(19.0, 26.0)
     sky.paint_fog(stage)
     if stage.chance(0.4):
@@ -203,7 +203,7 @@ def _row(stage: Stage) -> None:
 
 
 def _street_front(stage: Stage, wall: float, kerb: float) -> None:
-    """Trees, lamps and cars between houses and viewer."""
+    """Trees, lamps and cars between the houses and the viewer."""
     start, gap = stage.between(-16.0, -8.0), stage.between(7.0, 13.0)
     trees, lamps = stage.chance(0.6), stage.chance(0.65)
     for number, x in enumerate(np.arange(start, 16.0, gap)):
@@ -296,7 +296,7 @@ _KINDS: tuple[tuple[Callable[[Stage], None], tuple[float, float], tuple[float, f
     (_lake, (0.40, 0.55), (3.0, 6.0), 0.15),
     (_road, (0.42, 0.56), (2.2, 3.6), 0.19),
     (_sea, (0.40, 0.55), (2.5, 4.0), 0.09),
-    (_row, (0.60, 0.68), (2.4, 3.4), 0.12),
+    (_row_of_houses, (0.60, 0.68), (2.4, 3.4), 0.12),
     (_canyon, (0.50, 0.62), (2.2, 4.5), 0.08),
     (_facade, (0.60, 0.70), (1.7, 2.3), 0.10),
     (_skyline, (0.52, 0.66), (6.0, 10.0), 0.08),

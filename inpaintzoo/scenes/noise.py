@@ -48,10 +48,10 @@ def crop(
 
     Args:
         kind: the spectrum, from smooth to fine.
-        rng: draws the place (two numbers, whatever the shape).
+        rng: draws the place (always two numbers).
         shape: height and width in pixels.
         extent: height and width in texture periods, each at most 1.
-        start: where in the region the crop begins, in periods; lets parts of one region continue each other.
+        start: where in the region the crop begins, in periods; neighbouring parts of one region then join up.
     """
     oy, ox = rng.random(2)
     top, left = ((oy + start[0]) % 1.0) * _SIZE, ((ox + start[1]) % 1.0) * _SIZE
@@ -61,7 +61,7 @@ def crop(
 
 
 def gather(kind: NoiseKind, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """The texture at given places (in periods, wrapped), nearest texel; broadcasts."""
+    """The texture at given places (in periods, wrapping around), by nearest texel; rows and columns broadcast."""
     iy = np.floor(rows * _SIZE).astype(np.int32) & (_SIZE - 1)
     ix = np.floor(columns * _SIZE).astype(np.int32) & (_SIZE - 1)
     return np.take(texture(kind).ravel(), iy * _SIZE + ix)

@@ -1,4 +1,4 @@
-"""What a scene is made of: every painted part, the class it belongs to and the tag it earns the picture."""
+"""What a scene is made of: every painted part, its class, and the tag it gives the picture."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ SCENE_COLOURS: tuple[tuple[int, int, int], ...] = (
     (200, 90, 200),
     (220, 20, 60),
 )
-"""RGB of the label values, for pictures of label maps."""
+"""RGB colours in which label maps are shown."""
 
-# Part: (class, tag or None). The canvas keeps a map of parts; labels and most tags are read off that one map, so
-# that neither can disagree with the picture.
+# Part: (class, tag or None). The canvas keeps a map of parts; labels and most tags are read off that map, so
+# neither can disagree with the picture.
 _PARTS: dict[str, tuple[str, str | None]] = {
     "sky": ("sky", None),
     "cloud": ("sky", "clouds"),
@@ -93,7 +93,7 @@ def tag_vector(parts: np.ndarray, notes: set[str]) -> np.ndarray:
 
     Args:
         parts: `(H, W)` uint8 map of part numbers.
-        notes: tags that the composition vouches for.
+        notes: tags that no pixel shows, see `Canvas.notes`.
 
     Returns:
         `(len(SCENE_TAGS),)` float32.

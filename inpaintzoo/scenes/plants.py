@@ -1,4 +1,4 @@
-"""Trees, bushes and woods: silhouettes first, then lighter clusters towards the light."""
+"""Trees, bushes and woods: silhouettes first, then clusters that brighten towards the light."""
 
 from __future__ import annotations
 
@@ -22,10 +22,10 @@ def deciduous(stage: Stage, x: float, base: float, height: float, distance: floa
     """A broad-leaved tree; bare and snowy in winter.
 
     Args:
-        stage: where.
+        stage: where to paint.
         x: world position of the trunk.
         base: world height of the foot.
-        height: in world units.
+        height: height in world units.
         distance: metres, for the haze.
     """
     canvas, light, rng = stage.canvas, stage.light, stage.rng
@@ -69,13 +69,13 @@ def _bare_crown(stage: Stage, trunk: np.ndarray, height: float, bark: np.ndarray
 
 
 def foliage(stage: Stage, blobs: np.ndarray, radius: float, colour: np.ndarray, distance: float, part: str) -> None:
-    """Leaf masses: dark clusters over all blobs, then ever lighter ones on the side of the light.
+    """Masses of leaves: dark clusters everywhere, then brighter and brighter ones on the side of the light.
 
     Args:
-        stage: where.
+        stage: where to paint.
         blobs: `(n, 2)` world centres of the masses.
-        radius: of a mass, world units.
-        colour: of the leaves.
+        radius: radius of a mass, in world units.
+        colour: colour of the leaves.
         distance: metres, for the haze.
         part: name of the part.
     """
@@ -160,7 +160,7 @@ def _boughs(stage: Stage, x: float, base: float, height: float, slim: float) -> 
 
 
 def wood(stage: Stage, base: float, height: float, distance: float, count: int = 90) -> None:
-    """A far row of small trees along `base`, conifers and round crowns mixed."""
+    """A distant row of small trees along `base`, conifers and round crowns mixed."""
     canvas, light, rng = stage.canvas, stage.light, stage.rng
     x = np.sort(rng.uniform(-0.03, 1.03, count))
     heights, pointed = height * rng.uniform(0.55, 1.1, count), rng.random(count) < stage.between(0.1, 0.95)

@@ -1,10 +1,10 @@
-"""Light and sky: palettes of the hours, clouds, sun, moon and stars, and what the air adds at the end."""
+"""Light and sky: the palette of each hour, clouds, sun, moon and stars; at the end fog, rain and snow."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from inpaintzoo.scenes.canvas import Patch
+from inpaintzoo.scenes.canvas import Coverage
 from inpaintzoo.scenes.parts import PART_IDS
 from inpaintzoo.scenes.stage import Hour, Light, Season, Stage, Weather, mix, rgb, smoothstep
 
@@ -43,7 +43,7 @@ _FACTORS: dict[Hour, tuple[tuple[float, ...], tuple[float, ...], float]] = {
 
 
 def draw_light(rng: np.random.Generator, horizon: float) -> Light:
-    """Draw hour, season and weather, and all that follows from them."""
+    """Draw hour, season and weather, and everything that depends on them."""
     hour: Hour = ("day", "sunset", "night", "overcast")[int(rng.choice(4, p=(0.47, 0.21, 0.14, 0.18)))]
     season: Season = ("summer", "autumn", "winter")[int(rng.choice(3, p=(0.66, 0.19, 0.15)))]
     weather = _draw_weather(rng, hour, season)
@@ -130,11 +130,11 @@ def _paint_clouds(stage: Stage) -> None:
     stretch, seed = stage.between(0.55, 1.0), rng.integers(2**31)
     if amount < -0.55 or end < 4:
         return
-    # Clouds lie flat: rows crowd together towards the horizon. Lit edges come from the same field, moved to the sun.
+    # Clouds lie flat: rows crowd together towards the horizon. The same field, shifted to the sun, gives the lit edges.
     t = np.clip(canvas.y[:end, 0] / max(stage.camera.horizon + 0.02, 0.1), 0.0, 1.0)
     place = 1.1 * t / (2.1 - t) * (end - 1)
     row = np.minimum(place.astype(np.int32), end - 2)
-    patch = Patch(slice(0, end), slice(0, canvas.width), np.ones((end, canvas.width), dtype=np.float32))
+    patch = Coverage(slice(0, end), slice(0, canvas.width), np.ones((end, canvas.width), dtype=np.float32))
     fields = []
     for shift in (0.0, 0.012):
         offset = (-shift, light.side * shift)
@@ -147,17 +147,17 @@ def _paint_clouds(stage: Stage) -> None:
     top = np.asarray(white.get(light.hour, (0.90, 0.91, 0.92)), dtype=np.float32)
     base = mix(light.sky[1] * 0.82, light.shade, 0.15) if light.hour != "day" else np.array([0.66, 0.71, 0.79])
     colour = mix(mix(base, top, bright), light.sky[2], 0.5 * np.broadcast_to(t[:, None] ** 4, bright.shape))
-    patch = Patch(slice(0, end), slice(0, canvas.width), cover.astype(np.float32))
+    patch = Coverage(slice(0, end), slice(0, canvas.width), cover.astype(np.float32))
     canvas.paint(patch, colour, "cloud")
 
 
 def paint_fog(stage: Stage) -> None:
-    """Mist that gathers at the horizon; a little on clear days, much in fog."""
+    """Mist at the horizon: a little on clear days, a lot in fog."""
     canvas, light, horizon = stage.canvas, stage.light, stage.camera.horizon
     foggy = light.haze_length < 200
     strength, depth = (0.6, 0.22) if foggy else (0.16, 0.05)
     cover = strength * np.exp(-(((canvas.y - horizon) / depth) ** 2)) * np.ones_like(canvas.x)
-    canvas.paint(Patch(slice(0, canvas.height), slice(0, canvas.width), cover.astype(np.float32)), light.haze)
+    canvas.paint(Coverage(slice(0, canvas.height), slice(0, canvas.width), cover.astype(np.float32)), light.haze)
     if foggy:
         canvas.notes.add("fog")
 
@@ -192,7 +192,7 @@ def finish(stage: Stage) -> None:
 
 
 def note_light(stage: Stage) -> None:
-    """Note the tags of hour and season, as far as the finished picture shows them."""
+    """Note the tags of hour and season, if the finished picture shows them."""
     canvas, light = stage.canvas, stage.light
 
     def shows(*parts: str) -> bool:

@@ -1,4 +1,4 @@
-"""What every painter is handed: the canvas, the random numbers, the light and the camera."""
+"""What every painter gets: the canvas, the random numbers, the light and the camera."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from inpaintzoo.scenes import noise
-from inpaintzoo.scenes.canvas import Canvas, Colour, Patch
+from inpaintzoo.scenes.canvas import Canvas, ColourLike, Coverage
 from inpaintzoo.scenes.parts import PART_IDS
 
 Hour = Literal["day", "sunset", "night", "overcast"]
@@ -23,7 +23,7 @@ def rgb(code: str) -> np.ndarray:
     return np.array([int(code[i : i + 2], 16) for i in (0, 2, 4)], dtype=np.float32) / np.float32(255)
 
 
-def mix(first: Colour, second: Colour, amount: float | np.ndarray) -> np.ndarray:
+def mix(first: ColourLike, second: ColourLike, amount: float | np.ndarray) -> np.ndarray:
     """From `first` (amount 0) to `second` (amount 1); an array of amounts gives an array of colours."""
     first, second = np.asarray(first, dtype=np.float32), np.asarray(second, dtype=np.float32)
     weight = np.asarray(amount, dtype=np.float32)
@@ -49,7 +49,7 @@ class Light:
         shade: factor on the colour of a surface that does not.
         haze: colour of the distance.
         glow: colour of the sun's or moon's light.
-        sun: world position of sun or moon in the picture, or None where it stands behind the viewer.
+        sun: world position of sun or moon in the picture, or None if it is behind the viewer.
         direction: towards the sun, (right, up, away), of unit length.
         haze_length: metres until haze covers about 63 % of a colour.
         shadow: how dark cast shadows are, 0 to 1.
@@ -70,21 +70,21 @@ class Light:
 
     @property
     def side(self) -> float:
-        """-1 where light comes from the left, 1 where it comes from the right."""
+        """-1 for light from the left, 1 for light from the right."""
         return 1.0 if self.direction[0] >= 0 else -1.0
 
-    def on(self, colour: Colour, facing: float | np.ndarray = 0.7, distance: float = 0.0) -> np.ndarray:
+    def on(self, colour: ColourLike, facing: float | np.ndarray = 0.7, distance: float = 0.0) -> np.ndarray:
         """How a surface looks.
 
         Args:
             colour: its own colour.
-            facing: 0 turned away from the sun to 1 turned towards it.
+            facing: from 0, turned away from the sun, to 1, turned towards it.
             distance: metres, for the haze.
         """
         lit = np.asarray(colour, dtype=np.float32) * mix(self.shade, self.lit, facing)
         return self.hazed(lit, distance)
 
-    def hazed(self, colour: Colour, distance: float) -> np.ndarray:
+    def hazed(self, colour: ColourLike, distance: float) -> np.ndarray:
         """A colour seen through `distance` metres of air."""
         return mix(colour, self.haze, 1.0 - float(np.exp(-distance / self.haze_length)))
 
@@ -110,7 +110,7 @@ class Camera:
     focal: float = 1.0
 
     def project(self, x: np.ndarray | float, y: np.ndarray | float, z: np.ndarray | float) -> np.ndarray:
-        """World positions `(..., 2)` of points in metres (broadcast); points nearer than 0.5 m are held there."""
+        """World positions `(..., 2)` of points in metres (broadcast); points nearer than 0.5 m are moved there."""
         depth = np.maximum(np.asarray(z, dtype=np.float64), 0.5)
         across = self.vanish + self.focal * np.asarray(x) / depth
         down = self.horizon + self.focal * (self.eye - np.asarray(y)) / depth
@@ -125,8 +125,7 @@ class Camera:
 class Stage:
     """Canvas, random numbers, light and camera of one scene.
 
-    Every draw from `rng` must be independent of the canvas' size: that is what makes a scene the same scene at
-    another resolution.
+    No draw from `rng` may depend on the canvas' size: this keeps a scene the same at any resolution.
     """
 
     canvas: Canvas
@@ -137,8 +136,7 @@ class Stage:
     def fork(self) -> Stage:
         """The same stage with random numbers of its own.
 
-        What a forked stage draws does not move the stage it came from, so a painter may stop early when it finds
-        itself outside of the picture.
+        Its draws do not advance the original stage's, so a painter may stop early once it is outside the picture.
         """
         return dataclasses.replace(self, rng=np.random.default_rng(int(self.rng.integers(2**62))))
 
@@ -151,18 +149,18 @@ class Stage:
         return float(self.rng.uniform(low, high))
 
     def pick(self, codes: tuple[str, ...], jitter: float = 0.04) -> np.ndarray:
-        """One of several colours, a little off."""
+        """One of several colours, varied a little."""
         colour = rgb(codes[int(self.rng.integers(len(codes)))])
         return np.clip(colour + self.rng.uniform(-jitter, jitter, 3), 0.0, 1.0).astype(np.float32)
 
-    def ground_grid(self, patch: Patch) -> tuple[np.ndarray, np.ndarray]:
+    def ground_grid(self, patch: Coverage) -> tuple[np.ndarray, np.ndarray]:
         """Ground coordinates in metres of a patch's pixels: X `(rows, columns)` and Z `(rows, 1)`."""
         camera, canvas = self.camera, self.canvas
         z = camera.focal * camera.eye / np.maximum(canvas.y[patch.rows] - camera.horizon, 0.2 / canvas.unit)
         return (canvas.x[:, patch.columns] - camera.vanish) * z / camera.focal, z
 
-    def ground_noise(self, kind: noise.NoiseKind, patch: Patch, period: float) -> np.ndarray:
-        """Noise that lies on the ground; `period` metres a texture. It fades where pixels are coarser than it."""
+    def ground_noise(self, kind: noise.NoiseKind, patch: Coverage, period: float) -> np.ndarray:
+        """Noise that lies on the ground, `period` metres per texture; it fades where pixels are too coarse for it."""
         x, z = self.ground_grid(patch)
         oy, ox = self.rng.random(2)
         step = z * z / (self.camera.focal * self.camera.eye * self.canvas.unit) * (256.0 / period)
@@ -174,7 +172,7 @@ class Stage:
         self.canvas.multiply(self.canvas.cover(polygons, blur=blur), dark, only=GROUND_PARTS)
 
     def cast(self, outline: np.ndarray) -> np.ndarray:
-        """Where the points (X, Y, Z) of an outline throw their shadow: world positions on the ground."""
+        """World positions on the ground where the points (X, Y, Z) of an outline cast their shadow."""
         right, up, away = self.light.direction
         reach = np.minimum(outline[:, 1] / max(up, 0.25), 4.0 * outline[:, 1])
         return self.camera.project(outline[:, 0] - right * reach, 0.0, outline[:, 2] - away * reach)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from inpaintzoo.scenes.canvas import Patch
+from inpaintzoo.scenes.canvas import Coverage
 from inpaintzoo.scenes.sky import lamp_glow
 from inpaintzoo.scenes.stage import Stage, mix, rgb, smoothstep
 
@@ -56,7 +56,7 @@ def road(stage: Stage, half: float, curve: float, marked: bool) -> None:
     canvas.paint(canvas.cover(dashes), middle, "marking")
 
 
-def asphalt(stage: Stage, patch: Patch | None, colour: np.ndarray, part: str = "asphalt") -> None:
+def asphalt(stage: Stage, patch: Coverage | None, colour: np.ndarray, part: str = "asphalt") -> None:
     """Paint a ground patch with a rough surface; wet and shining in the rain."""
     inner = stage.fork()
     if patch is None:
@@ -86,7 +86,7 @@ def pavement(stage: Stage, left: float, right: float, near: float = 2.0, far: fl
     flat = np.clip(slab * stage.camera.focal * stage.camera.eye / z**2 * canvas.unit / 5.0 - 0.4, 0.0, 1.0)
     joints = np.maximum(((x / slab) % 1.0 < 0.05) * fine, ((z / slab) % 1.0 < 0.06) * flat)
     canvas.paint(
-        Patch(patch.rows, patch.columns, (patch.cover * joints).astype(np.float32)),
+        Coverage(patch.rows, patch.columns, (patch.cover * joints).astype(np.float32)),
         light.on(rgb("6f6b66"), 0.6),
         alpha=0.7,
     )

@@ -1,11 +1,11 @@
-"""Land and water: mountains, hills, meadows, crops, beaches, and water that mirrors what was painted before it."""
+"""Land and water: mountains, hills, meadows, crops, beaches, and water that reflects what is painted already."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from inpaintzoo.scenes import noise
-from inpaintzoo.scenes.canvas import Patch, line
+from inpaintzoo.scenes.canvas import Coverage, line
 from inpaintzoo.scenes.stage import Stage, mix, rgb, smoothstep
 
 _ROCKS = ("7d756c", "6f7480", "8a7765", "667066", "7a6a74")
@@ -19,12 +19,12 @@ _WATERS = ("2c5f7c", "2a6b74", "355a86", "3c6f7a")
 
 
 def mountains(stage: Stage, base: float, height: float, distance: float, snow: bool) -> None:
-    """A range with lit and shaded flanks, snow above a line.
+    """A mountain range with lit and shaded flanks, and snow above a line.
 
     Args:
-        stage: where.
-        base: world height of its foot.
-        height: of the highest peak, world units.
+        stage: where to paint.
+        base: world height of the foot.
+        height: height of the highest peak, in world units.
         distance: metres, for the haze.
         snow: whether snow may lie on the peaks.
     """
@@ -44,7 +44,7 @@ def mountains(stage: Stage, base: float, height: float, distance: float, snow: b
     rough = canvas.noise("billow", np.random.default_rng(seeds[0]), (0.42, 0.95), patch)
     nudged = canvas.noise("billow", np.random.default_rng(seeds[0]), (0.42, 0.95), patch, (-0.006, light.side * 0.008))
     fine = canvas.noise("rough", np.random.default_rng(seeds[1]), (0.8, 0.8), patch)
-    # Which peak a pixel belongs to, and on which flank: across its spine, a wavering line that falls from the top.
+    # The peak that a pixel belongs to, and its flank: the side of the spine, a wavering line that falls from the top.
     column = np.clip((np.arange(len(x)) + 0.035 * canvas.unit * rough).astype(np.int32), 0, len(x) - 1)
     owner = tents.argmax(axis=0)[column]
     depth = canvas.y[patch.rows] - base + heights[owner]
@@ -58,11 +58,11 @@ def mountains(stage: Stage, base: float, height: float, distance: float, snow: b
     air = 1.0 - np.exp(-distance / light.haze_length / 10.0)
     low = np.clip((canvas.y[patch.rows] - base) / height + 1.0, 0, 1) ** 2 * 0.35
     canvas.paint(patch, mix(lit, light.haze, np.clip(air + low * np.ones_like(flank), 0, 1)), "rock")
-    canvas.paint(Patch(patch.rows, patch.columns, patch.cover * (white > 0.5)), (0, 0, 0), "snowcap", alpha=0.0)
+    canvas.paint(Coverage(patch.rows, patch.columns, patch.cover * (white > 0.5)), (0, 0, 0), "snowcap", alpha=0.0)
 
 
 def hills(stage: Stage, base: float, height: float, distance: float, forest: bool) -> None:
-    """A row of rounded hills, with tree tops on the sky line if `forest`; the further the paler."""
+    """A row of rounded hills, with tree tops on the skyline if `forest`; paler with distance."""
     stage = stage.fork()
     canvas, light, rng = stage.canvas, stage.light, stage.rng
     colour = stage.pick((_FORESTS if forest else _MEADOWS)[light.season])
@@ -106,11 +106,7 @@ def ground(stage: Stage) -> None:
     facing = 0.72 + 0.10 * coarse
     lit = colour * mix(light.shade, light.lit, np.clip(facing, 0, 1))
     air = np.clip(1.0 - np.exp(-camera.focal * camera.eye / np.maximum(t, 0.004) / light.haze_length / 2.0), 0, 0.85)
-    canvas.paint(patch, mix(lit, light.haze, np.broadcast_to(air, facing.shape)), _ground_part(stage))
-
-
-def _ground_part(stage: Stage) -> str:
-    return "snowfield" if stage.light.season == "winter" else "meadow"
+    canvas.paint(patch, mix(lit, light.haze, np.broadcast_to(air, facing.shape)), "snowfield" if winter else "meadow")
 
 
 def crops(stage: Stage, left: float, right: float, near: float, far: float) -> None:
@@ -127,7 +123,7 @@ def crops(stage: Stage, left: float, right: float, near: float, far: float) -> N
         return
     x, z = stage.ground_grid(patch)
     phase = (x - skew * (z - near)) / spacing
-    # Rows finer than two pixels melt into their mean.
+    # Rows finer than two pixels blend into their mean.
     across = z / stage.camera.focal
     down = across * z / stage.camera.eye * np.abs(x / z - skew)
     visible = np.clip(spacing * canvas.unit / np.hypot(across, down) / 3.0 - 0.4, 0.0, 1.0)
@@ -154,15 +150,15 @@ def sand(stage: Stage, edge: np.ndarray) -> None:
     canvas.paint(patch, own * mix(light.shade, light.lit, facing), "sand")
 
 
-def water(stage: Stage, patch: Patch | None, mirror: float, part: str, calm: float) -> None:
-    """Fill a patch with water that mirrors the picture above.
+def water(stage: Stage, patch: Coverage | None, mirror: float, part: str, calm: float) -> None:
+    """Fill a patch with water that reflects the picture above.
 
     Args:
-        stage: where; everything that is to be mirrored must be painted.
+        stage: where to paint; everything to be reflected must be there already.
         patch: the surface.
         mirror: world height of the far shore.
         part: `lake`, `river` or `sea`.
-        calm: 1 a mirror, 0 choppy.
+        calm: from 0, choppy, to 1, a mirror.
     """
     stage = stage.fork()
     canvas, light, rng = stage.canvas, stage.light, stage.rng
@@ -187,7 +183,7 @@ def water(stage: Stage, patch: Patch | None, mirror: float, part: str, calm: flo
     _glitter(stage, patch, waves, mirror)
 
 
-def _waves(stage: Stage, patch: Patch, mirror: float, seed: int) -> np.ndarray:
+def _waves(stage: Stage, patch: Coverage, mirror: float, seed: int) -> np.ndarray:
     """Horizontal streaks, fine at the far shore and broad near the viewer."""
     canvas = stage.canvas
     depth = np.clip(canvas.y[patch.rows, 0] - mirror, 0.0, 1.0)
@@ -200,7 +196,7 @@ def _waves(stage: Stage, patch: Patch, mirror: float, seed: int) -> np.ndarray:
     return 0.6 * fine + 0.7 * broad
 
 
-def _glitter(stage: Stage, patch: Patch, waves: np.ndarray, mirror: float) -> None:
+def _glitter(stage: Stage, patch: Coverage, waves: np.ndarray, mirror: float) -> None:
     """The sun's or moon's path on the water."""
     canvas, light = stage.canvas, stage.light
     if light.sun is None or light.haze_length < 200:
@@ -208,10 +204,10 @@ def _glitter(stage: Stage, patch: Patch, waves: np.ndarray, mirror: float) -> No
     depth = np.clip(canvas.y[patch.rows] - mirror, 0.0, 1.0)
     near = np.exp(-(((canvas.x[:, patch.columns] - light.sun[0]) / (0.035 + 0.16 * depth)) ** 2))
     sparkle = smoothstep(0.1, 1.1, waves) * near * (0.7 if light.hour == "sunset" else 0.5)
-    canvas.add(Patch(patch.rows, patch.columns, (sparkle * patch.cover).astype(np.float32)), light.glow)
+    canvas.add(Coverage(patch.rows, patch.columns, (sparkle * patch.cover).astype(np.float32)), light.glow)
 
 
-def river(stage: Stage, far: float) -> Patch | None:
+def river(stage: Stage, far: float) -> Coverage | None:
     """The surface of a river that winds from `far` metres to the viewer."""
     rng, camera = stage.rng, stage.camera
     z = np.geomspace(camera.depth(1.08), far, 40)

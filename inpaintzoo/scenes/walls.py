@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from inpaintzoo.scenes import noise
-from inpaintzoo.scenes.canvas import Patch
+from inpaintzoo.scenes.canvas import ColourLike, Coverage
 from inpaintzoo.scenes.stage import Camera, Stage, mix, rgb, smoothstep
 
 Material = Literal["brick", "plaster", "tower"]
@@ -65,7 +65,7 @@ class Wall:
         return self.project(camera, boxes[:, [0, 1, 1, 0]], boxes[:, [2, 2, 3, 3]])
 
     def coordinates(self, camera: Camera, x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        """Metres along the wall `(1, columns)` and up `(rows, columns)` at world positions: `project` undone."""
+        """Metres along the wall `(1, columns)` and up `(rows, columns)` at world positions; inverts `project`."""
         ray = (x - camera.vanish) / camera.focal
         across, away = self.end[0] - self.start[0], self.end[1] - self.start[1]
         divisor = across - ray * away
@@ -76,19 +76,19 @@ class Wall:
 
 
 @dataclasses.dataclass(frozen=True)
-class Style:
+class FacadeStyle:
     """How a facade looks; lengths in metres, colours sRGB.
 
     Attributes:
-        material: of the wall.
-        colour: of the wall.
-        trim: of frames, sills and cornices.
+        material: what the wall is made of.
+        colour: colour of the wall.
+        trim: colour of frames, sills and cornices.
         storey: height of a floor.
-        bay: distance of the windows.
+        bay: distance between windows.
         window: width and height of a window as fractions of bay and storey.
         bars: whether glazing bars divide the panes.
         shutters: whether the windows have shutters.
-        lit: fraction of windows with light in them.
+        lit: fraction of windows that are lit.
     """
 
     material: Material
@@ -102,7 +102,7 @@ class Style:
     lit: float
 
 
-def draw_style(stage: Stage, material: Material | None = None) -> Style:
+def draw_style(stage: Stage, material: Material | None = None) -> FacadeStyle:
     """Draw a style; at night and at dusk some windows are lit."""
     rng = stage.rng
     drawn: Material = "brick" if rng.random() < 0.42 else "plaster"
@@ -112,7 +112,7 @@ def draw_style(stage: Stage, material: Material | None = None) -> Style:
     wide, tall = (
         (rng.uniform(0.6, 0.88), rng.uniform(0.5, 0.8)) if tower else (rng.uniform(0.38, 0.52), rng.uniform(0.5, 0.62))
     )
-    return Style(
+    return FacadeStyle(
         material=material,
         colour=stage.pick(_WALLS[material]),
         trim=stage.pick(_TRIMS, 0.02),
@@ -125,7 +125,7 @@ def draw_style(stage: Stage, material: Material | None = None) -> Style:
     )
 
 
-def facade(stage: Stage, wall: Wall, style: Style, floor: GroundFloor = "windows") -> None:
+def facade(stage: Stage, wall: Wall, style: FacadeStyle, floor: GroundFloor = "windows") -> None:
     """Paint a wall with everything on it."""
     canvas, camera = stage.canvas, stage.camera
     patch = canvas.cover(wall.rectangles(camera, np.array([[0.0, wall.length, 0.0, wall.top]])))
@@ -146,7 +146,7 @@ def facade(stage: Stage, wall: Wall, style: Style, floor: GroundFloor = "windows
         _door(stage, wall, style, 0.2 + (entrance + 0.5) * bay, min(2.4, 0.8 * storey))
 
 
-def surface(stage: Stage, patch: Patch | None, wall: Wall, style: Style) -> None:
+def surface(stage: Stage, patch: Coverage | None, wall: Wall, style: FacadeStyle) -> None:
     """Paint the bare wall inside a patch: bricks or plaster, darker at the foot and under the eaves."""
     offset = stage.rng.random()
     if patch is None:
@@ -167,8 +167,15 @@ def surface(stage: Stage, patch: Patch | None, wall: Wall, style: Style) -> None
     canvas.paint(patch, light.hazed(own * tone[..., None], 0.5 * wall.distance), style.material)
 
 
+def paint_boxes(
+    stage: Stage, wall: Wall, boxes: np.ndarray, colour: ColourLike, part: str | None = None, alpha: float = 1.0
+) -> None:
+    """Paint `(n, 4)` boxes of a wall (from, to along it; bottom, top; in metres) in one colour; see `Canvas.paint`."""
+    stage.canvas.paint(stage.canvas.cover(wall.rectangles(stage.camera, boxes)), colour, part, alpha)
+
+
 def _bricks(along: np.ndarray, height: np.ndarray, per_metre: float) -> np.ndarray:
-    """Relative brightness of brickwork; it melts into its mean where a course is finer than two pixels."""
+    """Relative brightness of brickwork; blends into its mean where a course is finer than two pixels."""
     course, length = 0.24, 0.62
     visible = float(np.clip(per_metre * course / 2.5 - 0.5, 0.0, 1.0))
     if visible == 0.0:
@@ -180,7 +187,7 @@ def _bricks(along: np.ndarray, height: np.ndarray, per_metre: float) -> np.ndarr
     return visible * np.where(joint, 0.20, 0.07 * stone - 0.05)
 
 
-def windows(stage: Stage, wall: Wall, style: Style, boxes: np.ndarray) -> None:
+def windows(stage: Stage, wall: Wall, style: FacadeStyle, boxes: np.ndarray) -> None:
     """Paint windows in `(n, 4)` boxes of metres: frame, glass, bars, sill and shutters."""
     stage = stage.fork()
     canvas, camera, light = stage.canvas, stage.camera, stage.light
@@ -193,9 +200,7 @@ def windows(stage: Stage, wall: Wall, style: Style, boxes: np.ndarray) -> None:
     if style.shutters:
         _shutters(stage, wall, boxes)
     if style.material != "tower":
-        canvas.paint(
-            canvas.cover(wall.rectangles(camera, boxes + np.array((-grow, grow, -grow, grow)))), trim, style.material
-        )
+        paint_boxes(stage, wall, boxes + np.array((-grow, grow, -grow, grow)), trim, style.material)
     dark = canvas.cover(wall.rectangles(camera, boxes[~lit]))
     if dark is not None:
         canvas.paint(dark, _glass(stage, dark, wall, style, len(np.unique(boxes[:, 2]))), "window")
@@ -205,28 +210,28 @@ def windows(stage: Stage, wall: Wall, style: Style, boxes: np.ndarray) -> None:
     _window_details(stage, wall, style, boxes, trim)
 
 
-def _window_details(stage: Stage, wall: Wall, style: Style, boxes: np.ndarray, trim: np.ndarray) -> None:
-    """Glazing bars, sills and shadows, as far as they are not finer than pixels."""
+def _window_details(stage: Stage, wall: Wall, style: FacadeStyle, boxes: np.ndarray, trim: np.ndarray) -> None:
+    """Glazing bars, sills and shadows, unless they are finer than pixels."""
     canvas, camera = stage.canvas, stage.camera
     per_metre = camera.focal * canvas.unit / max(min(wall.start[1], wall.end[1]), 2.0)
     left, right, low, high = boxes.T
     if per_metre > 4.0:
         lintel = np.column_stack([left, right, high - 0.12, high])
-        canvas.paint(canvas.cover(wall.rectangles(camera, lintel)), (0.04, 0.05, 0.08), alpha=0.45)
+        paint_boxes(stage, wall, lintel, (0.04, 0.05, 0.08), alpha=0.45)
     if style.bars and per_metre > 3.0:
         middle, level = 0.5 * (left + right), low + 0.62 * (high - low)
         upright = np.column_stack([middle - 0.035, middle + 0.035, low, high])
         across = np.column_stack([left, right, level - 0.03, level + 0.03])
-        canvas.paint(canvas.cover(wall.rectangles(camera, np.concatenate([upright, across]))), trim)
+        paint_boxes(stage, wall, np.concatenate([upright, across]), trim)
     if style.material != "tower" and per_metre > 3.0:
         sills = np.column_stack([left - 0.22, right + 0.22, low - 0.24, low - 0.08])
-        canvas.paint(canvas.cover(wall.rectangles(camera, sills)), np.minimum(trim * 1.06, 1.0), style.material)
+        paint_boxes(stage, wall, sills, np.minimum(trim * 1.06, 1.0), style.material)
         under = sills + np.array((0.0, 0.0, -0.14, -0.16))
-        canvas.paint(canvas.cover(wall.rectangles(camera, under)), (0.05, 0.05, 0.08), alpha=0.28)
+        paint_boxes(stage, wall, under, (0.05, 0.05, 0.08), alpha=0.28)
 
 
-def _glass(stage: Stage, patch: Patch, wall: Wall, style: Style, storeys: int) -> np.ndarray:
-    """Dark panes that mirror a little sky, brighter upwards, with slanted streaks."""
+def _glass(stage: Stage, patch: Coverage, wall: Wall, style: FacadeStyle, storeys: int) -> np.ndarray:
+    """Dark panes that reflect a little sky, brighter towards the top, with slanted streaks."""
     canvas, light = stage.canvas, stage.light
     along, height = wall.coordinates(stage.camera, canvas.x[:, patch.columns], canvas.y[patch.rows])
     rise = (height / (wall.top / max(storeys, 1))) % 1.0
@@ -237,7 +242,7 @@ def _glass(stage: Stage, patch: Patch, wall: Wall, style: Style, storeys: int) -
     return light.hazed(own, 0.5 * wall.distance)
 
 
-def _lamplight(stage: Stage, patch: Patch, wall: Wall, colour: np.ndarray) -> np.ndarray:
+def _lamplight(stage: Stage, patch: Coverage, wall: Wall, colour: np.ndarray) -> np.ndarray:
     """A lit room behind its panes: brighter around the lamps, curtains as soft vertical folds."""
     canvas = stage.canvas
     along, height = wall.coordinates(stage.camera, canvas.x[:, patch.columns], canvas.y[patch.rows])
@@ -257,36 +262,32 @@ def _shutters(stage: Stage, wall: Wall, boxes: np.ndarray) -> None:
     colour = stage.light.on(
         stage.pick(("4f6f5a", "5a6f8a", "8a5a48", "6a5a46")), stage.light.facing(wall.normal), wall.distance
     )
-    stage.canvas.paint(stage.canvas.cover(wall.rectangles(stage.camera, both)), colour, "plaster")
+    paint_boxes(stage, wall, both, colour, "plaster")
 
 
-def _door(stage: Stage, wall: Wall, style: Style, middle: float, height: float) -> None:
-    canvas, camera, light = stage.canvas, stage.camera, stage.light
+def _door(stage: Stage, wall: Wall, style: FacadeStyle, middle: float, height: float) -> None:
+    light = stage.light
     facing = light.facing(wall.normal)
     frame = np.array([[middle - 0.75, middle + 0.75, 0.0, height + 0.22]])
-    canvas.paint(
-        canvas.cover(wall.rectangles(camera, frame)), light.on(style.trim, facing, wall.distance), style.material
-    )
+    paint_boxes(stage, wall, frame, light.on(style.trim, facing, wall.distance), style.material)
     leaf = frame + np.array((0.2, -0.2, 0.0, -0.2))
     colour = stage.pick(_DOORS)
-    canvas.paint(canvas.cover(wall.rectangles(camera, leaf)), light.on(colour, facing, wall.distance), "door")
+    paint_boxes(stage, wall, leaf, light.on(colour, facing, wall.distance), "door")
     panels = leaf + np.array([[0.15, -0.6, 0.25, -1.35], [0.6, -0.15, 0.25, -1.35]])
-    canvas.paint(canvas.cover(wall.rectangles(camera, panels)), light.on(colour * 0.72, facing, wall.distance))
+    paint_boxes(stage, wall, panels, light.on(colour * 0.72, facing, wall.distance))
     fanlight = leaf + np.array((0.15, -0.15, height - 0.75, -0.1))
     glow = rgb("ffd98a") if style.lit > 0 else light.on(rgb("55687a"), 0.6)
-    canvas.paint(canvas.cover(wall.rectangles(camera, fanlight)), glow, "lit window" if style.lit > 0 else "window")
+    paint_boxes(stage, wall, fanlight, glow, "lit window" if style.lit > 0 else "window")
     step = np.array([[middle - 0.95, middle + 0.95, 0.0, 0.16]])
-    canvas.paint(
-        canvas.cover(wall.rectangles(camera, step)), light.on(rgb("a8a49c"), facing, wall.distance), style.material
-    )
+    paint_boxes(stage, wall, step, light.on(rgb("a8a49c"), facing, wall.distance), style.material)
 
 
-def _shop(stage: Stage, wall: Wall, style: Style, storey: float) -> None:
+def _shop(stage: Stage, wall: Wall, style: FacadeStyle, storey: float) -> None:
     """A shop front: panels, display windows, a door between them and an awning."""
     canvas, camera, light = stage.canvas, stage.camera, stage.light
     facing, colour = light.facing(wall.normal), stage.pick(_DOORS)
     front = np.array([[0.25, wall.length - 0.25, 0.0, storey - 0.25]])
-    canvas.paint(canvas.cover(wall.rectangles(camera, front)), light.on(colour, facing, wall.distance), style.material)
+    paint_boxes(stage, wall, front, light.on(colour, facing, wall.distance), style.material)
     panes = max(int(wall.length / 2.2), 2)
     edges = np.linspace(0.45, wall.length - 0.45, panes + 1)
     boxes = np.column_stack([edges[:-1] + 0.08, edges[1:] - 0.08, np.full(panes, 0.5), np.full(panes, storey - 1.0)])
