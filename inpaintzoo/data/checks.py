@@ -1,4 +1,4 @@
-"""A closer look at image and label files: what can be read, how large it is, and what two splits share."""
+"""Checks of image and label files: whether they can be read, their sizes, and what two splits share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from inpaintzoo.pictures.images import decode_rgb, open_image, read_labels, upri
 from inpaintzoo.types import IGNORE, DataError
 from inpaintzoo.words import counted, some
 
-QUICK_FILES = 256  # looked at per split before training; all of them by `inpaintzoo doctor`
+QUICK_FILES = 256  # checked per split before training; `inpaintzoo doctor` checks all
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -30,15 +30,15 @@ R = TypeVar("R")
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """What one image file and its label map hold.
+    """What a look at one image file and its label map found.
 
     Attributes:
         path: the image.
-        size: height and width, upright; None if it cannot be read.
-        problem: why the image or its label map cannot be used, with the file's name; None if all is well.
-        transparent: whether some pixel is not opaque (known only once decoded).
-        labels: the values that occur, 255 left out; None without a label map, or if it cannot be used.
-        label_map: its file.
+        size: height and width, upright; None if the image cannot be read.
+        problem: why the image or its label map cannot be used, with the file's name; None if they can.
+        transparent: whether some pixel is not opaque; known only after decoding.
+        labels: the label values that occur, except 255; None without a usable label map.
+        label_map: the label map's file.
     """
 
     path: Path
@@ -56,9 +56,14 @@ def in_threads(function: Callable[[T], R], items: Iterable[T]) -> list[R]:
 
 
 def look_at(image: Path, labels: Path | None, decode: bool) -> Look:
-    """Look at one picture: its header only, or every pixel; its label map is always read whole."""
+    """Look at one image: its header only, or all of it (`decode`); its label map is always read in full."""
     try:
-        size, transparent = _decoded(image) if decode else (_header(image), False)
+        with open_image(image, load=decode) as file:
+            # Only JPEG headers are sure to have the orientation; other formats may store it after the pixels.
+            size = upright_size(file) if decode or file.format == "JPEG" else (file.height, file.width)
+            if decode:
+                decode_rgb(file, shrink=8.0)  # the fastest decoding that still reads every byte
+            transparent = decode and _has_transparency(file)
         if labels is None:
             return Look(image, size, transparent=transparent)
         values = read_labels(labels)
@@ -68,19 +73,7 @@ def look_at(image: Path, labels: Path | None, decode: bool) -> Look:
     return Look(image, size, None, transparent, frozenset(map(int, np.unique(values))) - {IGNORE}, labels)
 
 
-def _header(path: Path) -> tuple[int, int]:
-    with open_image(path, load=False) as image:
-        return upright_size(image) if image.format == "JPEG" else (image.height, image.width)
-
-
-def _decoded(path: Path) -> tuple[tuple[int, int], bool]:
-    with open_image(path) as image:
-        size = upright_size(image)
-        decode_rgb(image, shrink=8.0)  # the quickest decoding that still reads every byte
-        return size, _transparent(image)
-
-
-def _transparent(image: Image.Image) -> bool:
+def _has_transparency(image: Image.Image) -> bool:
     if image.mode not in ("RGBA", "LA", "PA") and "transparency" not in image.info:
         return False
     lowest = image.convert("RGBA").getchannel("A").getextrema()[0]
@@ -88,7 +81,7 @@ def _transparent(image: Image.Image) -> bool:
 
 
 def find_unreadable(images: Sequence[Path], labels: Sequence[Path] | None) -> dict[int, str]:
-    """Positions of images that cannot be used, and why; every file is decoded."""
+    """Decode every file; positions of the images that cannot be used, and why."""
     looks = in_threads(lambda pair: look_at(*pair, decode=True), _pairs(images, labels))
     return {position: look.problem for position, look in enumerate(looks) if look.problem}
 
@@ -98,15 +91,15 @@ def _pairs(images: Sequence[Path], labels: Sequence[Path] | None) -> list[tuple[
 
 
 def look_at_some(images: Sequence[Path], labels: Sequence[Path] | None, thorough: bool) -> list[Look]:
-    """Looks at the pictures of a split.
+    """Look at the images of a split, or at an even sample of them.
 
     Args:
         images: image files.
         labels: the label map of each, or None.
-        thorough: decode every file instead of the headers of some.
+        thorough: decode every file, instead of reading some headers.
     """
     pairs = _pairs(images, labels)
-    if not thorough:  # evenly spaced
+    if not thorough:
         step = max(1.0, len(pairs) / QUICK_FILES)
         pairs = [pairs[int(position * step)] for position in range(min(len(pairs), QUICK_FILES))]
     return in_threads(lambda pair: look_at(*pair, decode=thorough), pairs)
@@ -132,7 +125,7 @@ def check_files(split: str, looks: list[Look], total: int, policy: ResizePolicy,
 def _about_problems(split: str, looks: list[Look], total: int, thorough: bool) -> list[Finding]:
     problems = [look.problem for look in looks if look.problem]
     if problems:
-        remedy = "mend or remove the files, or set on_bad_image: skip"
+        remedy = "repair or remove the files, or set on_bad_image: skip"
         text = f"{split}: {len(problems)} of {counted(looks, 'image')} looked at cannot be used: "
         return [Finding("error", f"{text}{by_reason(problems)}; {remedy}")]
     if thorough:
@@ -143,17 +136,17 @@ def _about_problems(split: str, looks: list[Look], total: int, thorough: bool) -
 
 
 def by_reason(problems: Iterable[str], names: int = 4, reasons: int = 5) -> str:
-    """Sentences that begin with a file, `FILE: reason`, with the files of a reason together.
+    """One text from sentences `FILE: reason`, the files with the same reason listed together.
 
     Args:
         problems: the sentences.
-        names: files at most for a reason.
-        reasons: at most.
+        names: how many files to name for each reason.
+        reasons: how many reasons to give.
     """
     groups: dict[str, tuple[list[str], str]] = {}
     for problem in problems:
         file, _, reason = problem.partition(": ")
-        # A reason that names another file, such as the picture of a label map, is the same for the next pair.
+        # Reasons that differ only in another file they name, such as a label map's image, count as one.
         groups.setdefault(re.sub(r"\S*[/\\]\S+", "", reason), ([], reason))[0].append(file)
     listed = [f"{some(files, names)}: {reason}" for files, reason in groups.values()]
     more = [f"and {len(listed) - reasons} more reasons"] if len(listed) > reasons else []
@@ -165,13 +158,13 @@ def _about_sizes(split: str, looks: list[Look], policy: ResizePolicy) -> list[Fi
     if not sizes:
         return []
     heights, widths = [size[0] for size in sizes], [size[1] for size in sizes]
-    findings = [Finding("ok", f"{split}: heights {_span(heights)}, widths {_span(widths)} pixels")]
-    views = [policy.plan(*size, None) for size in sizes]
-    enlarged = sum(view.shrink < 1.0 - 1e-9 for view in views)
+    findings = [Finding("ok", f"{split}: heights {_range(heights)}, widths {_range(widths)} pixels")]
+    crops = [policy.plan(*size, None) for size in sizes]
+    enlarged = sum(crop.shrink < 1.0 - 1e-9 for crop in crops)
     if enlarged:
-        wanted = f"{views[0].size[0]}x{views[0].size[1]}"
+        wanted = f"{crops[0].size[0]}x{crops[0].size[1]}"
         text = f"{split}: {enlarged} of {counted(sizes, 'image')} looked at are too small for {wanted} and are enlarged"
-        findings.append(Finding("warning", f"{text}; use larger images or a smaller size if you want sharp results"))
+        findings.append(Finding("warning", f"{text}; use larger images or a smaller size for sharp results"))
     return findings
 
 
@@ -180,10 +173,10 @@ def _about_transparency(split: str, looks: list[Look]) -> list[Finding]:
     if not names:
         return []
     text = f"{split}: {counted(names, 'image')} with transparent parts ({some(names)})"
-    return [Finding("warning", f"{text}: transparency is dropped and the colours stored beneath it are used")]
+    return [Finding("warning", f"{text}: their transparency is dropped, and the colours stored beneath it are used")]
 
 
-def _span(values: Sequence[int]) -> str:
+def _range(values: Sequence[int]) -> str:
     return f"{min(values)}" if min(values) == max(values) else f"{min(values)} to {max(values)}"
 
 
@@ -193,12 +186,13 @@ def check_overlap(first: str, ours: FileSet, second: str, theirs: FileSet, thoro
     shared = [path for path in theirs.paths if os.path.realpath(path) in paths]
     if shared:
         text = f"{first} and {second} share {counted(shared, 'file')} ({some(shared)})"
-        return [Finding("warning", f"{text}: figures on {second} then say nothing about new images")]
+        return [Finding("warning", f"{text}: figures on {second} will not tell how well new images are filled")]
     same = _same_content(ours, theirs) if thorough else []
     if same:
         text = f"{first} and {second} hold {counted(same, 'identical image')}"
         listed = some(f"{mine} = {other}" for mine, other in same)
-        return [Finding("warning", f"{text} ({listed}): figures on {second} are flattered; remove them from {first}")]
+        text += f" ({listed}): figures on {second} will look better than they are"
+        return [Finding("warning", f"{text}; remove them from {first}")]
     names = sorted(set(ours.names()) & set(theirs.names()))
     if names and not thorough:
         text = f"{first} and {second} have {counted(names, 'name')} in common ({some(names)})"

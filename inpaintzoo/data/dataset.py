@@ -1,4 +1,4 @@
-"""Pairs a picture with a mask, reproducibly: a sample depends on (seed, epoch, index) and on nothing else."""
+"""Pairs pictures with masks, reproducibly: a sample depends on nothing but (seed, epoch, index)."""
 
 from __future__ import annotations
 
@@ -10,31 +10,30 @@ from torch.utils.data import Dataset
 from inpaintzoo.data.masks import MaskGenerator
 from inpaintzoo.data.source import ImageSource
 
-# Streams keep the random numbers of pictures and masks apart: adding an augmentation must not change the masks.
+# Pictures and masks have random streams of their own, so that a new augmentation does not change the masks.
 IMAGE_STREAM, MASK_STREAM = 0, 1
 
 
 class SampleKey(NamedTuple):
-    """What the sampler sends to the workers: they cannot see the epoch otherwise."""
+    """What the sampler sends to the workers, which could not see the epoch otherwise."""
 
     epoch: int
     sample: int
 
 
 def sample_rng(seed: int, epoch: int, index: int, stream: int) -> np.random.Generator:
-    """The random generator of one sample, whatever process or worker loads it."""
+    """The random numbers of one sample, the same in any process or worker."""
     return np.random.default_rng([seed, epoch, index, stream])
 
 
 class InpaintingDataset(Dataset[dict[str, Any]]):
-    """Pictures with masks, as single samples of a `Batch`.
+    """Pictures with masks; samples have the keys of a `Batch`.
 
     Args:
-        source: the pictures.
-        masks: draws the hole.
+        source: loads the pictures.
+        masks: draws the holes.
         seed: the same seed gives the same pairs.
-        augment: whether pictures are augmented (training); otherwise a key's epoch is ignored, so that
-            evaluation sees the same pairs each time.
+        augment: for training. If False, a key's epoch is ignored, so evaluation always sees the same pairs.
     """
 
     def __init__(self, source: ImageSource, masks: MaskGenerator, seed: int, augment: bool) -> None:

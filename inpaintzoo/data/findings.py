@@ -1,4 +1,4 @@
-"""What a check of the data found, for `inpaintzoo doctor` and for the lines before training starts."""
+"""What checks of the data found, printed by `inpaintzoo doctor` and before training starts."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ class Finding:
     """One sentence about the data.
 
     Attributes:
-        level: `ok` and `warning` let training start, `error` does not.
-        text: names the thing, the value and, unless all is well, the remedy.
+        level: `error` stops training from starting, `ok` and `warning` do not.
+        text: names the thing, the value and, unless it is ok, the remedy.
     """
 
     level: Literal["ok", "warning", "error"]
@@ -23,8 +23,8 @@ class Finding:
 
 
 def act_upon(findings: Iterable[Finding]) -> None:
-    """Print a line for each finding that lets a run start, and raise one `DataError` that lists the others, if any."""
-    from lightning.pytorch.utilities import rank_zero_info  # here: who draws masks need not wait for Lightning
+    """Print a line for each finding that is not an error; raise one `DataError` with all that are."""
+    from lightning.pytorch.utilities import rank_zero_info  # here, so that drawing masks does not import Lightning
 
     findings = list(findings)
     for finding in findings:

@@ -1,4 +1,4 @@
-"""Pictures from folders and list files, and the data module that trains on them."""
+"""Your own image files as data: the image source, and the data module that trains on it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ from inpaintzoo.data.listing import FileSet, find_files, split_by_fractions
 from inpaintzoo.data.masks import MaskGenerator
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.source import ImageSource, Sample
-from inpaintzoo.data.transforms import ColourJitter, ResizePolicy, ResizeTo, View, flip_pair
+from inpaintzoo.data.transforms import ColourJitter, Crop, ResizePolicy, ResizeTo, flip_pair
 from inpaintzoo.files.writing import file_digest
 from inpaintzoo.pictures.images import decode_rgb, open_image, read_labels, upright_size
 from inpaintzoo.types import IGNORE, SPLITS, DataError, Split
@@ -38,30 +38,30 @@ BadImages = Literal["raise", "skip"]
 class FolderSource(ImageSource):
     """Pictures from files, with their label maps where there are any.
 
-    A picture's name is its path below the folder without the suffix; two files that differ in the suffix only keep
-    theirs. Training (`rng` given) crops at random, flips and jitters, and decodes large JPEG files at a smaller scale
-    that is still twice the size needed; evaluation decodes in full and makes no random choice.
+    A picture's name is its path below the folder without the suffix, which only files that share a stem keep. Training
+    (`rng` given) crops at random, flips and jitters, and decodes large JPEG files at a reduced scale that is still at
+    least twice the size needed; evaluation decodes in full and makes no random choice.
 
     Args:
-        images: a folder, a text file with one path a line, or files already found.
-        labels: folder of label maps, matched by relative path or by name, the suffix aside; 255 is ignored.
-        transform: brings every picture to one size; None takes `ResizeTo(256)`.
-        flip: mirror every second picture, in training.
+        images: a folder, a text file with one path per line, or a `FileSet`.
+        labels: folder of label maps, matched by relative path or by name, suffix aside; 255 is ignored.
+        transform: brings every picture to one size; None uses `ResizeTo(256)`.
+        flip: mirror half of the pictures, in training.
         colour_jitter: applied in training.
         num_classes: class indices must be smaller than this; None allows all.
-        ignore_labels: class indices to turn into 255, such as a set's own "unlabelled".
-        on_bad_image: `raise` names the file that cannot be used when it is met; `skip` decodes every file now,
-            leaves out those that cannot be used, and lists them in `skipped`.
-        classes: what the values of label maps mean; it also bounds them, where `num_classes` does not.
-        label_ends: what the names of images and of label maps end in, the suffix aside, where they differ.
+        ignore_labels: class indices to turn into 255, such as a data set's "unlabelled".
+        on_bad_image: `raise` raises when a file that cannot be used is loaded; `skip` decodes every file now, leaves
+            out those that cannot be used, and lists them in `skipped`.
+        classes: what the values of label maps mean; without `num_classes` it bounds them too.
+        label_ends: how the stems of images and of label maps end, if they differ.
 
     Attributes:
         files: the image files in use, by index.
         skipped: why pictures were left out, by name.
-        matched_by_name: label maps that lie elsewhere than their images and only have their names.
+        matched_by_name: how many label maps were found by name instead of by relative path.
 
     Raises:
-        DataError: no images, list entries without a file, images without a label map, no image can be used, or
+        DataError: there are no images or none can be used, list entries are not files, images have no label map, or
             `num_classes` and `classes` differ.
     """
 
@@ -105,10 +105,10 @@ class FolderSource(ImageSource):
         path = self.files[index]
         with open_image(path) as file:
             picture = upright_size(file)
-            view = self.transform.plan(*picture, rng)
-            rgb, divisor = decode_rgb(file, shrink=1.0 if rng is None else view.shrink / 2.0)
-        image = view.cut_image(rgb, self.transform.resample, divisor)
-        labels = None if self.label_files is None else self._labels(self.label_files[index], path, picture, view)
+            crop = self.transform.plan(*picture, rng)
+            rgb, divisor = decode_rgb(file, shrink=1.0 if rng is None else crop.shrink / 2.0)
+        image = crop.cut_image(rgb, self.transform.resample, divisor)
+        labels = None if self.label_files is None else self._labels(self.label_files[index], path, picture, crop)
         if rng is not None and self.flip and rng.random() < 0.5:
             image, labels = flip_pair(image, labels)
         if rng is not None and self.colour_jitter is not None:
@@ -120,10 +120,10 @@ class FolderSource(ImageSource):
             self._fingerprints[index] = file_digest(self.files[index])
         return self._fingerprints[index]
 
-    def _labels(self, path: Path, image: Path, picture: tuple[int, int], view: View) -> Tensor:
+    def _labels(self, path: Path, image: Path, picture: tuple[int, int], crop: Crop) -> Tensor:
         labels = read_labels(path)
         check_proportions(path, labels.shape, image, picture)
-        cut = view.cut_labels(labels, picture).astype(np.int64)
+        cut = crop.cut_labels(labels, picture).astype(np.int64)
         if self.classes is not None:
             cut = self.classes.of_values(cut)
         for ignored in self.ignore_labels:
@@ -147,43 +147,43 @@ class FolderSource(ImageSource):
 class FolderData(InpaintingData):
     """Trains and tests on your own image files.
 
-    Either give `train`, `val` and `test` (those you need), or only `root`, which is then split by `fractions`.
-    Each of `train`, `val` and `test` is a folder, searched with its sub-folders, or a text file with one path a line.
-    Without `val`, validation uses the test images, and the other way round; a warning says so.
+    Give either those of `train`, `val` and `test` that you need, or only `root`, which is then split by `fractions`.
+    Each of `train`, `val` and `test` is a folder, searched with its sub-folders, or a text file with one path per line.
+    Without `val`, validation uses the test images, and vice versa; a warning says so.
 
     Args:
-        root: folder at which relative paths start, those in list files included; alone, the folder to split.
-            Without it, paths start at the working directory, and a list's entries at the list's folder.
+        root: the folder that relative paths, also those in list files, start from; given alone, the folder to split.
+            Without it, paths start from the working directory, and a list's entries from the list's folder.
         train: training images.
         val: validation images.
         test: test images.
-        fractions: parts of `root` for train, val and test, where only `root` is given; None takes 0.8, 0.1, 0.1.
-        split_seed: of the division; it does not depend on the order of the files.
-        transform: brings every picture to one size; None takes `ResizeTo(256)`.
-        flip: mirror every second training picture.
-        colour_jitter: for training pictures.
-        labels: folder of label maps for all splits, matched by relative path or by name, the suffix aside.
-        labels_train: label maps of the training images, if they have a folder of their own.
-        labels_val: likewise.
-        labels_test: likewise.
-        num_classes: class indices must be smaller than this (255 is ignored); None allows all, or those of `classes`.
-        ignore_labels: class indices to turn into 255, such as a set's own "unlabelled".
+        fractions: shares of train, val and test if only `root` is given; None uses 0.8, 0.1, 0.1.
+        split_seed: seeds that split, which does not depend on the order of the files.
+        transform: brings every picture to one size; None uses `ResizeTo(256)`.
+        flip: mirror half of the training pictures.
+        colour_jitter: applied to training pictures.
+        labels: folder of label maps for all splits, matched by relative path or by name, suffix aside.
+        labels_train: folder of label maps for the training images, if they have their own.
+        labels_val: folder of label maps for the validation images, if they have their own.
+        labels_test: folder of label maps for the test images, if they have their own.
+        num_classes: class indices must be smaller than this (255 is ignored); None allows those of `classes`, or all.
+        ignore_labels: class indices to turn into 255, such as a data set's "unlabelled".
         on_bad_image: `raise` stops at a file that cannot be used and names it; `skip` decodes every file before
             training, leaves out those that cannot be used, and lists them.
         classes: what the values of label maps mean, such as `CityscapesClasses`: names, colours, and the class of each
-            value; None takes the values for classes.
-        label_ends: what the names of images and of label maps end in, the suffix aside, where they differ, such as
-            `[_leftImg8bit, _gtFine_labelIds]`; other files among the label maps are then left out.
-        batch_size: samples a step and process.
-        num_workers: loading processes; the samples do not depend on it.
+            value; None takes values for class indices.
+        label_ends: how the stems of images and of label maps end, if they differ, such as
+            `[_leftImg8bit, _gtFine_labelIds]`; files with another ending are then no label maps.
+        batch_size: samples per step and process.
+        num_workers: loading processes; samples do not depend on it.
         masks: holes for training.
         test_masks: holes for validation and test.
-        seed: of order, augmentation and masks.
+        seed: seeds the order, the augmentation and the masks.
         manifest: JSON-lines file of pinned image-mask pairs for test.
 
     Raises:
-        DataError: no paths given, fractions that cannot be used, or settings about labels that nothing would read.
-            What is wrong with the files themselves shows in `check` and in `source`.
+        DataError: no paths, bad fractions, or settings for label maps without any. Problems with the files themselves
+            are raised by `source` and listed by `check`.
     """
 
     def __init__(
@@ -216,7 +216,7 @@ class FolderData(InpaintingData):
         super().__init__(batch_size, num_workers, masks, test_masks, seed, manifest)
         if root is None and train is None and val is None and test is None:
             raise DataError("FolderData: no images given; set train, val and test, or root to split one folder")
-        self.fractions = self._checked(fractions, alone=train is None and val is None and test is None)
+        self.fractions = self._checked_fractions(fractions, alone=train is None and val is None and test is None)
         self.root = None if root is None else Path(root).expanduser()
         self.paths = {"train": self._below(train), "val": self._below(val), "test": self._below(test)}
         shared = self._below(labels)
@@ -241,7 +241,7 @@ class FolderData(InpaintingData):
         """The pictures of a split.
 
         Raises:
-            DataError: there are none, or they cannot be used as they are.
+            DataError: there are none, or they cannot be used.
         """
         key = split, _ = self._stand_in(split), self.loads_labels
         if key not in self._sources:
@@ -261,16 +261,16 @@ class FolderData(InpaintingData):
 
     @property
     def label_count(self) -> int | None:
-        """How many classes label maps tell apart: those of `classes` up to the last that is not ignored."""
+        """Number of classes in label maps: those of `classes`, up to the last one that is not ignored."""
         if self.classes is None:
             return self.num_classes
         return 1 + max(set(range(len(self.classes))) - set(self.ignore_labels), default=-1)
 
     def files(self, split: Split) -> FileSet:
-        """The image files of a split, as listed.
+        """The image files of a split, before any are skipped.
 
         Raises:
-            DataError: nothing there.
+            DataError: there are none.
         """
         split = self._stand_in(split)
         if split not in self._files:
@@ -278,16 +278,16 @@ class FolderData(InpaintingData):
             if path is not None:
                 self._files[split] = self._without_label_maps(find_files(split, path, self.root, self._label_folders()))
             else:
-                assert self.root is not None  # _stand_in has seen to it
+                assert self.root is not None  # _stand_in has checked
                 whole = self._without_label_maps(find_files("root", self.root, None, self._label_folders()))
                 self._files.update(split_by_fractions(whole, self.fractions, self.split_seed))
         return self._files[split]
 
     def check(self, splits: tuple[Split, ...] = SPLITS, thorough: bool = False) -> list[Finding]:
-        """Look at paths, files, sizes, label maps and what the splits share.
+        """Check paths, files, sizes, label maps, and what the splits share.
 
         Args:
-            splits: those that will be used.
+            splits: the splits that will be used.
             thorough: decode every file and compare contents, instead of a quick look at some headers.
         """
         findings: list[Finding] = []
@@ -311,7 +311,7 @@ class FolderData(InpaintingData):
             findings.append(
                 Finding("warning", f"{text} of the choice of checkpoint; give `{split}` to keep them apart")
             )
-            if actual in splits:  # they are looked at there
+            if actual in splits:  # which are checked there
                 return findings
         source = self.source(split)
         if source.skipped:
@@ -321,7 +321,7 @@ class FolderData(InpaintingData):
             findings.append(Finding("ok", f"{split}: label maps are left alone, since nothing in this run reads them"))
         if source.matched_by_name:
             text = f"{split}: {source.matched_by_name} of {counted(source.files, 'image')} matched with a label map by"
-            findings.append(Finding("ok", f"{text} name only, since none lies at the image's relative path"))
+            findings.append(Finding("ok", f"{text} name only, since there is none at the image's relative path"))
         looks = look_at_some(source.files, source.label_files, thorough)
         maps = [
             (look.label_map, classes_of(look.labels, self.classes, self.ignore_labels))
@@ -337,7 +337,7 @@ class FolderData(InpaintingData):
         ]
 
     def _check_overlaps(self, usable: list[Split], thorough: bool) -> list[Finding]:
-        """Training images are compared with those of the test even if this run does not test."""
+        """Training images are compared with test images even if this run does not test."""
         compared = [split for split in SPLITS if split in usable or (split == "test" and "train" in usable)]
         compared = [split for split in compared if self._has_own(split)]
         findings: list[Finding] = []
@@ -354,7 +354,7 @@ class FolderData(InpaintingData):
         return self.fractions[SPLITS.index(split)] > 0
 
     def _stand_in(self, split: Split) -> Split:
-        """The split whose images are used: the one asked for, or, of val and test, the other."""
+        """The split whose images are used: the requested one, or val for test and test for val."""
         if self._has_own(split):
             return split
         others: dict[Split, Split] = {"val": "test", "test": "val"}
@@ -366,7 +366,7 @@ class FolderData(InpaintingData):
         )
 
     @staticmethod
-    def _checked(fractions: tuple[float, float, float] | None, alone: bool) -> tuple[float, float, float]:
+    def _checked_fractions(fractions: tuple[float, float, float] | None, alone: bool) -> tuple[float, float, float]:
         if fractions is None:
             return (0.8, 0.1, 0.1)
         if not alone:
@@ -376,7 +376,7 @@ class FolderData(InpaintingData):
         return fractions
 
     def _check_label_settings(self, shared: Path | None, own: Mapping[Split, Path | None]) -> None:
-        """Refuse what nothing would read."""
+        """Refuse settings that would have no effect."""
         present = [split for split in SPLITS if self._has_own(split)]
         if idle := [f"labels_{split}" for split, folder in own.items() if folder and split not in present]:
             names = ", ".join(split.removeprefix("labels_") for split in idle)

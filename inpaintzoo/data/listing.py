@@ -21,7 +21,7 @@ class FileSet:
     Attributes:
         paths: the files.
         base: the folder that names are relative to.
-        origin: the folder or list file they come from, for messages.
+        origin: the folder or list file that names them, for messages.
     """
 
     paths: tuple[Path, ...]
@@ -29,7 +29,11 @@ class FileSet:
     origin: Path
 
     def names(self) -> list[str]:
-        """One name a file: its path below `base`, with `/`, without suffix unless two files differ in that only."""
+        """A name for each file: its path below `base`, with `/`; the suffix is kept only where names would clash.
+
+        Raises:
+            DataError: two files would have the same name.
+        """
         full = [os.path.relpath(path, self.base).replace(os.sep, "/") for path in self.paths]
         stems = [os.path.splitext(name)[0] for name in full]
         count = collections.Counter(stems)
@@ -53,19 +57,15 @@ def find_files(what: str, path: Path, root: Path | None = None, exclude: Sequenc
         DataError: nothing there, no images in it, or list entries without a file.
     """
     if path.is_dir():
-        return _from_folder(what, path, exclude)
+        found = list_images(path, exclude)
+        if not found:
+            raise DataError(f"{what}: no images in {path}: looked for {' '.join(IMAGE_SUFFIXES)}; {_contents(path)}")
+        return FileSet(tuple(found), path, path)
     if not path.exists():
         raise DataError(f"{what}: {path} does not exist; {nearby(path)}")
     if is_image_name(path):
         raise DataError(f"{what}: {path} is a single image; give the folder, or a text file with one path a line")
     return _from_list(what, path, root or path.parent)
-
-
-def _from_folder(what: str, folder: Path, exclude: Sequence[Path]) -> FileSet:
-    paths = list_images(folder, exclude)
-    if not paths:
-        raise DataError(f"{what}: no images in {folder}: looked for {' '.join(IMAGE_SUFFIXES)}; {_contents(folder)}")
-    return FileSet(tuple(paths), folder, folder)
 
 
 def _from_list(what: str, path: Path, base: Path) -> FileSet:
@@ -103,8 +103,8 @@ def read_list(path: Path) -> list[str]:
 def split_by_fractions(files: FileSet, fractions: tuple[float, float, float], seed: int) -> dict[Split, FileSet]:
     """Files of one folder divided into train, val and test.
 
-    A file's place depends on its name and the seed, not on the order in which the file system lists the files, and
-    a file added later moves few others.
+    A file's split depends on its name and the seed, not on the order in which the file system lists files, and adding
+    a file moves few others.
 
     Raises:
         DataError: fewer files than splits.
@@ -114,7 +114,12 @@ def split_by_fractions(files: FileSet, fractions: tuple[float, float, float], se
         raise DataError(
             f"{files.origin}: {len(files.paths)} images cannot be split into {len(wanted)} parts, fractions={fractions}"
         )
-    ranked = sorted(files.paths, key=lambda path: _lot(os.path.relpath(path, files.base), seed))
+
+    def lot(path: Path) -> str:
+        name = os.path.relpath(path, files.base).replace(os.sep, "/")
+        return hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()
+
+    ranked = sorted(files.paths, key=lot)
     result: dict[Split, FileSet] = {}
     start = 0
     for split, size in zip(SPLITS, _sizes(len(ranked), fractions), strict=True):
@@ -124,12 +129,8 @@ def split_by_fractions(files: FileSet, fractions: tuple[float, float, float], se
     return result
 
 
-def _lot(name: str, seed: int) -> str:
-    return hashlib.sha256(f"{seed}/{name.replace(os.sep, '/')}".encode()).hexdigest()
-
-
 def _sizes(total: int, fractions: Sequence[float]) -> list[int]:
-    """Whole numbers near the fractions that add up to `total`, at least 1 for each fraction above 0."""
+    """Whole numbers close to the fractions of `total`, which they add up to; at least 1 for a fraction above 0."""
     sizes = [max(1, int(total * fraction + 1e-9)) if fraction > 0 else 0 for fraction in fractions]
     while sum(sizes) != total:
         step = 1 if sum(sizes) < total else -1
@@ -139,7 +140,7 @@ def _sizes(total: int, fractions: Sequence[float]) -> list[int]:
 
 
 def nearby(path: Path) -> str:
-    """What there is instead of a path that does not exist."""
+    """What a missing path's nearest existing parent holds, for messages."""
     parent = next((folder for folder in path.absolute().parents if folder.is_dir()), Path("/"))
     entries = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith("."))
     return f"{parent} holds {some(entries)}" if entries else f"{parent} is empty"

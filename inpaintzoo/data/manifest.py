@@ -1,13 +1,13 @@
-"""Pinned pairs: which mask goes with which picture, as a JSON-lines file that a table can be repeated from.
+"""Pinned pairs: which mask goes with which picture, in a JSON-lines file from which a table can be repeated.
 
-The first line is a header, and every other line one pair:
+The first line is a header, each of the others a pair:
 
     {"manifest": 1, "inpaintzoo": "0.1.0", "source": "photos", "split": "test", "count": 2, "height": 256, ...}
     {"index": 0, "image": "a/001", "image_sha256": ..., "mask": {...}, "mask_sha256": ..., "ratio": 0.25, "bin": ...}
 
-A mask is either `{"recipe": {"class": ..., "args": ...}, "seed": [...]}`, drawn again when it is used, or
-`{"file": ..., "sha256": ..., "polarity": ..., "threshold": ..., "resize": ...}`. Either way `mask_sha256` is over its
-pixels, so that another version of a library that draws another mask does not go unnoticed.
+A mask is either `{"recipe": {"class": ..., "args": ...}, "seed": [...]}`, drawn again each time it is used, or
+`{"file": ..., "sha256": ..., "polarity": ..., "threshold": ..., "resize": ...}`. Either way `mask_sha256` covers its
+pixels, so it shows if another library version draws another mask.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ from inpaintzoo.ops import mask_ratio, ratio_bin
 from inpaintzoo.types import DataError
 from inpaintzoo.version import __version__
 
-FORMAT = 1
+MANIFEST_FORMAT = 1
 
 
 @dataclasses.dataclass(frozen=True)
@@ -43,13 +43,13 @@ class PinnedPair:
     """One picture and its mask.
 
     Attributes:
-        index: of the picture in its source.
+        index: the picture's index in its source.
         image: the picture's name.
-        image_sha256: the source's fingerprint of it.
-        mask: recipe and seed, or file, as in the module's description.
-        mask_sha256: of the mask's pixels, see `mask_hash`.
-        ratio: of hole, in [0, 1].
-        bin: of the ratio, see `inpaintzoo.ops.ratio_bin`.
+        image_sha256: its fingerprint, see `ImageSource.fingerprint`.
+        mask: recipe and seed, or file, as described above.
+        mask_sha256: hash of the mask's pixels, see `mask_hash`.
+        ratio: share of the picture that is hole, in [0, 1].
+        bin: the ratio's bin, see `inpaintzoo.ops.ratio_bin`.
     """
 
     index: int
@@ -67,12 +67,12 @@ class Manifest:
 
     Attributes:
         pairs: in the order of the source's pictures.
-        height: of pictures and masks, in pixels.
-        width: likewise.
+        height: height of pictures and masks, in pixels.
+        width: width of pictures and masks, in pixels.
         source: what the pictures are, in words.
         split: which part of them.
-        mask_folder: where mask files lie, if there are any.
-        version: of inpaintzoo that made the manifest.
+        mask_folder: where mask files are, if there are any.
+        version: the version of inpaintzoo that made the manifest.
     """
 
     pairs: Sequence[PinnedPair]
@@ -101,27 +101,27 @@ class Manifest:
 
         Args:
             source: the pictures.
-            masks: a generator of this package; its recipe goes into the manifest.
-            seed: of the masks, the data module's.
-            height: of the pictures as the source loads them.
-            width: likewise.
-            description: of the source, in words.
-            split: which part of it.
+            masks: its recipe goes into the manifest.
+            seed: the data module's, for the masks.
+            height: height of the pictures as the source loads them.
+            width: width of the pictures as the source loads them.
+            description: what the pictures are, in words.
+            split: which part of them.
 
         Raises:
-            DataError: a generator that cannot be rebuilt from its recipe, or a mask that cannot be drawn.
+            DataError: the generator cannot be rebuilt from its recipe, or a mask cannot be drawn.
         """
         if height < 1 or width < 1:
             raise DataError(f"manifest: height and width must be at least 1, got {height} and {width}")
         recipe = masks.recipe()
-        require_known(recipe)  # a manifest that nobody can read back must not be written
+        require_known(recipe)  # before a manifest is written that cannot be read back
         hashes = in_threads(source.fingerprint, range(len(source)))
         pairs = []
         for index, (name, image_hash) in enumerate(zip(source.names, hashes, strict=True)):
-            # The seed that `InpaintingDataset` gives to evaluation: pinning a mask does not change it.
-            mask, described = _described(masks, recipe, [seed, 0, index, MASK_STREAM], height, width)
+            # The seed that `InpaintingDataset` uses in evaluation, so that pinning a mask does not change it.
+            mask, entry = _drawn_mask(masks, recipe, [seed, 0, index, MASK_STREAM], height, width)
             ratio = mask_ratio(mask[None]).item()
-            pairs.append(PinnedPair(index, name, image_hash, described, mask_hash(mask), ratio, ratio_bin(ratio)))
+            pairs.append(PinnedPair(index, name, image_hash, entry, mask_hash(mask), ratio, ratio_bin(ratio)))
         folder = str(masks.path) if isinstance(masks, MaskFolder) else None
         return cls(pairs, height, width, description, split, folder)
 
@@ -130,7 +130,7 @@ class Manifest:
         """Read a manifest.
 
         Raises:
-            DataError: the file is missing, or a line is not what it should be; the message has its number.
+            DataError: the file is missing, or a line is wrong; the message has its number.
         """
         path = Path(path).expanduser()
         if not path.is_file():
@@ -139,8 +139,8 @@ class Manifest:
             lines = path.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError as error:
             raise DataError(f"manifest {path} is not a text file") from error
-        header = _header(path, lines)
-        pairs = [_parsed(path, number, line) for number, line in enumerate(lines[1:], start=2)]
+        header = _read_header(path, lines)
+        pairs = [_read_pair(path, number, line) for number, line in enumerate(lines[1:], start=2)]
         if len(pairs) != header["count"]:
             raise DataError(f"manifest {path}: its header promises {header['count']} pairs, but it holds {len(pairs)}")
         return cls(
@@ -157,18 +157,18 @@ class Manifest:
         """Write the manifest, whole or not at all.
 
         Args:
-            path: of the file; its folder is made if it is missing.
-            overwrite: replace a file that is there.
+            path: the file; its folder is made if it is missing.
+            overwrite: replace the file if it exists.
 
         Raises:
-            DataError: the file is there and must not be overwritten.
+            DataError: the file exists and may not be overwritten.
         """
         path = Path(path).expanduser()
         if path.exists() and not overwrite:
             raise DataError(f"manifest {path} exists; choose another name, or allow overwriting")
         path.parent.mkdir(parents=True, exist_ok=True)
         header = {
-            "manifest": FORMAT,
+            "manifest": MANIFEST_FORMAT,
             "inpaintzoo": self.version,
             "source": self.source,
             "split": self.split,
@@ -181,13 +181,13 @@ class Manifest:
         write_text(path, "".join(json.dumps(line) + "\n" for line in lines))
 
     def verify(self, source: ImageSource) -> None:
-        """Make sure that a source holds the pinned pictures, by number, name and content.
+        """Check that a source has the pinned pictures, by number, name and content.
 
         Raises:
-            DataError: it does not; the first differences are listed.
+            DataError: it does not; the message lists the first differences.
         """
         if len(source) != len(self.pairs):
-            raise DataError(f"manifest: {len(self.pairs)} pairs, but {len(source)} images; give the images it is of")
+            raise DataError(f"manifest: {len(self.pairs)} pairs, but {len(source)} images; give the pinned images")
         wrong = [
             f"image {i} is {name!r}, pinned is {pair.image!r}"
             for i, (name, pair) in enumerate(zip(source.names, self.pairs, strict=True))
@@ -204,10 +204,9 @@ class Manifest:
             raise DataError(f"manifest: the images are not those that were pinned: {'; '.join(wrong[:3])}{more}")
 
     def digest(self) -> str:
-        """SHA-256 (hex) of what is measured: size, pictures and masks by their hashes, in order.
+        """SHA-256 (hex) of the size and of the hashes of pictures and masks, in order.
 
-        Two manifests agree in it if they pin the same pixels, whoever made them, with whatever version, from
-        whatever folder.
+        Manifests that pin the same pixels have the same digest, whichever version made them, from whichever folder.
         """
         digest = hashlib.sha256(f"{self.height}x{self.width}\n".encode())
         for pair in self.pairs:
@@ -219,8 +218,8 @@ class PinnedMasks(MaskGenerator):
     """The masks of a manifest, by the picture's index; each is checked against its hash.
 
     Args:
-        manifest: or the path of one.
-        mask_folder: where its mask files lie here; None takes the folder named in the manifest.
+        manifest: a manifest or its path.
+        mask_folder: where its mask files are on this machine; None uses the folder named in the manifest.
     """
 
     def __init__(self, manifest: Manifest | str | Path, mask_folder: str | Path | None = None) -> None:
@@ -228,10 +227,10 @@ class PinnedMasks(MaskGenerator):
         self.manifest = "" if isinstance(manifest, Manifest) else str(manifest)
         folder = self.pinned.mask_folder if mask_folder is None else mask_folder
         self.mask_folder = None if folder is None else Path(folder).expanduser()
-        self._generators: dict[str, MaskGenerator] = {}  # by recipe: nearly always one, and a folder is slow to list
+        self._generators: dict[str, MaskGenerator] = {}  # by recipe; kept because a folder is slow to list
 
     def check(self) -> list[Finding]:
-        """Which manifest this is."""
+        """A finding that names the manifest."""
         name = f" {self.manifest}" if self.manifest else ""
         text = f"manifest{name}: {len(self.pinned)} pairs, digest {self.pinned.digest()[:12]}"
         return [Finding("ok", text)]
@@ -240,8 +239,7 @@ class PinnedMasks(MaskGenerator):
         """The pinned mask of picture `index`; `rng` is not used.
 
         Raises:
-            DataError: no such pair, another size, a mask file that is missing or changed, or a mask whose pixels are
-                not the pinned ones.
+            DataError: there is no such pair, the size differs, or the mask or its file is missing or has changed.
         """
         pinned = self.pinned
         if not 0 <= index < len(pinned):
@@ -275,7 +273,7 @@ class PinnedMasks(MaskGenerator):
         folder = self.mask_folder or Path()
         path = folder / pair.mask["file"]
         if not path.is_file():
-            raise DataError(f"manifest: mask file {path} does not exist; set mask_folder to where the mask files lie")
+            raise DataError(f"manifest: mask file {path} does not exist; set mask_folder to where they are")
         if file_digest(path) != pair.mask["sha256"]:
             raise DataError(f"manifest: mask file {path} has changed since it was pinned to image {pair.image!r}")
         mask = read_hole(path, pair.mask["polarity"], pair.mask["threshold"])
@@ -288,10 +286,10 @@ def mask_hash(mask: Tensor) -> str:
     return hashlib.sha256(f"{mask.shape[-2]}x{mask.shape[-1]}:".encode() + bits.tobytes()).hexdigest()
 
 
-def _described(
+def _drawn_mask(
     masks: MaskGenerator, recipe: dict[str, Any], seed: list[int], height: int, width: int
 ) -> tuple[Tensor, dict[str, Any]]:
-    """The mask of a seed, and what the manifest says of it: its file where it is a file's, else recipe and seed."""
+    """The mask of a seed, and its entry in the manifest: a file's mask has its file, others have recipe and seed."""
     index = seed[2]
     mask = masks.draw(height, width, np.random.default_rng(seed), index)
     if not isinstance(masks, MaskFolder) or masks.flips or masks.dilation[1] > 0:
@@ -301,7 +299,7 @@ def _described(
     return mask, {"file": file, "sha256": file_digest(masks.path / file), **reading}
 
 
-_HEADER: dict[str, tuple[type, ...]] = {
+_HEADER_FIELDS: dict[str, tuple[type, ...]] = {
     "inpaintzoo": (str,),
     "source": (str,),
     "split": (str,),
@@ -310,7 +308,7 @@ _HEADER: dict[str, tuple[type, ...]] = {
     "width": (int,),
     "mask_folder": (str, type(None)),
 }
-_PAIR: dict[str, tuple[type, ...]] = {
+_PAIR_FIELDS: dict[str, tuple[type, ...]] = {
     "index": (int,),
     "image": (str,),
     "image_sha256": (str,),
@@ -329,22 +327,22 @@ _FILE_MASK: dict[str, tuple[type, ...]] = {
 _RECIPE_MASK: dict[str, tuple[type, ...]] = {"recipe": (dict,), "seed": (list,)}
 
 
-def _header(path: Path, lines: list[str]) -> dict[str, Any]:
+def _read_header(path: Path, lines: list[str]) -> dict[str, Any]:
     if not lines:
         raise DataError(f"manifest {path} is empty")
-    header = _decoded(path, 1, lines[0])
-    if header.get("manifest") != FORMAT:
+    header = _json_object(path, 1, lines[0])
+    if header.get("manifest") != MANIFEST_FORMAT:
         raise DataError(
-            f"manifest {path}, line 1: not a manifest header of format {FORMAT} "
+            f"manifest {path}, line 1: not a manifest header of format {MANIFEST_FORMAT} "
             f"(it says {header.get('manifest')!r}); `inpaintzoo masks pair` makes manifests"
         )
-    _require(path, 1, header, _HEADER)
+    _require(path, 1, header, _HEADER_FIELDS)
     return header
 
 
-def _parsed(path: Path, number: int, line: str) -> PinnedPair:
-    entry = _decoded(path, number, line)
-    _require(path, number, entry, _PAIR)
+def _read_pair(path: Path, number: int, line: str) -> PinnedPair:
+    entry = _json_object(path, number, line)
+    _require(path, number, entry, _PAIR_FIELDS)
     mask = entry["mask"]
     _require(path, number, mask, _FILE_MASK if "file" in mask else _RECIPE_MASK)
     if Path(mask.get("file", "")).is_absolute() or ".." in Path(mask.get("file", "")).parts:
@@ -360,10 +358,10 @@ def _parsed(path: Path, number: int, line: str) -> PinnedPair:
         raise DataError(f"manifest {path}, line {number}: ratio {entry['ratio']} does not lie in bin {entry['bin']!r}")
     if entry["index"] != number - 2:
         raise DataError(f"manifest {path}, line {number}: index {entry['index']} where {number - 2} must follow")
-    return PinnedPair(**{name: entry[name] for name in _PAIR})
+    return PinnedPair(**{name: entry[name] for name in _PAIR_FIELDS})
 
 
-def _decoded(path: Path, number: int, line: str) -> dict[str, Any]:
+def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
     try:
         entry = json.loads(line)
     except json.JSONDecodeError as error:

@@ -1,4 +1,4 @@
-"""The LightningDataModule that every data set of the zoo shares."""
+"""The LightningDataModule behind every data set of the zoo."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from inpaintzoo.types import SPLITS, Split
 
 
 class InpaintingData(LightningDataModule):
-    """Pictures and masks for fit, validate, test and predict; a subclass says where the pictures come from.
+    """Pictures and masks for fit, validate, test and predict; a subclass provides the pictures.
 
     Args:
-        batch_size: samples a step and process.
-        num_workers: loading processes; the samples do not depend on it.
+        batch_size: samples per step and process.
+        num_workers: loading processes; samples do not depend on it.
         masks: holes for training.
         test_masks: holes for validation and test.
-        seed: of order, augmentation and masks.
-        manifest: JSON-lines file of pinned image-mask pairs for test (`inpaintzoo masks pair` makes one);
-            it then decides the masks of the test split.
+        seed: seeds the order, the augmentation and the masks.
+        manifest: JSON-lines file of pinned image-mask pairs (`inpaintzoo masks pair` makes one), which then decides
+            the masks of the test split.
 
     Attributes:
-        classes: names and colours of the classes in label maps, where they are known.
-        loads_labels: whether label maps are read; `setup` says no where nothing in the run looks at them.
-        highest_label: the largest class that `check` has met in label maps, where it has looked.
+        classes: names and colours of the classes in label maps, if known.
+        loads_labels: whether label maps are read; `setup` sets it to False if nothing in the run needs them.
+        highest_label: the largest class that `check` has found in label maps, None if it has not looked.
     """
 
     classes: LabelClasses | None = None
@@ -66,19 +66,19 @@ class InpaintingData(LightningDataModule):
 
     @property
     def label_count(self) -> int | None:
-        """How many classes label maps tell apart, as far as the settings say."""
+        """Number of classes in label maps, if the settings tell."""
         return len(self.classes) if self.classes else None
 
     @abstractmethod
     def source(self, split: Split) -> ImageSource:
-        """The pictures of a split; the same object each time, so a subclass keeps it."""
+        """The pictures of a split; a subclass returns the same object each time."""
 
     def check(self, splits: tuple[Split, ...] = SPLITS, thorough: bool = False) -> list[Finding]:
-        """Look at the data before anything starts; subclasses look closer.
+        """Check the data before a run; subclasses check more.
 
         Args:
-            splits: those that will be used.
-            thorough: open every file (`inpaintzoo doctor`) instead of a quick look.
+            splits: the splits that will be used.
+            thorough: open every file, as `inpaintzoo doctor` does, instead of a quick look.
         """
         findings = [Finding("ok", f"{split}: {len(self.source(split))} images") for split in splits]
         if "train" in splits:
@@ -106,7 +106,7 @@ class InpaintingData(LightningDataModule):
     # ---------------------------------------------------------------- Lightning's hooks
 
     def setup(self, stage: str) -> None:
-        """Check what this stage will use, and say what was found, before anything starts."""
+        """Check the data that this stage will use, and print or raise what was found."""
         used: dict[str, tuple[Split, ...]] = {
             "fit": ("train", "val"),
             "validate": ("val",),
@@ -115,13 +115,13 @@ class InpaintingData(LightningDataModule):
         }
         if self.trainer is not None and self.trainer.sanity_checking:
             return
-        # A module that is no Inpainter says nothing about labels, and gets them.
+        # A module other than an Inpainter has no `reads_labels`; it gets the labels.
         model = self.trainer.lightning_module if self.trainer is not None else None
         self.loads_labels = stage != "predict" and getattr(model, "reads_labels", True)
         act_upon(self.check(used[stage]))
 
     def train_dataloader(self) -> DataLoader[Any]:
-        """Shuffled, augmented batches; the same for the same seed and epoch, whatever the workers."""
+        """Shuffled, augmented batches; they depend on seed and epoch, not on the workers."""
         return self._loader("train", self.masks)
 
     def val_dataloader(self) -> DataLoader[Any]:
@@ -129,7 +129,7 @@ class InpaintingData(LightningDataModule):
         return self._loader("val", self.test_masks)
 
     def test_dataloader(self) -> DataLoader[Any]:
-        """The test pairs, in order; those of the manifest where there is one."""
+        """The test pairs, in order; those of the manifest if there is one."""
         return self._loader("test", PinnedMasks(self.pinned) if self.manifest else self.test_masks)
 
     def predict_dataloader(self) -> DataLoader[Any]:

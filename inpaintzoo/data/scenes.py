@@ -23,7 +23,7 @@ from inpaintzoo.scenes.parts import SCENE_TAGS as SCENE_TAGS
 from inpaintzoo.types import SPLITS, Split
 
 SCENES_VERSION = "scenes-1"
-"""Changes whenever a recipe draws another picture than before, and with it every fingerprint."""
+"""Part of every fingerprint; changes whenever scenes look different."""
 
 MIN_SIZE, MAX_SIZE = 32, 4096
 
@@ -51,13 +51,13 @@ class SceneSource(ImageSource):
 
     Args:
         split: `train`, `val` or `test`.
-        count: pictures.
+        count: number of pictures.
         size: side of a square or (height, width), in pixels, from 32.
-        seed: another seed, other pictures.
+        seed: another seed gives other pictures.
         flip: whether training (`load` with `rng`) mirrors half of the pictures, labels included.
 
     Raises:
-        ValueError: for an argument out of range.
+        ValueError: an argument is out of range.
     """
 
     def __init__(
@@ -77,16 +77,16 @@ class SceneSource(ImageSource):
         self._kept: list[Sample] = []
 
     def keep(self, workers: int = 0) -> None:
-        """Paint all pictures now and keep them in memory, so that epochs after the first cost no painting.
+        """Paint all pictures now and keep them in memory, so that later epochs need not paint.
 
-        A picture takes 20 bytes a pixel (256x256: 1.3 MB) and the time of one `load`.
+        A picture takes 20 bytes per pixel (1.3 MB at 256x256) and the time of one `load`.
 
         Args:
             workers: processes that paint; 0 paints in this one.
         """
         if not self._kept:
-            # The loader's own workers: they hand pictures over in shared memory, in order. Copied out of it, since
-            # shared memory is scarce and each picture would hold a file open.
+            # A DataLoader's workers return pictures in order, in shared memory. They are copied out of it, since it is
+            # scarce and each picture would keep a file open.
             painted: DataLoader[Sample] = DataLoader(self, batch_size=None, num_workers=workers)  # type: ignore[arg-type]
             self._kept = [_copied(sample) for sample in painted]
 
@@ -98,7 +98,7 @@ class SceneSource(ImageSource):
 
         Args:
             index: from 0.
-            rng: decides about mirroring; None never mirrors.
+            rng: decides whether to mirror; None never does.
         """
         picture = self._kept[self._checked(index)] if self._kept else self._paint(index)
         if rng is not None and self.flip and rng.random() < 0.5:
@@ -132,24 +132,24 @@ def _copied(sample: Sample) -> Sample:
 
 
 class ScenesData(InpaintingData):
-    """Built-in scenes with labels and tags: every config runs on them without a download.
+    """Built-in scenes with labels and tags, on which every config runs without a download.
 
     Args:
         train_size: pictures in the training split.
         val_size: pictures in the validation split.
         test_size: pictures in the test split.
         image_size: side of a square or (height, width), in pixels, from 32.
-        cache: paint the training and validation pictures once, before training, and keep them in memory (1.3 MB
-            each at 256x256): worth it where painting, 25 to 40 ms a picture, would hold up the training.
-        batch_size: samples a step and process.
-        num_workers: loading processes; the samples do not depend on it.
+        cache: paint training and validation pictures once, before training, and keep them in memory (1.3 MB each at
+            256x256); worth it if painting, at 25 to 40 ms per picture, would slow the training down.
+        batch_size: samples per step and process.
+        num_workers: loading processes; samples do not depend on it.
         masks: holes for training.
         test_masks: holes for validation and test.
-        seed: of pictures, order, mirroring and masks.
-        manifest: JSON-lines file of pinned image-mask pairs for test; it then decides the masks of the test split.
+        seed: seeds pictures, order, mirroring and masks.
+        manifest: JSON-lines file of pinned image-mask pairs, which then decides the masks of the test split.
 
     Raises:
-        ValueError: for an argument out of range.
+        ValueError: an argument is out of range.
     """
 
     classes = LabelClasses(SCENE_CLASSES, SCENE_COLOURS)
@@ -196,7 +196,7 @@ class ScenesData(InpaintingData):
         return self._sources[split]
 
     def setup(self, stage: str) -> None:
-        """Check, and paint ahead of training where `cache` asks for it."""
+        """Check the data, and paint before training if `cache` is set."""
         super().setup(stage)
         if stage == "fit" and self.cache:
             rank_zero_info(f"data: painting {self._counts['train'] + self._counts['val']} scenes once, to keep them")

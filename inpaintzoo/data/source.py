@@ -1,4 +1,4 @@
-"""Where images come from: the contract that folders and built-in scenes share."""
+"""Where images come from: the contract of folders and built-in scenes."""
 
 from __future__ import annotations
 
@@ -47,10 +47,10 @@ class ImageSource(ABC):
 
         Args:
             index: from 0.
-            rng: drives random crops, flips and jitter; every random choice must come from it. None: no random
-                choice at all (evaluation), the same picture each time.
+            rng: every random choice (crop, flip, jitter) must come from it. None makes no random choice, for
+                evaluation: the picture is the same each time.
         """
 
     @abstractmethod
     def fingerprint(self, index: int) -> str:
-        """SHA-256 (hex) that changes when the picture does: of the file's bytes, or of the recipe."""
+        """SHA-256 (hex) of the file's bytes or of the recipe: it changes when the picture does."""

@@ -1,7 +1,7 @@
 """How a picture of any size becomes one of the network's size, and the augmentations of training.
 
-A resize policy only decides on a `View`: which part of the picture, at which size. Cutting it out is the same for
-all policies, in one resampling step, for the image (antialiased) and for its labels (nearest) alike.
+A resize policy only decides on a `Crop`: which part of the picture, at which size. Cutting it out is the same for
+all policies: one resampling step, antialiased for the image and by nearest neighbour for its labels.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ Resample = Literal["bicubic", "bilinear", "lanczos", "box", "nearest"]
 
 
 @dataclasses.dataclass(frozen=True)
-class View:
-    """A part of a picture, and the size it gets.
+class Crop:
+    """A part of a picture, and the size it is resized to.
 
     Attributes:
-        box: top, left, bottom, right in pixels of the upright picture; fractions are fine.
+        box: top, left, bottom, right in pixels of the upright picture; may be fractions.
         size: height and width of the result, in pixels.
     """
 
@@ -35,17 +35,17 @@ class View:
 
     @property
     def shrink(self) -> float:
-        """How many times smaller the result is than its part of the picture; below 1 where it is enlarged."""
+        """How many times smaller the result is than its part of the picture; below 1 if it is enlarged."""
         top, left, bottom, right = self.box
         return min((bottom - top) / self.size[0], (right - left) / self.size[1])
 
     def cut_image(self, image: Image.Image, resample: Resample = "bicubic", divisor: int = 1) -> Tensor:
-        """The view of an RGB picture as a `(3, height, width)` float32 tensor in [0, 1].
+        """The crop of an RGB picture as a `(3, height, width)` float32 tensor in [0, 1].
 
         Args:
             image: the picture, upright.
             resample: the filter; when shrinking it is widened (antialiasing), except for `nearest`.
-            divisor: of a picture that was decoded smaller than the one the box is meant for.
+            divisor: how many times smaller the picture was decoded than the one the box refers to.
         """
         top, left, bottom, right = (edge / divisor for edge in self.box)
         box = (left, top, min(right, image.width), min(bottom, image.height))
@@ -53,11 +53,11 @@ class View:
         return image_to_tensor(image.resize((width, height), Image.Resampling[resample.upper()], box))
 
     def cut_labels(self, labels: np.ndarray, picture: tuple[int, int]) -> np.ndarray:
-        """The view of a label map, each pixel the label nearest to its centre.
+        """The crop of a label map; each pixel has the label nearest to its centre.
 
         Args:
-            labels: `(H, W)`; may be smaller or larger than the picture if its proportions are the same.
-            picture: height and width of the picture that the box is meant for.
+            labels: `(H, W)`; its size may differ from the picture's, its proportions may not.
+            picture: height and width of the picture that the box refers to.
         """
         rows = _nearest(self.box[0], self.box[2], self.size[0], labels.shape[0] / picture[0], labels.shape[0])
         columns = _nearest(self.box[1], self.box[3], self.size[1], labels.shape[1] / picture[1], labels.shape[1])
@@ -70,11 +70,10 @@ def _nearest(start: float, stop: float, count: int, scale: float, limit: int) ->
 
 
 class ResizePolicy(ABC):
-    """Decides which part of a picture a network sees, and at which size; the size is the same for all pictures.
+    """Decides which part of a picture the network sees; all pictures end up at the same size.
 
     Args:
-        resample: the filter for the image, as Pillow names it. Bicubic is the default of the zoo; shrinking is
-            always antialiased, except for `nearest`.
+        resample: the filter for the image, in Pillow's terms. Shrinking is antialiased, except for `nearest`.
     """
 
     def __init__(self, resample: Resample = "bicubic") -> None:
@@ -83,13 +82,13 @@ class ResizePolicy(ABC):
         self.resample = resample
 
     @abstractmethod
-    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> View:
-        """The view of a picture of this size.
+    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> Crop:
+        """The crop of a picture of this size.
 
         Args:
             height: of the upright picture, in pixels.
             width: of the upright picture, in pixels.
-            rng: makes the random choices; None makes none (evaluation: the centre).
+            rng: makes the random choices; None makes none and crops the centre, for evaluation.
         """
 
 
@@ -103,14 +102,14 @@ class ResizeTo(ResizePolicy):
 
     def __init__(self, size: int | tuple[int, int] = 256, resample: Resample = "bicubic") -> None:
         super().__init__(resample)
-        self.size = _pair("ResizeTo: size", size)
+        self.size = _sides("ResizeTo: size", size)
 
-    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> View:  # noqa: D102
-        return View((0.0, 0.0, height, width), self.size)
+    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> Crop:  # noqa: D102
+        return Crop((0.0, 0.0, height, width), self.size)
 
 
 class SquareThenResize(ResizePolicy):
-    """The largest square in the middle, resized.
+    """The largest square in the middle of the picture, resized.
 
     Args:
         size: side of the result in pixels.
@@ -119,12 +118,12 @@ class SquareThenResize(ResizePolicy):
 
     def __init__(self, size: int = 256, resample: Resample = "bicubic") -> None:
         super().__init__(resample)
-        self.size = _pair("SquareThenResize: size", size)
+        self.size = _sides("SquareThenResize: size", size)
 
-    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> View:  # noqa: D102
+    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> Crop:  # noqa: D102
         side = min(height, width)
         top, left = (height - side) // 2, (width - side) // 2
-        return View((top, left, top + side, left + side), self.size)
+        return Crop((top, left, top + side, left + side), self.size)
 
 
 class ShortSideThenCrop(ResizePolicy):
@@ -145,24 +144,25 @@ class ShortSideThenCrop(ResizePolicy):
         resample: Resample = "bicubic",
     ) -> None:
         super().__init__(resample)
-        self.crop = _pair("ShortSideThenCrop: crop", short_side if crop is None else crop)
+        self.crop = _sides("ShortSideThenCrop: crop", short_side if crop is None else crop)
         if max(self.crop) > short_side:
-            raise ValueError(f"ShortSideThenCrop: a crop of {_by(self.crop)} does not fit short_side={short_side}")
+            height, width = self.crop
+            raise ValueError(f"ShortSideThenCrop: a crop of {height}x{width} does not fit short_side={short_side}")
         if position not in ("random", "centre"):
             raise ValueError(f"ShortSideThenCrop: position must be random or centre, got {position!r}")
         self.short_side = short_side
         self.position = position
 
-    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> View:  # noqa: D102
+    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> Crop:  # noqa: D102
         scale = self.short_side / min(height, width)
         resized = (round(height * scale), round(width * scale))
-        return _crop(height, width, resized, self.crop, rng if self.position == "random" else None)
+        return _cropped(height, width, resized, self.crop, rng if self.position == "random" else None)
 
 
 class RandomCrop(ResizePolicy):
     """A crop at the picture's own scale: random in training, the centre in evaluation (Places2).
 
-    A picture smaller than the crop is first enlarged until it covers it; the check of the data says how many are.
+    A picture smaller than the crop is first enlarged until it covers it; `InpaintingData.check` says how many are.
 
     Args:
         size: side of the crop in pixels, or (height, width).
@@ -171,21 +171,21 @@ class RandomCrop(ResizePolicy):
 
     def __init__(self, size: int | tuple[int, int] = 256, resample: Resample = "bicubic") -> None:
         super().__init__(resample)
-        self.size = _pair("RandomCrop: size", size)
+        self.size = _sides("RandomCrop: size", size)
 
-    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> View:  # noqa: D102
+    def plan(self, height: int, width: int, rng: np.random.Generator | None) -> Crop:  # noqa: D102
         scale = max(1.0, self.size[0] / height, self.size[1] / width)
-        return _crop(height, width, (round(height * scale), round(width * scale)), self.size, rng)
+        return _cropped(height, width, (round(height * scale), round(width * scale)), self.size, rng)
 
 
-def _crop(
+def _cropped(
     height: int, width: int, resized: tuple[int, int], crop: tuple[int, int], rng: np.random.Generator | None
-) -> View:
-    """The view that equals resizing the picture to `resized` and cropping whole pixels from that."""
+) -> Crop:
+    """The same as resizing the picture to `resized` and then cropping whole pixels."""
     room = (resized[0] - crop[0], resized[1] - crop[1])
     top, left = (int(rng.integers(free + 1)) for free in room) if rng is not None else (free // 2 for free in room)
     rows, columns = height / resized[0], width / resized[1]  # picture pixels per pixel of the result
-    return View((top * rows, left * columns, (top + crop[0]) * rows, (left + crop[1]) * columns), crop)
+    return Crop((top * rows, left * columns, (top + crop[0]) * rows, (left + crop[1]) * columns), crop)
 
 
 class ColourJitter:
@@ -193,9 +193,9 @@ class ColourJitter:
 
     Args:
         brightness: factors are drawn from [1 - brightness, 1 + brightness].
-        contrast: likewise.
-        saturation: likewise.
-        hue: the shift is drawn from [-hue, hue], in turns of the colour circle; at most 0.5.
+        contrast: factors are drawn from [1 - contrast, 1 + contrast].
+        saturation: factors are drawn from [1 - saturation, 1 + saturation].
+        hue: the shift is drawn from [-hue, hue], in turns of the hue circle; at most 0.5.
     """
 
     def __init__(
@@ -228,12 +228,8 @@ def flip_pair(image: Tensor, labels: Tensor | None) -> tuple[Tensor, Tensor | No
     return torch.flip(image, (-1,)), None if labels is None else torch.flip(labels, (-1,))
 
 
-def _pair(what: str, size: int | tuple[int, int]) -> tuple[int, int]:
+def _sides(what: str, size: int | tuple[int, int]) -> tuple[int, int]:
     height, width = (size, size) if isinstance(size, int) else size
     if height < 1 or width < 1:
         raise ValueError(f"{what} must be at least 1 pixel, got {size}")
     return int(height), int(width)
-
-
-def _by(size: tuple[int, int]) -> str:
-    return f"{size[0]}x{size[1]}"

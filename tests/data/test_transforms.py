@@ -7,11 +7,11 @@ from PIL import Image
 
 from inpaintzoo.data.transforms import (
     ColourJitter,
+    Crop,
     RandomCrop,
     ResizeTo,
     ShortSideThenCrop,
     SquareThenResize,
-    View,
     flip_pair,
 )
 
@@ -37,7 +37,7 @@ def test_random_crop_takes_whole_pixels():
     view = RandomCrop((20, 30)).plan(40, 50, np.random.default_rng(5))
     draw = np.random.default_rng(5)
     top, left = draw.integers(21), draw.integers(21)
-    assert view == View((top, left, top + 20, left + 30), (20, 30))
+    assert view == Crop((top, left, top + 20, left + 30), (20, 30))
 
 
 def test_random_crops_reach_every_position_and_no_further():
@@ -56,7 +56,7 @@ def test_resize_to_whole_picture():
     image = _picture(31, 47)
     expected = np.asarray(image.resize((20, 10), Image.Resampling.BICUBIC))
     np.testing.assert_array_equal(_cut(ResizeTo((10, 20)), image), expected)
-    assert ResizeTo(256).plan(31, 47, np.random.default_rng(0)) == View((0, 0, 31, 47), (256, 256))
+    assert ResizeTo(256).plan(31, 47, np.random.default_rng(0)) == Crop((0, 0, 31, 47), (256, 256))
 
 
 @pytest.mark.parametrize("height, width, box", [(30, 50, (0, 10, 30, 40)), (51, 30, (10, 0, 40, 30))])
@@ -108,7 +108,7 @@ def test_labels_take_the_nearest_pixel():
 
 def test_labels_of_another_resolution():
     labels = _positions(4, 6)
-    view = View((2.0, 4.0, 6.0, 12.0), (2, 4))  # of an 8x12 picture: rows 1 to 3, columns 2 to 6 of the labels
+    view = Crop((2.0, 4.0, 6.0, 12.0), (2, 4))  # of an 8x12 picture: rows 1 to 3, columns 2 to 6 of the labels
     np.testing.assert_array_equal(view.cut_labels(labels, (8, 12)), labels[1:3, 2:6])
 
 
@@ -128,7 +128,7 @@ def test_image_and_labels_show_the_same_part(policy, seed):
 def test_a_picture_decoded_smaller_gives_the_same_view():
     image = _picture(128, 160)
     view = RandomCrop(16).plan(128, 160, np.random.default_rng(0))
-    view = View(view.box, (4, 4))
+    view = Crop(view.box, (4, 4))
     half = image.reduce(2)
     assert (view.cut_image(image) - view.cut_image(half, divisor=2)).abs().max() < 0.03
 
