@@ -13,15 +13,15 @@ from inpaintzoo.types import ConfigError, NonFiniteLossError
 
 
 class Checkpoints(ModelCheckpoint):
-    """Keeps `last.ckpt` and the best by a named metric, saved after each validation and at the end.
+    """Keeps `last.ckpt` and the best by a metric, saved after each validation and at the end.
 
     Args:
         monitor: a logged metric such as `val/psnr_hole`.
-        mode: `max` if more is better.
-        save_top_k: how many of the best stay.
-        every_iterations: save `last.ckpt` also every so many iterations; 0 only after validations.
+        mode: `max` if higher is better.
+        save_top_k: how many of the best to keep.
+        every_iterations: also save `last.ckpt` every so many iterations; 0 saves it only after validations.
 
-    Weights that are not finite are never written over good ones: the run stops instead.
+    Good weights are never overwritten by ones that are not finite: the run stops instead.
     """
 
     def __init__(
@@ -51,14 +51,14 @@ class Checkpoints(ModelCheckpoint):
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Refuse a metric that no validation will log, before the first step."""
-        # Validation draws one fill an image, so what compares several is never logged there.
+        # Validation draws one fill per image, so metrics that compare several are not logged there.
         logged = [metric for metric in pl_module.metrics.metrics if not isinstance(metric, SampleMetric)]
         known = [f"val/{metric.name}" for metric in logged]
         if self.monitor is not None and self.monitor.startswith("val/") and self.monitor not in known:
             raise ConfigError(f"--checkpoint.monitor {self.monitor}: no such metric; there are {', '.join(known)}")
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Save the best; then `last.ckpt` too, which Lightning would only do when a best was saved."""
+        """Save the best, then `last.ckpt`, which Lightning would only save along with a best."""
         super().on_validation_end(trainer, pl_module)
         if trainer.state.fn == "fit" and not trainer.sanity_checking and not trainer.fast_dev_run:  # type: ignore[attr-defined]
             self._save_last(trainer)
@@ -66,8 +66,8 @@ class Checkpoints(ModelCheckpoint):
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save `last.ckpt` every so many iterations and at the last one.
 
-        The last one is saved here rather than when training has ended: by then Lightning counts the broken-off epoch
-        as complete, and a resumed run would skip what is left of it.
+        The last one is saved here and not at the end of training: by then Lightning counts the interrupted epoch as
+        complete, and a resumed run would skip the rest of it.
         """
         super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
         due = self.every_iterations and pl_module.iteration % self.every_iterations == 0
@@ -76,26 +76,26 @@ class Checkpoints(ModelCheckpoint):
             self._save_last(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Save the state after the last epoch, where a number of epochs ends the run."""
+        """Save the state after the last epoch, if a number of epochs ends the run."""
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
             self._save_last(trainer)
 
     def _save_last(self, trainer: Trainer) -> None:
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
-        # Lightning saves once a step at most, and must still save the best if a validation follows.
+        # Lightning saves at most once per step, but a validation that follows must still save the best.
         saved = self._last_global_step_saved
         self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
         self._last_global_step_saved = saved
 
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
-        # Finite losses can have infinite gradients: the step after them would be saved before any loss shows it.
+        # A finite loss can have infinite gradients, and the weights would be saved before the next loss shows it.
         module = trainer.lightning_module
         bad = [name for name, value in module.state_dict().items() if not torch.isfinite(value).all()]
         if bad:
             raise NonFiniteLossError(
                 f"training stopped at iteration {module.iteration}: {len(bad)} tensors of weights are no longer "
-                f"finite, such as {bad[0]}; they were not saved, the checkpoint before is as it was: resume from it "
-                f"with a lower learning rate or clip_norm"
+                f"finite, such as {bad[0]}; they were not saved, so resume from the checkpoint before, with a lower "
+                f"learning rate or clip_norm"
             )
         super()._save_checkpoint(trainer, filepath)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import textwrap
 import time
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,19 +18,18 @@ from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.files.writing import write_whole
 from inpaintzoo.fills import Diffusion, MeanColour
-from inpaintzoo.generator import Generator
 from inpaintzoo.metrics import L1Hole, MetricSuite, PSNRHole
 from inpaintzoo.ops import composite, evaluating
 from inpaintzoo.types import Batch
 
 
 class CompareFills(Callback):
-    """Compares the trained generator with two plain fills on the test pairs, in the hole, when training ends.
+    """When training ends, compares the generator with two plain fills, in the holes of the test pairs.
 
     Prints a table and the path of a before/after picture: masked, mean colour, diffusion, generator, truth.
 
     Args:
-        pictures: rows of the picture.
+        pictures: how many rows the picture has.
     """
 
     def __init__(self, pictures: int = 6) -> None:
@@ -46,7 +44,7 @@ class CompareFills(Callback):
 
     def on_fit_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Measure, print and draw."""
-        # On all processes: each measures its share of the pairs.
+        # All processes must ask; each measures its share of the pairs.
         path = run_folder(trainer) / "comparison.png"
         minutes = (time.monotonic() - self._started) / 60
         with evaluating(pl_module), GeneratorEMA.in_place(trainer, pl_module):
@@ -55,8 +53,8 @@ class CompareFills(Callback):
     def _compare(self, trainer: Trainer, pl_module: Any, minutes: float, path: Path) -> None:
         name = type(pl_module.generator).__name__
         methods: dict[str, Callable[[Batch], Tensor]] = {
-            "mean colour": partial(_plain, MeanColour()),
-            "diffusion": partial(_plain, Diffusion()),
+            "mean colour": lambda batch: MeanColour()(batch["image"], batch["mask"]).image,
+            "diffusion": lambda batch: Diffusion()(batch["image"], batch["mask"]).image,
             name: lambda batch: pl_module.fills(batch)[:, 0],
         }
         suites = {method: MetricSuite([PSNRHole(), L1Hole()]) for method in methods}
@@ -75,22 +73,18 @@ class CompareFills(Callback):
         path.parent.mkdir(parents=True, exist_ok=True)
         sheet = torch.cat(rows[: self.pictures])
         write_whole(path, lambda file: save_image(sheet, file, nrow=len(methods) + 2))
-        print(_report(results, name, pl_module.iteration, minutes, path), flush=True)
-
-
-def _plain(generator: Generator, batch: Batch) -> Tensor:
-    return generator(batch["image"], batch["mask"]).image
+        print(_verdict(results, name, pl_module.iteration, minutes, path), flush=True)
 
 
 def _rows(batch: Batch, predictions: list[Tensor]) -> list[Tensor]:
     image, mask = batch["image"], batch["mask"]
     filled = [composite(image, prediction, mask) for prediction in predictions]
     rows = torch.stack([image * (1 - mask) + mask, *filled, image], dim=1).cpu()
-    scale = max(1, 128 // image.shape[-1])  # small pictures are hard to see
+    scale = max(1, 128 // image.shape[-1])  # enlarges small pictures, which are hard to see
     return list(rows.repeat_interleave(scale, dim=-1).repeat_interleave(scale, dim=-2))
 
 
-def _report(results: dict[str, dict[str, float]], name: str, iterations: int, minutes: float, path: Path) -> str:
+def _verdict(results: dict[str, dict[str, float]], name: str, iterations: int, minutes: float, path: Path) -> str:
     rows = [(method, values["psnr_hole"], 100 * values["l1_hole"]) for method, values in results.items()]
     table = tabulate(rows, headers=("", "PSNR (dB)", "L1 (%)"), tablefmt="plain", floatfmt=".2f")
     lines = [

@@ -17,14 +17,13 @@ class GeneratorEMA(Callback):
 
     A checkpoint holds the trained weights in its `state_dict` and the average in this callback's state.
 
-    Lightning's own averaging takes in the discriminators and counts the steps of both optimizers; this one
-    averages the generator alone, once for each of its updates. Floating-point buffers are averaged too, others
-    copied.
+    Lightning's own averaging includes the discriminators and counts the steps of both optimizers; this one averages
+    only the generator, once per generator update. Floating-point buffers are averaged too, others are copied.
 
     Args:
-        decay: share of the old average that stays at each update; 0 switches the average off.
-        warm_up: let the decay rise as (1 + n) / (10 + n) with the number n of updates, so that the random
-            initial weights are soon forgotten.
+        decay: share of the old average kept at each update; 0 disables the average.
+        warm_up: limit the decay to (1 + n) / (10 + n) after n updates, so that the random initial weights are soon
+            forgotten.
     """
 
     def __init__(self, decay: float = 0.0, warm_up: bool = True) -> None:
@@ -34,12 +33,12 @@ class GeneratorEMA(Callback):
         self.warm_up = warm_up
         self.updates = 0
         self.average: dict[str, Tensor] = {}
-        self._live: dict[str, Tensor] = {}  # the trained weights while the average stands in for them
+        self._live: dict[str, Tensor] = {}  # the trained weights while the average is in their place
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Start from the generator as it is, or from the average in the checkpoint."""
+        """Start from the current generator, or from the checkpoint's average."""
         if not self.decay and self.average:
-            rank_zero_warn("the checkpoint's averaged generator is not continued; give --ema.decay to go on with it")
+            rank_zero_warn("the checkpoint's averaged generator is not continued; set --ema.decay to continue it")
             self.average = {}
         if self.decay:
             state = pl_module.generator.state_dict()
@@ -48,7 +47,7 @@ class GeneratorEMA(Callback):
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Take in the generator if this iteration updated it."""
+        """Update the average if this iteration updated the generator."""
         if not self.decay or pl_module.generator_updates == self.updates:
             return
         self.updates = pl_module.generator_updates
@@ -60,14 +59,14 @@ class GeneratorEMA(Callback):
                 self.average[name].copy_(value)
 
     def swap_in(self, pl_module: Any) -> None:
-        """Put the average in the generator's place."""
+        """Load the average into the generator."""
         if self.average and not self._live:
             state = pl_module.generator.state_dict()
             self._live = {name: value.clone() for name, value in state.items()}
             pl_module.generator.load_state_dict(self.average)
 
     def swap_out(self, pl_module: Any) -> None:
-        """Put the trained weights back."""
+        """Load the trained weights back."""
         if self._live:
             pl_module.generator.load_state_dict(self._live)
             self._live = {}
@@ -75,7 +74,7 @@ class GeneratorEMA(Callback):
     @staticmethod
     @contextlib.contextmanager
     def in_place(trainer: Trainer, pl_module: Any) -> Iterator[None]:
-        """Inside the block the Trainer's averages, if any, stand in for the generator."""
+        """Inside the block the generator has the weights of the Trainer's average, if there is one."""
         averages = [callback for callback in trainer.callbacks if isinstance(callback, GeneratorEMA)]  # type: ignore[attr-defined]
         waiting = [average for average in averages if not average._live]
         for average in waiting:
@@ -91,26 +90,26 @@ class GeneratorEMA(Callback):
         self.swap_in(pl_module)
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Go on with the trained weights."""
+        """Continue with the trained weights."""
         self.swap_out(pl_module)
 
     on_test_start = on_predict_start = on_validation_start
     on_test_end = on_predict_end = on_validation_end
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Do not leave the average in the generator's place when a validation breaks off."""
+        """Load the trained weights back when a validation is interrupted."""
         self.swap_out(pl_module)
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
-        """A checkpoint's `state_dict` holds the trained weights, also when it is saved during validation."""
+        """Save the trained weights in `state_dict`, during a validation too."""
         for name, value in self._live.items():
             checkpoint["state_dict"][f"generator.{name}"] = value
 
     def state_dict(self) -> dict[str, Any]:
-        """The average and its counter, for the checkpoint."""
+        """The average and its number of updates, for the checkpoint."""
         return {"average": self.average, "updates": self.updates} if self.decay else {}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Take up the average of a checkpoint, also to test or predict with it."""
+        """Restore the average of a checkpoint, also to test or predict with it."""
         if state_dict:
             self.average, self.updates = state_dict["average"], state_dict["updates"]

@@ -1,4 +1,4 @@
-"""Picture rows while training: masked input, prediction, composite (two of a stochastic generator), truth."""
+"""Rows of pictures during training: masked input, prediction, composite (two for a stochastic generator), truth."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from inpaintzoo.types import Batch
 
 
 def picture_row(batch: Batch, fills: Tensor) -> Tensor:
-    """Masked input (hole white), first prediction, the composites of all, and truth side by side.
+    """Masked input (white hole), first prediction, all composites, and truth, side by side.
 
     Args:
-        batch: of B pairs.
+        batch: B pairs.
         fills: `(B, n, 3, H, W)` predictions.
 
     Returns:
-        `((3 + n) * B, 3, H, W)` in [0, 1], `3 + n` pictures a sample.
+        `((3 + n) * B, 3, H, W)` in [0, 1], `3 + n` pictures per sample.
     """
     image, mask = batch["image"].float(), batch["mask"].float()
     fills = fills.float().clamp(0, 1)
@@ -33,14 +33,14 @@ def picture_row(batch: Batch, fills: Tensor) -> Tensor:
 
 
 class ImageLogger(Callback):
-    """Writes picture rows to TensorBoard and as PNG files into the run folder.
+    """Writes rows of pictures to TensorBoard and as PNG files into the run folder.
 
-    The first training batch is written before the first step, so that an inverted mask shows at once; after that
-    always the same validation pictures, so that progress can be seen.
+    The first training batch is written before the first step, where an inverted mask shows at once; after that always
+    the same validation pictures, to show progress.
 
     Args:
-        count: pictures a row sheet.
-        every: iterations between two sheets; 0 writes one after each validation instead.
+        count: rows per sheet.
+        every: iterations between sheets; 0 writes one after each validation instead.
     """
 
     def __init__(self, count: int = 4, every: int = 0) -> None:
@@ -52,23 +52,23 @@ class ImageLogger(Callback):
         self._folder = Path()
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Find the run folder here, where all processes ask for it together."""
+        """Look the run folder up here, where all processes do so together."""
         self._folder = run_folder(trainer) / "images"
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Show what the network is about to see first."""
+        """Write the first training batch."""
         if pl_module.iteration == 0 and trainer.is_global_zero:
             self._write(trainer, pl_module, "first-training-batch", self._head(batch))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Write the fixed pictures every so often."""
+        """Write the validation pictures every so many iterations."""
         if self.every and pl_module.iteration % self.every == 0 and self._fixed is not None and trainer.is_global_zero:
             self._write(trainer, pl_module, "validation", self._fixed)
 
     def on_validation_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *args: Any
     ) -> None:
-        """Remember the first validation pictures; write them after a validation of the run."""
+        """Keep the first validation pictures, and write them unless `every` decides when."""
         if batch_idx != 0 or not trainer.is_global_zero:
             return
         self._fixed = self._head(batch)
@@ -76,7 +76,7 @@ class ImageLogger(Callback):
             self._write(trainer, pl_module, "validation", self._fixed)
 
     def _head(self, batch: Any) -> Batch:
-        # With the index, by which a stochastic generator's fills are the same each time.
+        # The index seeds a stochastic generator, so that its fills are the same each time.
         keys = [key for key in ("image", "mask", "index") if key in batch]
         return {key: batch[key][: self.count].detach() for key in keys}  # type: ignore[return-value]
 

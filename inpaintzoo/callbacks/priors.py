@@ -20,7 +20,7 @@ from inpaintzoo.types import ConfigError
 
 @runtime_checkable
 class HasPriorFeatures(Protocol):
-    """A generator that shows its prior pyramid."""
+    """A generator with a prior pyramid to show."""
 
     def prior_features(self, image: Tensor, mask: Tensor) -> list[Tensor]:
         """`(B, C_l, h_l, w_l)`, finest first."""
@@ -31,9 +31,9 @@ def cluster_map(features: Tensor, clusters: int = 8, seed: int = 0, most: int = 
 
     Args:
         features: `(C, h, w)`; each channel is standardised first.
-        clusters: how many; SPN's figures have 8.
-        seed: of the start; the same features and seed give the same map.
-        most: cells that the means are fitted to, drawn at random where the map has more.
+        clusters: the number of clusters; SPN's figures have 8.
+        seed: seeds the start; the same features and seed give the same map.
+        most: the means are fitted to at most so many cells, drawn at random.
 
     Returns:
         `(h, w)` int64, 0 = the largest cluster.
@@ -44,14 +44,14 @@ def cluster_map(features: Tensor, clusters: int = 8, seed: int = 0, most: int = 
     draw = np.random.default_rng(seed)
     sample = cells if len(cells) <= most else cells[draw.choice(len(cells), most, replace=False)]
     centres, _ = kmeans2(sample, min(clusters, len(sample)), minit="++", seed=draw, missing="warn")
-    # |a - b|^2 without a², which does not change the order
+    # |a - b|² without a², which does not change the order
     label = torch.from_numpy((np.square(centres).sum(axis=1) - 2 * cells @ centres.T).argmin(axis=1))
     order = torch.bincount(label, minlength=len(centres)).argsort(descending=True, stable=True)
     return order.argsort()[label].view(height, width)
 
 
 def colour_maps(features: Tensor, size: tuple[int, int], clusters: int = 8) -> Tensor:
-    """K-means colour maps of `(B, C, h, w)` features, each picture clustered by itself: `(B, 3, *size)` in [0, 1]."""
+    """K-means colour maps of `(B, C, h, w)` features, clustered picture by picture: `(B, 3, *size)` in [0, 1]."""
     colours = torch.tensor(spread_colours(clusters)) / 255.0
     maps = torch.stack([colours[cluster_map(sample, clusters)] for sample in features]).permute(0, 3, 1, 2)
     return F.interpolate(maps, size=size, mode="nearest")
@@ -60,11 +60,11 @@ def colour_maps(features: Tensor, size: tuple[int, int], clusters: int = 8) -> T
 class PriorMaps(ValidationSheet):
     """After each validation writes masked input, prior maps from coarse to fine, composite and truth side by side.
 
-    Of a stochastic generator the maps are those of the latent's mean, and the composite is its first fill.
+    For a stochastic generator the maps are those of the latent's mean, and the composite is the first fill.
 
     Args:
-        count: validation pictures.
-        clusters: K of the K-means; 8 in the paper.
+        count: how many validation pictures.
+        clusters: number of clusters; 8 in the paper.
     """
 
     name = "priors"
@@ -85,7 +85,7 @@ class PriorMaps(ValidationSheet):
             )
 
     def draw(self, trainer: Trainer, pl_module: Any, batch: Any) -> Tensor:
-        """A row of pictures a sample."""
+        """A row of pictures for each sample."""
         with as_evaluated(trainer, pl_module):
             rows = self.rows(pl_module, batch)
         return make_grid(rows, nrow=len(rows) // len(batch["image"]))

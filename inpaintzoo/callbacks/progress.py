@@ -1,4 +1,4 @@
-"""The progress bar: the numbers a person follows while a model trains."""
+"""The progress bar: the numbers to follow while a model trains."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class RunProgress(ProgressBar):
     On a terminal it is a live bar; into a file or pipe it prints a line now and then.
 
     Args:
-        every: iterations between two refreshes on a terminal.
-        line_seconds: seconds between two lines where there is no terminal.
+        every: iterations between refreshes on a terminal.
+        line_seconds: seconds between lines if there is no terminal.
     """
 
     def __init__(self, every: int = 10, line_seconds: float = 15.0) -> None:
@@ -49,13 +49,13 @@ class RunProgress(ProgressBar):
     # ---------------------------------------------------------------- training
 
     def on_train_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Start the clock at the iteration that the run starts from."""
+        """Start the clock at the current iteration, which is not 0 in a resumed run."""
         self._started = (time.monotonic(), pl_module.iteration)
         self._last_line = time.monotonic()
         self._open("train", self._total(trainer, pl_module), pl_module.iteration)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Move on."""
+        """Advance the bar."""
         done = pl_module.iteration
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
@@ -70,7 +70,7 @@ class RunProgress(ProgressBar):
         self._close()
 
     def on_exception(self, trainer: Trainer, pl_module: Any, exception: BaseException) -> None:
-        """Close the bar, so that the message starts on a line of its own."""
+        """Close the bar, so that the message starts on a new line."""
         self._close()
 
     # ---------------------------------------------------------------- validate, test, predict
@@ -80,7 +80,7 @@ class RunProgress(ProgressBar):
         self._open("test", _length(trainer.num_test_batches), 0)
 
     def on_validation_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Open a bar, unless validation is a short stop in training."""
+        """Open a bar, unless the validation is part of a training."""
         if not trainer.training and not trainer.sanity_checking and self._bar is None:
             self._open("validate", _length(trainer.num_val_batches), 0)
 
@@ -89,14 +89,14 @@ class RunProgress(ProgressBar):
         self._open("predict", _length(trainer.num_predict_batches), 0)
 
     def on_test_batch_end(self, *args: Any, **kwargs: Any) -> None:
-        """Move on."""
+        """Advance the bar."""
         if self._bar is not None:
             self._bar.update()
 
     on_predict_batch_end = on_test_batch_end
 
     def on_validation_batch_end(self, trainer: Trainer, *args: Any, **kwargs: Any) -> None:
-        """Move on, unless validation is a short stop in training."""
+        """Advance the bar, unless the validation is part of a training."""
         if self._bar is not None and trainer.state.fn == "validate":
             self._bar.update()
 
@@ -107,7 +107,7 @@ class RunProgress(ProgressBar):
     on_predict_end = on_test_end
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Close the bar, unless validation is a short stop in training."""
+        """Close the bar, unless the validation is part of a training."""
         if trainer.state.fn == "validate":
             self._close()
 

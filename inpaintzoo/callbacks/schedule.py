@@ -1,4 +1,4 @@
-"""Changes the weight of a loss in the middle of a run."""
+"""Changes the weight of a loss during a run."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from inpaintzoo.types import ConfigError
 
 
 class LossSchedule(Callback):
-    """Gives a loss another weight from some iteration on; 0 switches it off (SPN's code does so with its prior loss).
+    """Changes a loss's weight at given iterations; 0 disables it, as SPN's code does with its prior loss.
 
-    It depends on the iteration only, so a resumed run has the weight of one that never stopped.
+    It depends only on the iteration, so a resumed run has the same weight as one that never stopped.
 
     Args:
-        loss: name of the loss in the Inpainter's `losses`.
+        loss: the loss's name in the Inpainter's `losses`.
         iterations: when the weight changes, ascending.
         weights: the weight from each of these iterations on.
     """
@@ -31,7 +31,7 @@ class LossSchedule(Callback):
         self.steps = list(zip(iterations, weights, strict=True))
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Look the loss up before the first step.
+        """Check the loss's name before the first step.
 
         Raises:
             ConfigError: there is no loss of that name.
@@ -42,7 +42,7 @@ class LossSchedule(Callback):
             )
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
-        """Set the weight that belongs to this iteration."""
+        """Set the weight for this iteration."""
         for iteration, weight in self.steps:
             if pl_module.iteration >= iteration:
                 pl_module.losses[self.loss].weight = weight

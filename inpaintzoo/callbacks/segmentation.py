@@ -1,4 +1,4 @@
-"""Pictures of what a generator with predicted labels thinks: maps scale by scale, and confidence against error."""
+"""Pictures of predicted labels: maps at every scale, and confidence against error (SGE-Net's figures 6 to 8)."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ _BACKGROUND, _INK = (225, 225, 225), (0, 0, 0)  # grey, so that the edges of whi
 class SegmentationMaps(ValidationSheet):
     """After each validation draws images, labels, confidence and unreliable pixels of each scale (figures 6 and 7).
 
-    A picture has four rows; columns are the masked input, the scales from coarse to fine, the composite and the truth.
-    Dark means sure, as in the paper; white pixels are unreliable. Label maps have the colours of the data's `classes`.
+    Each picture has four rows; columns are the masked input, the scales from coarse to fine, the composite and the
+    truth. Dark is sure, as in the paper; unreliable pixels are white. Labels have the colours of the data's `classes`.
 
     Args:
-        count: validation pictures.
+        count: how many validation pictures.
     """
 
     name = "segmentation"
@@ -56,27 +56,29 @@ class SegmentationMaps(ValidationSheet):
         output = _output(trainer, pl_module, batch)
         logits = _logits(self, pl_module, output)
         classes = getattr(getattr(trainer, "datamodule", None), "classes", None)
-        fitting = _fitting(classes, logits.shape[1])
-        if fitting is not classes and not self._told:
+        if classes is not None and len(classes) == logits.shape[1]:
+            return to_tensor(segmentation_sheet(batch, output, classes))
+        if not self._told:
             self._told = True
             has = f"the data names {len(classes)} classes" if classes is not None else "the data names no classes"
             rank_zero_info(
-                f"SegmentationMaps: {has} and the generator predicts {logits.shape[1]}, so they are numbers in colours "
-                f"of no meaning; give FolderData's `classes`"
+                f"SegmentationMaps: {has} and the generator predicts {logits.shape[1]}, so they are numbers in "
+                f"arbitrary colours; set FolderData's `classes`"
             )
-        return to_tensor(segmentation_sheet(batch, output, fitting))
+        numbers = LabelClasses(tuple(map(str, range(logits.shape[1]))))
+        return to_tensor(segmentation_sheet(batch, output, numbers))
 
 
 class ConfidencePlot(Callback):
     """After a test plots the labels' confidence against the error of the fill, over the hole (figure 8).
 
-    A dot is an image, at the means over its hole; the line is the mean error of all pixels of like confidence.
-    The file is `images/confidence.png` in the run folder. The pictures go through the network once more; several
-    processes share them, and the first one draws. Pixels whose logits are no numbers have no place on the line.
+    Each dot is an image, at the means over its hole; the line is the mean error of all pixels by confidence. The file
+    is `images/confidence.png` in the run folder. The pictures pass through the network once more; several processes
+    share them, and the first one draws. Pixels whose logits are not finite are left out of the line.
 
     Args:
-        count: images at most.
-        bins: of the confidence, from 0 to 1.
+        count: how many images at most.
+        bins: bins of the confidence, from 0 to 1.
     """
 
     def __init__(self, count: int = 500, bins: int = 20) -> None:
@@ -87,16 +89,16 @@ class ConfidencePlot(Callback):
         self._folder = Path()
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Check the generator, and find the run folder where all processes ask for it together.
+        """Check the generator, and look the run folder up, which all processes must do together.
 
         Raises:
-            ConfigError: a generator that predicts no labels.
+            ConfigError: the generator predicts no labels.
         """
         _require_predicted_labels(self, pl_module)
         self._folder = run_folder(trainer) / "images"
 
     def on_test_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Forget an earlier test."""
+        """Start afresh."""
         self._moments: list[np.ndarray] = []
         self._seen: set[int] = set()
         self._binned = np.zeros((2, self.bins))  # pixels, and the sum of their errors
@@ -104,8 +106,8 @@ class ConfidencePlot(Callback):
     def on_test_batch_end(
         self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, *args: Any
     ) -> None:
-        """Look at a batch."""
-        # Rank r has the images r, r + N, …, and perhaps an earlier one again at its end.
+        """Collect what a batch shows."""
+        # Rank r has images r, r + N, …, and may repeat an early one at the end.
         fresh = [i for i, index in enumerate(batch["index"].tolist()) if index < self.count and self._is_new(index)]
         if not fresh:
             return
@@ -120,7 +122,7 @@ class ConfidencePlot(Callback):
         self._binned[1] += np.bincount(where, weights=error[hole].cpu().numpy(), minlength=self.bins)
 
     def on_test_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Draw what all processes have seen."""
+        """Plot what all processes have collected."""
         gathered = gather_over_ranks((np.concatenate([*self._moments, np.zeros((0, 6))]), self._binned))
         if not trainer.is_global_zero:
             return
@@ -180,37 +182,37 @@ def segmentation_sheet(batch: Batch, output: Output, classes: LabelClasses) -> I
 
 
 def _columns(batch: Batch, output: Any, classes: LabelClasses) -> list[tuple[str, list[list[np.ndarray]]]]:
-    """Caption and, from top to bottom, the pictures of a column: `(H, W, 3)` uint8, one a sample."""
+    """The columns: a caption and, from top to bottom, rows of `(H, W, 3)` uint8 pictures, one per sample."""
     image, mask = batch["image"].float().cpu(), batch["mask"].float().cpu()
-    columns = [("masked", [_pictures(image * (1 - mask) + mask)])]
+    columns = [("masked", [_to_bytes(image * (1 - mask) + mask)])]
     unreliable = output.unreliable or [None] * len(output.segmentations)
     scales = list(zip(output.pyramid, output.segmentations, unreliable, strict=True))
     for number, (picture, logits, unsure) in reversed(list(enumerate(scales))):
         chances = logits.float().cpu().softmax(dim=1)
         rows = [
-            _pictures(picture),
+            _to_bytes(picture),
             [colour_labels(labels.numpy(), classes.colours) for labels in chances.argmax(dim=1)],
-            _pictures(1 - chances.amax(dim=1, keepdim=True)),
-            *([_pictures(unsure)] if unsure is not None else []),
+            _to_bytes(1 - chances.amax(dim=1, keepdim=True)),
+            *([_to_bytes(unsure)] if unsure is not None else []),
         ]
         columns.append((f"scale {number}, {picture.shape[-2]}x{picture.shape[-1]}", rows))
     filled = composite(image, output.image.float().clamp(0, 1).cpu(), mask)
-    columns.append(("composite", [_pictures(filled)]))
-    truth = [_pictures(image)]
+    columns.append(("composite", [_to_bytes(filled)]))
+    truth = [_to_bytes(image)]
     if "labels" in batch:
         truth.append([colour_labels(labels.cpu().numpy(), classes.colours) for labels in batch["labels"]])
     columns.append(("truth", truth))
     return columns
 
 
-def _pictures(maps: Tensor) -> list[np.ndarray]:
-    """`(B, 3, h, w)` or `(B, 1, h, w)` in [0, 1] as pictures of bytes."""
+def _to_bytes(maps: Tensor) -> list[np.ndarray]:
+    """`(B, 3, h, w)` or `(B, 1, h, w)` in [0, 1] to B arrays `(h, w, 3)` uint8."""
     levels = maps.detach().float().cpu().clamp(0, 1).mul(255).round().byte().expand(-1, 3, -1, -1)
     return list(levels.permute(0, 2, 3, 1).numpy())
 
 
 def _legend(classes: LabelClasses, width: int) -> Image.Image:
-    """Names of the classes beside their colours, in as many lines as it takes."""
+    """Class names beside their colours, in as many lines as needed."""
     places, left, line = [], _GAP, 0
     for name, colour in zip((*classes.names, "ignored"), (*classes.colours, (0, 0, 0)), strict=True):
         needed = 16 + 7 * len(name)
@@ -269,7 +271,7 @@ def _output(trainer: Trainer, pl_module: Any, batch: Batch) -> Output:
 
 
 def _require_predicted_labels(callback: Callback, pl_module: Any) -> None:
-    # A generator learns to predict labels from labels; what it returns shows only once there is a picture.
+    # Only a generator that learns from labels can predict them; whether it does shows with the first output.
     if not pl_module.generator.needs_labels:
         raise _no_labels(callback, pl_module)
 
@@ -283,12 +285,6 @@ def _logits(callback: Callback, pl_module: Any, output: Output) -> Tensor:
 
 def _no_labels(callback: Callback, pl_module: Any) -> ConfigError:
     return ConfigError(
-        f"{type(callback).__name__} shows predicted labels, as SGE-Net and SG-Net have them, and "
+        f"{type(callback).__name__} shows predicted labels, like those of SGE-Net and SG-Net, and "
         f"{type(pl_module.generator).__name__} predicts none; remove this callback from the config"
     )
-
-
-def _fitting(classes: LabelClasses | None, count: int) -> LabelClasses:
-    if classes is not None and len(classes) == count:
-        return classes
-    return LabelClasses(tuple(map(str, range(count))))

@@ -1,4 +1,4 @@
-"""What the picture callbacks share: the averaged generator in eval mode, and sheets of validation pictures."""
+"""Shared by the picture callbacks: the generator as validation uses it, and sheets of validation pictures."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from inpaintzoo.ops import evaluating
 
 @contextlib.contextmanager
 def as_evaluated(trainer: Trainer, pl_module: Any) -> Iterator[None]:
-    """Inside, the network is as a validation uses it: eval mode, the average if there is one, the run's precision."""
+    """Inside the block the network is as in validation: eval mode, averaged weights if any, the run's precision."""
     with (
         evaluating(pl_module),
         GeneratorEMA.in_place(trainer, pl_module),
@@ -41,10 +41,10 @@ def write_sheet(trainer: Trainer, pl_module: Any, folder: Path, name: str, title
 
 
 class ValidationSheet(Callback):
-    """Draws the first validation pictures after each validation of a run; a subclass says what is on the sheet.
+    """Draws the first validation pictures after each validation; a subclass draws the sheet.
 
     Args:
-        count: validation pictures.
+        count: how many validation pictures.
     """
 
     name: str  # of the files
@@ -63,10 +63,10 @@ class ValidationSheet(Callback):
         raise NotImplementedError
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Check the generator, and find the run folder where all processes ask for it together.
+        """Check the generator, and look the run folder up, which all processes must do together.
 
         Raises:
-            ConfigError: a generator that cannot be drawn.
+            ConfigError: the generator cannot be drawn.
         """
         self.check(pl_module)
         self._folder = run_folder(trainer) / "images"
@@ -77,7 +77,7 @@ class ValidationSheet(Callback):
         """Draw the first validation pictures."""
         if batch_idx != 0 or not trainer.is_global_zero or trainer.sanity_checking:
             return
-        # With the index, by which a stochastic generator's fills are the same each time.
+        # The index seeds a stochastic generator, so that its fills are the same each time.
         head = {key: batch[key][: self.count] for key in ("image", "mask", "index", "labels") if key in batch}
         sheet = self.draw(trainer, pl_module, head)
         write_sheet(trainer, pl_module, self._folder, self.name, self.title, sheet)

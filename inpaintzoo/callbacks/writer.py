@@ -15,11 +15,10 @@ from inpaintzoo.types import ConfigError
 
 
 class PredictionWriter(BasePredictionWriter):
-    """One PNG a picture, named like the picture; fills of a stochastic generator are `NAME-0.png`, `NAME-1.png`, etc.
+    """One PNG per picture, with its name; fills of a stochastic generator are `NAME-0.png`, `NAME-1.png`, and so on.
 
     Args:
-        folder: where to; by default `predictions` in the run folder. A folder that holds files already is an
-            error: nothing is overwritten.
+        folder: output folder, which must be empty or new; None uses `predictions` in the run folder.
     """
 
     def __init__(self, folder: str | None = None) -> None:
@@ -28,13 +27,17 @@ class PredictionWriter(BasePredictionWriter):
         self._target = Path()
 
     def on_predict_start(self, trainer: Trainer, pl_module: Any) -> None:
-        """Check the folder before any work is done."""
+        """Check the folder before any work is done.
+
+        Raises:
+            ConfigError: it holds files, which would be overwritten.
+        """
         self._target = Path(self.folder) if self.folder else run_folder(trainer) / "predictions"
-        # The first process decides for all: another's pictures must not look like files that were there before.
+        # The first process decides for all, or another's first pictures might be taken for earlier files.
         taken = trainer.strategy.broadcast(self._target.exists() and any(self._target.iterdir()))
         if taken:
             raise ConfigError(
-                f"{self._target} holds files already and nothing is overwritten; choose another place with "
+                f"{self._target} holds files already and nothing is overwritten; choose another folder with "
                 f"--predictions.folder"
             )
         self._target.mkdir(parents=True, exist_ok=True)
@@ -57,5 +60,5 @@ class PredictionWriter(BasePredictionWriter):
                 save_image(picture.float(), path)
 
     def on_predict_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Say where the pictures are."""
+        """Print the folder."""
         rank_zero_info(f"predictions: {self._target}")

@@ -1,4 +1,4 @@
-"""Where labels of the data meet the generator that learns them: who reads them, and whether their classes fit."""
+"""Which parts of a training read labels, whether the data has them, and whether their classes fit the generator."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Learner(Protocol):
     """What is read of the model, an Inpainter."""
 
     generator: Generator
-    losses: Any  # by name, as the adversaries
+    losses: Any  # by name, like the adversaries
     adversaries: Any
     metrics: MetricSuite
 
@@ -33,7 +33,7 @@ class LabelledData(Protocol):
 
     @property
     def label_count(self) -> int | None:
-        """Classes of the label maps; None if there are none."""
+        """Number of classes in the label maps; None if unknown."""
 
     def source(self, split: Split) -> ImageSource:
         """The pictures of a split."""
@@ -45,11 +45,11 @@ def labels_are_read(model: Learner) -> bool:
 
 
 def check_labels(model: Learner, data: LabelledData) -> list[Finding]:
-    """Findings about the labels of a training: that something learns them, that they are there, that classes fit.
+    """Findings about a training's labels: whether a loss reads them, whether they exist, and whether classes fit.
 
     Args:
-        model: what is to be trained.
-        data: after its own `check` has found no error.
+        model: the Inpainter to be trained.
+        data: its data, whose own `check` has found no error.
     """
     generator, metrics = model.generator, model.metrics
     findings: list[Finding] = []
