@@ -18,6 +18,7 @@ from inpaintzoo.data.labels.classes import LabelClasses, colour_labels
 from inpaintzoo.files.writing import free_path, write_whole
 from inpaintzoo.metrics.segmentation import confidence_and_error, correlation, moments, predicted_logits
 from inpaintzoo.ops import composite, gather_over_ranks
+from inpaintzoo.pictures.images import tensor_to_image
 from inpaintzoo.pictures.sheet import LINE, contact_sheet
 from inpaintzoo.types import Batch, ConfigError, Output
 
@@ -160,7 +161,7 @@ def segmentation_sheet(batch: Batch, output: Output, classes: LabelClasses) -> I
     side = max(_CELL, width)
     size = side, max(1, round(side * height / width))
     pictures = [
-        None if row >= len(rows) else Image.fromarray(rows[row][sample]).resize(size, Image.Resampling.NEAREST)
+        None if row >= len(rows) else rows[row][sample].resize(size, Image.Resampling.NEAREST)
         for sample in range(len(batch["image"]))
         for row in range(4)
         for _, rows in columns
@@ -181,34 +182,28 @@ def segmentation_sheet(batch: Batch, output: Output, classes: LabelClasses) -> I
     return sheet
 
 
-def _columns(batch: Batch, output: Any, classes: LabelClasses) -> list[tuple[str, list[list[np.ndarray]]]]:
-    """The columns: a caption and, from top to bottom, rows of `(H, W, 3)` uint8 pictures, one per sample."""
+def _columns(batch: Batch, output: Any, classes: LabelClasses) -> list[tuple[str, list[list[Image.Image]]]]:
+    """The columns: a caption and, from top to bottom, rows of pictures, one per sample."""
+
+    def drawn(maps: Tensor) -> list[Image.Image]:
+        return [tensor_to_image(picture) for picture in maps]
+
+    def coloured(maps: Tensor) -> list[Image.Image]:
+        return [Image.fromarray(colour_labels(labels.cpu().numpy(), classes.colours)) for labels in maps]
+
     image, mask = batch["image"].float().cpu(), batch["mask"].float().cpu()
-    columns = [("masked", [_to_bytes(image * (1 - mask) + mask)])]
+    columns = [("masked", [drawn(image * (1 - mask) + mask)])]
     unreliable = output.unreliable or [None] * len(output.segmentations)
     scales = list(zip(output.pyramid, output.segmentations, unreliable, strict=True))
     for number, (picture, logits, unsure) in reversed(list(enumerate(scales))):
-        chances = logits.float().cpu().softmax(dim=1)
-        rows = [
-            _to_bytes(picture),
-            [colour_labels(labels.numpy(), classes.colours) for labels in chances.argmax(dim=1)],
-            _to_bytes(1 - chances.amax(dim=1, keepdim=True)),
-            *([_to_bytes(unsure)] if unsure is not None else []),
-        ]
+        confidence, labels = logits.float().softmax(dim=1).max(dim=1, keepdim=True)
+        rows = [drawn(picture), coloured(labels[:, 0]), drawn(1 - confidence)]
+        rows += [drawn(unsure)] if unsure is not None else []
         columns.append((f"scale {number}, {picture.shape[-2]}x{picture.shape[-1]}", rows))
     filled = composite(image, output.image.float().clamp(0, 1).cpu(), mask)
-    columns.append(("composite", [_to_bytes(filled)]))
-    truth = [_to_bytes(image)]
-    if "labels" in batch:
-        truth.append([colour_labels(labels.cpu().numpy(), classes.colours) for labels in batch["labels"]])
-    columns.append(("truth", truth))
+    columns.append(("composite", [drawn(filled)]))
+    columns.append(("truth", [drawn(image), *([coloured(batch["labels"])] if "labels" in batch else [])]))
     return columns
-
-
-def _to_bytes(maps: Tensor) -> list[np.ndarray]:
-    """`(B, 3, h, w)` or `(B, 1, h, w)` in [0, 1] to B arrays `(h, w, 3)` uint8."""
-    levels = maps.detach().float().cpu().clamp(0, 1).mul(255).round().byte().expand(-1, 3, -1, -1)
-    return list(levels.permute(0, 2, 3, 1).numpy())
 
 
 def _legend(classes: LabelClasses, width: int) -> Image.Image:

@@ -40,11 +40,11 @@ def match_labels(what: str, files: FileSet, folder: Path, ends: tuple[str, str] 
     by_path: dict[str, list[Path]] = collections.defaultdict(list)
     by_stem: dict[str, list[Path]] = collections.defaultdict(list)
     for label in labels:
-        by_path[_key(label, folder).removesuffix(ends[1])].append(label)
+        by_path[_relative_stem(label, folder).removesuffix(ends[1])].append(label)
         by_stem[label.stem.removesuffix(ends[1])].append(label)
     stems = [path.stem.removesuffix(ends[0]) for path in files.paths]
     images = collections.Counter(stems)
-    at_path = [by_path.get(_key(path, files.base).removesuffix(ends[0])) for path in files.paths]
+    at_path = [by_path.get(_relative_stem(path, files.base).removesuffix(ends[0])) for path in files.paths]
     candidates = [
         beside or (by_stem.get(stem, []) if images[stem] == 1 else [])
         for beside, stem in zip(at_path, stems, strict=True)
@@ -56,13 +56,15 @@ def match_labels(what: str, files: FileSet, folder: Path, ends: tuple[str, str] 
 
 def _raise_unmatched(what: str, files: FileSet, folder: Path, candidates: list[list[Path]], there: str) -> None:
     pairs = list(zip(files.paths, candidates, strict=True))
-    if alone := [_key(path, files.base) for path, found in pairs if not found]:
+    if alone := [_relative_stem(path, files.base) for path, found in pairs if not found]:
         raise DataError(
             f"{what}: {len(alone)} of {len(pairs)} images have no label map in {folder} ({there}): {some(alone)}; a "
             "label map needs its image's relative path, or at least its name, suffix aside; set label_ends if names "
             "end differently"
         )
-    several = [f"{_key(path, files.base)} ({', '.join(map(str, found))})" for path, found in pairs if len(found) > 1]
+    several = [
+        f"{_relative_stem(path, files.base)} ({', '.join(map(str, found))})" for path, found in pairs if len(found) > 1
+    ]
     if several:
         raise DataError(f"{what}: more than one label map in {folder} for {counted(several, 'image')}: {some(several)}")
 
@@ -73,7 +75,7 @@ def _ending(ends: tuple[str, str]) -> str:
     return f" that end in {ends[1]} where images end in {ends[0]}" if ends[1] else f", images without their {ends[0]}"
 
 
-def _key(path: Path, base: Path) -> str:
+def _relative_stem(path: Path, base: Path) -> str:
     return os.path.splitext(os.path.relpath(path, base))[0].replace(os.sep, "/")
 
 
