@@ -304,5 +304,5 @@ def _crown(stage: Stage, wall: Wall, style: FacadeStyle) -> None:
 def garden(stage: Stage, x: float, z: float, length: float) -> None:
     """Bushes in front of a house."""
     for _ in range(3):
-        at = stage.camera.project(x + stage.between(-0.6, 0.6) * length, 0.0, z)
-        bush(stage, float(at[0]), float(at[1]), stage.between(0.9, 1.5) * stage.camera.focal / z, z)
+        foot = stage.camera.on_ground(x + stage.between(-0.6, 0.6) * length, z)
+        bush(stage, *foot, stage.between(0.9, 1.5) * stage.camera.focal / z, z)

@@ -57,20 +57,20 @@ def _trees(stage: Stage, count: int, near: float, far: float, keep: float = 0.0)
     """Trees scattered over the ground, `keep` metres clear to each side of the vanishing line; farthest first."""
     for z in np.sort(stage.rng.uniform(near**0.5, far**0.5, count) ** 2)[::-1]:
         span = 0.62 * z / stage.camera.focal
-        side = 1.0 if stage.chance(0.5) else -1.0
+        side = stage.either_side()
         _tree(stage, side * stage.between(min(keep, span), span), float(z), stage.between(5.0, 10.0))
 
 
 def _tree(stage: Stage, x: float, z: float, metres: float) -> None:
-    at = stage.camera.project(x, 0.0, z)
+    foot = stage.camera.on_ground(x, z)
     height = metres * stage.camera.focal / z
     kind = stage.rng.random()
     if kind < 0.55:
-        plants.deciduous(stage, float(at[0]), float(at[1]), height, z)
+        plants.deciduous(stage, *foot, height, z)
     elif kind < 0.88:
-        plants.conifer(stage, float(at[0]), float(at[1]), height * 1.2, z)
+        plants.conifer(stage, *foot, height * 1.2, z)
     else:
-        plants.bush(stage, float(at[0]), float(at[1]), height * 0.3, z)
+        plants.bush(stage, *foot, height * 0.3, z)
 
 
 def _house(stage: Stage, x: float, z: float) -> None:
@@ -98,8 +98,8 @@ def _meadow(stage: Stage) -> None:
     if stage.chance(0.3):
         terrain.rocks(stage, 4)
     if stage.chance(0.4):
-        street.fence(stage, stage.between(2.0, 5.0) * (1 if stage.chance(0.5) else -1), stage.between(-8, 8))
-    side = 1 if stage.chance(0.5) else -1
+        street.fence(stage, stage.between(2.0, 5.0) * stage.either_side(), stage.between(-8, 8))
+    side = stage.either_side()
     _tree(stage, side * stage.between(4.0, 7.0), stage.between(11.0, 16.0), stage.between(6.0, 9.0))
     terrain.blades(stage)
 
@@ -125,7 +125,7 @@ def _lake(stage: Stage) -> None:
     terrain.water(stage, surface, shore, "lake", stage.between(0.35, 1.0))
     if stage.chance(0.5):
         terrain.rocks(stage, 5)
-    side = 1 if stage.chance(0.5) else -1
+    side = stage.either_side()
     for _ in range(int(stage.rng.integers(1, 4))):
         x = 0.5 + side * stage.between(0.30, 0.52)
         y, height = stage.between(0.92, 1.04), stage.between(0.35, 0.75)
@@ -140,7 +140,7 @@ def _road(stage: Stage) -> None:
     terrain.ground(stage)
     plants.wood(stage, stage.camera.horizon + 0.01, stage.between(0.015, 0.04), 300.0)
     if stage.chance(0.35):
-        side = 1 if stage.chance(0.5) else -1
+        side = stage.either_side()
         spans = (half + 3.0, 60.0) if side > 0 else (-60.0, -half - 3.0)
         terrain.crops(stage, *spans, 5.0, 110.0)
     street.road(stage, half, curve, marked)
@@ -162,7 +162,7 @@ def _road(stage: Stage) -> None:
                 middle = float(street.bend(curve, np.array(z)))
                 street.car_behind(stage, middle + side * half / 2, z, side < 0)
     if stage.chance(0.5):
-        side = 1 if stage.chance(0.5) else -1
+        side = stage.either_side()
         _tree(stage, side * (half + stage.between(2.5, 4.5)), stage.between(9.0, 13.0), stage.between(5.5, 8.0))
 
 
@@ -209,12 +209,11 @@ def _street_front(stage: Stage, wall: float, kerb: float) -> None:
     for number, x in enumerate(np.arange(start, 16.0, gap)):
         z = kerb + 0.8
         if trees and number % 2 == 0:
-            at = stage.camera.project(x, 0.0, z)
-            plants.deciduous(stage, float(at[0]), float(at[1]), stage.between(4.5, 7.0) * stage.camera.focal / z, z)
+            plants.deciduous(stage, *stage.camera.on_ground(x, z), stage.between(4.5, 7.0) * stage.camera.focal / z, z)
         elif lamps:
-            street.lamp(stage, x, z, 5.0, 1.0 if stage.chance(0.5) else -1.0)
+            street.lamp(stage, x, z, 5.0, stage.either_side())
     for x in stage.rng.uniform(-11.0, 11.0, int(stage.rng.integers(0, 4))):
-        street.car(stage, float(x), kerb - 1.2, 1.0 if stage.chance(0.5) else -1.0)
+        street.car(stage, float(x), kerb - 1.2, stage.either_side())
 
 
 def _canyon(stage: Stage) -> None:
@@ -234,8 +233,8 @@ def _canyon(stage: Stage) -> None:
     for side in (-1, 1):
         if trees:
             for z in (70.0, 50.0, 36.0, 26.0, 18.0):
-                at = stage.camera.project(side * (road_half + 0.9), 0.0, z)
-                plants.deciduous(stage, float(at[0]), float(at[1]), 5.5 * stage.camera.focal / z, z)
+                foot = stage.camera.on_ground(side * (road_half + 0.9), z)
+                plants.deciduous(stage, *foot, 5.5 * stage.camera.focal / z, z)
         else:
             street.lamps(stage, side * (road_half + 0.5), 0.0, 6.0, 14.0)
     for z, side in ((stage.between(34, 50), -1), (stage.between(22, 32), 1), (stage.between(11, 18), -1)):
@@ -253,8 +252,7 @@ def _facade(stage: Stage) -> None:
     if stage.chance(0.5):
         street.lamp(stage, stage.between(-4.0, 4.0), distance - 2.0, 4.4, 1.0)
     for x in stage.rng.uniform(-5.0, 5.0, int(stage.rng.integers(0, 3))):
-        at = stage.camera.project(x, 0.0, distance - 0.6)
-        plants.bush(stage, float(at[0]), float(at[1]), 0.09, distance)
+        plants.bush(stage, *stage.camera.on_ground(x, distance - 0.6), 0.09, distance)
     if stage.chance(0.35):
         street.car(stage, stage.between(-4.0, 4.0), distance - 3.6, 1.0)
 

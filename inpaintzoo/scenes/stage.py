@@ -116,6 +116,11 @@ class Camera:
         down = self.horizon + self.focal * (self.eye - np.asarray(y)) / depth
         return np.stack(np.broadcast_arrays(across, down), axis=-1)
 
+    def on_ground(self, x: float, z: float) -> tuple[float, float]:
+        """World position of a point on the ground, in metres to the right and away."""
+        across, down = self.project(x, 0.0, z)
+        return float(across), float(down)
+
     def depth(self, y: float) -> float:
         """Distance in metres of the ground at world height `y` (below the horizon)."""
         return self.focal * self.eye / max(y - self.horizon, 1e-4)
@@ -143,6 +148,10 @@ class Stage:
     def chance(self, probability: float) -> bool:
         """True with this probability."""
         return bool(self.rng.random() < probability)
+
+    def either_side(self) -> int:
+        """-1 or 1, for left or right."""
+        return 1 if self.chance(0.5) else -1
 
     def between(self, low: float, high: float) -> float:
         """A uniform number."""
