@@ -307,10 +307,8 @@ class FolderData(InpaintingData):
         findings = []
         actual = self._stand_in(split)
         if actual != split:
-            text = f"{split}: no images of its own, so those of {actual} are used and test figures are not independent"
-            findings.append(
-                Finding("warning", f"{text} of the choice of checkpoint; give `{split}` to keep them apart")
-            )
+            text = f"{split}: no images of its own, so those of {actual} are used, and test figures depend on the"
+            findings.append(Finding("warning", f"{text} choice of checkpoint; give `{split}` to keep them apart"))
             if actual in splits:  # which are checked there
                 return findings
         source = self.source(split)
