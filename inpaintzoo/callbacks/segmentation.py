@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CELL, _GAP = 128, 4  # pixels: smallest side of a picture, space between pictures
-_BACKGROUND, _INK = (225, 225, 225), (0, 0, 0)  # grey, so that the edges of white and black pictures show
+_BACKGROUND, _TEXT_COLOUR = (225, 225, 225), (0, 0, 0)  # grey, so that the edges of white and black pictures show
 
 
 class SegmentationMaps(ValidationSheet):
@@ -173,12 +173,12 @@ def segmentation_sheet(batch: Batch, output: Output, classes: LabelClasses) -> I
     sheet.paste(legend, (0, sheet.height - legend.height))
     pen = ImageDraw.Draw(sheet)
     for number, (caption, _) in enumerate(columns):
-        pen.text((_GAP + number * (size[0] + _GAP), 1), caption, fill=_INK)
+        pen.text((_GAP + number * (size[0] + _GAP), 1), caption, fill=_TEXT_COLOUR)
     names = ["", "labels", "confidence:\ndark is sure", "unreliable:\nwhite"]
     shown = names[: max(len(rows) for _, rows in columns)]
     for sample in range(len(batch["image"])):
         for row, name in enumerate(shown):
-            pen.multiline_text((_GAP, LINE + (4 * sample + row) * (size[1] + _GAP) + 4), name, fill=_INK)
+            pen.multiline_text((_GAP, LINE + (4 * sample + row) * (size[1] + _GAP) + 4), name, fill=_TEXT_COLOUR)
     return sheet
 
 
@@ -219,8 +219,8 @@ def _legend(classes: LabelClasses, width: int) -> Image.Image:
     pen = ImageDraw.Draw(legend)
     for left, line, name, colour in places:
         top = line * (LINE + 2) + 2
-        pen.rectangle((left, top, left + 11, top + 11), fill=colour, outline=_INK)
-        pen.text((left + 16, top), name, fill=_INK)
+        pen.rectangle((left, top, left + 11, top + 11), fill=colour, outline=_TEXT_COLOUR)
+        pen.text((left + 16, top), name, fill=_TEXT_COLOUR)
     return legend
 
 
