@@ -18,6 +18,7 @@ from inpaintzoo.types import DataError
 Polarity = Literal["white", "black"]
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
+UNCLEAR = (0.4, 0.6)  # a white part between these does not tell hole from rest
 
 
 def list_mask_files(folder: Path) -> list[str]:
@@ -57,6 +58,24 @@ def read_hole(path: Path, polarity: Polarity, threshold: float) -> Tensor:
     """
     grey = read_grey(path)
     return hole_tensor((grey if polarity == "white" else 1.0 - grey) > threshold)
+
+
+def rarer_colour(white: float, name: str) -> Polarity:
+    """The colour of the hole where a mask does not say: the rarer one; a mask that is all white is all hole.
+
+    Args:
+        white: the white part of its pixels, in [0, 1].
+        name: of the mask, for the error.
+
+    Raises:
+        DataError: neither colour is clearly rarer.
+    """
+    if UNCLEAR[0] <= white <= UNCLEAR[1]:
+        raise DataError(
+            f"{name}: {white:.0%} of the pixels are white, so neither colour is clearly the hole's; set polarity to "
+            "white or black"
+        )
+    return "black" if 0.5 < white < 1 else "white"
 
 
 def file_ratios(folder: Path, files: Sequence[str], polarity: Polarity, threshold: float) -> list[float]:
