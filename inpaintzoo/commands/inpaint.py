@@ -20,7 +20,7 @@ from inpaintzoo.generator import Generator
 from inpaintzoo.pictures.images import is_image_name, list_images
 from inpaintzoo.predictor import Predictor
 from inpaintzoo.predictor.filling import Precision
-from inpaintzoo.predictor.holes import Polarity, common_polarity
+from inpaintzoo.predictor.holes import PolarityChoice, common_polarity
 from inpaintzoo.predictor.ledger import Ledger, stamp
 from inpaintzoo.predictor.planning import Strategy
 from inpaintzoo.predictor.tasks import FileResult, FileTask, JpegWarning, sample_paths
@@ -81,7 +81,7 @@ def _parser() -> ArgumentParser:
     add("--samples", type=int, default=1, help="fills of each hole, by a stochastic model: NAME-0.png, NAME-1.png, ...")
     add("--seed", type=_Seed, default=0, help="of stochastic fills")
     add("--grow", type=_Grow, default=0, help="pixels by which holes are enlarged on every side")
-    add("--polarity", choices=get_args(Polarity), default="auto", help="the colour of holes; auto: the rarer one")
+    add("--polarity", choices=get_args(PolarityChoice), default="auto", help="the colour of holes; auto: the rarer one")
     guidance = "where may be copied from: white in a greyscale map, the hole's own class in a palette map; or a folder"
     add("--guidance", type=str, help=guidance)
     add("--strategy", choices=get_args(Strategy), default="auto", help="how the model is shown large pictures")
@@ -120,12 +120,12 @@ def _inpaint(config: Namespace) -> int:
     return 1 if failed else 0
 
 
-def _polarity(config: Namespace, jobs: list[Job]) -> Polarity:
+def _polarity(config: Namespace, jobs: list[Job]) -> PolarityChoice:
     """The colour of holes: in a folder of masks that of all of them together."""
-    polarity: Polarity = config.polarity
+    polarity: PolarityChoice = config.polarity
     if polarity == "auto" and (Path(config.image).is_dir() or Path(config.mask).is_dir()):
         masks = sorted({job.mask for job in jobs if job.mask is not None})
-        polarity = common_polarity(masks) if masks else polarity
+        polarity = (common_polarity(masks) if masks else None) or polarity
         if polarity == "black":
             _say("note: black is taken as the hole, the rarer colour of the masks; --polarity white for the other")
     return polarity
@@ -193,7 +193,7 @@ def _predictor(config: Namespace) -> Predictor:
     )
 
 
-def _results(config: Namespace, jobs: list[Job], polarity: Polarity) -> Iterator[FileResult]:
+def _results(config: Namespace, jobs: list[Job], polarity: PolarityChoice) -> Iterator[FileResult]:
     """Fill the pictures, as they are asked for; the model is loaded at once."""
     if not jobs:
         return iter(())

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 import sys
-import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -129,8 +128,6 @@ def write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, Any
 
 
 def _write_tiff(pixels: np.ndarray, file: str, metadata: dict[str, Any]) -> None:
-    if "transparency" in metadata:
-        warnings.warn("TIFF has no colour that counts as transparent: it is opaque now", stacklevel=2)
     grey, alpha = pixels.shape[2] < 3, pixels.shape[2] in (2, 4)
     tifffile.imwrite(
         file,

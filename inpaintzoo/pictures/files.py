@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -78,6 +78,7 @@ class PictureFile:
         format: Pillow's name of the format.
         metadata: options of Pillow's `save` that keep what the file said.
         encoding: options that keep how a file of the same format was compressed.
+        note: is called with a sentence on what is left out.
     """
 
     path: Path
@@ -86,6 +87,7 @@ class PictureFile:
     format: str
     metadata: dict[str, Any]
     encoding: dict[str, Any]
+    note: Callable[[str], None]
 
     def check_target(self, target: Path) -> None:
         """Raise `DataError` unless a file of the target's suffix can hold this picture."""
@@ -122,6 +124,8 @@ class PictureFile:
     def _save(self, pixels: np.ndarray, file: str, form: str) -> None:
         metadata = _within(self.metadata, form)
         if self.mode == DEEP:
+            if form == "TIFF" and "transparency" in metadata:
+                self.note(f"{self.path}: TIFF has no colour that counts as transparent: it is opaque now")
             write_deep(self.picture.upright(pixels), file, form, metadata)
         else:
             options = {**_fitting(metadata, form), **(self.encoding if self.format == form else {})}
@@ -131,13 +135,17 @@ class PictureFile:
                 options.update(lossless=True, exact=True)
             self.picture.finish(pixels).save(file, format=form, **options)
         if form == "PNG" and not is_text(metadata.get("xmp", b"")):
-            warnings.warn(f"{self.path}: its XMP is no UTF-8, which PNG does not hold: it is left out", stacklevel=2)
+            self.note(f"{self.path}: its XMP is not UTF-8, which PNG requires: it is left out")
         if form == "TIFF":
-            add_metadata(file, self.metadata.get("exif", b""), self.metadata.get("xmp", b""), self.path)
+            add_metadata(file, self.metadata.get("exif", b""), self.metadata.get("xmp", b""), self.path, self.note)
 
 
-def read_picture(path: str | Path) -> PictureFile:
+def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
     """Read a picture file with every bit, upright.
+
+    Args:
+        path: the file.
+        note: is called with a sentence on what is left out, when it is read and when it is written again.
 
     Raises:
         DataError: the file is missing, damaged, no image, or of a kind that cannot be filled; the message names it.
@@ -145,7 +153,7 @@ def read_picture(path: str | Path) -> PictureFile:
     with open_image(path, load=False) as image:
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":  # whose other frames are the camera's previews
-            warnings.warn(f"{path}: only the first of its {frames} frames is read, and written", stacklevel=3)
+            note(f"{path}: only the first of its {frames} frames is read and written")
         deep = deep_reader(image, path)
         stored = orientation_of(image) if image.format == "TIFF" else 1
         form = "JPEG" if image.format == "MPO" else str(image.format)
@@ -154,7 +162,8 @@ def read_picture(path: str | Path) -> PictureFile:
         # them, and some versions do not say so.
         upright = image.format == "TIFF" and deep is not deep_planes
         orientation = 1 if upright else orientation_of(image)
-        metadata, encoding = _metadata(image, path, turned=max(stored, orientation) >= 5), _encoding(image)
+        metadata = _metadata(image, path, max(stored, orientation) >= 5, note)
+        encoding = _encoding(image)
 
     def finish(filled: np.ndarray) -> Image.Image:
         if deep:
@@ -164,7 +173,8 @@ def read_picture(path: str | Path) -> PictureFile:
         return made
 
     mode = DEEP if deep else image.mode
-    return PictureFile(Path(path), Picture(pixels, colours, finish, orientation), mode, form, metadata, encoding)
+    picture = Picture(pixels, colours, finish, orientation)
+    return PictureFile(Path(path), picture, mode, form, metadata, encoding, note)
 
 
 def _plain_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
@@ -180,9 +190,9 @@ def _plain_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Col
 # -- metadata --------------------------------------------------------------------------------------------------------
 
 
-def _metadata(image: Image.Image, path: str | Path, turned: bool) -> dict[str, Any]:
+def _metadata(image: Image.Image, path: str | Path, turned: bool, note: Callable[[str], None]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
-    exif, xmp = stored_metadata(image, path)
+    exif, xmp = stored_metadata(image, path, note)
     if exif:
         kept["exif"] = upright_exif(exif, turned)
     if image.info.get("icc_profile"):

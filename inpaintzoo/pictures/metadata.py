@@ -6,7 +6,7 @@ import contextlib
 import io
 import re
 import struct
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -37,44 +37,43 @@ _STORAGE = {
 }
 
 
-def stored_metadata(image: Image.Image, path: str | Path) -> tuple[bytes, bytes]:
+def stored_metadata(image: Image.Image, path: str | Path, note: Callable[[str], None]) -> tuple[bytes, bytes]:
     """The EXIF block with its prefix and the XMP packet of an opened file; a TIFF file's block is made of its tags."""
     if image.format == "TIFF":
-        return _of_tiff(path)
-    exif = bytes(image.info.get("exif") or _raw_exif(image, path))
+        return _of_tiff(path, note)
+    exif = bytes(image.info.get("exif") or _raw_exif(image, path, note))
     if exif and not exif.startswith(PREFIX):  # WebP has none, JPEG must
         exif = PREFIX + exif
     xmp = image.info.get("xmp") or getattr(image, "text", {}).get(XMP_TEXT, b"")  # older versions of Pillow: a text
     return exif, xmp if isinstance(xmp, bytes) else str(xmp).encode()
 
 
-def _of_tiff(path: str | Path) -> tuple[bytes, bytes]:
+def _of_tiff(path: str | Path, note: Callable[[str], None]) -> tuple[bytes, bytes]:
     try:
         with open(path, "rb") as file:
             directory, order, lost = read_first(file, only={*_ABOUT, _XMP})
     except ValueError:
-        warnings.warn(f"{path}: its metadata is damaged and left out", stacklevel=2)
+        note(f"{path}: its metadata is damaged and left out")
         return b"", b""
-    _say_lost(lost, path)
+    _note_lost(lost, path, note)
     xmp = directory.pop(_XMP).data if _XMP in directory else b""
     return PREFIX + to_block(directory, order) if directory else b"", xmp
 
 
-def _raw_exif(image: Image.Image, path: str | Path) -> bytes:
+def _raw_exif(image: Image.Image, path: str | Path, note: Callable[[str], None]) -> bytes:
     try:
         return bytes.fromhex("".join(str(image.info.get(RAW_EXIF, "")).split("\n")[3:]))
     except ValueError:
-        warnings.warn(f"{path}: its EXIF is damaged and left out", stacklevel=2)
+        note(f"{path}: its EXIF is damaged and left out")
         return b""
 
 
-def _say_lost(tags: list[int], path: str | Path) -> None:
+def _note_lost(tags: list[int], path: str | Path, note: Callable[[str], None]) -> None:
     if tags:
-        names = ", ".join(str(tag) for tag in tags)
-        warnings.warn(f"{path}: parts of its EXIF are damaged and left out (tags {names})", stacklevel=3)
+        note(f"{path}: parts of its EXIF are damaged and left out (tags {', '.join(map(str, tags))})")
 
 
-def add_metadata(file: str, exif: bytes, xmp: bytes, source: str | Path) -> None:
+def add_metadata(file: str, exif: bytes, xmp: bytes, source: str | Path, note: Callable[[str], None]) -> None:
     """Add EXIF and XMP to a TIFF file of one picture that has none.
 
     Pillow and tifffile would not keep every byte, so what they wrote gets a new first directory behind the pixels; the
@@ -84,9 +83,10 @@ def add_metadata(file: str, exif: bytes, xmp: bytes, source: str | Path) -> None
         file: to add to, upright.
         exif: the block, with or without its prefix; empty for none.
         xmp: the packet; empty for none.
-        source: the file that a warning names.
+        source: the file that a note names.
+        note: is called if some of the EXIF is damaged.
     """
-    added = _described(exif, source)
+    added = _described(exif, source, note)
     if xmp:
         added[_XMP] = Field(_BYTE, xmp)
     if added:
@@ -94,15 +94,15 @@ def add_metadata(file: str, exif: bytes, xmp: bytes, source: str | Path) -> None
             put_first(out, {**added, **read_first(out).directory})
 
 
-def _described(exif: bytes, source: str | Path) -> Directory:
+def _described(exif: bytes, source: str | Path, note: Callable[[str], None]) -> Directory:
     if not exif:
         return {}
     try:
         directory, _, lost = read_first(io.BytesIO(_split(exif)[1]))
     except ValueError:
-        warnings.warn(f"{source}: its EXIF is damaged and left out", stacklevel=2)
+        note(f"{source}: its EXIF is damaged and left out")
         return {}
-    _say_lost(lost, source)
+    _note_lost(lost, source, note)
     return {tag: field for tag, field in directory.items() if tag not in _STORAGE}
 
 

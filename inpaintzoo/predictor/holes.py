@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,18 +14,20 @@ from scipy import ndimage
 from torch import Tensor
 
 from inpaintzoo.data.masks.base import grow_hole, hole_tensor, resize_hole
+from inpaintzoo.data.masks.reading import Polarity, rarer_colour
 from inpaintzoo.pictures.images import decode_rgb, open_image, orientation_of
 from inpaintzoo.pictures.picture import Picture, Pixels, turn
 from inpaintzoo.types import DataError
 
-Polarity = Literal["auto", "white", "black"]
+PolarityChoice = Literal["auto", "white", "black"]
 
-_UNCLEAR = (0.4, 0.6)  # a white part between these does not tell hole from rest
 _SKETCH = 512  # pixels a side that show a hole's form
 _SAME_SHAPE = 0.01  # part by which proportions may differ
 
 
-def read_hole(mask: Pixels | None, picture: Picture, polarity: Polarity, grow: int) -> np.ndarray:
+def find_hole(
+    mask: Pixels | None, picture: Picture, polarity: PolarityChoice, grow: int, note: Callable[[str], None]
+) -> np.ndarray:
     """The hole as `(H, W)` bool, upright, at the picture's size.
 
     Args:
@@ -34,6 +35,7 @@ def read_hole(mask: Pixels | None, picture: Picture, polarity: Polarity, grow: i
         picture: what it is for.
         polarity: the colour of the hole.
         grow: pixels by which it grows on every side.
+        note: is called with sentences on how the mask was read.
 
     Raises:
         DataError: the mask cannot be read, does not fit, or it is unclear which colour is the hole.
@@ -43,61 +45,47 @@ def read_hole(mask: Pixels | None, picture: Picture, polarity: Polarity, grow: i
     if grow < 0 or int(grow) != grow:
         raise DataError(f"grow must be a number of pixels, 0 or more, got {grow}")
     if mask is None:
-        hole = _transparent(picture)
+        alpha = picture.colours.alpha(picture.upright())
+        if alpha is None:
+            raise DataError("the picture has no transparency to take the hole from; give a mask")
+        hole = alpha < 0.5
     else:
-        grey, guess = _grey(mask)
-        hole = _fitted(_holes(grey, polarity if guess or polarity != "auto" else "white", _name(mask)), picture, mask)
+        name = str(mask) if isinstance(mask, (str, Path)) else "mask"
+        grey, guess = _mask_levels(mask, note)
+        white = grey > 0.5
+        if polarity == "auto":
+            polarity = rarer_colour(float(white.mean()), name) if guess else "white"
+            if polarity == "black":
+                note(f"{name}: black is taken as the hole ({1 - white.mean():.0%}); --polarity white for the other")
+        hole = _fitted(white if polarity == "white" else ~(grey >= 0.5), picture, name, note)
     return grow_hole(hole_tensor(hole), grow)[0].numpy() > 0 if grow else hole
 
 
-def common_polarity(masks: Sequence[str | Path], sample: int = 64) -> Polarity:
-    """The rarer colour of mask files that belong together, of up to `sample` of them: the hole's.
+def common_polarity(masks: Sequence[str | Path], sample: int = 64) -> Polarity | None:
+    """The hole's colour in mask files that belong together: the rarer one in up to `sample` of them.
 
-    Files that cannot be read do not count; where none can, it stays `auto`.
+    Files that cannot be read do not count; None if none can.
 
     Raises:
         DataError: neither colour is clearly rarer.
     """
     places = np.linspace(0, len(masks) - 1, min(sample, len(masks))).round().astype(int).tolist()
     parts = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # said again when the file's turn comes
-        for place in places:
-            with contextlib.suppress(DataError):  # as is this
-                parts.append((_grey(masks[place])[0] > 0.5).mean())
-    return _rarer(float(np.mean(parts)), f"{len(parts)} masks such as {masks[0]}") if parts else "auto"
+    for place in places:
+        with contextlib.suppress(DataError):  # reported, as any notes are, when the file's turn comes
+            parts.append((_mask_levels(masks[place], note=lambda text: None)[0] > 0.5).mean())
+    return rarer_colour(float(np.mean(parts)), f"{len(parts)} masks such as {masks[0]}") if parts else None
 
 
-def _rarer(white: float, name: str) -> Polarity:
-    if _UNCLEAR[0] <= white <= _UNCLEAR[1]:
-        raise DataError(
-            f"{name}: {white:.0%} of the pixels are white, so neither colour is clearly the hole's; set the "
-            "polarity to white or black"
-        )
-    return "black" if 0.5 < white < 1 else "white"
-
-
-def _transparent(picture: Picture) -> np.ndarray:
-    alpha = picture.colours.alpha(picture.upright())
-    if alpha is None:
-        raise DataError("the picture has no transparency to take the hole from; give a mask")
-    return alpha < 0.5
-
-
-def _name(source: Pixels) -> str:
-    return str(source) if isinstance(source, (str, Path)) else "mask"
-
-
-def _grey(mask: Pixels) -> tuple[np.ndarray, bool]:
+def _mask_levels(mask: Pixels, note: Callable[[str], None]) -> tuple[np.ndarray, bool]:
     """Grey levels `(H, W)` in [0, 1], and whether the hole's colour may be guessed from them."""
     if isinstance(mask, (str, Path)):
         with open_image(mask) as image:
             if image.format == "JPEG":
-                _say(f"{mask}: JPEG leaves grey edges; pixels nearer to the hole's colour are hole. PNG is exact")
-            return _grey_of_image(image, str(mask)), True
+                note(f"{mask}: JPEG leaves grey edges; pixels nearer to the hole's colour are hole. PNG is exact")
+            return _image_levels(image, str(mask)), True
     if isinstance(mask, Image.Image):
-        grey = _grey_of_image(mask, "mask")
-        return grey, _has_varied_alpha(mask)  # grey levels mean what they mean in an array: white is the hole
+        return _image_levels(mask, "mask"), _has_varied_alpha(mask)  # without alpha, white is the hole as in arrays
     array = mask.detach().cpu().float().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
     while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
         array = array[0] if array.shape[0] == 1 else array[..., 0]
@@ -112,7 +100,7 @@ def _grey(mask: Pixels) -> tuple[np.ndarray, bool]:
     return array.astype(np.float32) / np.float32(top), False
 
 
-def _grey_of_image(image: Image.Image, name: str) -> np.ndarray:
+def _image_levels(image: Image.Image, name: str) -> np.ndarray:
     if _has_varied_alpha(image):  # a brush on an empty layer, or a picture with a part erased
         image = image.convert("RGBA").getchannel("A")
     if image.mode == "1":
@@ -137,31 +125,21 @@ def _upright_grey(image: Image.Image) -> np.ndarray:
     return np.asarray(decode_rgb(image)[0].convert("L"), dtype=np.float32) / 255
 
 
-def _holes(grey: np.ndarray, polarity: Polarity, name: str) -> np.ndarray:
-    """Which pixels are nearer to the hole's colour: unless it is known the rarer one, or white where all are alike."""
-    white = grey > 0.5
-    if polarity == "auto":
-        polarity = _rarer(float(white.mean()), name)
-        if polarity == "black":
-            _say(f"{name}: black is taken as the hole ({1 - white.mean():.0%}); --polarity white for the other")
-    return white if polarity == "white" else ~(grey >= 0.5)
-
-
-def _fitted(values: np.ndarray, picture: Picture, source: Pixels) -> np.ndarray:
-    """Values at the picture's upright size; a hole where any of a pixel's is, if they must be scaled."""
+def _fitted(hole: np.ndarray, picture: Picture, name: str, note: Callable[[str], None]) -> np.ndarray:
+    """The hole at the picture's upright size; if it must be scaled, a pixel with any hole in it is hole."""
     size = (picture.size[0], picture.size[1])
-    if values.shape == size:
-        return values
-    if values.shape == size[::-1] and picture.orientation >= 5:
-        return turn(values, picture.orientation)  # drawn on the pixels as they are stored
-    height, width = values.shape
+    if hole.shape == size:
+        return hole
+    if hole.shape == size[::-1] and picture.orientation >= 5:
+        return turn(hole, picture.orientation)  # drawn on the pixels as they are stored
+    height, width = hole.shape
     if abs(np.log(width / height) - np.log(size[1] / size[0])) > _SAME_SHAPE:
         raise DataError(
-            f"{_name(source)} is {width} pixels wide and {height} high, but its picture is {size[1]} and {size[0]}; "
-            "give a mask of the picture's size or at least proportions"
+            f"{name} is {width} pixels wide and {height} high, but its picture is {size[1]} and {size[0]}; "
+            "give a mask of the picture's size, or at least of its proportions"
         )
-    _say(f"{_name(source)} is scaled from {width}x{height} to the picture's {size[1]}x{size[0]}")
-    return resize_hole(hole_tensor(values), *size, mode="any")[0].numpy() > 0
+    note(f"{name} is scaled from {width}x{height} to the picture's {size[1]}x{size[0]}")
+    return resize_hole(hole_tensor(hole), *size, mode="any")[0].numpy() > 0
 
 
 def is_compact(hole: np.ndarray) -> bool:
@@ -225,7 +203,3 @@ def _guidance_of_image(image: Image.Image, name: str) -> np.ndarray:
             "must be palette indices (mode P) or an integer array"
         )
     return grey
-
-
-def _say(text: str) -> None:
-    warnings.warn(text, stacklevel=5)

@@ -13,26 +13,34 @@ import torch
 
 from inpaintzoo.data.masks import MASK_CLASSES
 from inpaintzoo.generator import Generator
-from inpaintzoo.ops import evaluating
+from inpaintzoo.ops import evaluating, find_device
 from inpaintzoo.pictures.files import read_picture
 from inpaintzoo.pictures.picture import Picture, Pixels, picture_of
 from inpaintzoo.predictor.filling import Filler, Patch, Precision, Scene, out_of_memory
-from inpaintzoo.predictor.holes import Polarity, is_compact, read_guidance, read_hole
+from inpaintzoo.predictor.holes import PolarityChoice, find_hole, is_compact, read_guidance
 from inpaintzoo.predictor.memory import affordable_pixels, affordable_tile
 from inpaintzoo.predictor.planning import Limits, Part, Strategy, plan
-from inpaintzoo.predictor.tasks import NO_HOLE, FileResult, FileTask, OpenFile, check_target, sample_paths, say
+from inpaintzoo.predictor.tasks import (
+    NO_HOLE,
+    FileResult,
+    FileTask,
+    OpenFile,
+    PredictorWarning,
+    check_target,
+    sample_paths,
+)
 from inpaintzoo.types import ConfigError, InpaintzooError
 from inpaintzoo.weights.checkpoints import find_checkpoint
 from inpaintzoo.weights.files import load_model, read_about
 
 SMALLEST_TILE = 64
-_MOST_HELD = 64_000_000  # pixels of pictures that are held to be filled together
+_MOST_HELD = 64_000_000  # pixels of pictures that are kept in memory to be filled together
 
 
 class Predictor:
     """Fills holes in pictures of any kind and size.
 
-    What is known comes back bit by bit. The generator never sees what lies in the hole.
+    Known pixels come back bit by bit. The generator never sees what lies in the hole.
 
     Args:
         model: a generator, or the path of a weight file, checkpoint or run folder.
@@ -42,9 +50,13 @@ class Predictor:
             margin, `tile` overlapping tiles, `resize` scaled down; see `inpaintzoo.predictor.planning`.
         tile: longest side in pixels of what the network is shown at once; None: 512, or less if
             memory is short.
-        overlap: of tiles in pixels, over which they are blended; None: a quarter of a tile.
+        overlap: pixels over which neighbouring tiles are blended; None: a quarter of a tile.
         max_memory: GiB that may be used; None: half of what is free.
         batch_size: tiles, holes and pictures of one size that are filled at once, if memory allows.
+
+    Attributes:
+        notes: what was worth knowing about the last fill, such as that memory ran out and smaller tiles were used. The
+            calls also emit them as `PredictorWarning`; `fill_files` puts those of a file into its result instead.
 
     Raises:
         ConfigError: a value that is not allowed, or a device that cannot be used.
@@ -63,7 +75,7 @@ class Predictor:
         batch_size: int = 1,
     ) -> None:
         _check(precision, strategy, tile, overlap, max_memory, batch_size)
-        self.device = _device(device)
+        self.device = find_device(device)
         if precision == "float16" and self.device.type == "cpu":
             raise ConfigError("precision float16 needs a GPU; take float32 or bfloat16")
         self._compact_holes: str | None = None
@@ -77,6 +89,7 @@ class Predictor:
         self.overlap = overlap
         self.max_memory = max_memory
         self.batch_size = batch_size
+        self.notes: list[UserWarning] = []
 
     def __call__(
         self,
@@ -86,7 +99,7 @@ class Predictor:
         samples: int = 1,
         seed: int = 0,
         grow: int = 0,
-        polarity: Polarity = "auto",
+        polarity: PolarityChoice = "auto",
         guidance: Pixels | None = None,
     ) -> list[Any]:
         """Fill the hole of a picture.
@@ -112,12 +125,13 @@ class Predictor:
             InpaintzooError: what cannot be filled; the sentence says why.
         """
         self.check_request(samples, guidance)
-        picture = _picture(image)
-        scene = self._scene(picture, mask, grow, polarity, guidance)
-        if not scene.hole.any():
-            say(NO_HOLE)
-        patches = self._patches(scene, samples, seed)
-        return [picture.finish(pixels) for pixels in scene.fills(patches, samples)]
+        with self._emitting_notes():
+            picture = self._picture(image)
+            scene = self._scene(picture, mask, grow, polarity, guidance)
+            if not scene.hole.any():
+                self._note(NO_HOLE)
+            patches = self._patches(scene, samples, seed)
+            return [picture.finish(pixels) for pixels in scene.fills(patches, samples)]
 
     def fill_file(
         self,
@@ -128,7 +142,7 @@ class Predictor:
         samples: int = 1,
         seed: int = 0,
         grow: int = 0,
-        polarity: Polarity = "auto",
+        polarity: PolarityChoice = "auto",
         guidance: Pixels | None = None,
         overwrite: bool = False,
     ) -> list[Path]:
@@ -137,7 +151,7 @@ class Predictor:
         Args:
             image: the file.
             mask: see `__call__`, as the other arguments.
-            out: the file to write; the suffix decides the format. Of several samples the first is `NAME-0.png`.
+            out: the file to write; the suffix decides the format. Several samples go to `NAME-0.png`, `NAME-1.png`.
             samples: how many fills.
             seed: of stochastic fills.
             grow: pixels by which the hole is enlarged.
@@ -151,8 +165,9 @@ class Predictor:
         Raises:
             InpaintzooError: what cannot be filled or written.
         """
-        opened = self._open(FileTask(image, mask, out, guidance), samples, grow, polarity, overwrite)
-        return opened.write(self._patches(opened.scene, samples, seed), samples)
+        with self._emitting_notes():
+            opened = self._open(FileTask(image, mask, out, guidance), samples, grow, polarity, overwrite)
+            return opened.write(self._patches(opened.scene, samples, seed), samples, self._note)
 
     def fill_all(
         self,
@@ -162,7 +177,7 @@ class Predictor:
         samples: int = 1,
         seed: int = 0,
         grow: int = 0,
-        polarity: Polarity = "auto",
+        polarity: PolarityChoice = "auto",
         guidance: Sequence[Pixels | None] | None = None,
     ) -> list[list[Any]]:
         """`__call__` for several pictures, of which the network gets `batch_size` at once where they are of one size.
@@ -188,16 +203,18 @@ class Predictor:
         if not len(images) == len(masks) == len(maps):
             raise ConfigError(f"{len(images)} pictures need as many masks and maps, got {len(masks)} and {len(maps)}")
         filled: list[list[Any]] = []
-        while (start := len(filled)) < len(images):
-            scenes = []
-            for number in range(start, min(start + self.batch_size, len(images))):
-                with _named(number):
-                    scenes.append(self._scene(_picture(images[number]), masks[number], grow, polarity, maps[number]))
-            together = self._try_together(scenes, samples, seed)
-            for number, scene in enumerate(scenes, start):
-                with _named(number):
-                    patches = together[number - start] if together else self._patches(scene, samples, seed)
-                    filled.append([scene.picture.finish(pixels) for pixels in scene.fills(patches, samples)])
+        with self._emitting_notes():
+            while (start := len(filled)) < len(images):
+                scenes = []
+                for number in range(start, min(start + self.batch_size, len(images))):
+                    with _naming(number):
+                        picture = self._picture(images[number])
+                        scenes.append(self._scene(picture, masks[number], grow, polarity, maps[number]))
+                together = self._try_together(scenes, samples, seed)
+                for number, scene in enumerate(scenes, start):
+                    with _naming(number):
+                        patches = together[number - start] if together else self._patches(scene, samples, seed)
+                        filled.append([scene.picture.finish(pixels) for pixels in scene.fills(patches, samples)])
         return filled
 
     def fill_files(
@@ -207,7 +224,7 @@ class Predictor:
         samples: int = 1,
         seed: int = 0,
         grow: int = 0,
-        polarity: Polarity = "auto",
+        polarity: PolarityChoice = "auto",
         overwrite: bool = False,
     ) -> Iterator[FileResult]:
         """`fill_file` for many files, of which `batch_size` are held, and filled together where they are of one size.
@@ -229,7 +246,7 @@ class Predictor:
         opened: list[tuple[FileResult, OpenFile]] = []
         for task in tasks:
             results.append(FileResult(task))
-            with results[-1].watching():
+            with self._watching(results[-1]):
                 opened.append((results[-1], self._open(task, samples, grow, polarity, overwrite)))
             pixels = sum(file.scene.hole.size for _, file in opened)
             if len(results) >= self.batch_size or pixels >= _MOST_HELD:
@@ -243,44 +260,66 @@ class Predictor:
         """Fill files together or, where that fails, one by one: so the failure belongs to the file that causes it."""
         together: list[list[Patch]] = []
         if opened:
-            with opened[0][0].watching():  # what is said of all is said once
+            with self._watching(opened[0][0]):  # a note on all of them goes to the first
                 together = self._try_together([file.scene for _, file in opened], samples, seed)
         for number, (result, file) in enumerate(opened):
-            with result.watching():
+            with self._watching(result):
                 patches = together[number] if together else self._patches(file.scene, samples, seed)
-                result.files = file.write(patches, samples)
+                result.files = file.write(patches, samples, self._note)
 
-    def _try_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[Patch]]:
-        """What fills several scenes; nothing if there is one only, or if it fails: then each is to be tried alone."""
-        if len(scenes) < 2:
-            return []
-        with warnings.catch_warnings(record=True) as notes:
+    # -- notes -----------------------------------------------------------------------------------------------------
+
+    def _note(self, note: str | PredictorWarning) -> None:
+        self.notes.append(PredictorWarning(note) if isinstance(note, str) else note)
+
+    @contextlib.contextmanager
+    def _emitting_notes(self) -> Iterator[None]:
+        """Emit the block's notes as warnings of the line that called the method around it."""
+        notes: list[UserWarning] = []
+        self.notes = notes
+        try:
+            yield
+        finally:
+            for note in notes:
+                warnings.warn(note, stacklevel=4)  # 2 is contextlib, 3 the method
+
+    @contextlib.contextmanager
+    def _watching(self, result: FileResult) -> Iterator[None]:
+        """Put the block's notes and its error into a file's result, with warnings of Pillow and of networks."""
+        self.notes = result.notes
+        with warnings.catch_warnings(record=True) as others:
             warnings.simplefilter("always")
             try:
-                patches = self._patches_together(scenes, samples, seed)
-            except Exception as error:  # whatever it is, it is said of the scene that causes it
-                patches, notes = [], []
-                short = out_of_memory(error)
-            else:
-                short = False
+                yield
+            except Exception as error:  # whatever it is, it must not keep the other files waiting
+                result.error = error
+        result.notes += [other.message for other in others if isinstance(other.message, UserWarning)]
+
+    # -- reading and filling -----------------------------------------------------------------------------------------
+
+    def _try_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[Patch]]:
+        """What fills several scenes; nothing for a single one, or if it fails: then each has to be tried alone."""
+        if len(scenes) < 2:
+            return []
+        try:
+            return self._patches_together(scenes, samples, seed)
+        except Exception as error:  # whatever it is, it is raised again by the scene that causes it
+            short = out_of_memory(error)
         if short:
-            self._free()
-            self.batch_size = max(1, self.batch_size // 2)
-            say(f"memory ran out for {len(scenes)} pictures at once; going on with {self.batch_size}")
-        for note in notes:
-            warnings.warn(note.message, stacklevel=3)
-        return patches
-
-    def _free(self) -> None:
-        if self.device.type == "cuda":
             torch.cuda.empty_cache()
+            self.batch_size = max(1, self.batch_size // 2)
+            self._note(f"memory ran out for {len(scenes)} pictures at once; going on with {self.batch_size}")
+        return []
 
-    def _open(self, task: FileTask, samples: int, grow: int, polarity: Polarity, overwrite: bool) -> OpenFile:
+    def _picture(self, image: Pixels) -> Picture:
+        return read_picture(image, self._note).picture if isinstance(image, (str, Path)) else picture_of(image)
+
+    def _open(self, task: FileTask, samples: int, grow: int, polarity: PolarityChoice, overwrite: bool) -> OpenFile:
         self.check_request(samples, task.guidance)
         targets = sample_paths(Path(task.out), samples)
         for target in targets:
             check_target(target, overwrite)
-        file = read_picture(task.image)
+        file = read_picture(task.image, self._note)
         file.check_target(targets[0])
         scene = self._scene(file.picture, task.mask, grow, polarity, task.guidance)
         return OpenFile(file, targets, scene, overwrite)
@@ -301,14 +340,14 @@ class Predictor:
             raise ConfigError(f"{name} has no patch attention that guidance could steer; leave it out")
 
     def _scene(
-        self, picture: Picture, mask: Pixels | None, grow: int, polarity: Polarity, guidance: Pixels | None
+        self, picture: Picture, mask: Pixels | None, grow: int, polarity: PolarityChoice, guidance: Pixels | None
     ) -> Scene:
-        hole = read_hole(mask, picture, polarity, grow)
+        hole = find_hole(mask, picture, polarity, grow, self._note)
         picture.check_known(hole)
         if hole.all():
-            say("the whole picture is hole: the model has nothing to go by")
+            self._note("the whole picture is hole: the model has nothing to go by")
         if self._compact_holes and not is_compact(hole):
-            say(f"{self._compact_holes}; strokes and scratches may come out worse")
+            self._note(f"{self._compact_holes}; strokes and scratches may come out worse")
             self._compact_holes = None  # said once
         return Scene(picture, hole, read_guidance(guidance, picture), opaque=mask is None)
 
@@ -323,14 +362,15 @@ class Predictor:
                 if not out_of_memory(error):
                     raise
             # Outside the handler, where the failed attempt's tensors are no longer held by its traceback.
-            self._free()
+            torch.cuda.empty_cache()
             if batch_size > 1 and (len(parts) > 1 or parts[0].how == "tile"):
                 batch_size = 1  # before parts become smaller
                 continue
             largest = max(
                 min(limits.tile, part.box.side) if part.how in ("tile", "resize") else part.box.side for part in parts
             )
-            limits, strategy, batch_size = self._smaller(limits, largest), _without_frames(strategy), 1
+            limits, batch_size = self._smaller(limits, largest), 1
+            strategy = "auto" if strategy in ("pad", "crop") else strategy  # a whole picture cannot be shown smaller
         return []
 
     def _patches_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[Patch]]:
@@ -367,7 +407,7 @@ class Predictor:
                 f"memory runs out even for {largest} pixels a side; close other programs or take a smaller model"
             )
         smaller = self._limits(max(least, min(limits.tile, largest) // 2))
-        say(f"memory ran out for {largest} pixels a side; going on with {smaller.tile}")
+        self._note(f"memory ran out for {largest} pixels a side; going on with {smaller.tile}")
         return smaller
 
 
@@ -378,22 +418,13 @@ def _compact_holes(file: Path) -> str | None:
     return f"{file} was trained on {masks} holes" if kind is not None and kind.compact else None
 
 
-def _picture(image: Pixels) -> Picture:
-    return read_picture(image).picture if isinstance(image, (str, Path)) else picture_of(image)
-
-
 @contextlib.contextmanager
-def _named(number: int) -> Iterator[None]:
-    """Say which of several pictures an error is about."""
+def _naming(number: int) -> Iterator[None]:
+    """Say in an error which of several pictures it is about."""
     try:
         yield
     except InpaintzooError as error:
         raise type(error)(f"picture {number}: {error}") from error
-
-
-def _without_frames(strategy: Strategy) -> Strategy:
-    """What is shown whole cannot be shown smaller."""
-    return "auto" if strategy in ("pad", "crop") else strategy
 
 
 def _check(
@@ -411,12 +442,3 @@ def _check(
         raise ConfigError(f"max_memory must be a number of GiB above 0, got {max_memory}")
     if not isinstance(batch_size, int) or batch_size < 1:
         raise ConfigError(f"batch_size must be a whole number, 1 or more, got {batch_size}")
-
-
-def _device(device: str) -> torch.device:
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    try:
-        return torch.zeros((), device=name).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {device} cannot be used ({reason}); auto takes what there is") from error
