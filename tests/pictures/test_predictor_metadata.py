@@ -29,7 +29,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from inpaintzoo import DataError, Predictor
 
-pytestmark = pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.tasks.JpegWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.JpegWarning")
 
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7
 WIDTHS = {BYTE: 1, ASCII: 1, SHORT: 2, LONG: 4, RATIONAL: 8, UNDEFINED: 1}
