@@ -56,7 +56,8 @@ def _of_tiff(path: str | Path, note: Callable[[str], None]) -> tuple[bytes, byte
         note(f"{path}: its metadata is damaged and left out")
         return b"", b""
     _note_lost(lost, path, note)
-    xmp = directory.pop(_XMP).data if _XMP in directory else b""
+    xmp = directory.pop(_XMP).value if _XMP in directory else b""
+    assert isinstance(xmp, bytes)
     return PREFIX + to_block(directory, order) if directory else b"", xmp
 
 
@@ -76,34 +77,26 @@ def _note_lost(tags: list[int], path: str | Path, note: Callable[[str], None]) -
 def add_metadata(file: str, exif: bytes, xmp: bytes, source: str | Path, note: Callable[[str], None]) -> None:
     """Add EXIF and XMP to a TIFF file of one picture that has none.
 
-    Pillow and tifffile would not keep every byte, so what they wrote gets a new first directory behind the pixels; the
-    old one's few bytes remain in the file.
+    Neither Pillow nor tifffile keeps every byte, so the file that they wrote gets a new first directory after its
+    pixels; the few bytes of the old one stay in the file.
 
     Args:
-        file: to add to, upright.
+        file: an upright picture.
         exif: the block, with or without its prefix; empty for none.
         xmp: the packet; empty for none.
         source: the file that a note names.
         note: is called if some of the EXIF is damaged.
     """
-    added = _described(exif, source, note)
-    if xmp:
-        added[_XMP] = Field(_BYTE, xmp)
-    if added:
-        with open(file, "r+b") as out:
-            put_first(out, {**added, **read_first(out).directory})
-
-
-def _described(exif: bytes, source: str | Path, note: Callable[[str], None]) -> Directory:
-    if not exif:
-        return {}
+    added: Directory = {_XMP: Field(_BYTE, xmp)} if xmp else {}
     try:
-        directory, _, lost = read_first(io.BytesIO(_split(exif)[1]))
+        found, _, lost = read_first(io.BytesIO(_split(exif)[1])) if exif else ({}, "", [])
+        added |= {tag: field for tag, field in found.items() if tag not in _STORAGE}
+        _note_lost(lost, source, note)
     except ValueError:
         note(f"{source}: its EXIF is damaged and left out")
-        return {}
-    _note_lost(lost, source, note)
-    return {tag: field for tag, field in directory.items() if tag not in _STORAGE}
+    if added:
+        with open(file, "r+b") as out:
+            put_first(out, added | read_first(out)[0])
 
 
 def _split(exif: bytes) -> tuple[bytes, bytes]:
@@ -113,10 +106,10 @@ def _split(exif: bytes) -> tuple[bytes, bytes]:
 
 
 def upright_exif(exif: bytes, turned: bool) -> bytes:
-    """The block for a picture whose pixels were brought upright, and filled.
+    """The block for a picture that was brought upright and filled.
 
-    Orientation becomes 1, width and height change places if it was turned by a quarter, and the thumbnail goes: it
-    would still show what was removed. All other bytes stay, so that makers' notes remain readable.
+    Orientation becomes 1, width and height trade places if the picture was turned by a quarter, and the thumbnail goes:
+    it would still show what was removed. All other bytes stay, so that makers' notes remain readable.
 
     Args:
         exif: the block, with or without its prefix.
@@ -124,7 +117,7 @@ def upright_exif(exif: bytes, turned: bool) -> bytes:
     """
     prefix, rest = _split(exif)
     block = bytearray(rest)
-    # If it is damaged behind the orientation, readers such as Pillow go by it all the same.
+    # Damage after the orientation does not keep readers such as Pillow from using it.
     with contextlib.suppress(struct.error, KeyError):
         _patch(block, turned)
     return prefix + bytes(block)
@@ -132,42 +125,31 @@ def upright_exif(exif: bytes, turned: bool) -> bytes:
 
 def _patch(block: bytearray, turned: bool) -> None:
     order = {b"II": "<", b"MM": ">"}[bytes(block[:2])]
-    (first,) = struct.unpack_from(order + "I", block, 4)
-    entries, link = _entries(block, first, order)
+    long = struct.Struct(order + "I")
+    entries, link = _entries(block, long.unpack_from(block, 4)[0], order)
     if ExifTags.Base.Orientation in entries:
         struct.pack_into(order + "HIHH", block, entries[ExifTags.Base.Orientation] + 2, _SHORT, 1, 1, 0)
     if turned and EXIF in entries:
-        (inner,) = struct.unpack_from(order + "I", block, entries[EXIF] + 8)
-        with contextlib.suppress(struct.error):
-            sides, _ = _entries(block, inner, order)
-            _swap(block, sides.get(ExifTags.Base.ExifImageWidth), sides.get(ExifTags.Base.ExifImageHeight))
-    (thumbnail,) = struct.unpack_from(order + "I", block, link)
-    struct.pack_into(order + "I", block, link, 0)
+        with contextlib.suppress(struct.error, KeyError):  # there may be no sides
+            inner, _ = _entries(block, long.unpack_from(block, entries[EXIF] + 8)[0], order)
+            sides = (inner[ExifTags.Base.ExifImageWidth], inner[ExifTags.Base.ExifImageHeight])
+            width, height = (slice(place + 2, place + 12) for place in sides)  # type, count and value
+            block[width], block[height] = block[height], block[width]
+    (thumbnail,) = long.unpack_from(block, link)
+    long.pack_into(block, link, 0)
     if thumbnail:
-        _blank(block, _entries(block, thumbnail, order)[0], order)
+        shown, _ = _entries(block, thumbnail, order)
+        start, length = (long.unpack_from(block, shown[tag] + 8)[0] for tag in (0x0201, 0x0202))  # of its JPEG
+        end = min(start + length, len(block))
+        block[start:end] = bytes(max(0, end - start))
 
 
 def _entries(block: bytearray, start: int, order: str) -> tuple[dict[int, int], int]:
-    """Where each tag's entry of a directory begins, and where its link to the next directory stands."""
+    """Where each tag's entry of a directory begins, and where its link to the next directory is."""
     (count,) = struct.unpack_from(order + "H", block, start)
     places = [start + 2 + 12 * index for index in range(count)]
     whole = [place for place in places if place + 12 <= len(block)]  # fewer than it says if the block is cut short
     return {struct.unpack_from(order + "H", block, place)[0]: place for place in whole}, start + 2 + 12 * count
-
-
-def _swap(block: bytearray, first: int | None, second: int | None) -> None:
-    """Exchange type, count and value of two entries."""
-    if first is not None and second is not None:
-        one, two = block[first + 2 : first + 12], block[second + 2 : second + 12]
-        block[first + 2 : first + 12], block[second + 2 : second + 12] = two, one
-
-
-def _blank(block: bytearray, entries: dict[int, int], order: str) -> None:
-    if not {0x0201, 0x0202} <= entries.keys():  # start and length of the JPEG thumbnail
-        return
-    start, length = (struct.unpack_from(order + "I", block, entries[tag] + 8)[0] for tag in (0x0201, 0x0202))
-    end = min(start + length, len(block))
-    block[start:end] = bytes(max(0, end - start))
 
 
 def upright_xmp(xmp: bytes) -> bytes:
