@@ -89,9 +89,9 @@ def _inpaint(config: Namespace) -> int:
         print(f"{work.done} of {work.done + left} pictures are filled already")
     results = work.results(_predictor(config)) if work.tasks else iter(())
     for text in work.unmatched:
-        _error(text)
+        _print_error(text)
     for text in work.notes:
-        _say(f"note: {text}")
+        _print_note(f"note: {text}")
     for result in tqdm(results, total=left, unit="picture", disable=None if left > 1 else True):
         _tell(result)
         failed += result.error is not None
@@ -129,15 +129,15 @@ def _tell(result: FileResult) -> None:
         if os.environ.get("INPAINTZOO_TRACEBACK"):
             raise error
         kind = "" if isinstance(error, (InpaintzooError, OSError)) else f"{type(error).__name__}: "
-        _error(kind + str(error) if image in str(error) else f"{image}: {kind}{error}")
+        _print_error(kind + str(error) if image in str(error) else f"{image}: {kind}{error}")
     for note in result.notes:
         named = any(str(path) in str(note) for path in (image, result.task.mask, result.task.out))
-        _say(f"note: {note}" if named else f"note: {image}: {note}")
+        _print_note(f"note: {note}" if named else f"note: {image}: {note}")
 
 
-def _error(text: str) -> None:
-    _say(f"inpaintzoo inpaint: error: {' '.join(text.split())}")
+def _print_error(text: str) -> None:
+    _print_note(f"inpaintzoo inpaint: error: {' '.join(text.split())}")
 
 
-def _say(text: str) -> None:
+def _print_note(text: str) -> None:
     tqdm.write(text, file=sys.stderr)

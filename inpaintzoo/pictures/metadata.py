@@ -1,4 +1,4 @@
-"""What a picture file says beside its pixels: EXIF and XMP, made to fit an upright picture, the rest byte for byte."""
+"""EXIF and XMP of picture files, adapted to an upright picture and otherwise kept byte for byte."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ from inpaintzoo.pictures.directories import EXIF, GPS, IPTC, Directory, Field, p
 
 RAW_EXIF = "Raw profile type exif"  # ImageMagick's text in PNG files: three lines, then hexadecimal
 XMP_TEXT = "XML:com.adobe.xmp"  # PNG's
-PREFIX = b"Exif\0\0"  # of the block in JPEG files, and wherever Pillow hands one over
+PREFIX = b"Exif\0\0"  # of the block in JPEG files, and in most that Pillow returns
 _SHORT, _BYTE = 3, 1
 _XMP = 700  # TIFF's tag
-# What of a TIFF file's own tags says something about the picture and not about its storage.
+# The tags of a TIFF file that describe the picture and not its storage.
 _ABOUT = (
     *(269, 270, 271, 272, 285, 305, 306, 315, 316, 33432),  # DocumentName to HostComputer, Copyright
     *(318, 319),  # WhitePoint, PrimaryChromaticities
     *(18246, 18249, *range(40091, 40096)),  # ratings, and Windows' XPTitle to XPSubject
     *(EXIF, GPS, IPTC),
 )
-# What of an EXIF block's first directory says how its own file was stored, or shows the picture once more.
+# The tags of an EXIF block's first directory that describe how its file was stored, or that show the picture again.
 _STORAGE = {
     *range(254, 269),  # kinds of files, dimensions, compression, photometric
     *range(273, 285),  # strips, orientation, samples, resolution
@@ -38,11 +38,11 @@ _STORAGE = {
 
 
 def stored_metadata(image: Image.Image, path: str | Path, note: Callable[[str], None]) -> tuple[bytes, bytes]:
-    """The EXIF block with its prefix and the XMP packet of an opened file; a TIFF file's block is made of its tags."""
+    """The EXIF block with its prefix and the XMP packet of an opened file; for TIFF, a block of its tags."""
     if image.format == "TIFF":
         return _of_tiff(path, note)
     exif = bytes(image.info.get("exif") or _raw_exif(image, path, note))
-    if exif and not exif.startswith(PREFIX):  # WebP has none, JPEG must
+    if exif and not exif.startswith(PREFIX):  # WebP has no prefix, JPEG needs it
         exif = PREFIX + exif
     xmp = image.info.get("xmp") or getattr(image, "text", {}).get(XMP_TEXT, b"")  # older versions of Pillow: a text
     return exif, xmp if isinstance(xmp, bytes) else str(xmp).encode()
@@ -126,25 +126,25 @@ def upright_exif(exif: bytes, turned: bool) -> bytes:
 def _patch(block: bytearray, turned: bool) -> None:
     order = {b"II": "<", b"MM": ">"}[bytes(block[:2])]
     long = struct.Struct(order + "I")
-    entries, link = _entries(block, long.unpack_from(block, 4)[0], order)
+    entries, link = _entry_places(block, long.unpack_from(block, 4)[0], order)
     if ExifTags.Base.Orientation in entries:
         struct.pack_into(order + "HIHH", block, entries[ExifTags.Base.Orientation] + 2, _SHORT, 1, 1, 0)
     if turned and EXIF in entries:
         with contextlib.suppress(struct.error, KeyError):  # there may be no sides
-            inner, _ = _entries(block, long.unpack_from(block, entries[EXIF] + 8)[0], order)
+            inner, _ = _entry_places(block, long.unpack_from(block, entries[EXIF] + 8)[0], order)
             sides = (inner[ExifTags.Base.ExifImageWidth], inner[ExifTags.Base.ExifImageHeight])
             width, height = (slice(place + 2, place + 12) for place in sides)  # type, count and value
             block[width], block[height] = block[height], block[width]
     (thumbnail,) = long.unpack_from(block, link)
     long.pack_into(block, link, 0)
     if thumbnail:
-        shown, _ = _entries(block, thumbnail, order)
+        shown, _ = _entry_places(block, thumbnail, order)
         start, length = (long.unpack_from(block, shown[tag] + 8)[0] for tag in (0x0201, 0x0202))  # of its JPEG
         end = min(start + length, len(block))
         block[start:end] = bytes(max(0, end - start))
 
 
-def _entries(block: bytearray, start: int, order: str) -> tuple[dict[int, int], int]:
+def _entry_places(block: bytearray, start: int, order: str) -> tuple[dict[int, int], int]:
     """Where each tag's entry of a directory begins, and where its link to the next directory is."""
     (count,) = struct.unpack_from(order + "H", block, start)
     places = [start + 2 + 12 * index for index in range(count)]
@@ -153,13 +153,13 @@ def _entries(block: bytearray, start: int, order: str) -> tuple[dict[int, int], 
 
 
 def upright_xmp(xmp: bytes) -> bytes:
-    """The XMP packet with orientation 1, and without the pictures of its thumbnails; in UTF-8 if in another Unicode."""
+    """The XMP packet with orientation 1 and empty thumbnails; UTF-16 and UTF-32 become UTF-8."""
     upright = re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", _in_utf8(xmp))
     return re.sub(rb"((?:xmp|xap)GImg:image(?:=[\"']|>))[^<\"']*", rb"\g<1>", upright)
 
 
 def _in_utf8(xmp: bytes) -> bytes:
-    for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):  # some of 32 begin as those of 16 do
+    for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):  # UTF-32 first: some of it begins like UTF-16
         if xmp.startswith(("\ufeff".encode(encoding), "<".encode(encoding))):
             with contextlib.suppress(UnicodeDecodeError):
                 return xmp.decode(encoding).removeprefix("\ufeff").encode()
@@ -167,11 +167,11 @@ def _in_utf8(xmp: bytes) -> bytes:
 
 
 def upright_info(info: dict[Any, Any], metadata: dict[str, Any]) -> dict[Any, Any]:
-    """What a Pillow image says beside its pixels when it was brought upright.
+    """The `info` of a Pillow image that was brought upright.
 
     Args:
-        info: what it said before.
-        metadata: what it may say now, as `PictureFile` has it.
+        info: before.
+        metadata: of `PictureFile`, already adapted.
     """
     kept = {name: value for name, value in info.items() if name not in ("exif", RAW_EXIF)}
     kept.update({name: metadata[name] for name in ("xmp", "dpi") if name in kept and name in metadata})

@@ -38,7 +38,7 @@ class Scene:
     guidance: np.ndarray | None = None
     opaque: bool = False
 
-    def fills(self, patches: Sequence[Patch], samples: int) -> Iterator[np.ndarray]:
+    def fills(self, patches: Sequence[FilledPart], samples: int) -> Iterator[np.ndarray]:
         """Pixels stored like the picture's, with the hole filled, one array a sample."""
         for number in range(samples):
             pixels = self.picture.stored.copy()
@@ -71,7 +71,7 @@ class Window:
 
 
 @dataclasses.dataclass(frozen=True)
-class Patch:
+class FilledPart:
     """Filled pixels.
 
     Attributes:
@@ -92,7 +92,7 @@ class Patch:
         return F.interpolate(image[None], size=size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
 
 
-class Filler:
+class PartFiller:
     """Fills windows with a generator.
 
     Args:
@@ -123,7 +123,7 @@ class Filler:
         self.samples = samples
         self.seed = seed
 
-    def fill(self, parts: Sequence[tuple[Scene, Part]], limits: Limits) -> list[Patch]:
+    def fill(self, parts: Sequence[tuple[Scene, Part]], limits: Limits) -> list[FilledPart]:
         """Fill parts of one or several pictures, those of one size in batches."""
         images: dict[int, Tensor] = {}
         windows: dict[int, Window] = {}
@@ -131,9 +131,9 @@ class Filler:
             if part.how == "tile":
                 images[number] = self._tiled(scene, part, limits)
             else:
-                windows[number] = _shown(scene, part, limits)
+                windows[number] = _window_of(scene, part, limits)
         images |= zip(windows, self._run(list(windows.values())), strict=True)
-        return [Patch(part.box, part.hole, images[number]) for number, (_, part) in enumerate(parts)]
+        return [FilledPart(part.box, part.hole, images[number]) for number, (_, part) in enumerate(parts)]
 
     def _tiled(self, scene: Scene, part: Part, limits: Limits) -> Tensor:
         height, width = part.box.height, part.box.width
@@ -141,7 +141,7 @@ class Filler:
         needed = [tile for tile in tiles(height, width, limits) if part.hole[tile.slices].any()]
         for start in range(0, len(needed), self.batch_size):
             chosen = needed[start : start + self.batch_size]
-            filled = self._run([_window(scene, tile.moved(part.box.top, part.box.left)) for tile in chosen])
+            filled = self._run([_cut_window(scene, tile.moved(part.box.top, part.box.left)) for tile in chosen])
             for tile, images in zip(chosen, filled, strict=True):
                 rows, columns = tile.slices
                 weights = torch.from_numpy(feather(tile, height, width, limits.overlap))
@@ -209,16 +209,16 @@ def reflect_to(values: Tensor, size: tuple[int, int]) -> Tensor:
     return values
 
 
-def _shown(scene: Scene, part: Part, limits: Limits) -> Window:
+def _window_of(scene: Scene, part: Part, limits: Limits) -> Window:
     """All of a part, scaled down if it is to be."""
-    window = _window(scene, part.box)
+    window = _cut_window(scene, part.box)
     if part.how != "resize":
         return window
     scale = limits.tile / part.box.side
     return _smaller(window, (max(1, round(part.box.height * scale)), max(1, round(part.box.width * scale))))
 
 
-def _window(scene: Scene, box: Box) -> Window:
+def _cut_window(scene: Scene, box: Box) -> Window:
     mask = torch.from_numpy(np.ascontiguousarray(scene.hole[box.slices], dtype=np.float32))[None]
     image = Generator.hide_hole(scene.picture.read(box), mask)
     guidance = None

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from inpaintzoo.pictures.images import is_image_name, list_images
+from inpaintzoo.pictures.images import JPEG_SUFFIXES, is_image_name, list_images
 from inpaintzoo.predictor.holes import PolarityChoice, common_polarity
 from inpaintzoo.predictor.ledger import Ledger
 from inpaintzoo.predictor.predictor import Predictor
@@ -223,7 +223,7 @@ class FolderFill:
                 self.notes.append(
                     "black is taken as the hole, the rarer colour of the masks; --polarity white for the other"
                 )
-        jpegs = sum(job.out.suffix.lower() in (".jpg", ".jpeg") for job in self.tasks)
+        jpegs = sum(job.out.suffix.lower() in JPEG_SUFFIXES for job in self.tasks)
         if self._ledger and jpegs:
             self.notes.append(f"JPEG changes known pixels a little ({counted(jpegs, 'file')}); --format png keeps them")
 

@@ -15,8 +15,8 @@ from torch import Tensor
 
 from inpaintzoo.data.masks.base import grow_hole, hole_tensor, resize_hole
 from inpaintzoo.data.masks.reading import Polarity, rarer_colour
-from inpaintzoo.pictures.images import decode_rgb, open_image, orientation_of
-from inpaintzoo.pictures.picture import Picture, Pixels, turn
+from inpaintzoo.pictures.images import decode_rgb, open_image, orientation_of, turn
+from inpaintzoo.pictures.picture import Picture, PictureLike
 from inpaintzoo.types import DataError
 
 PolarityChoice = Literal["auto", "white", "black"]
@@ -26,7 +26,7 @@ _SAME_SHAPE = 0.01  # part by which proportions may differ
 
 
 def find_hole(
-    mask: Pixels | None, picture: Picture, polarity: PolarityChoice, grow: int, note: Callable[[str], None]
+    mask: PictureLike | None, picture: Picture, polarity: PolarityChoice, grow: int, note: Callable[[str], None]
 ) -> np.ndarray:
     """The hole as `(H, W)` bool, upright, at the picture's size.
 
@@ -57,7 +57,7 @@ def find_hole(
             polarity = rarer_colour(float(white.mean()), name) if guess else "white"
             if polarity == "black":
                 note(f"{name}: black is taken as the hole ({1 - white.mean():.0%}); --polarity white for the other")
-        hole = _fitted(white if polarity == "white" else ~(grey >= 0.5), picture, name, note)
+        hole = _at_picture_size(white if polarity == "white" else ~(grey >= 0.5), picture, name, note)
     return grow_hole(hole_tensor(hole), grow)[0].numpy() > 0 if grow else hole
 
 
@@ -77,7 +77,7 @@ def common_polarity(masks: Sequence[str | Path], sample: int = 64) -> Polarity |
     return rarer_colour(float(np.mean(parts)), f"{len(parts)} masks such as {masks[0]}") if parts else None
 
 
-def _mask_levels(mask: Pixels, note: Callable[[str], None]) -> tuple[np.ndarray, bool]:
+def _mask_levels(mask: PictureLike, note: Callable[[str], None]) -> tuple[np.ndarray, bool]:
     """Grey levels `(H, W)` in [0, 1], and whether the hole's colour may be guessed from them."""
     if isinstance(mask, (str, Path)):
         with open_image(mask) as image:
@@ -125,7 +125,7 @@ def _upright_grey(image: Image.Image) -> np.ndarray:
     return np.asarray(decode_rgb(image)[0].convert("L"), dtype=np.float32) / 255
 
 
-def _fitted(hole: np.ndarray, picture: Picture, name: str, note: Callable[[str], None]) -> np.ndarray:
+def _at_picture_size(hole: np.ndarray, picture: Picture, name: str, note: Callable[[str], None]) -> np.ndarray:
     """The hole at the picture's upright size; if it must be scaled, a pixel with any hole in it is hole."""
     size = (picture.size[0], picture.size[1])
     if hole.shape == size:
@@ -154,7 +154,7 @@ def is_compact(hole: np.ndarray) -> bool:
     return bool(2 * np.count_nonzero(numbered) >= area)
 
 
-def read_guidance(guidance: Pixels | None, picture: Picture) -> np.ndarray | None:
+def read_guidance(guidance: PictureLike | None, picture: Picture) -> np.ndarray | None:
     """A guidance map as `(H, W)`, upright: bool or float32 permissions in [0, 1], or int64 class ids.
 
     Args:
@@ -178,7 +178,7 @@ def read_guidance(guidance: Pixels | None, picture: Picture) -> np.ndarray | Non
     return values.astype(np.float32 if values.dtype.kind == "f" else np.int64)
 
 
-def _guidance_values(guidance: Pixels, name: str) -> np.ndarray:
+def _guidance_values(guidance: PictureLike, name: str) -> np.ndarray:
     if isinstance(guidance, (str, Path)):
         with open_image(guidance) as image:
             return _guidance_of_image(image, name)

@@ -74,19 +74,19 @@ def plan(hole: np.ndarray, strategy: Strategy, limits: Limits) -> list[Part]:
         return [Part("pad", whole, hole)]
     together = strategy in ("tile", "resize")
     groups = [_everything(hole, limits, frame)] if together else _groups(hole, limits, frame)
-    return [_part(group, hole, strategy, limits) for group in groups]
+    return [_planned(group, hole, strategy, limits) for group in groups]
 
 
-def _part(group: _Group, hole: np.ndarray, strategy: Strategy, limits: Limits) -> Part:
+def _planned(group: _Group, hole: np.ndarray, strategy: Strategy, limits: Limits) -> Part:
     if strategy == "crop" or group.box.side <= limits.tile:
         return Part("crop", group.box, group.hole(hole, group.box))
     frame, half = (hole.shape[0], hole.shape[1]), group.inner.side // 2
     if strategy != "resize":
-        box = _window(group.inner, min(half, limits.tile // 2), limits, frame)
+        box = _box_around(group.inner, min(half, limits.tile // 2), limits, frame)
         own = group.hole(hole, box)
         if _tileable(own, limits) if strategy == "tile" else _thickness(own) <= THIN * limits.tile:
             return Part("tile", box, own)
-    box = _window(group.inner, half, limits, frame)
+    box = _box_around(group.inner, half, limits, frame)
     return Part("resize", box, group.hole(hole, box))
 
 
@@ -157,7 +157,7 @@ class _Group:
 
 
 def _everything(hole: np.ndarray, limits: Limits, frame: tuple[int, int]) -> _Group:
-    inner = _bounds(hole)
+    inner = _bounding_box(hole)
     return _Group(_close(inner, limits, frame), inner, None, np.empty((0, 0), dtype=np.int32))
 
 
@@ -168,7 +168,7 @@ def _groups(hole: np.ndarray, limits: Limits, frame: tuple[int, int]) -> list[_G
     groups = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(numbered), start=1):
         rough = hole[rows.start * CELL : rows.stop * CELL, columns.start * CELL : columns.stop * CELL]
-        inner = _bounds(rough).moved(rows.start * CELL, columns.start * CELL)
+        inner = _bounding_box(rough).moved(rows.start * CELL, columns.start * CELL)
         groups.append(_Group(_close(inner, limits, frame), inner, frozenset([number]), numbered))
     return _merged(groups, limits, frame)
 
@@ -196,17 +196,17 @@ def _merged(groups: list[_Group], limits: Limits, frame: tuple[int, int]) -> lis
 def _close(inner: Box, limits: Limits, frame: tuple[int, int]) -> Box:
     """What a crop shows of a hole: half of its longer side around it, or less, an eighth, if that fits into a tile."""
     room = (limits.tile - inner.side) // 2
-    return _window(inner, min(inner.side // 2, max(inner.side // 8, room, 1)), limits, frame)
+    return _box_around(inner, min(inner.side // 2, max(inner.side // 8, room, 1)), limits, frame)
 
 
-def _window(inner: Box, margin: int, limits: Limits, frame: tuple[int, int]) -> Box:
+def _box_around(inner: Box, margin: int, limits: Limits, frame: tuple[int, int]) -> Box:
     """A box with a margin and of at least `CONTEXT`, its sides multiples where the picture allows."""
     least, multiple = min(CONTEXT, limits.tile), limits.multiple
     height, width = (max(side + 2 * margin, least) for side in (inner.height, inner.width))
     return inner.around(-(-height // multiple) * multiple, -(-width // multiple) * multiple, frame)
 
 
-def _bounds(hole: np.ndarray) -> Box:
+def _bounding_box(hole: np.ndarray) -> Box:
     rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
     return Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
 

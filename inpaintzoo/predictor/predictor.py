@@ -14,9 +14,9 @@ import torch
 from inpaintzoo.data.masks import MASK_CLASSES
 from inpaintzoo.generator import Generator
 from inpaintzoo.ops import evaluating, find_device
-from inpaintzoo.pictures.files import read_picture
-from inpaintzoo.pictures.picture import Picture, Pixels, picture_of
-from inpaintzoo.predictor.filling import Filler, Patch, Precision, Scene, out_of_memory
+from inpaintzoo.pictures.picture import Picture, PictureLike, picture_from
+from inpaintzoo.pictures.picture_file import read_picture
+from inpaintzoo.predictor.filling import FilledPart, PartFiller, Precision, Scene, out_of_memory
 from inpaintzoo.predictor.holes import PolarityChoice, find_hole, is_compact, read_guidance
 from inpaintzoo.predictor.memory import affordable_pixels, affordable_tile
 from inpaintzoo.predictor.planning import Limits, Part, Strategy, plan
@@ -74,7 +74,7 @@ class Predictor:
         max_memory: float | None = None,
         batch_size: int = 1,
     ) -> None:
-        _check(precision, strategy, tile, overlap, max_memory, batch_size)
+        _check_settings(precision, strategy, tile, overlap, max_memory, batch_size)
         self.device = find_device(device)
         if precision == "float16" and self.device.type == "cpu":
             raise ConfigError("precision float16 needs a GPU; take float32 or bfloat16")
@@ -93,14 +93,14 @@ class Predictor:
 
     def __call__(
         self,
-        image: Pixels,
-        mask: Pixels | None,
+        image: PictureLike,
+        mask: PictureLike | None,
         *,
         samples: int = 1,
         seed: int = 0,
         grow: int = 0,
         polarity: PolarityChoice = "auto",
-        guidance: Pixels | None = None,
+        guidance: PictureLike | None = None,
     ) -> list[Any]:
         """Fill the hole of a picture.
 
@@ -136,14 +136,14 @@ class Predictor:
     def fill_file(
         self,
         image: str | Path,
-        mask: Pixels | None,
+        mask: PictureLike | None,
         out: str | Path,
         *,
         samples: int = 1,
         seed: int = 0,
         grow: int = 0,
         polarity: PolarityChoice = "auto",
-        guidance: Pixels | None = None,
+        guidance: PictureLike | None = None,
         overwrite: bool = False,
     ) -> list[Path]:
         """Fill the hole of a picture file, and write it with all its bits and its metadata, upright.
@@ -171,14 +171,14 @@ class Predictor:
 
     def fill_all(
         self,
-        images: Sequence[Pixels],
-        masks: Sequence[Pixels | None],
+        images: Sequence[PictureLike],
+        masks: Sequence[PictureLike | None],
         *,
         samples: int = 1,
         seed: int = 0,
         grow: int = 0,
         polarity: PolarityChoice = "auto",
-        guidance: Sequence[Pixels | None] | None = None,
+        guidance: Sequence[PictureLike | None] | None = None,
     ) -> list[list[Any]]:
         """`__call__` for several pictures, of which the network gets `batch_size` at once where they are of one size.
 
@@ -258,7 +258,7 @@ class Predictor:
 
     def _fill_opened(self, opened: Sequence[tuple[FileResult, OpenFile]], samples: int, seed: int) -> None:
         """Fill files together or, where that fails, one by one: so the failure belongs to the file that causes it."""
-        together: list[list[Patch]] = []
+        together: list[list[FilledPart]] = []
         if opened:
             with self._watching(opened[0][0]):  # a note on all of them goes to the first
                 together = self._try_together([file.scene for _, file in opened], samples, seed)
@@ -297,7 +297,7 @@ class Predictor:
 
     # -- reading and filling -----------------------------------------------------------------------------------------
 
-    def _try_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[Patch]]:
+    def _try_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[FilledPart]]:
         """What fills several scenes; nothing for a single one, or if it fails: then each has to be tried alone."""
         if len(scenes) < 2:
             return []
@@ -311,8 +311,8 @@ class Predictor:
             self._note(f"memory ran out for {len(scenes)} pictures at once; going on with {self.batch_size}")
         return []
 
-    def _picture(self, image: Pixels) -> Picture:
-        return read_picture(image, self._note).picture if isinstance(image, (str, Path)) else picture_of(image)
+    def _picture(self, image: PictureLike) -> Picture:
+        return read_picture(image, self._note).picture if isinstance(image, (str, Path)) else picture_from(image)
 
     def _open(self, task: FileTask, samples: int, grow: int, polarity: PolarityChoice, overwrite: bool) -> OpenFile:
         self.check_request(samples, task.guidance)
@@ -340,7 +340,12 @@ class Predictor:
             raise ConfigError(f"{name} has no patch attention that guidance could steer; leave it out")
 
     def _scene(
-        self, picture: Picture, mask: Pixels | None, grow: int, polarity: PolarityChoice, guidance: Pixels | None
+        self,
+        picture: Picture,
+        mask: PictureLike | None,
+        grow: int,
+        polarity: PolarityChoice,
+        guidance: PictureLike | None,
     ) -> Scene:
         hole = find_hole(mask, picture, polarity, grow, self._note)
         picture.check_known(hole)
@@ -351,7 +356,7 @@ class Predictor:
             self._compact_holes = None  # said once
         return Scene(picture, hole, read_guidance(guidance, picture), opaque=mask is None)
 
-    def _patches(self, scene: Scene, samples: int, seed: int) -> list[Patch]:
+    def _patches(self, scene: Scene, samples: int, seed: int) -> list[FilledPart]:
         """What fills a scene's hole; where memory runs out, smaller parts are tried."""
         limits, strategy, batch_size = self._limits(), self.strategy, self.batch_size
         while scene.hole.any():
@@ -373,7 +378,7 @@ class Predictor:
             strategy = "auto" if strategy in ("pad", "crop") else strategy  # a whole picture cannot be shown smaller
         return []
 
-    def _patches_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[Patch]]:
+    def _patches_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[FilledPart]]:
         """The same of several scenes, whose parts share batches; it raises where `_patches` would try smaller parts."""
         limits = self._limits()
         planned = [plan(scene.hole, self.strategy, limits) if scene.hole.any() else [] for scene in scenes]
@@ -383,9 +388,9 @@ class Predictor:
 
     def _fill_parts(
         self, parts: Sequence[tuple[Scene, Part]], limits: Limits, batch_size: int, samples: int, seed: int
-    ) -> list[Patch]:
+    ) -> list[FilledPart]:
         pixels = affordable_pixels(self.generator, self.device, self.max_memory)
-        filler = Filler(self.generator, self.device, self.precision, batch_size, pixels, samples, seed)
+        filler = PartFiller(self.generator, self.device, self.precision, batch_size, pixels, samples, seed)
         with evaluating(self.generator):
             return filler.fill(parts, limits)
 
@@ -427,7 +432,7 @@ def _naming(number: int) -> Iterator[None]:
         raise type(error)(f"picture {number}: {error}") from error
 
 
-def _check(
+def _check_settings(
     precision: str, strategy: str, tile: int | None, overlap: int | None, max_memory: float | None, batch_size: int
 ) -> None:
     if precision not in get_args(Precision):

@@ -9,10 +9,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from inpaintzoo.files.writing import write_whole
-from inpaintzoo.pictures.files import PictureFile
-from inpaintzoo.pictures.images import is_image_name
-from inpaintzoo.pictures.picture import Pixels
-from inpaintzoo.predictor.filling import Patch, Scene
+from inpaintzoo.pictures.picture import PictureLike
+from inpaintzoo.pictures.picture_file import FORMATS, PictureFile, format_of
+from inpaintzoo.predictor.filling import FilledPart, Scene
 from inpaintzoo.types import DataError
 
 NO_HOLE = "the mask has no hole, so the picture is returned as it is"
@@ -38,9 +37,9 @@ class FileTask:
     """
 
     image: str | Path
-    mask: Pixels | None
+    mask: PictureLike | None
     out: str | Path
-    guidance: Pixels | None = None
+    guidance: PictureLike | None = None
 
 
 @dataclasses.dataclass
@@ -76,11 +75,11 @@ class OpenFile:
     scene: Scene
     overwrite: bool
 
-    def write(self, patches: Sequence[Patch], samples: int, note: Callable[[PredictorWarning], None]) -> list[Path]:
+    def write(self, parts: Sequence[FilledPart], samples: int, note: Callable[[PredictorWarning], None]) -> list[Path]:
         """Write the fills; without a hole and in the same format, copy the file byte by byte.
 
         Args:
-            patches: what fills the hole.
+            parts: what fills the hole.
             samples: how many fills.
             note: is called with what is worth knowing.
 
@@ -93,16 +92,16 @@ class OpenFile:
         path, first = self.file.path, self.targets[0]
         for target in self.targets:  # again: it may have been written in the meantime
             check_target(target, self.overwrite)
-        if not self.scene.hole.any() and _same_format(path, first):
+        if not self.scene.hole.any() and FORMATS.get(path.suffix.lower()) == format_of(first):
             note(PredictorWarning(f"{path}: the mask has no hole, so the file is copied as it is"))
             for target in self.targets:
                 write_whole(target, lambda copy: shutil.copyfile(path, copy))
             return self.targets
-        if first.suffix.lower() in (".jpg", ".jpeg"):
+        if format_of(first) == "JPEG":
             note(JpegWarning(f"{first}: JPEG changes known pixels a little; write .png to keep them exactly"))
         if not self.scene.hole.any():
             note(PredictorWarning(NO_HOLE))
-        for target, pixels in zip(self.targets, self.scene.fills(patches, samples), strict=True):
+        for target, pixels in zip(self.targets, self.scene.fills(parts, samples), strict=True):
             self.file.write(pixels, target)
         return self.targets
 
@@ -116,15 +115,8 @@ def sample_paths(out: Path, samples: int) -> list[Path]:
 
 def check_target(target: Path, overwrite: bool) -> None:
     """Raise `DataError` unless a picture may be written there."""
-    if not is_image_name(target):
-        raise DataError(f"{target}: cannot tell the format; name it .png, .tif, .webp, .bmp or .jpg")
+    format_of(target)
     if not target.parent.is_dir():
         raise DataError(f"{target}: there is no folder {target.parent}")
     if target.is_dir() or (os.path.lexists(target) and not overwrite):  # lexists: a dangling link counts
         raise DataError(f"{target} is there already; name another file or allow to overwrite it (--force)")
-
-
-def _same_format(one: Path, other: Path) -> bool:
-    short = {".jpeg": ".jpg", ".tiff": ".tif"}
-    first, second = one.suffix.lower(), other.suffix.lower()
-    return short.get(first, first) == short.get(second, second)

@@ -12,12 +12,11 @@ from torch import Tensor
 
 from inpaintzoo.data.checks import in_threads
 from inpaintzoo.data.masks.base import hole_tensor
-from inpaintzoo.pictures.images import IMAGE_SUFFIXES, decode_rgb, list_images, open_image
+from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, decode_rgb, list_images, open_image
 from inpaintzoo.types import DataError
 
 Polarity = Literal["white", "black"]
 
-JPEG_SUFFIXES = (".jpg", ".jpeg")
 UNCLEAR = (0.4, 0.6)  # a white part between these does not tell hole from rest
 
 
