@@ -1,4 +1,4 @@
-"""Which pixels are hole, and what guidance says of each: read from files, pictures, arrays and tensors."""
+"""Holes and guidance maps, read from files, Pillow images, arrays and tensors."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ from inpaintzoo.types import DataError
 
 PolarityChoice = Literal["auto", "white", "black"]
 
-_SKETCH = 512  # pixels a side that show a hole's form
-_SAME_SHAPE = 0.01  # part by which proportions may differ
+_SKETCH = 512  # pixels a side that show the shape of a hole
+_SAME_SHAPE = 0.01  # how much proportions may differ
 
 
 def find_hole(
@@ -32,13 +32,13 @@ def find_hole(
 
     Args:
         mask: a mask, see `Predictor`; None: the picture's own transparent pixels.
-        picture: what it is for.
+        picture: the picture it belongs to.
         polarity: the colour of the hole.
-        grow: pixels by which it grows on every side.
-        note: is called with sentences on how the mask was read.
+        grow: pixels by which it is enlarged on every side.
+        note: is called with a sentence on anything that the user may not expect.
 
     Raises:
-        DataError: the mask cannot be read, does not fit, or it is unclear which colour is the hole.
+        DataError: the mask cannot be read or does not fit, or it is unclear which colour is the hole.
     """
     if polarity not in ("auto", "white", "black"):
         raise DataError(f"polarity must be auto, white or black (the hole's colour), got {polarity!r}")
@@ -101,7 +101,7 @@ def _mask_levels(mask: PictureLike, note: Callable[[str], None]) -> tuple[np.nda
 
 
 def _image_levels(image: Image.Image, name: str) -> np.ndarray:
-    if _has_varied_alpha(image):  # a brush on an empty layer, or a picture with a part erased
+    if _has_varied_alpha(image):  # painted on an empty layer, or a part of the picture erased
         image = image.convert("RGBA").getchannel("A")
     if image.mode == "1":
         return turn(np.asarray(image).astype(np.float32), orientation_of(image))
@@ -120,7 +120,7 @@ def _has_varied_alpha(image: Image.Image) -> bool:
 
 def _upright_grey(image: Image.Image) -> np.ndarray:
     """Grey levels `(H, W)` in [0, 1]."""
-    if image.mode == "L":  # without the detour through RGB, which takes seconds for tens of megapixels
+    if image.mode == "L":  # not by way of RGB, which takes seconds for tens of megapixels
         return turn(np.asarray(image, dtype=np.float32) / 255, orientation_of(image))
     return np.asarray(decode_rgb(image)[0].convert("L"), dtype=np.float32) / 255
 
@@ -131,7 +131,7 @@ def _at_picture_size(hole: np.ndarray, picture: Picture, name: str, note: Callab
     if hole.shape == size:
         return hole
     if hole.shape == size[::-1] and picture.orientation >= 5:
-        return turn(hole, picture.orientation)  # drawn on the pixels as they are stored
+        return turn(hole, picture.orientation)  # drawn on the stored pixels
     height, width = hole.shape
     if abs(np.log(width / height) - np.log(size[1] / size[0])) > _SAME_SHAPE:
         raise DataError(
@@ -143,13 +143,13 @@ def _at_picture_size(hole: np.ndarray, picture: Picture, name: str, note: Callab
 
 
 def is_compact(hole: np.ndarray) -> bool:
-    """Whether the parts of a hole `(H, W)` fill half of their boxes: rectangles and objects do, strokes do not."""
+    """Whether the pieces of a hole `(H, W)` fill half of their boxes: rectangles and objects do, strokes do not."""
     step = max(1, max(hole.shape) // _SKETCH)
     for axis in (0, 1):  # a cell with any hole is hole, so that thin lines stay lines
         hole = np.logical_or.reduceat(hole, np.arange(0, hole.shape[axis], step), axis=axis)
     numbered, _ = ndimage.label(hole, structure=np.ones((3, 3)))
     sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in ndimage.find_objects(numbered)]
-    # A box that is much longer than wide counts as wider: a scratch along the frame fills its own.
+    # A box much longer than wide counts as wider: a scratch parallel to the frame would fill its own.
     area = sum(max(height * width, max(height, width) ** 2 / 4) for height, width in sizes)
     return bool(2 * np.count_nonzero(numbered) >= area)
 
@@ -160,10 +160,10 @@ def read_guidance(guidance: PictureLike | None, picture: Picture) -> np.ndarray 
     Args:
         guidance: arrays and tensors as generators take them; of files and Pillow images, palette indices are class ids
             and grey levels permissions.
-        picture: what it is for.
+        picture: the picture it belongs to.
 
     Raises:
-        DataError: it cannot be read or does not have the picture's size.
+        DataError: it cannot be read, or does not have the picture's size.
     """
     if guidance is None:
         return None
@@ -172,7 +172,7 @@ def read_guidance(guidance: PictureLike | None, picture: Picture) -> np.ndarray 
     if values.shape == picture.size[::-1] and values.shape != picture.size and picture.orientation >= 5:
         values = turn(values, picture.orientation)
     if values.shape != picture.size:
-        raise DataError(f"{name} has height and width {values.shape}, but its picture {picture.size}")
+        raise DataError(f"{name} has height and width {values.shape}, but its picture {picture.size}; scale the map")
     if values.dtype.kind == "b":
         return values
     return values.astype(np.float32 if values.dtype.kind == "f" else np.int64)
@@ -199,7 +199,7 @@ def _guidance_of_image(image: Image.Image, name: str) -> np.ndarray:
     grey = _upright_grey(image)
     if 0 < grey.max() < 0.25:
         raise DataError(
-            f"{name}: the brightest level is {grey.max() * 255:.0f} of 255, which permits next to nothing; class ids "
+            f"{name}: the brightest level is {grey.max() * 255:.0f} of 255, which permits almost nothing; class ids "
             "must be palette indices (mode P) or an integer array"
         )
     return grey

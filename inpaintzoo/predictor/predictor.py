@@ -1,4 +1,4 @@
-"""A picture of any kind and size in, the same picture out but for the hole."""
+"""A picture of any kind and size in; the same picture, with its hole filled, out."""
 
 from __future__ import annotations
 
@@ -107,22 +107,22 @@ class Predictor:
         Args:
             image: a path, a Pillow image, an array `(H, W)` or `(H, W, C)`, or a tensor `(C, H, W)`; C = 1 grey, 2
                 grey and alpha, 3 RGB, 4 RGB and alpha; 8 or 16 bits, or floats in [0, 1].
-            mask: of the picture's size as one looks at it, or of its proportions: a path, a Pillow image, an array
-                `(H, W)` or a tensor `(1, H, W)`. None: the picture's own transparent pixels, which become opaque.
-            samples: how many fills; more than 1 of a stochastic generator only.
+            mask: with the size of the upright picture, or its proportions: a path, a Pillow image, an array `(H, W)` or
+                a tensor `(1, H, W)`. None: the picture's own transparent pixels, which become opaque.
+            samples: how many fills; more than 1 need a stochastic generator.
             seed: of stochastic fills.
             grow: pixels by which the hole is enlarged on every side.
             polarity: the colour of the hole; `auto`: white (1, 255) in arrays, tensors and Pillow images, the rarer
                 colour in files, with a note if that is black.
-            guidance: for generators with patch attention, where may be copied from. Arrays and tensors as in
-                `inpaintzoo.layers.attention.Guidance`; of files and Pillow images, palette indices are class ids, and
+            guidance: for generators with patch attention: where they may copy from. Arrays and tensors as in
+                `inpaintzoo.layers.attention.Guidance`; in files and Pillow images, palette indices are class ids and
                 grey levels permissions (white: may be copied from).
 
         Returns:
-            The fills, each of the kind, size, mode and type of `image`; a Pillow image, upright, for a path.
+            The fills, each of the kind, size, mode and type of `image`; for a path, an upright Pillow image.
 
         Raises:
-            InpaintzooError: what cannot be filled; the sentence says why.
+            InpaintzooError: it cannot be filled; the message says why.
         """
         self.check_request(samples, guidance)
         with self._emitting_notes():
@@ -130,8 +130,8 @@ class Predictor:
             scene = self._scene(picture, mask, grow, polarity, guidance)
             if not scene.hole.any():
                 self._note(NO_HOLE)
-            patches = self._patches(scene, samples, seed)
-            return [picture.finish(pixels) for pixels in scene.fills(patches, samples)]
+            parts = self._filled(scene, samples, seed)
+            return [picture.finish(pixels) for pixels in scene.fills(parts, samples)]
 
     def fill_file(
         self,
@@ -150,24 +150,24 @@ class Predictor:
 
         Args:
             image: the file.
-            mask: see `__call__`, as the other arguments.
+            mask: see `__call__`, also for the other arguments.
             out: the file to write; the suffix decides the format. Several samples go to `NAME-0.png`, `NAME-1.png`.
             samples: how many fills.
             seed: of stochastic fills.
             grow: pixels by which the hole is enlarged.
             polarity: the colour of the hole.
-            guidance: where may be copied from.
-            overwrite: whether files that are there may be replaced.
+            guidance: where the generator may copy from.
+            overwrite: whether existing files may be replaced.
 
         Returns:
             The files written.
 
         Raises:
-            InpaintzooError: what cannot be filled or written.
+            InpaintzooError: it cannot be filled or written; the message says why.
         """
         with self._emitting_notes():
             opened = self._open(FileTask(image, mask, out, guidance), samples, grow, polarity, overwrite)
-            return opened.write(self._patches(opened.scene, samples, seed), samples, self._note)
+            return opened.write(self._filled(opened.scene, samples, seed), samples, self._note)
 
     def fill_all(
         self,
@@ -180,23 +180,23 @@ class Predictor:
         polarity: PolarityChoice = "auto",
         guidance: Sequence[PictureLike | None] | None = None,
     ) -> list[list[Any]]:
-        """`__call__` for several pictures, of which the network gets `batch_size` at once where they are of one size.
+        """`__call__` for several pictures; the network gets up to `batch_size` pictures of one size at once.
 
         Args:
             images: the pictures.
             masks: one for each.
             samples: how many fills of each.
-            seed: of stochastic fills; they are those that a picture has alone.
+            seed: of stochastic fills, which do not depend on the other pictures.
             grow: pixels by which holes are enlarged.
             polarity: the colour of holes.
             guidance: one map for each, or None.
 
         Returns:
-            For each picture what `__call__` returns, to rounding: a batch adds up in another order.
+            What `__call__` returns for each picture, up to rounding: a batch sums in another order.
 
         Raises:
-            ConfigError: there are not as many masks or maps as pictures.
-            InpaintzooError: what cannot be filled; the sentence says which picture, counted from 0.
+            ConfigError: the numbers of pictures, masks and maps differ.
+            InpaintzooError: a picture cannot be filled; the message says which, counted from 0.
         """
         self.check_request(samples, guidance)
         maps = [None] * len(images) if guidance is None else guidance
@@ -213,8 +213,8 @@ class Predictor:
                 together = self._try_together(scenes, samples, seed)
                 for number, scene in enumerate(scenes, start):
                     with _naming(number):
-                        patches = together[number - start] if together else self._patches(scene, samples, seed)
-                        filled.append([scene.picture.finish(pixels) for pixels in scene.fills(patches, samples)])
+                        parts = together[number - start] if together else self._filled(scene, samples, seed)
+                        filled.append([scene.picture.finish(pixels) for pixels in scene.fills(parts, samples)])
         return filled
 
     def fill_files(
@@ -227,17 +227,17 @@ class Predictor:
         polarity: PolarityChoice = "auto",
         overwrite: bool = False,
     ) -> Iterator[FileResult]:
-        """`fill_file` for many files, of which `batch_size` are held, and filled together where they are of one size.
+        """`fill_file` for many files, read `batch_size` at a time and filled together if they are of one size.
 
-        A file that cannot be filled does not keep the others waiting: its result says why.
+        A file that cannot be filled does not stop the others: its result says why.
 
         Args:
-            tasks: what to fill; taken as they are needed.
+            tasks: what to fill; taken as needed.
             samples: how many fills of each.
             seed: of stochastic fills.
             grow: pixels by which holes are enlarged.
             polarity: the colour of holes.
-            overwrite: whether files that are there may be replaced.
+            overwrite: whether existing files may be replaced.
 
         Yields:
             A result for each task, in order.
@@ -256,16 +256,31 @@ class Predictor:
         self._fill_opened(opened, samples, seed)
         yield from results
 
+    def check_request(self, samples: int, guidance: object) -> None:
+        """Raise `ConfigError` if the generator cannot do this.
+
+        Args:
+            samples: how many fills are wanted.
+            guidance: a map, or None.
+        """
+        name = type(self.generator).__name__
+        if samples < 1:
+            raise ConfigError(f"samples must be 1 or more, got {samples}")
+        if samples > 1 and not self.generator.stochastic:
+            raise ConfigError(f"{name} is deterministic: it has one fill per hole; leave out samples={samples}")
+        if guidance is not None and not self.generator.accepts_guidance:
+            raise ConfigError(f"{name} has no patch attention that guidance could steer; leave it out")
+
     def _fill_opened(self, opened: Sequence[tuple[FileResult, OpenFile]], samples: int, seed: int) -> None:
-        """Fill files together or, where that fails, one by one: so the failure belongs to the file that causes it."""
+        """Fill files together or, if that fails, one by one, so that an error belongs to the file that causes it."""
         together: list[list[FilledPart]] = []
         if opened:
             with self._watching(opened[0][0]):  # a note on all of them goes to the first
                 together = self._try_together([file.scene for _, file in opened], samples, seed)
         for number, (result, file) in enumerate(opened):
             with self._watching(result):
-                patches = together[number] if together else self._patches(file.scene, samples, seed)
-                result.files = file.write(patches, samples, self._note)
+                parts = together[number] if together else self._filled(file.scene, samples, seed)
+                result.files = file.write(parts, samples, self._note)
 
     # -- notes -----------------------------------------------------------------------------------------------------
 
@@ -298,12 +313,12 @@ class Predictor:
     # -- reading and filling -----------------------------------------------------------------------------------------
 
     def _try_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[FilledPart]]:
-        """What fills several scenes; nothing for a single one, or if it fails: then each has to be tried alone."""
+        """What fills several scenes; empty for a single one or on failure: then each has to be tried alone."""
         if len(scenes) < 2:
             return []
         try:
-            return self._patches_together(scenes, samples, seed)
-        except Exception as error:  # whatever it is, it is raised again by the scene that causes it
+            return self._filled_together(scenes, samples, seed)
+        except Exception as error:  # the scene that causes it will raise it again
             short = out_of_memory(error)
         if short:
             torch.cuda.empty_cache()
@@ -324,21 +339,6 @@ class Predictor:
         scene = self._scene(file.picture, task.mask, grow, polarity, task.guidance)
         return OpenFile(file, targets, scene, overwrite)
 
-    def check_request(self, samples: int, guidance: object) -> None:
-        """Raise `ConfigError` if the generator has no such fills.
-
-        Args:
-            samples: how many are wanted.
-            guidance: a map, or None.
-        """
-        name = type(self.generator).__name__
-        if samples < 1:
-            raise ConfigError(f"samples must be 1 or more, got {samples}")
-        if samples > 1 and not self.generator.stochastic:
-            raise ConfigError(f"{name} is deterministic: it has one fill for a hole; leave out samples={samples}")
-        if guidance is not None and not self.generator.accepts_guidance:
-            raise ConfigError(f"{name} has no patch attention that guidance could steer; leave it out")
-
     def _scene(
         self,
         picture: Picture,
@@ -356,8 +356,8 @@ class Predictor:
             self._compact_holes = None  # said once
         return Scene(picture, hole, read_guidance(guidance, picture), opaque=mask is None)
 
-    def _patches(self, scene: Scene, samples: int, seed: int) -> list[FilledPart]:
-        """What fills a scene's hole; where memory runs out, smaller parts are tried."""
+    def _filled(self, scene: Scene, samples: int, seed: int) -> list[FilledPart]:
+        """What fills a scene's hole; if memory runs out, smaller parts are tried."""
         limits, strategy, batch_size = self._limits(), self.strategy, self.batch_size
         while scene.hole.any():
             parts = plan(scene.hole, strategy, limits)
@@ -366,10 +366,10 @@ class Predictor:
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-            # Outside the handler, where the failed attempt's tensors are no longer held by its traceback.
+            # Outside the handler, whose traceback would keep the failed attempt's tensors alive.
             torch.cuda.empty_cache()
             if batch_size > 1 and (len(parts) > 1 or parts[0].how == "tile"):
-                batch_size = 1  # before parts become smaller
+                batch_size = 1  # the first thing to try
                 continue
             largest = max(
                 min(limits.tile, part.box.side) if part.how in ("tile", "resize") else part.box.side for part in parts
@@ -378,13 +378,13 @@ class Predictor:
             strategy = "auto" if strategy in ("pad", "crop") else strategy  # a whole picture cannot be shown smaller
         return []
 
-    def _patches_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[FilledPart]]:
-        """The same of several scenes, whose parts share batches; it raises where `_patches` would try smaller parts."""
+    def _filled_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[FilledPart]]:
+        """`_filled` for several scenes, whose parts share batches; raises where `_filled` would try smaller parts."""
         limits = self._limits()
         planned = [plan(scene.hole, self.strategy, limits) if scene.hole.any() else [] for scene in scenes]
         parts = [(scene, part) for scene, own in zip(scenes, planned, strict=True) for part in own]
-        patches = iter(self._fill_parts(parts, limits, self.batch_size, samples, seed))
-        return [[next(patches) for _ in own] for own in planned]
+        filled = iter(self._fill_parts(parts, limits, self.batch_size, samples, seed))
+        return [[next(filled) for _ in own] for own in planned]
 
     def _fill_parts(
         self, parts: Sequence[tuple[Scene, Part]], limits: Limits, batch_size: int, samples: int, seed: int
@@ -395,7 +395,7 @@ class Predictor:
             return filler.fill(parts, limits)
 
     def _limits(self, tile: int | None = None) -> Limits:
-        """What parts may look like, with tiles of a size, or of the one that was asked for or is affordable."""
+        """Sizes of parts for a tile size; None: the one asked for, or what memory allows."""
         generator = self.generator
         tile = self.tile if tile is None else tile
         if tile is None:
@@ -409,7 +409,7 @@ class Predictor:
         least = max(SMALLEST_TILE, self.generator.smallest_side, self.generator.size_multiple)
         if largest <= least:
             raise InpaintzooError(
-                f"memory runs out even for {largest} pixels a side; close other programs or take a smaller model"
+                f"memory runs out even for {largest} pixels a side; close other programs or use a smaller model"
             )
         smaller = self._limits(max(least, min(limits.tile, largest) // 2))
         self._note(f"memory ran out for {largest} pixels a side; going on with {smaller.tile}")
@@ -417,7 +417,7 @@ class Predictor:
 
 
 def _compact_holes(file: Path) -> str | None:
-    """A sentence on a model that has seen no other holes than squares and rectangles."""
+    """A sentence about a model that was trained on squares and rectangles only."""
     masks = read_about(file).facts.get("masks")
     kind = MASK_CLASSES.get(masks) if isinstance(masks, str) else None
     return f"{file} was trained on {masks} holes" if kind is not None and kind.compact else None
@@ -425,7 +425,7 @@ def _compact_holes(file: Path) -> str | None:
 
 @contextlib.contextmanager
 def _naming(number: int) -> Iterator[None]:
-    """Say in an error which of several pictures it is about."""
+    """Name the picture in errors of the block."""
     try:
         yield
     except InpaintzooError as error:
