@@ -15,7 +15,7 @@ from torch import Tensor
 
 from inpaintzoo.data.masks.base import grow_hole, hole_tensor, resize_hole
 from inpaintzoo.data.masks.reading import Polarity, rarer_colour
-from inpaintzoo.pictures.images import decode_rgb, open_image, orientation_of, turn
+from inpaintzoo.pictures.images import grey_levels, open_image, orientation_of, turn
 from inpaintzoo.pictures.picture import Picture, PictureLike
 from inpaintzoo.types import DataError
 
@@ -103,9 +103,7 @@ def _mask_levels(mask: PictureLike, note: Callable[[str], None]) -> tuple[np.nda
 def _image_levels(image: Image.Image, name: str) -> np.ndarray:
     if _has_varied_alpha(image):  # painted on an empty layer, or a part of the picture erased
         image = image.convert("RGBA").getchannel("A")
-    if image.mode == "1":
-        return turn(np.asarray(image).astype(np.float32), orientation_of(image))
-    grey = _upright_grey(image)
+    grey = grey_levels(image)
     if 0 < grey.max() <= 1.5 / 255:
         raise DataError(f"{name}: the mask holds the values 0 and 1, which both read as black; save it with 0 and 255")
     return grey
@@ -116,13 +114,6 @@ def _has_varied_alpha(image: Image.Image) -> bool:
         return False
     low, high = image.convert("RGBA").getchannel("A").getextrema()
     return bool(low != high)
-
-
-def _upright_grey(image: Image.Image) -> np.ndarray:
-    """Grey levels `(H, W)` in [0, 1]."""
-    if image.mode == "L":  # not by way of RGB, which takes seconds for tens of megapixels
-        return turn(np.asarray(image, dtype=np.float32) / 255, orientation_of(image))
-    return np.asarray(decode_rgb(image)[0].convert("L"), dtype=np.float32) / 255
 
 
 def _at_picture_size(hole: np.ndarray, picture: Picture, name: str, note: Callable[[str], None]) -> np.ndarray:
@@ -181,25 +172,19 @@ def read_guidance(guidance: PictureLike | None, picture: Picture) -> np.ndarray 
 def _guidance_values(guidance: PictureLike, name: str) -> np.ndarray:
     if isinstance(guidance, (str, Path)):
         with open_image(guidance) as image:
-            return _guidance_of_image(image, name)
+            return _guidance_values(image, name)
     if isinstance(guidance, Image.Image):
-        return _guidance_of_image(guidance, name)
+        if guidance.mode in ("1", "P"):
+            return turn(np.array(guidance), orientation_of(guidance))
+        grey = grey_levels(guidance)
+        if 0 < grey.max() < 0.25:
+            raise DataError(
+                f"{name}: the brightest level is {grey.max() * 255:.0f} of 255, which permits almost nothing; class "
+                "ids must be palette indices (mode P) or an integer array"
+            )
+        return grey
     values = guidance.detach().cpu() if isinstance(guidance, Tensor) else torch.from_numpy(np.asarray(guidance))
     array: np.ndarray = (values.float() if values.is_floating_point() else values).squeeze().numpy()
     if array.ndim != 2:
         raise DataError(f"{name} must be (H, W) or (1, H, W), got {tuple(values.shape)}")
     return array
-
-
-def _guidance_of_image(image: Image.Image, name: str) -> np.ndarray:
-    if image.mode == "P":
-        return turn(np.array(image).astype(np.int64), orientation_of(image))
-    if image.mode == "1":
-        return turn(np.array(image), orientation_of(image))
-    grey = _upright_grey(image)
-    if 0 < grey.max() < 0.25:
-        raise DataError(
-            f"{name}: the brightest level is {grey.max() * 255:.0f} of 255, which permits almost nothing; class ids "
-            "must be palette indices (mode P) or an integer array"
-        )
-    return grey

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from inpaintzoo.data.checks import in_threads
 from inpaintzoo.data.masks.base import hole_tensor
-from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, decode_rgb, list_images, open_image
+from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, grey_levels, list_images, open_image
 from inpaintzoo.types import DataError
 
 Polarity = Literal["white", "black"]
@@ -35,15 +35,13 @@ def list_mask_files(folder: Path) -> list[str]:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """The file's grey levels as `(H, W)` float32 in [0, 1], whatever its mode.
+    """The file's grey levels as upright `(H, W)` float32 in [0, 1], whatever its mode.
 
     Raises:
         DataError: the file is missing or damaged.
     """
     with open_image(path) as picture:
-        plain = picture.mode in ("1", "L") and picture.format != "JPEG"  # JPEG files may be stored lying down
-        grey = picture if plain else decode_rgb(picture)[0]
-        return np.asarray(grey.convert("L"), dtype=np.float32) / 255.0
+        return grey_levels(picture)
 
 
 def read_hole(path: Path, polarity: Polarity, threshold: float) -> Tensor:
