@@ -89,9 +89,8 @@ class FolderFill:
         self.unmatched: list[str] = []
         self.notes: list[str] = []
         self._check_out()
-        self.tasks = self._folder_jobs(format) if self.images.is_dir() else [self._single_job()]
+        self.tasks = jobs = self._folder_jobs(format) if self.images.is_dir() else [self._single_job()]
         self._check_inputs_stay()
-        self.done = 0
         self._ledger: Ledger | None = None
         if self.images.is_dir():
             places = {"image": images, "mask": masks, "guidance": guidance}
@@ -101,8 +100,14 @@ class FolderFill:
                 **{"samples": samples, "seed": seed, "grow": grow, "polarity": polarity, "format": format},
                 **(made_with or {}),
             }
-            self._leave_out_done(Ledger(self.out / SETTINGS, settings, force))
-        self._note_what_concerns_all()
+            self._ledger = ledger = Ledger(self.out / SETTINGS, settings, force)
+            self.tasks = [job for job in jobs if not ledger.made(sample_paths(job.out, samples), job.sources)]
+            ledger.check_ours(path for job in self.tasks for path in sample_paths(job.out, samples))
+        self.done = len(jobs) - len(self.tasks)
+        self._decide_polarity(jobs)
+        jpegs = sum(job.out.suffix.lower() in JPEG_SUFFIXES for job in self.tasks)
+        if self._ledger and jpegs:
+            self.notes.append(f"JPEG changes known pixels a little ({counted(jpegs, 'file')}); --format png keeps them")
 
     def results(self, predictor: Predictor) -> Iterator[FileResult]:
         """Fill what is left to do.
@@ -208,24 +213,15 @@ class FolderFill:
                 self.unmatched.append(f"{path}: there is no picture of this {name}'s name")
         return [by_name.get(key) for key in keys.values()]
 
-    # -- what is left to do --------------------------------------------------------------------------------------------
-
-    def _leave_out_done(self, ledger: Ledger) -> None:
-        jobs = [job for job in self.tasks if not ledger.made(sample_paths(job.out, self.samples), job.sources)]
-        ledger.check_ours(path for job in jobs for path in sample_paths(job.out, self.samples))
-        self.done, self.tasks, self._ledger = len(self.tasks) - len(jobs), jobs, ledger
-
-    def _note_what_concerns_all(self) -> None:
-        masks = sorted({job.mask for job in self.tasks if job.mask is not None})
-        if self.polarity == "auto" and masks and (self._ledger or (self.masks and self.masks.is_dir())):
+    def _decide_polarity(self, jobs: Sequence[_Job]) -> None:
+        """By all masks together, also those of pictures that are filled already."""
+        masks = sorted({job.mask for job in jobs if job.mask is not None})
+        if self.polarity == "auto" and masks and (self.images.is_dir() or (self.masks and self.masks.is_dir())):
             self.polarity = common_polarity(masks) or "auto"
             if self.polarity == "black":
                 self.notes.append(
                     "black is taken as the hole, the rarer colour of the masks; --polarity white for the other"
                 )
-        jpegs = sum(job.out.suffix.lower() in JPEG_SUFFIXES for job in self.tasks)
-        if self._ledger and jpegs:
-            self.notes.append(f"JPEG changes known pixels a little ({counted(jpegs, 'file')}); --format png keeps them")
 
 
 def _identity(path: Path) -> tuple[int, int]:

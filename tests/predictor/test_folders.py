@@ -40,6 +40,18 @@ def test_a_folder_is_filled_and_continued(work):
         FolderFill("photos", "masks", "out", format="png", made_with={"colour": "blue"})
 
 
+def test_the_hole_colour_is_that_of_all_masks_also_when_a_run_continues(work):
+    for name, rows in [("a", 5), ("b", 23), ("c", 5)]:  # 23 of 40 rows alone would be unclear
+        hole = np.zeros((40, 50), bool)
+        hole[:rows] = True
+        Image.fromarray(hole).save(work / "masks" / f"{name}_mask.png")
+    for left in (3, 1):
+        fill = FolderFill("photos", "masks", "out", format="png")
+        assert len(fill.tasks) == left and all(result.error is None for result in fill.results(Predictor(Paints())))
+        assert (np.array(Image.open("out/b.png"))[:23] == (255, 0, 0)).all()
+        (work / "out" / "b.png").unlink()
+
+
 def test_jpeg_is_noted_once_for_all(work):
     fill = FolderFill("photos", "masks", "out")
     assert "JPEG changes known pixels a little (2 files); --format png keeps them" in fill.notes
