@@ -51,19 +51,20 @@ def _parser() -> ArgumentParser:
     add("--model", type=str, help="a weight file (.safetensors), a checkpoint (.ckpt) or a run's folder")
     add("--fill", choices=list(FILLS), help="a plain fill instead of a model")
     add("--samples", type=int, default=1, help="fills of each hole, by a stochastic model: NAME-0.png, NAME-1.png, ...")
-    add("--seed", type=_Seed, default=0, help="of stochastic fills")
+    add("--seed", type=_Seed, default=0, help="seed of stochastic fills")
     add("--grow", type=_Grow, default=0, help="pixels by which holes are enlarged on every side")
     add("--polarity", choices=get_args(PolarityChoice), default="auto", help="the colour of holes; auto: the rarer one")
     guidance = "where may be copied from: white in a greyscale map, the hole's own class in a palette map; or a folder"
     add("--guidance", type=str, help=guidance)
     add("--strategy", choices=get_args(Strategy), default="auto", help="how the model is shown large pictures")
     add("--tile", type=int, help="longest side in pixels that the model is shown at once; by memory if not given")
-    add("--overlap", type=int, help="of tiles in pixels; a quarter of a tile if not given")
-    add("--max-memory", type=float, help="GiB that may be used; half of what is free if not given")
+    add("--overlap", type=int, help="pixels over which tiles are blended; a quarter of a tile if not given")
+    add("--max-memory", type=float, help="GiB that may be used; half of the free memory if not given")
     add("--batch-size", type=int, default=1, help="tiles, and pictures of one size, filled at once if memory allows")
     add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
-    add("--precision", choices=get_args(Precision), default="float32", help="in which the model computes")
-    add("--format", choices=["keep", "png", "tif", "webp", "jpg", "bmp"], default="keep", help="of a folder's output")
+    add("--precision", choices=get_args(Precision), default="float32", help="number format that the model computes in")
+    formats = ["keep", "png", "tif", "webp", "jpg", "bmp"]
+    add("--format", choices=formats, default="keep", help="file format of a folder's output")
     add("--force", action="store_true", help="overwrite existing files")
     return parser
 

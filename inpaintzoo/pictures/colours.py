@@ -1,4 +1,4 @@
-"""Pixels of any kind to RGB and back: what a file, picture or array stores, and what a generator works with.
+"""Pixels of any kind to RGB and back: from what a file, picture or array stores to what a generator works with.
 
 Writing changes only the pixels handed in, and of these neither alpha nor transparency.
 """

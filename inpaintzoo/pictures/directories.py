@@ -103,7 +103,7 @@ class _Reader:
                 if tag in pointers:
                     place = int.from_bytes(slot[:size], "little" if layout.order == "<" else "big")
                     found[tag] = Field(kind, self.directory(place, pointers[tag], None))
-                elif kind not in _ADDRESSES:  # nobody knows what is at others
+                elif kind not in _ADDRESSES:  # other addresses lead to unknown data
                     fits = count * size <= len(slot)
                     data = slot[: count * size] if fits else self.bytes_at(layout.offset.unpack(slot)[0], count * size)
                     # IPTC is bytes, though many declare it as LONG, which would be reordered.
@@ -124,7 +124,7 @@ def read_first(file: BinaryIO, only: Container[int] | None = None) -> tuple[Dire
         The directory, the file's byte order (`<` or `>`), and the tags of damaged fields.
 
     Raises:
-        ValueError: there is no such header, or no directory where it says so.
+        ValueError: the header is missing, or the directory that it points to.
     """
     reader = _Reader(file)
     layout = reader.layout

@@ -139,7 +139,7 @@ def _patch(block: bytearray, turned: bool) -> None:
     long.pack_into(block, link, 0)
     if thumbnail:
         shown, _ = _entry_places(block, thumbnail, order)
-        start, length = (long.unpack_from(block, shown[tag] + 8)[0] for tag in (0x0201, 0x0202))  # of its JPEG
+        start, length = (long.unpack_from(block, shown[tag] + 8)[0] for tag in (0x0201, 0x0202))  # of its JPEG data
         end = min(start + length, len(block))
         block[start:end] = bytes(max(0, end - start))
 
@@ -148,7 +148,7 @@ def _entry_places(block: bytearray, start: int, order: str) -> tuple[dict[int, i
     """Where each tag's entry of a directory begins, and where its link to the next directory is."""
     (count,) = struct.unpack_from(order + "H", block, start)
     places = [start + 2 + 12 * index for index in range(count)]
-    whole = [place for place in places if place + 12 <= len(block)]  # fewer than it says if the block is cut short
+    whole = [place for place in places if place + 12 <= len(block)]  # fewer than `count` if the block is cut short
     return {struct.unpack_from(order + "H", block, place)[0]: place for place in whole}, start + 2 + 12 * count
 
 
@@ -170,8 +170,8 @@ def upright_info(info: dict[Any, Any], metadata: dict[str, Any]) -> dict[Any, An
     """The `info` of a Pillow image that was brought upright.
 
     Args:
-        info: before.
-        metadata: of `PictureFile`, already adapted.
+        info: the `info` before.
+        metadata: as `PictureFile` has it, already adapted.
     """
     kept = {name: value for name, value in info.items() if name not in ("exif", RAW_EXIF)}
     kept.update({name: metadata[name] for name in ("xmp", "dpi") if name in kept and name in metadata})

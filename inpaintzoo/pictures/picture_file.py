@@ -38,8 +38,7 @@ _MODES = {
 _LOSSLESS_TIFF = {"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma"}
 _LOSSLESS_TIFF |= {"group3", "group4"}  # for 1-bit pictures
 DEEP = "16-bit colour"
-_SEGMENT = 65533  # bytes that a segment of a JPEG file holds
-# less what it begins with, or what Pillow needs
+_SEGMENT = 65533  # bytes that a segment of a JPEG file holds, minus what it begins with or Pillow needs:
 _SEGMENT_HEADS = {"EXIF": 0, "XMP": len(b"http://ns.adobe.com/xap/1.0/\0"), "comment": 533}
 # Resolution: the step in pixels per inch that a format counts in, and the largest number of steps.
 _RESOLUTIONS = {
@@ -117,10 +116,10 @@ class PictureFile:
 
 
 def format_of(path: Path) -> str:
-    """Pillow's name of the format that a suffix stands for.
+    """Pillow's name for the format of a suffix.
 
     Raises:
-        DataError: it stands for none that is written.
+        DataError: no picture is written with this suffix.
     """
     if path.suffix.lower() not in FORMATS:
         raise DataError(f"{path}: cannot tell the format; use one of {' '.join(IMAGE_SUFFIXES)}")
@@ -145,8 +144,8 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
         stored = orientation_of(image) if image.format == "TIFF" else 1
         form = "JPEG" if image.format == "MPO" else str(image.format)
         pixels, colours = (deep or _plain_pixels)(image, path)
-        # After decoding, since some formats store these after the pixels. Pillow turns TIFF files as it decodes them,
-        # and some versions do not say so.
+        # After decoding, since some formats store these after the pixels. Pillow turns TIFF files upright as it decodes
+        # them, but some versions keep the orientation in the metadata.
         upright = image.format == "TIFF" and deep is not deep_planes
         orientation = 1 if upright else orientation_of(image)
         metadata = _kept_metadata(image, path, max(stored, orientation) >= 5, note)

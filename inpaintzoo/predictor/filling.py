@@ -98,11 +98,11 @@ class PartFiller:
     Attributes:
         generator: in eval mode, on the device.
         device: where it runs.
-        precision: in which it computes.
+        precision: number format that it computes in.
         batch_size: windows to fill at once, at most.
         most_pixels: in a batch, unless a single window has more.
         samples: fills per hole; more than 1 need a stochastic generator.
-        seed: of stochastic fills.
+        seed: for stochastic fills.
     """
 
     generator: Generator

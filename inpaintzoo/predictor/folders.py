@@ -49,18 +49,18 @@ class FolderFill:
         guidance: a guidance map, a folder of maps, or None.
         format: suffix of the files of an output folder, such as `png`; `keep` for the pictures' own.
         samples: fills per picture; more than 1 need a stochastic model.
-        seed: of stochastic fills.
+        seed: for stochastic fills.
         grow: pixels by which holes are enlarged on every side.
         polarity: the colour of holes; with folders `auto` decides once, by all masks together.
         force: overwrite existing files, and ignore what an earlier run has filled.
-        made_with: what else decides how the pictures look, such as the model, as JSON values. A folder is continued
-            only with the same settings.
+        made_with: other settings that decide how the pictures look, such as the model, as JSON values. A folder is
+            continued only with the same settings.
 
     Attributes:
         tasks: what is left to do.
         done: how many pictures an earlier run has filled.
         unmatched: a sentence for each file without a partner.
-        notes: what is worth knowing about all of the pictures.
+        notes: sentences about all of the pictures.
 
     Raises:
         DataError: there are no pictures, a mask is missing, or it is unclear which mask or hole colour is meant.
@@ -116,7 +116,7 @@ class FolderFill:
             A result for each of `tasks`, in order. Those of a folder have no `JpegWarning`: `notes` has one for all.
 
         Raises:
-            ConfigError: the model has no such fills; nothing has been written.
+            ConfigError: the model cannot do what is asked; nothing has been written.
         """
         predictor.check_request(self.samples, self.guidance)
         ledger = self._ledger if self.tasks else None

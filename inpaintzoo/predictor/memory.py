@@ -20,7 +20,7 @@ def affordable_pixels(generator: Generator, device: torch.device, max_memory: fl
     Args:
         generator: a plain fill without parameters needs a fiftieth of a network's memory.
         device: where it runs.
-        max_memory: GiB that may be used; None: half of what is free.
+        max_memory: GiB that may be used; None: half of the free memory.
     """
     memory = free_memory(device) / 2 if max_memory is None else max_memory * _GIB
     return memory / (BYTES_PER_PIXEL if any(True for _ in generator.parameters()) else BYTES_PER_PIXEL / 50)
@@ -32,7 +32,7 @@ def affordable_tile(pixels: float) -> int:
 
 
 def free_memory(device: torch.device) -> float:
-    """Free memory of the device in bytes, for a CPU what is available; 4 GiB where the system does not say."""
+    """Free memory of the device in bytes (on a CPU, available memory); 4 GiB if the system does not report it."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     try:

@@ -35,7 +35,7 @@ class Limits:
 
     Attributes:
         tile: longest side.
-        overlap: of neighbouring tiles.
+        overlap: shared by neighbouring tiles.
         multiple: sides are multiples of it where the picture is large enough; otherwise they are padded.
     """
 
@@ -65,7 +65,7 @@ def plan(hole: np.ndarray, strategy: Strategy, limits: Limits) -> list[Part]:
     Args:
         hole: `(H, W)` bool, with a hole.
         strategy: `auto`, or one for everything; `tile` falls back to `resize` where a tile would be all hole.
-        limits: of the parts.
+        limits: sizes of the parts.
     """
     frame = (hole.shape[0], hole.shape[1])
     whole = Box(0, 0, *frame)

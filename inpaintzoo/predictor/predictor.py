@@ -45,13 +45,12 @@ class Predictor:
     Args:
         model: a generator, or the path of a weight file, checkpoint or run folder.
         device: `cpu`, `cuda`, `cuda:1`, and so on; `auto` takes a GPU where there is one. The model is moved there.
-        precision: in which the network computes.
+        precision: number format that the network computes in.
         strategy: `auto`, or how parts are shown to the network: `pad` the whole picture, `crop` each hole with a
             margin, `tile` overlapping tiles, `resize` scaled down; see `inpaintzoo.predictor.planning`.
-        tile: longest side in pixels of what the network is shown at once; None: 512, or less if
-            memory is short.
+        tile: longest side in pixels that the network is shown at once; None: 512, or less if memory is short.
         overlap: pixels over which neighbouring tiles are blended; None: a quarter of a tile.
-        max_memory: GiB that may be used; None: half of what is free.
+        max_memory: GiB that may be used; None: half of the free memory.
         batch_size: tiles, holes and pictures of one size that are filled at once, if memory allows.
 
     Attributes:
@@ -77,7 +76,7 @@ class Predictor:
         _check_settings(precision, strategy, tile, overlap, max_memory, batch_size)
         self.device = find_device(device)
         if precision == "float16" and self.device.type == "cpu":
-            raise ConfigError("precision float16 needs a GPU; take float32 or bfloat16")
+            raise ConfigError("precision float16 needs a GPU; use float32 or bfloat16")
         self._compact_holes: str | None = None
         if not isinstance(model, Generator):
             file = find_checkpoint(model)
@@ -110,7 +109,7 @@ class Predictor:
             mask: with the size of the upright picture, or its proportions: a path, a Pillow image, an array `(H, W)` or
                 a tensor `(1, H, W)`. None: the picture's own transparent pixels, which become opaque.
             samples: how many fills; more than 1 need a stochastic generator.
-            seed: of stochastic fills.
+            seed: for stochastic fills.
             grow: pixels by which the hole is enlarged on every side.
             polarity: the colour of the hole; `auto`: white (1, 255) in arrays, tensors and Pillow images, the rarer
                 colour in files, with a note if that is black.
@@ -153,7 +152,7 @@ class Predictor:
             mask: see `__call__`, also for the other arguments.
             out: the file to write; the suffix decides the format. Several samples go to `NAME-0.png`, `NAME-1.png`.
             samples: how many fills.
-            seed: of stochastic fills.
+            seed: for stochastic fills.
             grow: pixels by which the hole is enlarged.
             polarity: the colour of the hole.
             guidance: where the generator may copy from.
@@ -186,7 +185,7 @@ class Predictor:
             images: the pictures.
             masks: one for each.
             samples: how many fills of each.
-            seed: of stochastic fills, which do not depend on the other pictures.
+            seed: for stochastic fills, which do not depend on the other pictures.
             grow: pixels by which holes are enlarged.
             polarity: the colour of holes.
             guidance: one map for each, or None.
@@ -234,7 +233,7 @@ class Predictor:
         Args:
             tasks: what to fill; taken as needed.
             samples: how many fills of each.
-            seed: of stochastic fills.
+            seed: for stochastic fills.
             grow: pixels by which holes are enlarged.
             polarity: the colour of holes.
             overwrite: whether existing files may be replaced.
