@@ -97,7 +97,10 @@ class PictureFile:
         write_whole(target, lambda file: self._save(pixels, file, format_of(target)))
 
     def _save(self, pixels: np.ndarray, file: str, form: str) -> None:
-        metadata = _within(self.metadata, form)
+        metadata = dict(self.metadata)
+        step, most = _RESOLUTIONS.get(form, (1, 0))
+        if not all(1 <= round(value / step) <= most for value in metadata.get("dpi", ())):
+            del metadata["dpi"]  # the format cannot express it
         if self.mode == DEEP:
             if form == "TIFF" and "transparency" in metadata:
                 self.note(f"{self.path}: TIFF has no colour that counts as transparent: it is opaque now")
@@ -197,13 +200,6 @@ def _kept_metadata(image: Image.Image, path: str | Path, turned: bool, note: Cal
         if isinstance(key, tuple):
             kept["transparency"] = key
     return kept
-
-
-def _within(metadata: dict[str, Any], form: str) -> dict[str, Any]:
-    """The metadata without a resolution that a format cannot express."""
-    step, most = _RESOLUTIONS.get(form, (1, 0))
-    fits = all(1 <= round(value / step) <= most for value in metadata.get("dpi", ()))
-    return {name: value for name, value in metadata.items() if name != "dpi" or fits}
 
 
 def _known_to_writer(metadata: dict[str, Any], form: str) -> dict[str, Any]:

@@ -143,9 +143,11 @@ class PartFiller:
         """Fills `(n, 3, h, w)` of each window, known pixels unchanged."""
         # Maps of class ids, maps of permissions and no map mean different things, and cannot share a batch.
         alike: dict[tuple[tuple[int, int], torch.dtype | None], list[int]] = {}
+        multiple, least = self.generator.size_multiple, self.generator.smallest_side
         for number, window in enumerate(windows):
+            height, width = (-(-max(side, least) // multiple) * multiple for side in window.size)
             kind = None if window.guidance is None else window.guidance.dtype
-            alike.setdefault((self._padded_size(window.size), kind), []).append(number)
+            alike.setdefault(((height, width), kind), []).append(number)
         filled: dict[int, Tensor] = {}
         for (size, _), numbers in alike.items():
             at_once = max(1, min(self.batch_size, int(self.most_pixels // (size[0] * size[1]))))
@@ -183,11 +185,6 @@ class PartFiller:
         if guidance is None:
             return self.generator(image, mask).image.unsqueeze(1)
         return self.generator(image, mask, guidance=guidance).image.unsqueeze(1)
-
-    def _padded_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        multiple = self.generator.size_multiple
-        height, width = (-(-max(side, self.generator.smallest_side) // multiple) * multiple for side in size)
-        return height, width
 
 
 def reflect_to(values: Tensor, size: tuple[int, int]) -> Tensor:

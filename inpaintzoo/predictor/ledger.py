@@ -58,7 +58,13 @@ class Ledger:
 
     def check_ours(self, files: Iterable[Path]) -> None:
         """Raise `ConfigError` if one of these files exists and was made or changed by something else."""
-        foreign = [path for path in files if path.exists() and not self._ours(path)]
+        foreign = []
+        for path in files:
+            name = self._name(path)
+            noted = self._filled.get(name)  # None with a name: an interrupted run may have made it
+            ours = name in self._filled and (noted is None or noted[0] == stamp(path))
+            if path.exists() and not ours:
+                foreign.append(path)
         if foreign and not self.force:
             raise ConfigError(
                 f"{some(foreign, 3)}: there already, and not as this command made it; take another folder, or "
@@ -98,11 +104,6 @@ class Ledger:
         Record(self.path, {**self.settings, _FILLED: self._filled}).write()
         end = time.monotonic()
         self._due = end + 20 * (end - start)
-
-    def _ours(self, path: Path) -> bool:
-        name = self._name(path)
-        noted = self._filled.get(name)  # None with a name: an interrupted run may have made it
-        return name in self._filled and (noted is None or noted[0] == stamp(path))
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.path.parent).as_posix()
