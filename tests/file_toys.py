@@ -14,11 +14,7 @@ from inpaintzoo.generator import Generator
 from inpaintzoo.types import Output
 
 HEIGHT, WIDTH = 30, 44
-
-
 HOLE = np.zeros((HEIGHT, WIDTH), bool)
-
-
 HOLE[4:11, 20:32] = True
 
 

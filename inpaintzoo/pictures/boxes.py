@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 
 class Box(NamedTuple):
-    """A part of a picture in pixels, ends exclusive."""
+    """A rectangle in a picture, in pixels, ends exclusive."""
 
     top: int
     left: int
@@ -48,17 +48,17 @@ class Box(NamedTuple):
         )
 
     def moved(self, rows: int, columns: int) -> Box:
-        """The same box elsewhere."""
+        """The box shifted."""
         return Box(self.top + rows, self.left + columns, self.bottom + rows, self.right + columns)
 
     def around(self, height: int, width: int, frame: tuple[int, int]) -> Box:
-        """A box of this size, or of the frame's if that is smaller, in the frame and around this one's centre."""
-        top, bottom = _span(self.top, self.bottom, height, frame[0])
-        left, right = _span(self.left, self.right, width, frame[1])
+        """A box of this size, or the frame's if smaller, within the frame and as near this one's centre as possible."""
+        top, bottom = _centred(self.top, self.bottom, height, frame[0])
+        left, right = _centred(self.left, self.right, width, frame[1])
         return Box(top, left, bottom, right)
 
 
-def _span(start: int, end: int, length: int, whole: int) -> tuple[int, int]:
+def _centred(start: int, end: int, length: int, whole: int) -> tuple[int, int]:
     length = min(length, whole)
     first = min(max((start + end - length) // 2, 0), whole - length)
     return first, first + length

@@ -1,4 +1,4 @@
-"""Pixels of any kind to RGB and back: what a file, picture or array stores, and what a generator works with.
+"""Pixels of any kind to RGB and back: from what a file, picture or array stores to what a generator works with.
 
 Writing changes only the pixels handed in, and of these neither alpha nor transparency.
 """
@@ -17,7 +17,7 @@ _CHUNK = 4096  # pixels compared with a palette at once
 
 
 class Colours(ABC):
-    """How pixels `(..., channels)`, or `(...)` where there is one channel without an axis, mean colours."""
+    """What colours pixels `(..., channels)` mean, or `(...)` for one channel without an axis."""
 
     @abstractmethod
     def read(self, pixels: np.ndarray) -> np.ndarray:
@@ -29,7 +29,7 @@ class Colours(ABC):
 
         Args:
             rgb: `(N, 3)` float32 in [0, 1].
-            old: the N pixels that stood there.
+            old: the N pixels that are replaced.
         """
 
     def alpha(self, pixels: np.ndarray) -> np.ndarray | None:
@@ -42,7 +42,7 @@ class Colours(ABC):
 
 
 class Levels(Colours):
-    """Grey or RGB levels, perhaps with alpha behind them: 1-bit, 8-bit, 16-bit and floating-point pixels.
+    """Grey or RGB levels, perhaps followed by alpha: 1-bit, 8-bit, 16-bit and floating-point pixels.
 
     Args:
         channels: 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
@@ -71,7 +71,7 @@ class Levels(Colours):
         if self.key is not None:
             was = (self._split(old) == self.key).all(axis=1)
             became = (split == self.key).all(axis=1) & ~was
-            split[became, -1] ^= 1  # the next level, which no eye tells apart
+            split[became, -1] ^= 1  # the next level, which looks the same
             split[was] = self.key
         return new
 
@@ -132,7 +132,7 @@ class Palette(Colours):
 
 
 class Inks(Colours):
-    """8-bit CMYK without a profile: light is what cyan, magenta, yellow and then black leave of it."""
+    """8-bit CMYK without a profile: light is what is left after cyan, magenta, yellow and then black ink."""
 
     def read(self, pixels: np.ndarray) -> np.ndarray:  # noqa: D102
         left = 1 - pixels.astype(np.float32) / np.float32(255)
@@ -170,11 +170,11 @@ def colours_of_image(image: Image.Image) -> Colours:
     """The meaning of a Pillow image's pixels.
 
     Raises:
-        DataError: of a mode that is not supported.
+        DataError: its mode is not supported.
     """
     mode, key = image.mode, image.info.get("transparency")
     if mode == "P":
-        return Palette(_table(image))
+        return Palette(_rgba_table(image))
     if mode == "CMYK":
         return Inks()
     if mode in ("YCbCr", "HSV"):
@@ -197,7 +197,7 @@ def colours_of_array(array: np.ndarray) -> Colours:
     """The meaning of an array `(H, W)` or `(H, W, C)`: C = 1 grey, 2 grey and alpha, 3 RGB, 4 RGB and alpha.
 
     Raises:
-        DataError: of another shape or type.
+        DataError: another shape or type.
     """
     if array.ndim not in (2, 3) or (array.ndim == 3 and not 1 <= array.shape[2] <= 4) or 0 in array.shape:
         raise DataError(f"a picture must have 1 to 4 channels, as (H, W) or (H, W, C), got shape {array.shape}")
@@ -207,8 +207,8 @@ def colours_of_array(array: np.ndarray) -> Colours:
     return Levels(1 if array.ndim == 2 else array.shape[2], tops[array.dtype.name], axis=array.ndim == 3)
 
 
-def _table(image: Image.Image) -> np.ndarray:
-    """The palette as `(256, 4)`, the entries that the file does not have as copies of the first."""
+def _rgba_table(image: Image.Image) -> np.ndarray:
+    """The palette as `(256, 4)` RGBA; missing entries are copies of the first."""
     flat = image.getpalette("RGBA") or [0, 0, 0, 255]
     table = np.array(flat, dtype=np.uint8).reshape(-1, 4)
     key = image.info.get("transparency")

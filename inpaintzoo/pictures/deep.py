@@ -1,4 +1,4 @@
-"""16-bit colour in PNG and TIFF files, which Pillow has no mode for and would halve.
+"""16-bit colour in PNG and TIFF files, for which Pillow has no mode: it would drop the low bytes.
 
 Such files are decoded twice, once for the high and once for the low bytes. PNG is written here, TIFF by tifffile.
 """
@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 import sys
-import warnings
 import zlib
 from collections.abc import Callable
 from pathlib import Path
@@ -26,14 +25,15 @@ _Reader: TypeAlias = Callable[[Image.Image, "str | Path"], tuple[np.ndarray, Col
 
 
 def deep_reader(image: Image.Image, path: str | Path) -> _Reader | None:
-    """What reads an opened file's pixels if they are of 16-bit colour.
+    """The function that reads an opened file's pixels if they are 16-bit colour.
 
     Raises:
-        DataError: they are of more than 8 bits in a layout of which Pillow would halve them silently.
+        DataError: they have more than 8 bits in a layout of which Pillow would silently drop half.
     """
     if _has_deep_planes(image, path):
         return deep_planes
-    return _deep_pixels if _is_deep(image) else None
+    deep = image.format in ("PNG", "TIFF") and _raw_mode(image).startswith(("RGB;16", "RGBA;16", "LA;16"))
+    return _deep_pixels if deep else None
 
 
 def _raw_mode(image: Image.Image) -> str:
@@ -42,15 +42,11 @@ def _raw_mode(image: Image.Image) -> str:
     return str(layout[0] if isinstance(layout, tuple) and layout else layout)
 
 
-def _is_deep(image: Image.Image) -> bool:
-    return image.format in ("PNG", "TIFF") and _raw_mode(image).startswith(("RGB;16", "RGBA;16", "LA;16"))
-
-
 def _has_deep_planes(image: Image.Image, path: str | Path) -> bool:
-    """Whether a TIFF file stores more than 8 bits a channel, one channel after the other.
+    """Whether a TIFF file stores more than 8 bits per channel, one channel after the other.
 
     Raises:
-        DataError: it has more than 8 bits a channel in a layout of which Pillow would halve them silently.
+        DataError: it has more than 8 bits per channel in a layout of which Pillow would silently drop half.
     """
     tags = tags_of(image)
     bits, samples = tags.get(BITS, (1,)), tags.get(SAMPLES, 1)
@@ -67,53 +63,51 @@ def _has_deep_planes(image: Image.Image, path: str | Path) -> bool:
 
 
 def deep_planes(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
-    """A TIFF file's planes as pixels; not turned upright, as Pillow would.
+    """A TIFF file's planes as pixels; unlike Pillow's they are not turned upright.
 
     Raises:
-        DataError: they are compressed in a way that is not read, or not of 16 bits.
+        DataError: their compression cannot be read, or they do not have 16 bits.
     """
     try:
         with tifffile.TiffFile(path) as file:
             planes = file.pages[0].asarray()
     except ValueError as error:
         raise DataError(
-            f"{path}: 16-bit planes compressed in this way are not read ({error}); save it again"
+            f"{path}: 16-bit planes with this compression cannot be read ({error}); save it again"
         ) from error
     if planes.dtype != np.uint16 or planes.ndim != 3:
-        raise DataError(f"{path}: its planes are {planes.dtype} {planes.shape} and not 16-bit colour; convert it")
+        raise DataError(f"{path}: its planes are {planes.dtype} {planes.shape}, not 16-bit colour; convert it")
     return np.ascontiguousarray(planes.transpose(1, 2, 0)), Levels(len(planes), 65535.0)
 
 
 def _deep_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
     kind, order = _raw_mode(image).split(";")
     if kind == "LA":
-        # Two 16-bit levels are four bytes, which come as they are in the guise of an 8-bit mode of four channels.
-        pairs = _decoded(image, "RGBA").astype(np.uint16)
+        # Two 16-bit levels are four bytes, which an 8-bit mode of four channels passes through unchanged.
+        pairs = _decode_as(image, "RGBA").astype(np.uint16)
         return pairs[..., ::2] << 8 | pairs[..., 1::2], Levels(2, 65535.0)
     native = "16L" if sys.byteorder == "little" else "16B"
     other = {"16B": "16L", "16L": "16B"}[native if order == "16N" else order]
     image.load()
     high = np.array(image).astype(np.uint16)
-    # Read in the other byte order, the high bytes are the low ones.
+    # In the other byte order, the high bytes are the low ones.
     with open_image(path, load=False) as again:
-        low = _decoded(again, f"{kind};{other}")
+        low = _decode_as(again, f"{kind};{other}")
     key = image.info.get("transparency")
     return high << 8 | low, Levels(len(kind), 65535.0, key=key if isinstance(key, tuple) else None)
 
 
-def _decoded(image: Image.Image, raw_mode: str) -> np.ndarray:
-    """Decode as if the file were laid out otherwise."""
+def _decode_as(image: Image.Image, raw_mode: str) -> np.ndarray:
+    """Decode as if the file had another layout."""
     file: Any = image
-    file.tile = [
-        _relaid(tile, (raw_mode, *tile[3][1:]) if isinstance(tile[3], tuple) else raw_mode) for tile in file.tile
-    ]
+    tiles = []
+    for tile in file.tile:
+        layout = (raw_mode, *tile[3][1:]) if isinstance(tile[3], tuple) else raw_mode
+        # Named tuples since Pillow 11, whose TIFF reader relies on it.
+        tiles.append(tile._replace(args=layout) if hasattr(tile, "_replace") else (*tile[:3], layout))
+    file.tile = tiles
     file.load()
     return np.array(file)
-
-
-def _relaid(tile: Any, layout: Any) -> Any:
-    # Named tuples since Pillow 11, whose reader of TIFF files wants them to be.
-    return tile._replace(args=layout) if hasattr(tile, "_replace") else (*tile[:3], layout)
 
 
 def write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, Any]) -> None:
@@ -121,7 +115,7 @@ def write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, Any
 
     Args:
         pixels: C = 2 grey and alpha, 3 RGB, 4 RGB and alpha.
-        file: to write.
+        file: the file to write.
         form: `PNG` or `TIFF`.
         metadata: as `PictureFile` has it; EXIF and XMP are left out of TIFF.
     """
@@ -129,8 +123,6 @@ def write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, Any
 
 
 def _write_tiff(pixels: np.ndarray, file: str, metadata: dict[str, Any]) -> None:
-    if "transparency" in metadata:
-        warnings.warn("TIFF has no colour that counts as transparent: it is opaque now", stacklevel=2)
     grey, alpha = pixels.shape[2] < 3, pixels.shape[2] in (2, 4)
     tifffile.imwrite(
         file,
@@ -153,7 +145,7 @@ def _write_png(pixels: np.ndarray, file: str, metadata: dict[str, Any]) -> None:
     icc = metadata.get("icc_profile")
     height, width, channels = pixels.shape
     rows = np.ascontiguousarray(pixels.astype(">u2")).view(np.uint8).reshape(height, -1)
-    filtered = np.full((height, rows.shape[1] + 1), 2, dtype=np.uint8)  # filter 2: each row less the one above
+    filtered = np.full((height, rows.shape[1] + 1), 2, dtype=np.uint8)  # filter 2: each row minus the one above
     filtered[0, 1:] = rows[0]
     filtered[1:, 1:] = rows[1:] - rows[:-1]
     chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0))]
@@ -163,7 +155,7 @@ def _write_png(pixels: np.ndarray, file: str, metadata: dict[str, Any]) -> None:
         chunks.append((b"eXIf", metadata["exif"].removeprefix(b"Exif\0\0")))
     if "pnginfo" in metadata:
         chunks += [(chunk[0], chunk[1]) for chunk in metadata["pnginfo"].chunks]
-    if "dpi" in metadata:  # as pixels a metre
+    if "dpi" in metadata:  # as pixels per metre
         chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in metadata["dpi"]), 1)))
     if "transparency" in metadata:
         chunks.append((b"tRNS", struct.pack(">HHH", *metadata["transparency"])))

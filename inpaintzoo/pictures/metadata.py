@@ -1,4 +1,4 @@
-"""What a picture file says beside its pixels: EXIF and XMP, made to fit an upright picture, the rest byte for byte."""
+"""EXIF and XMP of picture files, adapted to an upright picture and otherwise kept byte for byte."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 import io
 import re
 import struct
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,17 +16,17 @@ from inpaintzoo.pictures.directories import EXIF, GPS, IPTC, Directory, Field, p
 
 RAW_EXIF = "Raw profile type exif"  # ImageMagick's text in PNG files: three lines, then hexadecimal
 XMP_TEXT = "XML:com.adobe.xmp"  # PNG's
-PREFIX = b"Exif\0\0"  # of the block in JPEG files, and wherever Pillow hands one over
+PREFIX = b"Exif\0\0"  # of the block in JPEG files, and in most that Pillow returns
 _SHORT, _BYTE = 3, 1
 _XMP = 700  # TIFF's tag
-# What of a TIFF file's own tags says something about the picture and not about its storage.
+# The tags of a TIFF file that describe the picture and not its storage.
 _ABOUT = (
     *(269, 270, 271, 272, 285, 305, 306, 315, 316, 33432),  # DocumentName to HostComputer, Copyright
     *(318, 319),  # WhitePoint, PrimaryChromaticities
     *(18246, 18249, *range(40091, 40096)),  # ratings, and Windows' XPTitle to XPSubject
     *(EXIF, GPS, IPTC),
 )
-# What of an EXIF block's first directory says how its own file was stored, or shows the picture once more.
+# The tags of an EXIF block's first directory that describe how its file was stored, or that show the picture again.
 _STORAGE = {
     *range(254, 269),  # kinds of files, dimensions, compression, photometric
     *range(273, 285),  # strips, orientation, samples, resolution
@@ -37,73 +37,66 @@ _STORAGE = {
 }
 
 
-def stored_metadata(image: Image.Image, path: str | Path) -> tuple[bytes, bytes]:
-    """The EXIF block with its prefix and the XMP packet of an opened file; a TIFF file's block is made of its tags."""
+def stored_metadata(image: Image.Image, path: str | Path, note: Callable[[str], None]) -> tuple[bytes, bytes]:
+    """The EXIF block with its prefix and the XMP packet of an opened file; for TIFF, a block of its tags."""
     if image.format == "TIFF":
-        return _of_tiff(path)
-    exif = bytes(image.info.get("exif") or _raw_exif(image, path))
-    if exif and not exif.startswith(PREFIX):  # WebP has none, JPEG must
+        return _of_tiff(path, note)
+    exif = bytes(image.info.get("exif") or _raw_exif(image, path, note))
+    if exif and not exif.startswith(PREFIX):  # WebP has no prefix, JPEG needs it
         exif = PREFIX + exif
     xmp = image.info.get("xmp") or getattr(image, "text", {}).get(XMP_TEXT, b"")  # older versions of Pillow: a text
     return exif, xmp if isinstance(xmp, bytes) else str(xmp).encode()
 
 
-def _of_tiff(path: str | Path) -> tuple[bytes, bytes]:
+def _of_tiff(path: str | Path, note: Callable[[str], None]) -> tuple[bytes, bytes]:
     try:
         with open(path, "rb") as file:
             directory, order, lost = read_first(file, only={*_ABOUT, _XMP})
     except ValueError:
-        warnings.warn(f"{path}: its metadata is damaged and left out", stacklevel=2)
+        note(f"{path}: its metadata is damaged and left out")
         return b"", b""
-    _say_lost(lost, path)
-    xmp = directory.pop(_XMP).data if _XMP in directory else b""
+    _note_lost(lost, path, note)
+    xmp = directory.pop(_XMP).value if _XMP in directory else b""
+    assert isinstance(xmp, bytes)
     return PREFIX + to_block(directory, order) if directory else b"", xmp
 
 
-def _raw_exif(image: Image.Image, path: str | Path) -> bytes:
+def _raw_exif(image: Image.Image, path: str | Path, note: Callable[[str], None]) -> bytes:
     try:
         return bytes.fromhex("".join(str(image.info.get(RAW_EXIF, "")).split("\n")[3:]))
     except ValueError:
-        warnings.warn(f"{path}: its EXIF is damaged and left out", stacklevel=2)
+        note(f"{path}: its EXIF is damaged and left out")
         return b""
 
 
-def _say_lost(tags: list[int], path: str | Path) -> None:
+def _note_lost(tags: list[int], path: str | Path, note: Callable[[str], None]) -> None:
     if tags:
-        names = ", ".join(str(tag) for tag in tags)
-        warnings.warn(f"{path}: parts of its EXIF are damaged and left out (tags {names})", stacklevel=3)
+        note(f"{path}: parts of its EXIF are damaged and left out (tags {', '.join(map(str, tags))})")
 
 
-def add_metadata(file: str, exif: bytes, xmp: bytes, source: str | Path) -> None:
+def add_metadata(file: str, exif: bytes, xmp: bytes, source: str | Path, note: Callable[[str], None]) -> None:
     """Add EXIF and XMP to a TIFF file of one picture that has none.
 
-    Pillow and tifffile would not keep every byte, so what they wrote gets a new first directory behind the pixels; the
-    old one's few bytes remain in the file.
+    Neither Pillow nor tifffile keeps every byte, so the file that they wrote gets a new first directory after its
+    pixels; the few bytes of the old one stay in the file.
 
     Args:
-        file: to add to, upright.
+        file: an upright picture.
         exif: the block, with or without its prefix; empty for none.
         xmp: the packet; empty for none.
-        source: the file that a warning names.
+        source: the file that a note names.
+        note: is called if some of the EXIF is damaged.
     """
-    added = _described(exif, source)
-    if xmp:
-        added[_XMP] = Field(_BYTE, xmp)
+    added: Directory = {_XMP: Field(_BYTE, xmp)} if xmp else {}
+    try:
+        found, _, lost = read_first(io.BytesIO(_split(exif)[1])) if exif else ({}, "", [])
+        added |= {tag: field for tag, field in found.items() if tag not in _STORAGE}
+        _note_lost(lost, source, note)
+    except ValueError:
+        note(f"{source}: its EXIF is damaged and left out")
     if added:
         with open(file, "r+b") as out:
-            put_first(out, {**added, **read_first(out).directory})
-
-
-def _described(exif: bytes, source: str | Path) -> Directory:
-    if not exif:
-        return {}
-    try:
-        directory, _, lost = read_first(io.BytesIO(_split(exif)[1]))
-    except ValueError:
-        warnings.warn(f"{source}: its EXIF is damaged and left out", stacklevel=2)
-        return {}
-    _say_lost(lost, source)
-    return {tag: field for tag, field in directory.items() if tag not in _STORAGE}
+            put_first(out, added | read_first(out)[0])
 
 
 def _split(exif: bytes) -> tuple[bytes, bytes]:
@@ -113,10 +106,10 @@ def _split(exif: bytes) -> tuple[bytes, bytes]:
 
 
 def upright_exif(exif: bytes, turned: bool) -> bytes:
-    """The block for a picture whose pixels were brought upright, and filled.
+    """The block for a picture that was brought upright and filled.
 
-    Orientation becomes 1, width and height change places if it was turned by a quarter, and the thumbnail goes: it
-    would still show what was removed. All other bytes stay, so that makers' notes remain readable.
+    Orientation becomes 1, width and height trade places if the picture was turned by a quarter, and the thumbnail goes:
+    it would still show what was removed. All other bytes stay, so that makers' notes remain readable.
 
     Args:
         exif: the block, with or without its prefix.
@@ -124,7 +117,7 @@ def upright_exif(exif: bytes, turned: bool) -> bytes:
     """
     prefix, rest = _split(exif)
     block = bytearray(rest)
-    # If it is damaged behind the orientation, readers such as Pillow go by it all the same.
+    # Damage after the orientation does not keep readers such as Pillow from using it.
     with contextlib.suppress(struct.error, KeyError):
         _patch(block, turned)
     return prefix + bytes(block)
@@ -132,52 +125,41 @@ def upright_exif(exif: bytes, turned: bool) -> bytes:
 
 def _patch(block: bytearray, turned: bool) -> None:
     order = {b"II": "<", b"MM": ">"}[bytes(block[:2])]
-    (first,) = struct.unpack_from(order + "I", block, 4)
-    entries, link = _entries(block, first, order)
+    long = struct.Struct(order + "I")
+    entries, link = _entry_places(block, long.unpack_from(block, 4)[0], order)
     if ExifTags.Base.Orientation in entries:
         struct.pack_into(order + "HIHH", block, entries[ExifTags.Base.Orientation] + 2, _SHORT, 1, 1, 0)
     if turned and EXIF in entries:
-        (inner,) = struct.unpack_from(order + "I", block, entries[EXIF] + 8)
-        with contextlib.suppress(struct.error):
-            sides, _ = _entries(block, inner, order)
-            _swap(block, sides.get(ExifTags.Base.ExifImageWidth), sides.get(ExifTags.Base.ExifImageHeight))
-    (thumbnail,) = struct.unpack_from(order + "I", block, link)
-    struct.pack_into(order + "I", block, link, 0)
+        with contextlib.suppress(struct.error, KeyError):  # there may be no sides
+            inner, _ = _entry_places(block, long.unpack_from(block, entries[EXIF] + 8)[0], order)
+            sides = (inner[ExifTags.Base.ExifImageWidth], inner[ExifTags.Base.ExifImageHeight])
+            width, height = (slice(place + 2, place + 12) for place in sides)  # type, count and value
+            block[width], block[height] = block[height], block[width]
+    (thumbnail,) = long.unpack_from(block, link)
+    long.pack_into(block, link, 0)
     if thumbnail:
-        _blank(block, _entries(block, thumbnail, order)[0], order)
+        shown, _ = _entry_places(block, thumbnail, order)
+        start, length = (long.unpack_from(block, shown[tag] + 8)[0] for tag in (0x0201, 0x0202))  # of its JPEG data
+        end = min(start + length, len(block))
+        block[start:end] = bytes(max(0, end - start))
 
 
-def _entries(block: bytearray, start: int, order: str) -> tuple[dict[int, int], int]:
-    """Where each tag's entry of a directory begins, and where its link to the next directory stands."""
+def _entry_places(block: bytearray, start: int, order: str) -> tuple[dict[int, int], int]:
+    """Where each tag's entry of a directory begins, and where its link to the next directory is."""
     (count,) = struct.unpack_from(order + "H", block, start)
     places = [start + 2 + 12 * index for index in range(count)]
-    whole = [place for place in places if place + 12 <= len(block)]  # fewer than it says if the block is cut short
+    whole = [place for place in places if place + 12 <= len(block)]  # fewer than `count` if the block is cut short
     return {struct.unpack_from(order + "H", block, place)[0]: place for place in whole}, start + 2 + 12 * count
 
 
-def _swap(block: bytearray, first: int | None, second: int | None) -> None:
-    """Exchange type, count and value of two entries."""
-    if first is not None and second is not None:
-        one, two = block[first + 2 : first + 12], block[second + 2 : second + 12]
-        block[first + 2 : first + 12], block[second + 2 : second + 12] = two, one
-
-
-def _blank(block: bytearray, entries: dict[int, int], order: str) -> None:
-    if not {0x0201, 0x0202} <= entries.keys():  # start and length of the JPEG thumbnail
-        return
-    start, length = (struct.unpack_from(order + "I", block, entries[tag] + 8)[0] for tag in (0x0201, 0x0202))
-    end = min(start + length, len(block))
-    block[start:end] = bytes(max(0, end - start))
-
-
 def upright_xmp(xmp: bytes) -> bytes:
-    """The XMP packet with orientation 1, and without the pictures of its thumbnails; in UTF-8 if in another Unicode."""
+    """The XMP packet with orientation 1 and empty thumbnails; UTF-16 and UTF-32 become UTF-8."""
     upright = re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", _in_utf8(xmp))
     return re.sub(rb"((?:xmp|xap)GImg:image(?:=[\"']|>))[^<\"']*", rb"\g<1>", upright)
 
 
 def _in_utf8(xmp: bytes) -> bytes:
-    for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):  # some of 32 begin as those of 16 do
+    for encoding in ("utf-32-le", "utf-32-be", "utf-16-le", "utf-16-be"):  # UTF-32 first: some of it begins like UTF-16
         if xmp.startswith(("\ufeff".encode(encoding), "<".encode(encoding))):
             with contextlib.suppress(UnicodeDecodeError):
                 return xmp.decode(encoding).removeprefix("\ufeff").encode()
@@ -185,11 +167,11 @@ def _in_utf8(xmp: bytes) -> bytes:
 
 
 def upright_info(info: dict[Any, Any], metadata: dict[str, Any]) -> dict[Any, Any]:
-    """What a Pillow image says beside its pixels when it was brought upright.
+    """The `info` of a Pillow image that was brought upright.
 
     Args:
-        info: what it said before.
-        metadata: what it may say now, as `PictureFile` has it.
+        info: the `info` before.
+        metadata: as `PictureFile` has it, already adapted.
     """
     kept = {name: value for name, value in info.items() if name not in ("exif", RAW_EXIF)}
     kept.update({name: metadata[name] for name in ("xmp", "dpi") if name in kept and name in metadata})

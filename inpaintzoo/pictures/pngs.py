@@ -1,4 +1,4 @@
-"""What PNG files say beside their pixels and Pillow does not carry over: what the colours mean, and texts."""
+"""Chunks of PNG files that Pillow does not carry over: what the colours mean, and texts."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ from PIL import Image, PngImagePlugin
 
 from inpaintzoo.pictures.metadata import RAW_EXIF, XMP_TEXT
 
-# Chunks that say what the colours mean, and their lengths (PNG, third edition, 11.3.2).
+# Chunks on the meaning of colours, and their lengths in bytes (PNG, third edition, 11.3.2).
 _COLOURS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
 
 
 def png_info(image: Image.Image, path: str | Path, xmp: bytes) -> PngImagePlugin.PngInfo:
-    """What to write into a PNG file: the chunks on colours and the texts of one read, and the XMP packet of any file.
+    """What to write into a PNG file: colour chunks and texts of the PNG file that was read, and any file's XMP packet.
 
     Args:
-        image: the file, opened.
-        path: where it is.
-        xmp: the packet; left out if it is empty or no UTF-8.
+        image: the opened file.
+        path: its path.
+        xmp: the packet; left out if it is empty or not UTF-8.
     """
     chunks = PngImagePlugin.PngInfo()
     for kind, data in (_colour_chunks(path) if image.format == "PNG" else {}).items():
-        if kind != b"sRGB" or not image.info.get("icc_profile"):  # which may not stand together
+        if kind != b"sRGB" or not image.info.get("icc_profile"):  # the two exclude each other
             chunks.add(kind, data)
     for name, text in getattr(image, "text", {}).items():
         if name not in (XMP_TEXT, RAW_EXIF):
@@ -35,7 +35,7 @@ def png_info(image: Image.Image, path: str | Path, xmp: bytes) -> PngImagePlugin
 
 
 def is_text(data: bytes) -> bool:
-    """Whether these bytes are UTF-8, as PNG's texts must be."""
+    """Whether these bytes are UTF-8, as texts in PNG files must be."""
     try:
         data.decode()
     except UnicodeDecodeError:
@@ -54,5 +54,5 @@ def _colour_chunks(path: str | Path) -> dict[bytes, bytes]:
             data = file.read(length) if _COLOURS.get(kind) == length else b""
             if data:
                 found[kind] = data
-            file.seek(length - len(data) + 4, io.SEEK_CUR)  # and the check sum
+            file.seek(length - len(data) + 4, io.SEEK_CUR)  # and the checksum
     return found

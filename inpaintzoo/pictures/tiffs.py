@@ -1,4 +1,4 @@
-"""TIFF files of which Pillow would read something else than they say."""
+"""TIFF files that Pillow would read as something other than they are."""
 
 from __future__ import annotations
 
@@ -17,33 +17,33 @@ _WHITE_IS_ZERO, _MULTIPLIED_ALPHA, _COREL_ALPHA = 0, 1, 999
 
 
 def tags_of(image: Image.Image) -> Any:
-    """An opened TIFF file's tags; those of other formats are empty."""
+    """An opened TIFF file's tags; none for other formats."""
     return getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
 
 
 def check_channels(image: Image.Image, path: str | Path) -> None:
-    """Raise `DataError` if an opened TIFF file has channels that Pillow drops, or alpha that it divides by."""
+    """Raise `DataError` if an opened TIFF file has channels that Pillow drops, or premultiplied alpha."""
     extra = tuple(tags_of(image).get(EXTRA, ()))
     if extra in ((), (FREE_ALPHA,), (_COREL_ALPHA,)) or (extra == (0,) and image.mode == "RGBA"):
         return
     what = "premultiplied alpha" if extra == (_MULTIPLIED_ALPHA,) else f"further channels (ExtraSamples {extra})"
     raise DataError(
-        f"{path}: TIFF files are read with no channels beyond their colours but one alpha that is not multiplied in; "
-        f"this one has {what}, which would be lost; convert it"
+        f"{path}: beside colours, one channel of alpha that is not premultiplied is read in TIFF files; this one has "
+        f"{what}, which would be lost; convert it"
     )
 
 
 def black_is_zero(pixels: np.ndarray, image: Image.Image, path: str | Path) -> np.ndarray:
-    """The pixels of an opened file, inverted where zero means white and Pillow leaves that to others.
+    """The pixels of an opened file, inverted where zero means white and Pillow has not done so.
 
     Raises:
-        DataError: it means white in floating-point numbers, or integers of another size than 16 bits.
+        DataError: zero is white in floating-point numbers, or in integers that do not have 16 bits.
     """
     if not image.mode.startswith(("I", "F")) or tags_of(image).get(PHOTOMETRIC) != _WHITE_IS_ZERO:
         return pixels
     if pixels.dtype != np.uint16:
         raise DataError(
-            f"{path}: zero is white in it, which is read in TIFF files of up to 16 bits and not in Pillow's mode "
-            f"{image.mode}; convert it"
+            f"{path}: zero is white in it, which is supported up to 16 bits but not in Pillow's mode {image.mode}; "
+            "convert it"
         )
     return 65535 - pixels

@@ -1,8 +1,7 @@
-"""Runs a generator over the parts of a picture; it never sees a pixel of a hole."""
+"""Run a generator over the parts of a picture; it never sees a pixel of a hole."""
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 from collections.abc import Iterator, Sequence
 from typing import Literal
@@ -30,7 +29,7 @@ class Scene:
         picture: its pixels.
         hole: `(H, W)` bool.
         guidance: `(H, W)`, bool or float32 permissions or int64 class ids, or None.
-        opaque: whether what is filled becomes opaque.
+        opaque: whether filled pixels become opaque.
     """
 
     picture: Picture
@@ -38,15 +37,15 @@ class Scene:
     guidance: np.ndarray | None = None
     opaque: bool = False
 
-    def fills(self, patches: Sequence[Patch], samples: int) -> Iterator[np.ndarray]:
-        """Pixels stored like the picture's, with the hole filled, one array a sample."""
+    def fills(self, parts: Sequence[FilledPart], samples: int) -> Iterator[np.ndarray]:
+        """Pixels stored like the picture's, with the hole filled, one array per sample."""
         for number in range(samples):
             pixels = self.picture.stored.copy()
-            if self.opaque and patches:
+            if self.opaque and parts:
                 upright = self.picture.upright(pixels)
                 upright[self.hole] = self.picture.colours.opaque(upright[self.hole])
-            for patch in patches:
-                self.picture.paste(pixels, patch.box, patch.hole, patch.image(number))
+            for part in parts:
+                self.picture.paste(pixels, part.box, part.hole, part.image(number))
             yield pixels
 
 
@@ -71,12 +70,12 @@ class Window:
 
 
 @dataclasses.dataclass(frozen=True)
-class Patch:
-    """Filled pixels.
+class FilledPart:
+    """A part of a picture with its hole filled.
 
     Attributes:
-        box: where they belong.
-        hole: `(h, w)` bool, which of them count.
+        box: the part.
+        hole: `(h, w)` bool, the pixels to take from `images`.
         images: `(n, 3, h', w')`, n fills; smaller than the box if they were made at a smaller scale.
     """
 
@@ -92,48 +91,39 @@ class Patch:
         return F.interpolate(image[None], size=size, mode="bicubic", align_corners=False)[0].clamp(0, 1)
 
 
-class Filler:
-    """Fills windows with a generator.
+@dataclasses.dataclass(frozen=True)
+class PartFiller:
+    """Fills parts of pictures with a generator.
 
-    Args:
+    Attributes:
         generator: in eval mode, on the device.
         device: where it runs.
-        precision: in which it computes.
-        batch_size: windows that it fills at once, at most.
-        most_pixels: of them together, unless a single one has more.
-        samples: fills a hole; more than 1 need a stochastic generator.
-        seed: of these.
+        precision: number format that it computes in.
+        batch_size: windows to fill at once, at most.
+        most_pixels: in a batch, unless a single window has more.
+        samples: fills per hole; more than 1 need a stochastic generator.
+        seed: for stochastic fills.
     """
 
-    def __init__(
-        self,
-        generator: Generator,
-        device: torch.device,
-        precision: Precision,
-        batch_size: int,
-        most_pixels: float,
-        samples: int,
-        seed: int,
-    ) -> None:
-        self.generator = generator
-        self.device = device
-        self.precision = precision
-        self.batch_size = batch_size
-        self.most_pixels = most_pixels
-        self.samples = samples
-        self.seed = seed
+    generator: Generator
+    device: torch.device
+    precision: Precision
+    batch_size: int
+    most_pixels: float
+    samples: int
+    seed: int
 
-    def fill(self, parts: Sequence[tuple[Scene, Part]], limits: Limits) -> list[Patch]:
-        """Fill parts of one or several pictures, those of one size in batches."""
+    def fill(self, parts: Sequence[tuple[Scene, Part]], limits: Limits) -> list[FilledPart]:
+        """Fill parts of one or more pictures, in batches of one size."""
         images: dict[int, Tensor] = {}
         windows: dict[int, Window] = {}
         for number, (scene, part) in enumerate(parts):
             if part.how == "tile":
                 images[number] = self._tiled(scene, part, limits)
             else:
-                windows[number] = _shown(scene, part, limits)
+                windows[number] = _window_of(scene, part, limits)
         images |= zip(windows, self._run(list(windows.values())), strict=True)
-        return [Patch(part.box, part.hole, images[number]) for number, (_, part) in enumerate(parts)]
+        return [FilledPart(part.box, part.hole, images[number]) for number, (_, part) in enumerate(parts)]
 
     def _tiled(self, scene: Scene, part: Part, limits: Limits) -> Tensor:
         height, width = part.box.height, part.box.width
@@ -141,7 +131,7 @@ class Filler:
         needed = [tile for tile in tiles(height, width, limits) if part.hole[tile.slices].any()]
         for start in range(0, len(needed), self.batch_size):
             chosen = needed[start : start + self.batch_size]
-            filled = self._run([_window(scene, tile.moved(part.box.top, part.box.left)) for tile in chosen])
+            filled = self._run([_cut_window(scene, tile.moved(part.box.top, part.box.left)) for tile in chosen])
             for tile, images in zip(chosen, filled, strict=True):
                 rows, columns = tile.slices
                 weights = torch.from_numpy(feather(tile, height, width, limits.overlap))
@@ -150,12 +140,14 @@ class Filler:
         return total.div_(weight.clamp_min(1e-6))
 
     def _run(self, windows: Sequence[Window]) -> list[Tensor]:
-        """Fills `(n, 3, h, w)` of each window, the known pixels as they were."""
-        # Maps of class ids, of permissions and none at all mean different things, and cannot share a batch.
+        """Fills `(n, 3, h, w)` of each window, known pixels unchanged."""
+        # Maps of class ids, maps of permissions and no map mean different things, and cannot share a batch.
         alike: dict[tuple[tuple[int, int], torch.dtype | None], list[int]] = {}
+        multiple, least = self.generator.size_multiple, self.generator.smallest_side
         for number, window in enumerate(windows):
+            height, width = (-(-max(side, least) // multiple) * multiple for side in window.size)
             kind = None if window.guidance is None else window.guidance.dtype
-            alike.setdefault((self._padded_size(window.size), kind), []).append(number)
+            alike.setdefault(((height, width), kind), []).append(number)
         filled: dict[int, Tensor] = {}
         for (size, _), numbers in alike.items():
             at_once = max(1, min(self.batch_size, int(self.most_pixels // (size[0] * size[1]))))
@@ -165,18 +157,20 @@ class Filler:
         return [filled[number] for number in range(len(windows))]
 
     def _run_batch(self, windows: Sequence[Window], size: tuple[int, int]) -> list[Tensor]:
-        """The same of windows that have one size once they are padded."""
+        """`_run` for windows that have one size when padded."""
         image = torch.stack([reflect_to(window.image, size) for window in windows]).to(self.device)
         mask = torch.stack([reflect_to(window.mask, size) for window in windows]).to(self.device)
         maps = [reflect_to(window.guidance, size) for window in windows if window.guidance is not None]
-        with torch.inference_mode(), _arithmetic(self.device, self.precision):
+        reduced = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(self.precision)
+        autocast = torch.autocast(self.device.type, dtype=reduced, enabled=reduced is not None)
+        with torch.inference_mode(), autocast:
             filled = self._predict(image, mask, torch.stack(maps).to(self.device) if maps else None).float()
         if not torch.isfinite(filled).all():
             raise InpaintzooError(
                 f"{type(self.generator).__name__} filled the hole with values that are not finite; "
                 + ("are its weights damaged?" if self.precision == "float32" else "take precision float32")
             )
-        # What is enlarged or blended later must not mix the prediction for known places in.
+        # Enlarging and blending must not mix in predictions of known pixels.
         whole = torch.stack([composite(image, filled[:, number], mask) for number in range(filled.shape[1])], dim=1)
         return [
             images[..., : window.size[0], : window.size[1]]
@@ -185,21 +179,16 @@ class Filler:
 
     def _predict(self, image: Tensor, mask: Tensor, guidance: Tensor | None) -> Tensor:
         if self.generator.stochastic:
-            # Each window draws the same noise, whatever the batch, so that tiles of a hole agree.
+            # Every window draws the same noise, whatever the batch, so that tiles of a hole agree.
             sources = [torch.Generator().manual_seed(self.seed) for _ in range(len(image))]
             return self.generator.sample(image, mask, self.samples, sources)
         if guidance is None:
             return self.generator(image, mask).image.unsqueeze(1)
         return self.generator(image, mask, guidance=guidance).image.unsqueeze(1)
 
-    def _padded_size(self, size: tuple[int, int]) -> tuple[int, int]:
-        multiple = self.generator.size_multiple
-        height, width = (-(-max(side, self.generator.smallest_side) // multiple) * multiple for side in size)
-        return height, width
-
 
 def reflect_to(values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Continue `(..., h, w)` to the right and downwards by reflection, back and forth as often as it takes."""
+    """Extend `(..., h, w)` to the right and downwards by reflection, back and forth as often as needed."""
     for axis, length in zip((-2, -1), size, strict=True):
         side = values.shape[axis]
         if side < length:
@@ -209,16 +198,20 @@ def reflect_to(values: Tensor, size: tuple[int, int]) -> Tensor:
     return values
 
 
-def _shown(scene: Scene, part: Part, limits: Limits) -> Window:
-    """All of a part, scaled down if it is to be."""
-    window = _window(scene, part.box)
+def _window_of(scene: Scene, part: Part, limits: Limits) -> Window:
+    """The whole part, scaled down if planned so."""
+    window = _cut_window(scene, part.box)
     if part.how != "resize":
         return window
     scale = limits.tile / part.box.side
-    return _smaller(window, (max(1, round(part.box.height * scale)), max(1, round(part.box.width * scale))))
+    size = (max(1, round(part.box.height * scale)), max(1, round(part.box.width * scale)))
+    mask = resize_mask(window.mask[None], size, "any")[0]  # a pixel with any hole in it is hole
+    # The same cells as the mask's, so that nothing of the hole, not even its black, gets into a known pixel.
+    image = F.adaptive_avg_pool2d(window.image[None], size)[0]
+    return Window(Generator.hide_hole(image, mask), mask, _smaller_guidance(window.guidance, size))
 
 
-def _window(scene: Scene, box: Box) -> Window:
+def _cut_window(scene: Scene, box: Box) -> Window:
     mask = torch.from_numpy(np.ascontiguousarray(scene.hole[box.slices], dtype=np.float32))[None]
     image = Generator.hide_hole(scene.picture.read(box), mask)
     guidance = None
@@ -227,33 +220,18 @@ def _window(scene: Scene, box: Box) -> Window:
     return Window(image, mask, guidance)
 
 
-def _smaller(window: Window, size: tuple[int, int]) -> Window:
-    """The window scaled down; a pixel that contains any hole is hole, and all others are means of known ones only."""
-    mask = resize_mask(window.mask[None], size, "any")[0]
-    # The same cells as the mask's, so that nothing of the hole, not even its blackness, gets into a known pixel.
-    image = F.adaptive_avg_pool2d(window.image[None], size)[0]
-    return Window(Generator.hide_hole(image, mask), mask, _smaller_guidance(window.guidance, size))
-
-
 def _smaller_guidance(guidance: Tensor | None, size: tuple[int, int]) -> Tensor | None:
     if guidance is None:
         return None
     values = guidance[None].float()
     if guidance.is_floating_point() or guidance.dtype == torch.bool:
-        # What is partly forbidden is forbidden.
+        # A pixel that is partly forbidden is forbidden.
         return (-F.adaptive_max_pool2d(-values, size))[0].to(guidance.dtype)
     return F.interpolate(values, size=size, mode="nearest-exact")[0].to(guidance.dtype)
 
 
-@contextlib.contextmanager
-def _arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
-    reduced = {"bfloat16": torch.bfloat16, "float16": torch.float16}.get(precision)
-    with torch.autocast(device.type, dtype=reduced, enabled=reduced is not None):
-        yield
-
-
 def out_of_memory(error: BaseException) -> bool:
-    """Whether this is how memory running out looks, on any device."""
+    """Whether an error means that memory ran out, on any device."""
     if isinstance(error, (MemoryError, torch.OutOfMemoryError)):
         return True
     text = str(error).lower()

@@ -1,10 +1,9 @@
-"""Which pixels are hole, and what guidance says of each: read from files, pictures, arrays and tensors."""
+"""Holes and guidance maps, read from files, Pillow images, arrays and tensors."""
 
 from __future__ import annotations
 
 import contextlib
-import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -15,89 +14,78 @@ from scipy import ndimage
 from torch import Tensor
 
 from inpaintzoo.data.masks.base import grow_hole, hole_tensor, resize_hole
-from inpaintzoo.pictures.images import decode_rgb, open_image, orientation_of
-from inpaintzoo.pictures.picture import Picture, Pixels, turn
+from inpaintzoo.data.masks.reading import Polarity, rarer_colour
+from inpaintzoo.pictures.images import grey_levels, open_image, orientation_of, turn
+from inpaintzoo.pictures.picture import Picture, PictureLike
 from inpaintzoo.types import DataError
 
-Polarity = Literal["auto", "white", "black"]
+PolarityChoice = Literal["auto", "white", "black"]
 
-_UNCLEAR = (0.4, 0.6)  # a white part between these does not tell hole from rest
-_SKETCH = 512  # pixels a side that show a hole's form
-_SAME_SHAPE = 0.01  # part by which proportions may differ
+_SKETCH = 512  # pixels a side that show the shape of a hole
+_SAME_SHAPE = 0.01  # how much proportions may differ
 
 
-def read_hole(mask: Pixels | None, picture: Picture, polarity: Polarity, grow: int) -> np.ndarray:
+def find_hole(
+    mask: PictureLike | None, picture: Picture, polarity: PolarityChoice, grow: int, note: Callable[[str], None]
+) -> np.ndarray:
     """The hole as `(H, W)` bool, upright, at the picture's size.
 
     Args:
         mask: a mask, see `Predictor`; None: the picture's own transparent pixels.
-        picture: what it is for.
+        picture: the picture it belongs to.
         polarity: the colour of the hole.
-        grow: pixels by which it grows on every side.
+        grow: pixels by which it is enlarged on every side.
+        note: is called with a sentence on anything that the user may not expect.
 
     Raises:
-        DataError: the mask cannot be read, does not fit, or it is unclear which colour is the hole.
+        DataError: the mask cannot be read or does not fit, or it is unclear which colour is the hole.
     """
     if polarity not in ("auto", "white", "black"):
         raise DataError(f"polarity must be auto, white or black (the hole's colour), got {polarity!r}")
     if grow < 0 or int(grow) != grow:
         raise DataError(f"grow must be a number of pixels, 0 or more, got {grow}")
     if mask is None:
-        hole = _transparent(picture)
+        alpha = picture.colours.alpha(picture.upright())
+        if alpha is None:
+            raise DataError("the picture has no transparency to take the hole from; give a mask")
+        hole = alpha < 0.5
     else:
-        grey, guess = _grey(mask)
-        hole = _fitted(_holes(grey, polarity if guess or polarity != "auto" else "white", _name(mask)), picture, mask)
+        name = str(mask) if isinstance(mask, (str, Path)) else "mask"
+        grey, guess = _mask_levels(mask, note)
+        white = grey > 0.5
+        if polarity == "auto":
+            polarity = rarer_colour(float(white.mean()), name) if guess else "white"
+            if polarity == "black":
+                note(f"{name}: black is taken as the hole ({1 - white.mean():.0%}); --polarity white for the other")
+        hole = _at_picture_size(white if polarity == "white" else ~(grey >= 0.5), picture, name, note)
     return grow_hole(hole_tensor(hole), grow)[0].numpy() > 0 if grow else hole
 
 
-def common_polarity(masks: Sequence[str | Path], sample: int = 64) -> Polarity:
-    """The rarer colour of mask files that belong together, of up to `sample` of them: the hole's.
+def common_polarity(masks: Sequence[str | Path], sample: int = 64) -> Polarity | None:
+    """The hole's colour in mask files that belong together: the rarer one in up to `sample` of them.
 
-    Files that cannot be read do not count; where none can, it stays `auto`.
+    Files that cannot be read do not count; None if none can.
 
     Raises:
         DataError: neither colour is clearly rarer.
     """
     places = np.linspace(0, len(masks) - 1, min(sample, len(masks))).round().astype(int).tolist()
     parts = []
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # said again when the file's turn comes
-        for place in places:
-            with contextlib.suppress(DataError):  # as is this
-                parts.append((_grey(masks[place])[0] > 0.5).mean())
-    return _rarer(float(np.mean(parts)), f"{len(parts)} masks such as {masks[0]}") if parts else "auto"
+    for place in places:
+        with contextlib.suppress(DataError):  # reported, as any notes are, when the file's turn comes
+            parts.append((_mask_levels(masks[place], note=lambda text: None)[0] > 0.5).mean())
+    return rarer_colour(float(np.mean(parts)), f"{len(parts)} masks such as {masks[0]}") if parts else None
 
 
-def _rarer(white: float, name: str) -> Polarity:
-    if _UNCLEAR[0] <= white <= _UNCLEAR[1]:
-        raise DataError(
-            f"{name}: {white:.0%} of the pixels are white, so neither colour is clearly the hole's; set the "
-            "polarity to white or black"
-        )
-    return "black" if 0.5 < white < 1 else "white"
-
-
-def _transparent(picture: Picture) -> np.ndarray:
-    alpha = picture.colours.alpha(picture.upright())
-    if alpha is None:
-        raise DataError("the picture has no transparency to take the hole from; give a mask")
-    return alpha < 0.5
-
-
-def _name(source: Pixels) -> str:
-    return str(source) if isinstance(source, (str, Path)) else "mask"
-
-
-def _grey(mask: Pixels) -> tuple[np.ndarray, bool]:
+def _mask_levels(mask: PictureLike, note: Callable[[str], None]) -> tuple[np.ndarray, bool]:
     """Grey levels `(H, W)` in [0, 1], and whether the hole's colour may be guessed from them."""
     if isinstance(mask, (str, Path)):
         with open_image(mask) as image:
             if image.format == "JPEG":
-                _say(f"{mask}: JPEG leaves grey edges; pixels nearer to the hole's colour are hole. PNG is exact")
-            return _grey_of_image(image, str(mask)), True
+                note(f"{mask}: JPEG leaves grey edges; pixels nearer to the hole's colour are hole. PNG is exact")
+            return _image_levels(image, str(mask)), True
     if isinstance(mask, Image.Image):
-        grey = _grey_of_image(mask, "mask")
-        return grey, _has_varied_alpha(mask)  # grey levels mean what they mean in an array: white is the hole
+        return _image_levels(mask, "mask"), _has_varied_alpha(mask)  # without alpha, white is the hole as in arrays
     array = mask.detach().cpu().float().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
     while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
         array = array[0] if array.shape[0] == 1 else array[..., 0]
@@ -112,12 +100,10 @@ def _grey(mask: Pixels) -> tuple[np.ndarray, bool]:
     return array.astype(np.float32) / np.float32(top), False
 
 
-def _grey_of_image(image: Image.Image, name: str) -> np.ndarray:
-    if _has_varied_alpha(image):  # a brush on an empty layer, or a picture with a part erased
+def _image_levels(image: Image.Image, name: str) -> np.ndarray:
+    if _has_varied_alpha(image):  # painted on an empty layer, or a part of the picture erased
         image = image.convert("RGBA").getchannel("A")
-    if image.mode == "1":
-        return turn(np.asarray(image).astype(np.float32), orientation_of(image))
-    grey = _upright_grey(image)
+    grey = grey_levels(image)
     if 0 < grey.max() <= 1.5 / 255:
         raise DataError(f"{name}: the mask holds the values 0 and 1, which both read as black; save it with 0 and 255")
     return grey
@@ -130,62 +116,45 @@ def _has_varied_alpha(image: Image.Image) -> bool:
     return bool(low != high)
 
 
-def _upright_grey(image: Image.Image) -> np.ndarray:
-    """Grey levels `(H, W)` in [0, 1]."""
-    if image.mode == "L":  # without the detour through RGB, which takes seconds for tens of megapixels
-        return turn(np.asarray(image, dtype=np.float32) / 255, orientation_of(image))
-    return np.asarray(decode_rgb(image)[0].convert("L"), dtype=np.float32) / 255
-
-
-def _holes(grey: np.ndarray, polarity: Polarity, name: str) -> np.ndarray:
-    """Which pixels are nearer to the hole's colour: unless it is known the rarer one, or white where all are alike."""
-    white = grey > 0.5
-    if polarity == "auto":
-        polarity = _rarer(float(white.mean()), name)
-        if polarity == "black":
-            _say(f"{name}: black is taken as the hole ({1 - white.mean():.0%}); --polarity white for the other")
-    return white if polarity == "white" else ~(grey >= 0.5)
-
-
-def _fitted(values: np.ndarray, picture: Picture, source: Pixels) -> np.ndarray:
-    """Values at the picture's upright size; a hole where any of a pixel's is, if they must be scaled."""
+def _at_picture_size(hole: np.ndarray, picture: Picture, name: str, note: Callable[[str], None]) -> np.ndarray:
+    """The hole at the picture's upright size; if it must be scaled, a pixel with any hole in it is hole."""
     size = (picture.size[0], picture.size[1])
-    if values.shape == size:
-        return values
-    if values.shape == size[::-1] and picture.orientation >= 5:
-        return turn(values, picture.orientation)  # drawn on the pixels as they are stored
-    height, width = values.shape
+    if hole.shape == size:
+        return hole
+    if hole.shape == size[::-1] and picture.orientation >= 5:
+        return turn(hole, picture.orientation)  # drawn on the stored pixels
+    height, width = hole.shape
     if abs(np.log(width / height) - np.log(size[1] / size[0])) > _SAME_SHAPE:
         raise DataError(
-            f"{_name(source)} is {width} pixels wide and {height} high, but its picture is {size[1]} and {size[0]}; "
-            "give a mask of the picture's size or at least proportions"
+            f"{name} is {width} pixels wide and {height} high, but its picture is {size[1]} and {size[0]}; "
+            "give a mask of the picture's size, or at least of its proportions"
         )
-    _say(f"{_name(source)} is scaled from {width}x{height} to the picture's {size[1]}x{size[0]}")
-    return resize_hole(hole_tensor(values), *size, mode="any")[0].numpy() > 0
+    note(f"{name} is scaled from {width}x{height} to the picture's {size[1]}x{size[0]}")
+    return resize_hole(hole_tensor(hole), *size, mode="any")[0].numpy() > 0
 
 
 def is_compact(hole: np.ndarray) -> bool:
-    """Whether the parts of a hole `(H, W)` fill half of their boxes: rectangles and objects do, strokes do not."""
+    """Whether the pieces of a hole `(H, W)` fill half of their boxes: rectangles and objects do, strokes do not."""
     step = max(1, max(hole.shape) // _SKETCH)
     for axis in (0, 1):  # a cell with any hole is hole, so that thin lines stay lines
         hole = np.logical_or.reduceat(hole, np.arange(0, hole.shape[axis], step), axis=axis)
     numbered, _ = ndimage.label(hole, structure=np.ones((3, 3)))
     sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in ndimage.find_objects(numbered)]
-    # A box that is much longer than wide counts as wider: a scratch along the frame fills its own.
+    # A box much longer than wide counts as wider: a scratch parallel to the frame would fill its own.
     area = sum(max(height * width, max(height, width) ** 2 / 4) for height, width in sizes)
     return bool(2 * np.count_nonzero(numbered) >= area)
 
 
-def read_guidance(guidance: Pixels | None, picture: Picture) -> np.ndarray | None:
+def read_guidance(guidance: PictureLike | None, picture: Picture) -> np.ndarray | None:
     """A guidance map as `(H, W)`, upright: bool or float32 permissions in [0, 1], or int64 class ids.
 
     Args:
         guidance: arrays and tensors as generators take them; of files and Pillow images, palette indices are class ids
             and grey levels permissions.
-        picture: what it is for.
+        picture: the picture it belongs to.
 
     Raises:
-        DataError: it cannot be read or does not have the picture's size.
+        DataError: it cannot be read, or does not have the picture's size.
     """
     if guidance is None:
         return None
@@ -194,38 +163,28 @@ def read_guidance(guidance: Pixels | None, picture: Picture) -> np.ndarray | Non
     if values.shape == picture.size[::-1] and values.shape != picture.size and picture.orientation >= 5:
         values = turn(values, picture.orientation)
     if values.shape != picture.size:
-        raise DataError(f"{name} has height and width {values.shape}, but its picture {picture.size}")
+        raise DataError(f"{name} has height and width {values.shape}, but its picture {picture.size}; scale the map")
     if values.dtype.kind == "b":
         return values
     return values.astype(np.float32 if values.dtype.kind == "f" else np.int64)
 
 
-def _guidance_values(guidance: Pixels, name: str) -> np.ndarray:
+def _guidance_values(guidance: PictureLike, name: str) -> np.ndarray:
     if isinstance(guidance, (str, Path)):
         with open_image(guidance) as image:
-            return _guidance_of_image(image, name)
+            return _guidance_values(image, name)
     if isinstance(guidance, Image.Image):
-        return _guidance_of_image(guidance, name)
+        if guidance.mode in ("1", "P"):
+            return turn(np.array(guidance), orientation_of(guidance))
+        grey = grey_levels(guidance)
+        if 0 < grey.max() < 0.25:
+            raise DataError(
+                f"{name}: the brightest level is {grey.max() * 255:.0f} of 255, which permits almost nothing; class "
+                "ids must be palette indices (mode P) or an integer array"
+            )
+        return grey
     values = guidance.detach().cpu() if isinstance(guidance, Tensor) else torch.from_numpy(np.asarray(guidance))
     array: np.ndarray = (values.float() if values.is_floating_point() else values).squeeze().numpy()
     if array.ndim != 2:
         raise DataError(f"{name} must be (H, W) or (1, H, W), got {tuple(values.shape)}")
     return array
-
-
-def _guidance_of_image(image: Image.Image, name: str) -> np.ndarray:
-    if image.mode == "P":
-        return turn(np.array(image).astype(np.int64), orientation_of(image))
-    if image.mode == "1":
-        return turn(np.array(image), orientation_of(image))
-    grey = _upright_grey(image)
-    if 0 < grey.max() < 0.25:
-        raise DataError(
-            f"{name}: the brightest level is {grey.max() * 255:.0f} of 255, which permits next to nothing; class ids "
-            "must be palette indices (mode P) or an integer array"
-        )
-    return grey
-
-
-def _say(text: str) -> None:
-    warnings.warn(text, stacklevel=5)

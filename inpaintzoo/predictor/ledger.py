@@ -1,22 +1,21 @@
-"""What a folder of filled pictures was made with, so that a run goes on only with what is really its own."""
+"""The files of an output folder and what they were made from, so that a later run continues with its own files only."""
 
 from __future__ import annotations
 
-import json
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from inpaintzoo.files.writing import write_whole
+from inpaintzoo.files.record import Record
 from inpaintzoo.types import ConfigError
+from inpaintzoo.words import some
 
-_FILLED = "filled"  # beside the settings: file -> stamps of it and of what it was made from; None: not made yet
-_SHOWN = 3  # files that a sentence names
+_FILLED = "filled"  # beside the settings: file -> stamps of it and its sources; None: not made yet
 
 
 def stamp(path: Path | None) -> list[int] | None:
-    """Size in bytes and time of the last change of a file, which tell it from another; None if there is none."""
+    """Size in bytes and time of the last change, which tell one state of a file from another; None if it is missing."""
     if path is None or not path.exists():
         return None
     found = path.stat()
@@ -26,59 +25,54 @@ def stamp(path: Path | None) -> list[int] | None:
 class Ledger:
     """The settings of an output folder and the files made with them, in a JSON file.
 
-    A file counts as made if neither it nor what it was made from has changed since.
+    A file counts as made if neither it nor its sources have changed since.
 
     Args:
         path: the JSON file, in the folder.
         settings: what decides how the pictures look, as JSON values.
-        force: begin anew, whatever is there.
+        force: start over, whatever is there.
 
     Raises:
-        ConfigError: the folder was begun with other settings, or the JSON file is damaged.
+        ConfigError: the folder was begun with other settings.
+        DataError: the JSON file is damaged.
     """
 
-    def __init__(self, path: Path, settings: dict[str, Any], force: bool) -> None:
+    def __init__(self, path: Path, settings: Mapping[str, Any], force: bool) -> None:
         self.path = path
         self.settings = settings
         self.force = force
-        self._due = 0.0  # when the file is to be written again
-        self._filled: dict[str, Any] = {}
-        self._before: dict[str, Any] = {}  # what was noted of files that are being made anew
-        if not force and path.exists():
-            begun = self._read()
-            other = [name for name, value in settings.items() if begun.get(name) != value]
-            if other:
-                told = ", ".join(f"--{name} {begun.get(name)} (now {settings[name]})" for name in other)
-                raise ConfigError(
-                    f"{path.parent} was begun with {told}; take another folder, or do all anew with --force"
-                )
-            self._filled = dict(begun.get(_FILLED, {}))
-
-    def _read(self) -> dict[str, Any]:
-        try:
-            begun = json.loads(self.path.read_text(encoding="utf-8"))
-            if isinstance(begun, dict) and isinstance(begun.get(_FILLED, {}), dict):
-                return begun
-        except ValueError:
-            pass
-        raise ConfigError(f"{self.path} is damaged; delete it, or begin anew with --force")
+        self._due = 0.0  # when the JSON file is to be written again
+        begun = None if force else Record(path, settings).read()
+        self._filled: dict[str, Any] = dict(begun.get(_FILLED, {})) if begun else {}
+        self._before: dict[str, Any] = {}  # what was noted of files that are being made again
+        other = Record(path, {**settings, _FILLED: self._filled}).differences() if begun else []
+        if other:
+            raise ConfigError(
+                f"{path.parent} was begun with other settings: {'; '.join(other)}; take another folder, or start over "
+                "with --force"
+            )
 
     def made(self, files: Iterable[Path], sources: Sequence[Path | None]) -> bool:
         """Whether all these files were made from these sources, and nothing has changed since."""
         return all(path.exists() and self._filled.get(self._name(path)) == _stamps(path, sources) for path in files)
 
     def check_ours(self, files: Iterable[Path]) -> None:
-        """Raise `ConfigError` if one of these files is there and was made or changed by something else."""
-        foreign = [path for path in files if path.exists() and not self._ours(path)]
+        """Raise `ConfigError` if one of these files exists and was made or changed by something else."""
+        foreign = []
+        for path in files:
+            name = self._name(path)
+            noted = self._filled.get(name)  # None with a name: an interrupted run may have made it
+            ours = name in self._filled and (noted is None or noted[0] == stamp(path))
+            if path.exists() and not ours:
+                foreign.append(path)
         if foreign and not self.force:
-            named = ", ".join(map(str, foreign[:_SHOWN])) + (", ..." if len(foreign) > _SHOWN else "")
             raise ConfigError(
-                f"{named}: there already, and not as this command made it; take another folder, or overwrite all with "
-                "--force"
+                f"{some(foreign, 3)}: there already, and not as this command made it; take another folder, or "
+                "overwrite all with --force"
             )
 
     def begin(self, files: Iterable[Path]) -> None:
-        """Note files that are to be made, in a file of the folder's own."""
+        """Note files that are about to be made."""
         names = [self._name(file) for file in files]
         self._before = {name: self._filled[name] for name in names if self._filled.get(name) is not None}
         self._filled.update(dict.fromkeys(names))
@@ -87,41 +81,32 @@ class Ledger:
     def note(self, files: Iterable[Path], sources: Sequence[Path | None]) -> None:
         """Note that files were made from sources.
 
-        The JSON file follows at once while it is small. With many thousands of files it is written so rarely that this
-        takes a twentieth of the time; after a killed run, files that it does not know yet are made anew. `write` brings
-        it up to date.
+        A small JSON file is written at once. With many thousands of files it is written rarely enough to take a
+        twentieth of the time; files that it misses when a run is killed are made again. `write` brings it up to date.
         """
         self._filled.update({self._name(path): _stamps(path, sources) for path in files})
         if time.monotonic() >= self._due:
             self.write()
 
     def end(self) -> None:
-        """Forget files that were to be made and were not, and write: what comes to lie there is somebody else's.
+        """Forget files that were to be made and were not, and write: whatever appears there is somebody else's.
 
-        Of those that were to be made anew, what was noted before holds.
+        For files that were to be made again, the earlier note holds.
         """
         kept = {name: self._before.get(name) if noted is None else noted for name, noted in self._filled.items()}
         folder = self.path.parent
         self._filled = {name: noted for name, noted in kept.items() if noted is not None or (folder / name).exists()}
         self.write()
 
-    def _ours(self, path: Path) -> bool:
-        name = self._name(path)
-        if name not in self._filled:
-            return False
-        noted = self._filled[name]
-        return noted is None or noted[0] == stamp(path)  # None: an interrupted run may have made it
-
-    def _name(self, path: Path) -> str:
-        return path.relative_to(self.path.parent).as_posix()
-
     def write(self) -> None:
         """Write the JSON file."""
         start = time.monotonic()
-        text = json.dumps({**self.settings, _FILLED: self._filled}, indent=1) + "\n"
-        write_whole(self.path, lambda file: Path(file).write_text(text, encoding="utf-8"))
+        Record(self.path, {**self.settings, _FILLED: self._filled}).write()
         end = time.monotonic()
         self._due = end + 20 * (end - start)
+
+    def _name(self, path: Path) -> str:
+        return path.relative_to(self.path.parent).as_posix()
 
 
 def _stamps(path: Path, sources: Sequence[Path | None]) -> list[list[int] | None]:

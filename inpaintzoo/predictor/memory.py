@@ -1,4 +1,4 @@
-"""How large a part of a picture memory allows a generator to be shown."""
+"""How large a part of a picture memory allows."""
 
 from __future__ import annotations
 
@@ -8,31 +8,31 @@ import torch
 
 from inpaintzoo.generator import Generator
 
-# Papers train at 256; at more than twice of that, networks fill worse, not better.
+# Papers train at 256; at more than twice that, networks fill worse, not better.
 TILES = (512, 384, 256)
-BYTES_PER_PIXEL = 8192  # at a network's peak; at 512x512 the zoo's need 1200 (SRPNet) to 6100 (SPN)
+BYTES_PER_PIXEL = 8192  # at the peak; at 512x512 the zoo's networks need 1200 (SRPNet) to 6100 (SPN)
 _GIB = 1024**3
 
 
 def affordable_pixels(generator: Generator, device: torch.device, max_memory: float | None) -> float:
-    """How many pixels a generator may be shown at once.
+    """How many pixels a generator can be shown at once.
 
     Args:
-        generator: plain fills without parameters need a fiftieth of a network's memory.
+        generator: a plain fill without parameters needs a fiftieth of a network's memory.
         device: where it runs.
-        max_memory: GiB that may be used; None: half of what is free.
+        max_memory: GiB that may be used; None: half of the free memory.
     """
     memory = free_memory(device) / 2 if max_memory is None else max_memory * _GIB
     return memory / (BYTES_PER_PIXEL if any(True for _ in generator.parameters()) else BYTES_PER_PIXEL / 50)
 
 
 def affordable_tile(pixels: float) -> int:
-    """The longest side in pixels of a square that has no more pixels than this; 256 at least."""
+    """The side in pixels of the largest usual square tile with no more pixels than this; at least 256."""
     return next((tile for tile in TILES if tile**2 <= pixels), TILES[-1])
 
 
 def free_memory(device: torch.device) -> float:
-    """Bytes that are free on the device, or for a CPU available; 4 GiB where the system does not say."""
+    """Free memory of the device in bytes (on a CPU, available memory); 4 GiB if the system does not report it."""
     if device.type == "cuda":
         return float(torch.cuda.mem_get_info(device)[0])
     try:

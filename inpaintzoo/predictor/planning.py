@@ -1,12 +1,12 @@
 """Which parts of a picture a generator is shown, and at what scale.
 
-A network is shown parts of at most `tile` pixels a side. Automatic choice:
+A network is shown parts with sides of at most `tile` pixels. The automatic choice:
 
-1. a picture that is no larger is shown whole (padded);
-2. of a larger one, each hole is shown with a margin around it (crop);
-3. a hole whose part would be larger still is filled tile by tile if it is thin, so that every tile shows what is on
-   both sides of it (tile);
-4. and shown scaled down otherwise (resize).
+1. pad: a picture that is no larger is shown whole;
+2. crop: in a larger one, each hole is shown with a margin around it;
+3. tile: if that is still too large and the hole is thin, it is filled tile by tile, so that every tile shows both
+   sides of it;
+4. resize: otherwise the hole with its margin is scaled down.
 """
 
 from __future__ import annotations
@@ -24,19 +24,19 @@ Strategy = Literal["auto", "pad", "crop", "tile", "resize"]
 
 CELL = 16  # pixels; holes closer than this count as one
 MOST_GROUPS = 64  # more holes than this are treated as one spread-out hole
-THIN = 0.25  # of a tile: how thick a hole may be, so that every tile shows what is on both sides of it
-ALL_HOLE = 0.95  # part of a tile from which on it shows nothing to go by
-CONTEXT = 256  # pixels a side that a part has at least, where the picture has them
+THIN = 0.25  # of a tile: how thick a hole may be for every tile to show both sides of it
+ALL_HOLE = 0.95  # a tile with a larger part of hole shows too little to go by
+CONTEXT = 256  # pixels: smallest side of a part, where the picture is large enough
 
 
 @dataclasses.dataclass(frozen=True)
 class Limits:
-    """What parts may look like.
+    """Sizes of parts, in pixels.
 
     Attributes:
-        tile: longest side, in pixels.
-        overlap: of neighbouring tiles, in pixels.
-        multiple: sides are multiples of it where the picture is large enough; elsewhere they are padded.
+        tile: longest side.
+        overlap: shared by neighbouring tiles.
+        multiple: sides are multiples of it where the picture is large enough; otherwise they are padded.
     """
 
     tile: int
@@ -46,12 +46,12 @@ class Limits:
 
 @dataclasses.dataclass(frozen=True)
 class Part:
-    """A part of the picture, and what is to be filled in it.
+    """A part of the picture, and what to fill in it.
 
     Attributes:
-        how: `pad` whole picture, `crop` a part as it is, `tile` by tiles, `resize` scaled down to a tile.
-        box: the part.
-        hole: `(h, w)` bool, pixels to fill here; other holes in sight are filled by other parts.
+        how: `pad` the whole picture, `crop` a part at full resolution, `tile` by tile, `resize` scaled down to a tile.
+        box: where it is.
+        hole: `(h, w)` bool, pixels to fill here; other holes in sight belong to other parts.
     """
 
     how: Literal["pad", "crop", "tile", "resize"]
@@ -65,7 +65,7 @@ def plan(hole: np.ndarray, strategy: Strategy, limits: Limits) -> list[Part]:
     Args:
         hole: `(H, W)` bool, with a hole.
         strategy: `auto`, or one for everything; `tile` falls back to `resize` where a tile would be all hole.
-        limits: of the parts.
+        limits: sizes of the parts.
     """
     frame = (hole.shape[0], hole.shape[1])
     whole = Box(0, 0, *frame)
@@ -74,19 +74,19 @@ def plan(hole: np.ndarray, strategy: Strategy, limits: Limits) -> list[Part]:
         return [Part("pad", whole, hole)]
     together = strategy in ("tile", "resize")
     groups = [_everything(hole, limits, frame)] if together else _groups(hole, limits, frame)
-    return [_part(group, hole, strategy, limits) for group in groups]
+    return [_planned(group, hole, strategy, limits) for group in groups]
 
 
-def _part(group: _Group, hole: np.ndarray, strategy: Strategy, limits: Limits) -> Part:
+def _planned(group: _Group, hole: np.ndarray, strategy: Strategy, limits: Limits) -> Part:
     if strategy == "crop" or group.box.side <= limits.tile:
         return Part("crop", group.box, group.hole(hole, group.box))
     frame, half = (hole.shape[0], hole.shape[1]), group.inner.side // 2
     if strategy != "resize":
-        box = _window(group.inner, min(half, limits.tile // 2), limits, frame)
+        box = _box_around(group.inner, min(half, limits.tile // 2), limits, frame)
         own = group.hole(hole, box)
         if _tileable(own, limits) if strategy == "tile" else _thickness(own) <= THIN * limits.tile:
             return Part("tile", box, own)
-    box = _window(group.inner, half, limits, frame)
+    box = _box_around(group.inner, half, limits, frame)
     return Part("resize", box, group.hole(hole, box))
 
 
@@ -96,7 +96,7 @@ def _tileable(hole: np.ndarray, limits: Limits) -> bool:
 
 
 def _thickness(hole: np.ndarray) -> float:
-    """How thick a hole is where it is thickest, in pixels, to about `CELL`."""
+    """How thick a hole is at its thickest, in pixels, to about `CELL`."""
     known = _cells(~hole)
     return 2.0 * CELL * ndimage.distance_transform_cdt(~known).max() if known.any() else np.inf
 
@@ -115,7 +115,7 @@ def _starts(length: int, side: int, overlap: int) -> list[int]:
 
 
 def feather(tile: Box, height: int, width: int, overlap: int) -> np.ndarray:
-    """Weights `(h, w)` of a tile: rising from its inner edges over the overlap, 1 along the part's own border."""
+    """Weights `(h, w)` of a tile: they rise from its inner edges over the overlap, and are 1 at the part's border."""
     rows = _ramp(tile.top, tile.bottom, height, overlap)
     return rows[:, None] * _ramp(tile.left, tile.right, width, overlap)
 
@@ -127,7 +127,7 @@ def _ramp(start: int, end: int, length: int, overlap: int) -> np.ndarray:
     return np.minimum(np.minimum(rising, falling), np.ones_like(places))
 
 
-# -- holes with what is around them ----------------------------------------------------------------------------------
+# -- holes and their surroundings ------------------------------------------------------------------------------------
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,8 +137,8 @@ class _Group:
     Attributes:
         box: what a crop shows.
         inner: the holes' own box.
-        numbers: of the cells that belong to them; None for all.
-        cells: number of each cell of `CELL` pixels.
+        numbers: the numbers of the cells that belong to them; None for all.
+        cells: the number of each cell of `CELL` pixels.
     """
 
     box: Box
@@ -157,7 +157,7 @@ class _Group:
 
 
 def _everything(hole: np.ndarray, limits: Limits, frame: tuple[int, int]) -> _Group:
-    inner = _bounds(hole)
+    inner = _bounding_box(hole)
     return _Group(_close(inner, limits, frame), inner, None, np.empty((0, 0), dtype=np.int32))
 
 
@@ -168,13 +168,13 @@ def _groups(hole: np.ndarray, limits: Limits, frame: tuple[int, int]) -> list[_G
     groups = []
     for number, (rows, columns) in enumerate(ndimage.find_objects(numbered), start=1):
         rough = hole[rows.start * CELL : rows.stop * CELL, columns.start * CELL : columns.stop * CELL]
-        inner = _bounds(rough).moved(rows.start * CELL, columns.start * CELL)
+        inner = _bounding_box(rough).moved(rows.start * CELL, columns.start * CELL)
         groups.append(_Group(_close(inner, limits, frame), inner, frozenset([number]), numbered))
     return _merged(groups, limits, frame)
 
 
 def _merged(groups: list[_Group], limits: Limits, frame: tuple[int, int]) -> list[_Group]:
-    """Holes in sight of each other are filled together, as long as that fits into a tile."""
+    """Groups of holes; those in sight of each other are merged as long as they fit into a tile."""
     done: list[_Group] = []
     for group in groups:
         index = 0
@@ -186,7 +186,7 @@ def _merged(groups: list[_Group], limits: Limits, frame: tuple[int, int]) -> lis
                 assert group.numbers is not None and other.numbers is not None
                 group = _Group(box, inner, group.numbers | other.numbers, group.cells)
                 del done[index]
-                index = 0  # the larger one may be in sight of those that were passed
+                index = 0  # the larger group may be in sight of earlier ones
             else:
                 index += 1
         done.append(group)
@@ -194,19 +194,19 @@ def _merged(groups: list[_Group], limits: Limits, frame: tuple[int, int]) -> lis
 
 
 def _close(inner: Box, limits: Limits, frame: tuple[int, int]) -> Box:
-    """What a crop shows of a hole: half of its longer side around it, or less, an eighth, if that fits into a tile."""
+    """What a crop shows: a margin of half the hole's longer side, or down to an eighth of it to fit into a tile."""
     room = (limits.tile - inner.side) // 2
-    return _window(inner, min(inner.side // 2, max(inner.side // 8, room, 1)), limits, frame)
+    return _box_around(inner, min(inner.side // 2, max(inner.side // 8, room, 1)), limits, frame)
 
 
-def _window(inner: Box, margin: int, limits: Limits, frame: tuple[int, int]) -> Box:
-    """A box with a margin and of at least `CONTEXT`, its sides multiples where the picture allows."""
+def _box_around(inner: Box, margin: int, limits: Limits, frame: tuple[int, int]) -> Box:
+    """A box with a margin, at least `CONTEXT` a side, and with sides that are multiples where the picture allows."""
     least, multiple = min(CONTEXT, limits.tile), limits.multiple
     height, width = (max(side + 2 * margin, least) for side in (inner.height, inner.width))
     return inner.around(-(-height // multiple) * multiple, -(-width // multiple) * multiple, frame)
 
 
-def _bounds(hole: np.ndarray) -> Box:
+def _bounding_box(hole: np.ndarray) -> Box:
     rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
     return Box(int(rows[0]), int(columns[0]), int(rows[-1]) + 1, int(columns[-1]) + 1)
 

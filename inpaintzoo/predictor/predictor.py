@@ -1,4 +1,4 @@
-"""A picture of any kind and size in, the same picture out but for the hole."""
+"""A picture of any kind and size in; the same picture, with its hole filled, out."""
 
 from __future__ import annotations
 
@@ -13,38 +13,49 @@ import torch
 
 from inpaintzoo.data.masks import MASK_CLASSES
 from inpaintzoo.generator import Generator
-from inpaintzoo.ops import evaluating
-from inpaintzoo.pictures.files import read_picture
-from inpaintzoo.pictures.picture import Picture, Pixels, picture_of
-from inpaintzoo.predictor.filling import Filler, Patch, Precision, Scene, out_of_memory
-from inpaintzoo.predictor.holes import Polarity, is_compact, read_guidance, read_hole
+from inpaintzoo.ops import evaluating, find_device
+from inpaintzoo.pictures.picture import Picture, PictureLike, picture_from
+from inpaintzoo.pictures.picture_file import read_picture
+from inpaintzoo.predictor.filling import FilledPart, PartFiller, Precision, Scene, out_of_memory
+from inpaintzoo.predictor.holes import PolarityChoice, find_hole, is_compact, read_guidance
 from inpaintzoo.predictor.memory import affordable_pixels, affordable_tile
 from inpaintzoo.predictor.planning import Limits, Part, Strategy, plan
-from inpaintzoo.predictor.tasks import NO_HOLE, FileResult, FileTask, OpenFile, check_target, sample_paths, say
+from inpaintzoo.predictor.tasks import (
+    NO_HOLE,
+    FileResult,
+    FileTask,
+    OpenFile,
+    PredictorWarning,
+    check_target,
+    sample_paths,
+)
 from inpaintzoo.types import ConfigError, InpaintzooError
 from inpaintzoo.weights.checkpoints import find_checkpoint
 from inpaintzoo.weights.files import load_model, read_about
 
 SMALLEST_TILE = 64
-_MOST_HELD = 64_000_000  # pixels of pictures that are held to be filled together
+_MOST_HELD = 64_000_000  # pixels of pictures that are kept in memory to be filled together
 
 
 class Predictor:
     """Fills holes in pictures of any kind and size.
 
-    What is known comes back bit by bit. The generator never sees what lies in the hole.
+    Known pixels come back bit by bit. The generator never sees what lies in the hole.
 
     Args:
         model: a generator, or the path of a weight file, checkpoint or run folder.
         device: `cpu`, `cuda`, `cuda:1`, and so on; `auto` takes a GPU where there is one. The model is moved there.
-        precision: in which the network computes.
+        precision: number format that the network computes in.
         strategy: `auto`, or how parts are shown to the network: `pad` the whole picture, `crop` each hole with a
             margin, `tile` overlapping tiles, `resize` scaled down; see `inpaintzoo.predictor.planning`.
-        tile: longest side in pixels of what the network is shown at once; None: 512, or less if
-            memory is short.
-        overlap: of tiles in pixels, over which they are blended; None: a quarter of a tile.
-        max_memory: GiB that may be used; None: half of what is free.
+        tile: longest side in pixels that the network is shown at once; None: 512, or less if memory is short.
+        overlap: pixels over which neighbouring tiles are blended; None: a quarter of a tile.
+        max_memory: GiB that may be used; None: half of the free memory.
         batch_size: tiles, holes and pictures of one size that are filled at once, if memory allows.
+
+    Attributes:
+        notes: what was worth knowing about the last fill, such as that memory ran out and smaller tiles were used. The
+            calls also emit them as `PredictorWarning`; `fill_files` puts those of a file into its result instead.
 
     Raises:
         ConfigError: a value that is not allowed, or a device that cannot be used.
@@ -62,10 +73,10 @@ class Predictor:
         max_memory: float | None = None,
         batch_size: int = 1,
     ) -> None:
-        _check(precision, strategy, tile, overlap, max_memory, batch_size)
-        self.device = _device(device)
+        _check_settings(precision, strategy, tile, overlap, max_memory, batch_size)
+        self.device = find_device(device)
         if precision == "float16" and self.device.type == "cpu":
-            raise ConfigError("precision float16 needs a GPU; take float32 or bfloat16")
+            raise ConfigError("precision float16 needs a GPU; use float32 or bfloat16")
         self._compact_holes: str | None = None
         if not isinstance(model, Generator):
             file = find_checkpoint(model)
@@ -77,127 +88,132 @@ class Predictor:
         self.overlap = overlap
         self.max_memory = max_memory
         self.batch_size = batch_size
+        self.notes: list[UserWarning] = []
 
     def __call__(
         self,
-        image: Pixels,
-        mask: Pixels | None,
+        image: PictureLike,
+        mask: PictureLike | None,
         *,
         samples: int = 1,
         seed: int = 0,
         grow: int = 0,
-        polarity: Polarity = "auto",
-        guidance: Pixels | None = None,
+        polarity: PolarityChoice = "auto",
+        guidance: PictureLike | None = None,
     ) -> list[Any]:
         """Fill the hole of a picture.
 
         Args:
             image: a path, a Pillow image, an array `(H, W)` or `(H, W, C)`, or a tensor `(C, H, W)`; C = 1 grey, 2
                 grey and alpha, 3 RGB, 4 RGB and alpha; 8 or 16 bits, or floats in [0, 1].
-            mask: of the picture's size as one looks at it, or of its proportions: a path, a Pillow image, an array
-                `(H, W)` or a tensor `(1, H, W)`. None: the picture's own transparent pixels, which become opaque.
-            samples: how many fills; more than 1 of a stochastic generator only.
-            seed: of stochastic fills.
+            mask: with the size of the upright picture, or its proportions: a path, a Pillow image, an array `(H, W)` or
+                a tensor `(1, H, W)`. None: the picture's own transparent pixels, which become opaque.
+            samples: how many fills; more than 1 need a stochastic generator.
+            seed: for stochastic fills.
             grow: pixels by which the hole is enlarged on every side.
             polarity: the colour of the hole; `auto`: white (1, 255) in arrays, tensors and Pillow images, the rarer
                 colour in files, with a note if that is black.
-            guidance: for generators with patch attention, where may be copied from. Arrays and tensors as in
-                `inpaintzoo.layers.attention.Guidance`; of files and Pillow images, palette indices are class ids, and
+            guidance: for generators with patch attention: where they may copy from. Arrays and tensors as in
+                `inpaintzoo.layers.attention.Guidance`; in files and Pillow images, palette indices are class ids and
                 grey levels permissions (white: may be copied from).
 
         Returns:
-            The fills, each of the kind, size, mode and type of `image`; a Pillow image, upright, for a path.
+            The fills, each of the kind, size, mode and type of `image`; for a path, an upright Pillow image.
 
         Raises:
-            InpaintzooError: what cannot be filled; the sentence says why.
+            InpaintzooError: it cannot be filled; the message says why.
         """
         self.check_request(samples, guidance)
-        picture = _picture(image)
-        scene = self._scene(picture, mask, grow, polarity, guidance)
-        if not scene.hole.any():
-            say(NO_HOLE)
-        patches = self._patches(scene, samples, seed)
-        return [picture.finish(pixels) for pixels in scene.fills(patches, samples)]
+        with self._emitting_notes():
+            picture = self._picture(image)
+            scene = self._scene(picture, mask, grow, polarity, guidance)
+            if not scene.hole.any():
+                self._note(NO_HOLE)
+            parts = self._filled(scene, samples, seed)
+            return [picture.finish(pixels) for pixels in scene.fills(parts, samples)]
 
     def fill_file(
         self,
         image: str | Path,
-        mask: Pixels | None,
+        mask: PictureLike | None,
         out: str | Path,
         *,
         samples: int = 1,
         seed: int = 0,
         grow: int = 0,
-        polarity: Polarity = "auto",
-        guidance: Pixels | None = None,
+        polarity: PolarityChoice = "auto",
+        guidance: PictureLike | None = None,
         overwrite: bool = False,
     ) -> list[Path]:
         """Fill the hole of a picture file, and write it with all its bits and its metadata, upright.
 
         Args:
             image: the file.
-            mask: see `__call__`, as the other arguments.
-            out: the file to write; the suffix decides the format. Of several samples the first is `NAME-0.png`.
+            mask: see `__call__`, also for the other arguments.
+            out: the file to write; the suffix decides the format. Several samples go to `NAME-0.png`, `NAME-1.png`.
             samples: how many fills.
-            seed: of stochastic fills.
+            seed: for stochastic fills.
             grow: pixels by which the hole is enlarged.
             polarity: the colour of the hole.
-            guidance: where may be copied from.
-            overwrite: whether files that are there may be replaced.
+            guidance: where the generator may copy from.
+            overwrite: whether existing files may be replaced.
 
         Returns:
             The files written.
 
         Raises:
-            InpaintzooError: what cannot be filled or written.
+            InpaintzooError: it cannot be filled or written; the message says why.
         """
-        opened = self._open(FileTask(image, mask, out, guidance), samples, grow, polarity, overwrite)
-        return opened.write(self._patches(opened.scene, samples, seed), samples)
+        with self._emitting_notes():
+            opened = self._open(FileTask(image, mask, out, guidance), samples, grow, polarity, overwrite)
+            return opened.write(self._filled(opened.scene, samples, seed), samples, self._note)
 
     def fill_all(
         self,
-        images: Sequence[Pixels],
-        masks: Sequence[Pixels | None],
+        images: Sequence[PictureLike],
+        masks: Sequence[PictureLike | None],
         *,
         samples: int = 1,
         seed: int = 0,
         grow: int = 0,
-        polarity: Polarity = "auto",
-        guidance: Sequence[Pixels | None] | None = None,
+        polarity: PolarityChoice = "auto",
+        guidance: Sequence[PictureLike | None] | None = None,
     ) -> list[list[Any]]:
-        """`__call__` for several pictures, of which the network gets `batch_size` at once where they are of one size.
+        """`__call__` for several pictures; the network gets up to `batch_size` pictures of one size at once.
 
         Args:
             images: the pictures.
             masks: one for each.
             samples: how many fills of each.
-            seed: of stochastic fills; they are those that a picture has alone.
+            seed: for stochastic fills, which do not depend on the other pictures.
             grow: pixels by which holes are enlarged.
             polarity: the colour of holes.
             guidance: one map for each, or None.
 
         Returns:
-            For each picture what `__call__` returns, to rounding: a batch adds up in another order.
+            What `__call__` returns for each picture, up to rounding: a batch sums in another order.
 
         Raises:
-            ConfigError: there are not as many masks or maps as pictures.
-            InpaintzooError: what cannot be filled; the sentence says which picture, counted from 0.
+            ConfigError: the numbers of pictures, masks and maps differ.
+            InpaintzooError: a picture cannot be filled; the message says which, counted from 0.
         """
         self.check_request(samples, guidance)
         maps = [None] * len(images) if guidance is None else guidance
         if not len(images) == len(masks) == len(maps):
             raise ConfigError(f"{len(images)} pictures need as many masks and maps, got {len(masks)} and {len(maps)}")
         filled: list[list[Any]] = []
-        while (start := len(filled)) < len(images):
-            scenes = []
-            for number in range(start, min(start + self.batch_size, len(images))):
-                with _named(number):
-                    scenes.append(self._scene(_picture(images[number]), masks[number], grow, polarity, maps[number]))
-            together = self._try_together(scenes, samples, seed)
-            for number, scene in enumerate(scenes, start):
-                with _named(number):
-                    patches = together[number - start] if together else self._patches(scene, samples, seed)
-                    filled.append([scene.picture.finish(pixels) for pixels in scene.fills(patches, samples)])
+        with self._emitting_notes():
+            while (start := len(filled)) < len(images):
+                scenes = []
+                for number in range(start, min(start + self.batch_size, len(images))):
+                    with _naming(number):
+                        picture = self._picture(images[number])
+                        scenes.append(self._scene(picture, masks[number], grow, polarity, maps[number]))
+                together = self._try_together(scenes, samples, seed)
+                for number, scene in enumerate(scenes, start):
+                    with _naming(number):
+                        parts = together[number - start] if together else self._filled(scene, samples, seed)
+                        filled.append([scene.picture.finish(pixels) for pixels in scene.fills(parts, samples)])
         return filled
 
     def fill_files(
@@ -207,20 +223,20 @@ class Predictor:
         samples: int = 1,
         seed: int = 0,
         grow: int = 0,
-        polarity: Polarity = "auto",
+        polarity: PolarityChoice = "auto",
         overwrite: bool = False,
     ) -> Iterator[FileResult]:
-        """`fill_file` for many files, of which `batch_size` are held, and filled together where they are of one size.
+        """`fill_file` for many files, read `batch_size` at a time and filled together if they are of one size.
 
-        A file that cannot be filled does not keep the others waiting: its result says why.
+        A file that cannot be filled does not stop the others: its result says why.
 
         Args:
-            tasks: what to fill; taken as they are needed.
+            tasks: what to fill; taken as needed.
             samples: how many fills of each.
-            seed: of stochastic fills.
+            seed: for stochastic fills.
             grow: pixels by which holes are enlarged.
             polarity: the colour of holes.
-            overwrite: whether files that are there may be replaced.
+            overwrite: whether existing files may be replaced.
 
         Yields:
             A result for each task, in order.
@@ -229,7 +245,7 @@ class Predictor:
         opened: list[tuple[FileResult, OpenFile]] = []
         for task in tasks:
             results.append(FileResult(task))
-            with results[-1].watching():
+            with self._watching(results[-1]):
                 opened.append((results[-1], self._open(task, samples, grow, polarity, overwrite)))
             pixels = sum(file.scene.hole.size for _, file in opened)
             if len(results) >= self.batch_size or pixels >= _MOST_HELD:
@@ -239,81 +255,108 @@ class Predictor:
         self._fill_opened(opened, samples, seed)
         yield from results
 
-    def _fill_opened(self, opened: Sequence[tuple[FileResult, OpenFile]], samples: int, seed: int) -> None:
-        """Fill files together or, where that fails, one by one: so the failure belongs to the file that causes it."""
-        together: list[list[Patch]] = []
-        if opened:
-            with opened[0][0].watching():  # what is said of all is said once
-                together = self._try_together([file.scene for _, file in opened], samples, seed)
-        for number, (result, file) in enumerate(opened):
-            with result.watching():
-                patches = together[number] if together else self._patches(file.scene, samples, seed)
-                result.files = file.write(patches, samples)
-
-    def _try_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[Patch]]:
-        """What fills several scenes; nothing if there is one only, or if it fails: then each is to be tried alone."""
-        if len(scenes) < 2:
-            return []
-        with warnings.catch_warnings(record=True) as notes:
-            warnings.simplefilter("always")
-            try:
-                patches = self._patches_together(scenes, samples, seed)
-            except Exception as error:  # whatever it is, it is said of the scene that causes it
-                patches, notes = [], []
-                short = out_of_memory(error)
-            else:
-                short = False
-        if short:
-            self._free()
-            self.batch_size = max(1, self.batch_size // 2)
-            say(f"memory ran out for {len(scenes)} pictures at once; going on with {self.batch_size}")
-        for note in notes:
-            warnings.warn(note.message, stacklevel=3)
-        return patches
-
-    def _free(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.empty_cache()
-
-    def _open(self, task: FileTask, samples: int, grow: int, polarity: Polarity, overwrite: bool) -> OpenFile:
-        self.check_request(samples, task.guidance)
-        targets = sample_paths(Path(task.out), samples)
-        for target in targets:
-            check_target(target, overwrite)
-        file = read_picture(task.image)
-        file.check_target(targets[0])
-        scene = self._scene(file.picture, task.mask, grow, polarity, task.guidance)
-        return OpenFile(file, targets, scene, overwrite)
-
     def check_request(self, samples: int, guidance: object) -> None:
-        """Raise `ConfigError` if the generator has no such fills.
+        """Raise `ConfigError` if the generator cannot do this.
 
         Args:
-            samples: how many are wanted.
+            samples: how many fills are wanted.
             guidance: a map, or None.
         """
         name = type(self.generator).__name__
         if samples < 1:
             raise ConfigError(f"samples must be 1 or more, got {samples}")
         if samples > 1 and not self.generator.stochastic:
-            raise ConfigError(f"{name} is deterministic: it has one fill for a hole; leave out samples={samples}")
+            raise ConfigError(f"{name} is deterministic: it has one fill per hole; leave out samples={samples}")
         if guidance is not None and not self.generator.accepts_guidance:
             raise ConfigError(f"{name} has no patch attention that guidance could steer; leave it out")
 
+    def _fill_opened(self, opened: Sequence[tuple[FileResult, OpenFile]], samples: int, seed: int) -> None:
+        """Fill files together or, if that fails, one by one, so that an error belongs to the file that causes it."""
+        together: list[list[FilledPart]] = []
+        if opened:
+            with self._watching(opened[0][0]):  # a note on all of them goes to the first
+                together = self._try_together([file.scene for _, file in opened], samples, seed)
+        for number, (result, file) in enumerate(opened):
+            with self._watching(result):
+                parts = together[number] if together else self._filled(file.scene, samples, seed)
+                result.files = file.write(parts, samples, self._note)
+
+    # -- notes -----------------------------------------------------------------------------------------------------
+
+    def _note(self, note: str | PredictorWarning) -> None:
+        self.notes.append(PredictorWarning(note) if isinstance(note, str) else note)
+
+    @contextlib.contextmanager
+    def _emitting_notes(self) -> Iterator[None]:
+        """Emit the block's notes as warnings of the line that called the method around it."""
+        notes: list[UserWarning] = []
+        self.notes = notes
+        try:
+            yield
+        finally:
+            for note in notes:
+                warnings.warn(note, stacklevel=4)  # 2 is contextlib, 3 the method
+
+    @contextlib.contextmanager
+    def _watching(self, result: FileResult) -> Iterator[None]:
+        """Put the block's notes and its error into a file's result, with warnings of Pillow and of networks."""
+        self.notes = result.notes
+        with warnings.catch_warnings(record=True) as others:
+            warnings.simplefilter("always")
+            try:
+                yield
+            except Exception as error:  # whatever it is, it must not keep the other files waiting
+                result.error = error
+        result.notes += [other.message for other in others if isinstance(other.message, UserWarning)]
+
+    # -- reading and filling -----------------------------------------------------------------------------------------
+
+    def _try_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[FilledPart]]:
+        """What fills several scenes; empty for a single one or on failure: then each has to be tried alone."""
+        if len(scenes) < 2:
+            return []
+        try:
+            return self._filled_together(scenes, samples, seed)
+        except Exception as error:  # the scene that causes it will raise it again
+            short = out_of_memory(error)
+        if short:
+            torch.cuda.empty_cache()
+            self.batch_size = max(1, self.batch_size // 2)
+            self._note(f"memory ran out for {len(scenes)} pictures at once; going on with {self.batch_size}")
+        return []
+
+    def _picture(self, image: PictureLike) -> Picture:
+        return read_picture(image, self._note).picture if isinstance(image, (str, Path)) else picture_from(image)
+
+    def _open(self, task: FileTask, samples: int, grow: int, polarity: PolarityChoice, overwrite: bool) -> OpenFile:
+        self.check_request(samples, task.guidance)
+        targets = sample_paths(Path(task.out), samples)
+        for target in targets:
+            check_target(target, overwrite)
+        file = read_picture(task.image, self._note)
+        file.check_target(targets[0])
+        scene = self._scene(file.picture, task.mask, grow, polarity, task.guidance)
+        return OpenFile(file, targets, scene, overwrite)
+
     def _scene(
-        self, picture: Picture, mask: Pixels | None, grow: int, polarity: Polarity, guidance: Pixels | None
+        self,
+        picture: Picture,
+        mask: PictureLike | None,
+        grow: int,
+        polarity: PolarityChoice,
+        guidance: PictureLike | None,
     ) -> Scene:
-        hole = read_hole(mask, picture, polarity, grow)
+        hole = find_hole(mask, picture, polarity, grow, self._note)
         picture.check_known(hole)
         if hole.all():
-            say("the whole picture is hole: the model has nothing to go by")
+            self._note("the whole picture is hole: the model has nothing to go by")
         if self._compact_holes and not is_compact(hole):
-            say(f"{self._compact_holes}; strokes and scratches may come out worse")
+            self._note(f"{self._compact_holes}; strokes and scratches may come out worse")
             self._compact_holes = None  # said once
         return Scene(picture, hole, read_guidance(guidance, picture), opaque=mask is None)
 
-    def _patches(self, scene: Scene, samples: int, seed: int) -> list[Patch]:
-        """What fills a scene's hole; where memory runs out, smaller parts are tried."""
+    def _filled(self, scene: Scene, samples: int, seed: int) -> list[FilledPart]:
+        """What fills a scene's hole; if memory runs out, smaller parts are tried."""
         limits, strategy, batch_size = self._limits(), self.strategy, self.batch_size
         while scene.hole.any():
             parts = plan(scene.hole, strategy, limits)
@@ -322,35 +365,36 @@ class Predictor:
             except (RuntimeError, MemoryError) as error:
                 if not out_of_memory(error):
                     raise
-            # Outside the handler, where the failed attempt's tensors are no longer held by its traceback.
-            self._free()
+            # Outside the handler, whose traceback would keep the failed attempt's tensors alive.
+            torch.cuda.empty_cache()
             if batch_size > 1 and (len(parts) > 1 or parts[0].how == "tile"):
-                batch_size = 1  # before parts become smaller
+                batch_size = 1  # the first thing to try
                 continue
             largest = max(
                 min(limits.tile, part.box.side) if part.how in ("tile", "resize") else part.box.side for part in parts
             )
-            limits, strategy, batch_size = self._smaller(limits, largest), _without_frames(strategy), 1
+            limits, batch_size = self._smaller(limits, largest), 1
+            strategy = "auto" if strategy in ("pad", "crop") else strategy  # a whole picture cannot be shown smaller
         return []
 
-    def _patches_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[Patch]]:
-        """The same of several scenes, whose parts share batches; it raises where `_patches` would try smaller parts."""
+    def _filled_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[FilledPart]]:
+        """`_filled` for several scenes, whose parts share batches; raises where `_filled` would try smaller parts."""
         limits = self._limits()
         planned = [plan(scene.hole, self.strategy, limits) if scene.hole.any() else [] for scene in scenes]
         parts = [(scene, part) for scene, own in zip(scenes, planned, strict=True) for part in own]
-        patches = iter(self._fill_parts(parts, limits, self.batch_size, samples, seed))
-        return [[next(patches) for _ in own] for own in planned]
+        filled = iter(self._fill_parts(parts, limits, self.batch_size, samples, seed))
+        return [[next(filled) for _ in own] for own in planned]
 
     def _fill_parts(
         self, parts: Sequence[tuple[Scene, Part]], limits: Limits, batch_size: int, samples: int, seed: int
-    ) -> list[Patch]:
+    ) -> list[FilledPart]:
         pixels = affordable_pixels(self.generator, self.device, self.max_memory)
-        filler = Filler(self.generator, self.device, self.precision, batch_size, pixels, samples, seed)
+        filler = PartFiller(self.generator, self.device, self.precision, batch_size, pixels, samples, seed)
         with evaluating(self.generator):
             return filler.fill(parts, limits)
 
     def _limits(self, tile: int | None = None) -> Limits:
-        """What parts may look like, with tiles of a size, or of the one that was asked for or is affordable."""
+        """Sizes of parts for a tile size; None: the one asked for, or what memory allows."""
         generator = self.generator
         tile = self.tile if tile is None else tile
         if tile is None:
@@ -364,39 +408,30 @@ class Predictor:
         least = max(SMALLEST_TILE, self.generator.smallest_side, self.generator.size_multiple)
         if largest <= least:
             raise InpaintzooError(
-                f"memory runs out even for {largest} pixels a side; close other programs or take a smaller model"
+                f"memory runs out even for {largest} pixels a side; close other programs or use a smaller model"
             )
         smaller = self._limits(max(least, min(limits.tile, largest) // 2))
-        say(f"memory ran out for {largest} pixels a side; going on with {smaller.tile}")
+        self._note(f"memory ran out for {largest} pixels a side; going on with {smaller.tile}")
         return smaller
 
 
 def _compact_holes(file: Path) -> str | None:
-    """A sentence on a model that has seen no other holes than squares and rectangles."""
+    """A sentence about a model that was trained on squares and rectangles only."""
     masks = read_about(file).facts.get("masks")
     kind = MASK_CLASSES.get(masks) if isinstance(masks, str) else None
     return f"{file} was trained on {masks} holes" if kind is not None and kind.compact else None
 
 
-def _picture(image: Pixels) -> Picture:
-    return read_picture(image).picture if isinstance(image, (str, Path)) else picture_of(image)
-
-
 @contextlib.contextmanager
-def _named(number: int) -> Iterator[None]:
-    """Say which of several pictures an error is about."""
+def _naming(number: int) -> Iterator[None]:
+    """Name the picture in errors of the block."""
     try:
         yield
     except InpaintzooError as error:
         raise type(error)(f"picture {number}: {error}") from error
 
 
-def _without_frames(strategy: Strategy) -> Strategy:
-    """What is shown whole cannot be shown smaller."""
-    return "auto" if strategy in ("pad", "crop") else strategy
-
-
-def _check(
+def _check_settings(
     precision: str, strategy: str, tile: int | None, overlap: int | None, max_memory: float | None, batch_size: int
 ) -> None:
     if precision not in get_args(Precision):
@@ -411,12 +446,3 @@ def _check(
         raise ConfigError(f"max_memory must be a number of GiB above 0, got {max_memory}")
     if not isinstance(batch_size, int) or batch_size < 1:
         raise ConfigError(f"batch_size must be a whole number, 1 or more, got {batch_size}")
-
-
-def _device(device: str) -> torch.device:
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    try:
-        return torch.zeros((), device=name).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {device} cannot be used ({reason}); auto takes what there is") from error

@@ -49,7 +49,7 @@ def test_auto_polarity_takes_the_rarer_colour_and_says_so(tmp_path, white_hole, 
 
 def test_an_unclear_polarity_asks_for_one(tmp_path):
     folder_of(tmp_path, [9, 10, 11])
-    with pytest.raises(DataError, match=r"50% of the pixels of 3 files are white.*set polarity to white or black"):
+    with pytest.raises(DataError, match=r"3 files: 50% of the pixels are white.*set polarity to white or black"):
         MaskFolder(tmp_path)
     assert draw(MaskFolder(tmp_path, polarity="white", order="index"), 20, 20).mean() == pytest.approx(0.45)
     assert draw(MaskFolder(tmp_path, polarity="black", order="index"), 20, 20).mean() == pytest.approx(0.55)

@@ -30,7 +30,7 @@ from PIL.TiffImagePlugin import IFDRational
 
 from inpaintzoo import DataError, Predictor
 from inpaintzoo.fills import MeanColour
-from inpaintzoo.predictor.tasks import JpegWarning
+from inpaintzoo.predictor import JpegWarning
 
 LOSSLESS = {
     ".png": ["1", "L", "LA", "P", "RGB", "RGBA", "I;16"],
@@ -135,7 +135,7 @@ def test_a_mask_drawn_on_the_stored_pixels_is_turned_with_them(orientation, tmp_
 
 
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
-@pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.tasks.JpegWarning")
+@pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.JpegWarning")
 def test_colour_profile_and_exif_are_kept(suffix, tmp_path):
     exif = Image.Exif()
     exif[ExifTags.Base.Artist] = "A. Photographer"
@@ -161,7 +161,7 @@ WRITTEN_XMP = XMP.replace(b"c2VjcmV0", b"")
 
 @pytest.mark.parametrize("target", [".jpg", ".png", ".webp", ".tif"])
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp", ".tif"])
-@pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.tasks.JpegWarning")
+@pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.JpegWarning")
 def test_xmp_is_kept_in_every_format_without_what_shows_the_removed(suffix, target, tmp_path):
     texts, tags = PngInfo(), Image.Exif()
     texts.add_itxt("XML:com.adobe.xmp", XMP.decode())
@@ -196,7 +196,7 @@ def test_jpeg_warns_and_keeps_its_quantisation(tmp_path):
     assert np.abs(np.array(after)[far].astype(int) - np.array(before)[far]).max() <= 1
 
 
-@pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.tasks.JpegWarning")
+@pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.JpegWarning")
 def test_cmyk_jpeg_stays_cmyk(tmp_path):
     Image.new("CMYK", (WIDTH, HEIGHT), (10, 200, 30, 60)).save(tmp_path / "in.jpg", quality=100)
     PREDICTOR.fill_file(tmp_path / "in.jpg", HOLE, tmp_path / "out.jpg")

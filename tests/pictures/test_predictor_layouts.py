@@ -103,7 +103,7 @@ def test_a_pipe_is_refused_and_not_waited_for(tmp_path):
     thread = threading.Thread(target=fill, daemon=True)
     thread.start()
     thread.join(timeout=30)
-    assert errors and "in.png: this is no regular file but a pipe or device" in errors[0]
+    assert errors and "in.png: this is a pipe or device, not a regular file" in errors[0]
 
 
 @pytest.mark.parametrize(("name", "text"), [("none.png", "the file does not exist"), ("", "this is a folder")])

@@ -29,7 +29,7 @@ from PIL.PngImagePlugin import PngInfo
 
 from inpaintzoo import DataError, Predictor
 
-pytestmark = pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.tasks.JpegWarning")
+pytestmark = pytest.mark.filterwarnings("ignore::inpaintzoo.predictor.JpegWarning")
 
 BYTE, ASCII, SHORT, LONG, RATIONAL, UNDEFINED = 1, 2, 3, 4, 5, 7
 WIDTHS = {BYTE: 1, ASCII: 1, SHORT: 2, LONG: 4, RATIONAL: 8, UNDEFINED: 1}
@@ -354,7 +354,7 @@ def test_xmp_that_is_no_unicode_is_left_out_of_png_alone(deep, tmp_path):
     latin, pixels = XMP.decode().encode("latin-1"), deep_noise(3) if deep else np.array(noise())
     extra = [(700, 1, len(latin), latin, True)]
     tifffile.imwrite(tmp_path / "in.tif", pixels, photometric="rgb", metadata=None, extratags=extra)
-    with pytest.warns(UserWarning, match=r"in.tif: its XMP is no UTF-8"):
+    with pytest.warns(UserWarning, match=r"in.tif: its XMP is not UTF-8"):
         PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.png")
     PREDICTOR.fill_file(tmp_path / "in.tif", HOLE, tmp_path / "out.tif")
     assert xmp_of(tmp_path / "out.png") == b""

@@ -19,7 +19,7 @@ def test_a_format_that_cannot_hold_the_picture_is_refused_before_the_work(mode, 
             raise AssertionError
 
     noise(mode).save(tmp_path / "in.png")
-    with pytest.raises(DataError, match=rf"does not hold pictures of mode {mode} as .*in.png is; write PNG"):
+    with pytest.raises(DataError, match=rf"does not hold pictures of mode {mode} such as .*in.png; write PNG"):
         Predictor(Never()).fill_file(tmp_path / "in.png", HOLE, tmp_path / out)
     assert [path.name for path in tmp_path.iterdir()] == ["in.png"]
 

@@ -1,19 +1,20 @@
 """The ledger of a folder of filled pictures: how often it is written, and that nothing is lost."""
 
+from inpaintzoo.files import record
 from inpaintzoo.predictor import ledger as module
 from inpaintzoo.predictor.ledger import Ledger
 
 
 def test_a_slow_ledger_is_written_rarely_and_complete_in_the_end(tmp_path, monkeypatch):
-    clock, written, real = [100.0], [], module.write_whole
+    clock, written, real = [100.0], [], record.write_text
 
-    def takes_a_second(target, write):
-        real(target, write)
+    def takes_a_second(target, text):
+        real(target, text)
         written.append(clock[0])
         clock[0] += 1
 
     monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(module, "write_whole", takes_a_second)
+    monkeypatch.setattr(record, "write_text", takes_a_second)
     files = [tmp_path / f"{number}.png" for number in range(65)]
     ledger = Ledger(tmp_path / "inpaint.json", {"seed": 1}, force=False)
     ledger.begin(files)

@@ -14,10 +14,12 @@ from torch import Tensor
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.masks.base import MaskGenerator, MaskResize, float_range, grow_hole, int_range, resize_hole
 from inpaintzoo.data.masks.reading import (
+    UNCLEAR,
     MaskSurvey,
     Polarity,
     file_ratios,
     list_mask_files,
+    rarer_colour,
     read_hole,
     survey_files,
 )
@@ -26,7 +28,6 @@ from inpaintzoo.types import DataError
 
 NVIDIA_TEST_COUNT = 12_000
 NVIDIA_LEVEL_COUNT = 2_000
-_AMBIGUOUS = (0.4, 0.6)  # a white part between these does not tell hole from rest
 _MUCH_HOLE = 0.6
 
 
@@ -81,7 +82,8 @@ class MaskFolder(MaskGenerator):
         self.resize: MaskResize = resize
         self.files = list_mask_files(self.path)
         survey = survey_files(self.path, self.files)
-        self.polarity: Polarity = _decide(self.path, survey) if polarity == "auto" else polarity
+        name = f"mask folder {self.path}, {len(survey.white)} files"
+        self.polarity: Polarity = rarer_colour(survey.mean_white, name) if polarity == "auto" else polarity
         self._findings = _findings(self.path, survey, self.polarity, polarity == "auto", threshold)
         for finding in self._findings:
             if finding.level == "warning":
@@ -156,16 +158,6 @@ def _check_choices(polarity: str, threshold: float, level: int | None, order: st
         raise ValueError(f"MaskFolder: resize must be nearest or any, got {resize!r}")
 
 
-def _decide(folder: Path, survey: MaskSurvey) -> Polarity:
-    """The rarer colour is the hole's."""
-    if _AMBIGUOUS[0] <= survey.mean_white <= _AMBIGUOUS[1]:
-        raise DataError(
-            f"mask folder {folder}: {survey.mean_white:.0%} of the pixels of {len(survey.white)} files are white, so "
-            "neither colour is clearly the hole's; set polarity to white or black"
-        )
-    return "white" if survey.mean_white < 0.5 else "black"
-
-
 def _findings(folder: Path, survey: MaskSurvey, polarity: Polarity, decided: bool, threshold: float) -> list[Finding]:
     hole = [part if polarity == "white" else 1.0 - part for part in survey.white]
     mean = sum(hole) / len(hole)
@@ -206,6 +198,6 @@ def _archive(survey: MaskSurvey, polarity: Polarity) -> str:
         if hits >= 0.8 * len(survey.white):
             return "; the NVIDIA test set, by number and order"
         return f"; as many files as the NVIDIA test set, but not its order ({hits} of {len(survey.white)} fit)"
-    if survey.count > NVIDIA_TEST_COUNT and survey.mean_white > _AMBIGUOUS[1]:
+    if survey.count > NVIDIA_TEST_COUNT and survey.mean_white > UNCLEAR[1]:
         return "; many and mostly white, like the NVIDIA training archive: take the test archive to repeat a table"
     return ""

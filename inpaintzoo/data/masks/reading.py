@@ -12,12 +12,12 @@ from torch import Tensor
 
 from inpaintzoo.data.checks import in_threads
 from inpaintzoo.data.masks.base import hole_tensor
-from inpaintzoo.pictures.images import IMAGE_SUFFIXES, decode_rgb, list_images, open_image
+from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, grey_levels, list_images, open_image
 from inpaintzoo.types import DataError
 
 Polarity = Literal["white", "black"]
 
-JPEG_SUFFIXES = (".jpg", ".jpeg")
+UNCLEAR = (0.4, 0.6)  # a white part between these does not tell hole from rest
 
 
 def list_mask_files(folder: Path) -> list[str]:
@@ -35,15 +35,13 @@ def list_mask_files(folder: Path) -> list[str]:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """The file's grey levels as `(H, W)` float32 in [0, 1], whatever its mode.
+    """The file's grey levels as upright `(H, W)` float32 in [0, 1], whatever its mode.
 
     Raises:
         DataError: the file is missing or damaged.
     """
     with open_image(path) as picture:
-        plain = picture.mode in ("1", "L") and picture.format != "JPEG"  # JPEG files may be stored lying down
-        grey = picture if plain else decode_rgb(picture)[0]
-        return np.asarray(grey.convert("L"), dtype=np.float32) / 255.0
+        return grey_levels(picture)
 
 
 def read_hole(path: Path, polarity: Polarity, threshold: float) -> Tensor:
@@ -57,6 +55,24 @@ def read_hole(path: Path, polarity: Polarity, threshold: float) -> Tensor:
     """
     grey = read_grey(path)
     return hole_tensor((grey if polarity == "white" else 1.0 - grey) > threshold)
+
+
+def rarer_colour(white: float, name: str) -> Polarity:
+    """The colour of the hole where a mask does not say: the rarer one; a mask that is all white is all hole.
+
+    Args:
+        white: the white part of its pixels, in [0, 1].
+        name: of the mask, for the error.
+
+    Raises:
+        DataError: neither colour is clearly rarer.
+    """
+    if UNCLEAR[0] <= white <= UNCLEAR[1]:
+        raise DataError(
+            f"{name}: {white:.0%} of the pixels are white, so neither colour is clearly the hole's; set polarity to "
+            "white or black"
+        )
+    return "black" if 0.5 < white < 1 else "white"
 
 
 def file_ratios(folder: Path, files: Sequence[str], polarity: Polarity, threshold: float) -> list[float]:

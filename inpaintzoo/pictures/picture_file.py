@@ -1,13 +1,13 @@
-"""Picture files in and out, with every bit and with their metadata.
+"""Picture files in and out, with every bit and all metadata.
 
-Pillow reads and writes the pixels, but for 16-bit colour, which it has no mode for: see `deep`.
+Pillow reads and writes the pixels, except for 16-bit colour, which it has no mode for: see `deep`.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -17,21 +17,16 @@ from PIL import Image, JpegImagePlugin
 from inpaintzoo.files.writing import write_whole
 from inpaintzoo.pictures.colours import Colours, colours_of_image
 from inpaintzoo.pictures.deep import deep_planes, deep_reader, write_deep
-from inpaintzoo.pictures.images import IMAGE_SUFFIXES, is_image_name, open_image, orientation_of
+from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, open_image, orientation_of, turn
 from inpaintzoo.pictures.metadata import add_metadata, stored_metadata, upright_exif, upright_info, upright_xmp
-from inpaintzoo.pictures.picture import Picture, image_like, turn
+from inpaintzoo.pictures.picture import Picture, image_like
 from inpaintzoo.pictures.pngs import is_text, png_info
 from inpaintzoo.pictures.tiffs import black_is_zero, check_channels
 from inpaintzoo.types import DataError
 
-_FORMATS = {
-    ".jpg": "JPEG",
-    ".jpeg": "JPEG",
-    ".png": "PNG",
-    ".bmp": "BMP",
-    ".webp": "WEBP",
-    ".tif": "TIFF",
-    ".tiff": "TIFF",
+FORMATS = {
+    **dict.fromkeys(JPEG_SUFFIXES, "JPEG"),
+    **{".png": "PNG", ".bmp": "BMP", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"},
 }
 _MODES = {
     "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
@@ -40,25 +35,12 @@ _MODES = {
     "WEBP": ("RGB", "RGBA"),
     "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "I", "F"),
 }
-_LOSSLESS_TIFF = (
-    "raw",
-    "packbits",
-    "tiff_lzw",
-    "tiff_deflate",
-    "tiff_adobe_deflate",
-    "zstd",
-    "lzma",
-    "group3",
-    "group4",
-)
+_LOSSLESS_TIFF = {"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma"}
+_LOSSLESS_TIFF |= {"group3", "group4"}  # for 1-bit pictures
 DEEP = "16-bit colour"
-_MARKER = 65533  # bytes that a part of a JPEG file holds
-_MARKERS = {
-    "EXIF": 0,
-    "XMP": len(b"http://ns.adobe.com/xap/1.0/\0"),
-    "comment": 533,
-}  # less what it begins with, or Pillow needs
-# Pixels an inch that a format counts in steps of, and how many steps it can count.
+_SEGMENT = 65533  # bytes that a segment of a JPEG file holds, minus what it begins with or Pillow needs:
+_SEGMENT_HEADS = {"EXIF": 0, "XMP": len(b"http://ns.adobe.com/xap/1.0/\0"), "comment": 533}
+# Resolution: the step in pixels per inch that a format counts in, and the largest number of steps.
 _RESOLUTIONS = {
     "PNG": (0.0254, 2**31 - 1),
     "BMP": (0.0254, 2**31 - 1),
@@ -69,15 +51,16 @@ _RESOLUTIONS = {
 
 @dataclasses.dataclass(frozen=True)
 class PictureFile:
-    """A picture with what its file said beside it.
+    """A picture file that was read.
 
     Attributes:
-        path: of the file.
+        path: the file.
         picture: its pixels; `finish` makes an upright Pillow image.
         mode: Pillow's mode, or `DEEP`.
         format: Pillow's name of the format.
-        metadata: options of Pillow's `save` that keep what the file said.
-        encoding: options that keep how a file of the same format was compressed.
+        metadata: options of Pillow's `save` that keep the file's metadata.
+        encoding: options that keep the compression if the format stays the same.
+        note: is called with a sentence on what is left out.
     """
 
     path: Path
@@ -86,75 +69,90 @@ class PictureFile:
     format: str
     metadata: dict[str, Any]
     encoding: dict[str, Any]
+    note: Callable[[str], None]
 
     def check_target(self, target: Path) -> None:
-        """Raise `DataError` unless a file of the target's suffix can hold this picture."""
-        if not is_image_name(target):
-            raise DataError(f"{target}: cannot tell the format; use one of {' '.join(IMAGE_SUFFIXES)}")
-        wanted = _FORMATS[target.suffix.lower()]
+        """Raise `DataError` unless a file with the target's suffix can hold this picture."""
+        wanted = format_of(target)
         if self.mode == DEEP and wanted in ("PNG", "TIFF"):
             return
         if self.mode not in _MODES[wanted]:
             fitting = [name for name, modes in _MODES.items() if self.mode in modes] or ["PNG", "TIFF"]
             raise DataError(
-                f"{target}: {wanted} does not hold pictures of mode {self.mode} as {self.path} is; write "
+                f"{target}: {wanted} does not hold pictures of mode {self.mode} such as {self.path}; write "
                 f"{' or '.join(fitting)}"
             )
-        if wanted == "JPEG":
-            self._check_markers(target)
-
-    def _check_markers(self, target: Path) -> None:
-        fitting = [name for name in ("PNG", "TIFF", "WEBP") if self.mode in _MODES[name]]
-        for name, head in _MARKERS.items():
+        for name, head in _SEGMENT_HEADS.items() if wanted == "JPEG" else ():
             size = len(self.metadata.get(name.lower(), b""))
-            if size > _MARKER - head:
+            if size > _SEGMENT - head:
+                fitting = [other for other in ("PNG", "TIFF", "WEBP") if self.mode in _MODES[other]]
                 raise DataError(
-                    f"{target}: JPEG holds {_MARKER - head} bytes of {name} and {self.path} has {size}; write "
+                    f"{target}: JPEG holds {_SEGMENT - head} bytes of {name} and {self.path} has {size}; write "
                     f"{' or '.join(fitting)}"
                 )
 
     def write(self, pixels: np.ndarray, target: Path) -> None:
-        """Write pixels like the picture's, upright, complete or not at all, with the metadata."""
+        """Write pixels stored like the picture's, upright and with the metadata, completely or not at all."""
         self.check_target(target)
-        wanted = _FORMATS[target.suffix.lower()]
-        write_whole(target, lambda file: self._save(pixels, file, wanted))
+        write_whole(target, lambda file: self._save(pixels, file, format_of(target)))
 
     def _save(self, pixels: np.ndarray, file: str, form: str) -> None:
-        metadata = _within(self.metadata, form)
+        metadata = dict(self.metadata)
+        step, most = _RESOLUTIONS.get(form, (1, 0))
+        if not all(1 <= round(value / step) <= most for value in metadata.get("dpi", ())):
+            del metadata["dpi"]  # the format cannot express it
         if self.mode == DEEP:
+            if form == "TIFF" and "transparency" in metadata:
+                self.note(f"{self.path}: TIFF has no colour that counts as transparent: it is opaque now")
             write_deep(self.picture.upright(pixels), file, form, metadata)
         else:
-            options = {**_fitting(metadata, form), **(self.encoding if self.format == form else {})}
+            options = {**_known_to_writer(metadata, form), **(self.encoding if self.format == form else {})}
             if form == "JPEG" and not options.get("qtables"):
                 options.update(quality=95, subsampling=0)
             if form == "WEBP":
                 options.update(lossless=True, exact=True)
             self.picture.finish(pixels).save(file, format=form, **options)
         if form == "PNG" and not is_text(metadata.get("xmp", b"")):
-            warnings.warn(f"{self.path}: its XMP is no UTF-8, which PNG does not hold: it is left out", stacklevel=2)
+            self.note(f"{self.path}: its XMP is not UTF-8, which PNG requires: it is left out")
         if form == "TIFF":
-            add_metadata(file, self.metadata.get("exif", b""), self.metadata.get("xmp", b""), self.path)
+            add_metadata(file, self.metadata.get("exif", b""), self.metadata.get("xmp", b""), self.path, self.note)
 
 
-def read_picture(path: str | Path) -> PictureFile:
-    """Read a picture file with every bit, upright.
+def format_of(path: Path) -> str:
+    """Pillow's name for the format of a suffix.
 
     Raises:
-        DataError: the file is missing, damaged, no image, or of a kind that cannot be filled; the message names it.
+        DataError: no picture is written with this suffix.
+    """
+    if path.suffix.lower() not in FORMATS:
+        raise DataError(f"{path}: cannot tell the format; use one of {' '.join(IMAGE_SUFFIXES)}")
+    return FORMATS[path.suffix.lower()]
+
+
+def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
+    """Read a picture file with every bit, upright.
+
+    Args:
+        path: the file.
+        note: is called with a sentence on anything left out, now and when the picture is written.
+
+    Raises:
+        DataError: the file is missing, damaged, not an image, or of a kind that cannot be filled; the message names it.
     """
     with open_image(path, load=False) as image:
         frames = getattr(image, "n_frames", 1)
-        if frames > 1 and image.format != "MPO":  # whose other frames are the camera's previews
-            warnings.warn(f"{path}: only the first of its {frames} frames is read, and written", stacklevel=3)
+        if frames > 1 and image.format != "MPO":  # MPO's other frames are the camera's previews
+            note(f"{path}: only the first of its {frames} frames is read and written")
         deep = deep_reader(image, path)
         stored = orientation_of(image) if image.format == "TIFF" else 1
         form = "JPEG" if image.format == "MPO" else str(image.format)
         pixels, colours = (deep or _plain_pixels)(image, path)
-        # Behind the decoding, since some formats store these behind the pixels. Pillow turns TIFF files as it decodes
-        # them, and some versions do not say so.
+        # After decoding, since some formats store these after the pixels. Pillow turns TIFF files upright as it decodes
+        # them, but some versions keep the orientation in the metadata.
         upright = image.format == "TIFF" and deep is not deep_planes
         orientation = 1 if upright else orientation_of(image)
-        metadata, encoding = _metadata(image, path, turned=max(stored, orientation) >= 5), _encoding(image)
+        metadata = _kept_metadata(image, path, max(stored, orientation) >= 5, note)
+        encoding = _encoding(image)
 
     def finish(filled: np.ndarray) -> Image.Image:
         if deep:
@@ -164,7 +162,8 @@ def read_picture(path: str | Path) -> PictureFile:
         return made
 
     mode = DEEP if deep else image.mode
-    return PictureFile(Path(path), Picture(pixels, colours, finish, orientation), mode, form, metadata, encoding)
+    picture = Picture(pixels, colours, finish, orientation)
+    return PictureFile(Path(path), picture, mode, form, metadata, encoding, note)
 
 
 def _plain_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
@@ -180,9 +179,9 @@ def _plain_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Col
 # -- metadata --------------------------------------------------------------------------------------------------------
 
 
-def _metadata(image: Image.Image, path: str | Path, turned: bool) -> dict[str, Any]:
+def _kept_metadata(image: Image.Image, path: str | Path, turned: bool, note: Callable[[str], None]) -> dict[str, Any]:
     kept: dict[str, Any] = {}
-    exif, xmp = stored_metadata(image, path)
+    exif, xmp = stored_metadata(image, path, note)
     if exif:
         kept["exif"] = upright_exif(exif, turned)
     if image.info.get("icc_profile"):
@@ -203,15 +202,8 @@ def _metadata(image: Image.Image, path: str | Path, turned: bool) -> dict[str, A
     return kept
 
 
-def _within(metadata: dict[str, Any], form: str) -> dict[str, Any]:
-    """Without a resolution that a format has no number for."""
-    step, most = _RESOLUTIONS.get(form, (1, 0))
-    fits = all(1 <= round(value / step) <= most for value in metadata.get("dpi", ()))
-    return {name: value for name, value in metadata.items() if name != "dpi" or fits}
-
-
-def _fitting(metadata: dict[str, Any], form: str) -> dict[str, Any]:
-    """What Pillow's writer of a format knows."""
+def _known_to_writer(metadata: dict[str, Any], form: str) -> dict[str, Any]:
+    """The metadata that Pillow's writer of a format takes."""
     known = {
         "JPEG": ("exif", "icc_profile", "xmp", "dpi", "comment"),
         "PNG": ("exif", "icc_profile", "dpi", "pnginfo"),
@@ -224,10 +216,10 @@ def _fitting(metadata: dict[str, Any], form: str) -> dict[str, Any]:
 
 def _encoding(image: Image.Image) -> dict[str, Any]:
     if isinstance(image, JpegImagePlugin.JpegImageFile) and image.quantization:
-        # With the same tables, blocks that nobody touched are quantised as they were.
+        # With the same tables, untouched blocks are quantised as before.
         sampling = JpegImagePlugin.get_sampling(image)
         return {"qtables": image.quantization, **({"subsampling": sampling} if sampling >= 0 else {})}
     if image.format == "TIFF":
-        found = image.info.get("compression")  # which Pillow would go on with if nobody names another
+        found = image.info.get("compression")  # Pillow would keep it, lossy or not
         return {"compression": found if found in _LOSSLESS_TIFF else "tiff_adobe_deflate"}
     return {}

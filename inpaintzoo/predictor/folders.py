@@ -1,0 +1,251 @@
+"""Folders of pictures: which picture goes with which mask, and what an earlier run has filled already."""
+
+from __future__ import annotations
+
+import dataclasses
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from inpaintzoo.pictures.images import JPEG_SUFFIXES, is_image_name, list_images
+from inpaintzoo.predictor.holes import PolarityChoice, common_polarity
+from inpaintzoo.predictor.ledger import Ledger
+from inpaintzoo.predictor.predictor import Predictor
+from inpaintzoo.predictor.tasks import FileResult, FileTask, JpegWarning, sample_paths
+from inpaintzoo.types import ConfigError, DataError
+from inpaintzoo.words import counted
+
+SETTINGS = "inpaint.json"  # in an output folder: what its pictures were made with
+_MASK_ENDINGS = ("_mask", "-mask")  # that a mask's name may have after its picture's
+
+
+@dataclasses.dataclass(frozen=True)
+class _Job(FileTask):
+    """A task with everything in files."""
+
+    image: Path
+    mask: Path | None
+    out: Path
+    guidance: Path | None = None
+
+    @property
+    def sources(self) -> tuple[Path | None, ...]:
+        """What the output is made from."""
+        return self.image, self.mask, self.guidance
+
+
+class FolderFill:
+    """A folder of pictures to fill, or a single picture, with masks that are found by name.
+
+    `a/b.jpg` goes with the mask `a/b.png`, `a/b_mask.png` or `a/b-mask.png`. An output folder keeps an `inpaint.json`
+    that notes the settings and each file made, so that a later run fills only what is missing or has changed. Nothing
+    is written before `results` is iterated.
+
+    Args:
+        images: a picture, or a folder of pictures (sub-folders included).
+        masks: a mask, a folder of masks, or None for the pictures' own transparency.
+        out: the file to write, or the folder if `images` is one.
+        guidance: a guidance map, a folder of maps, or None.
+        format: suffix of the files of an output folder, such as `png`; `keep` for the pictures' own.
+        samples: fills per picture; more than 1 need a stochastic model.
+        seed: for stochastic fills.
+        grow: pixels by which holes are enlarged on every side.
+        polarity: the colour of holes; with folders `auto` decides once, by all masks together.
+        force: overwrite existing files, and ignore what an earlier run has filled.
+        made_with: other settings that decide how the pictures look, such as the model, as JSON values. A folder is
+            continued only with the same settings.
+
+    Attributes:
+        tasks: what is left to do.
+        done: how many pictures an earlier run has filled.
+        unmatched: a sentence for each file without a partner.
+        notes: sentences about all of the pictures.
+
+    Raises:
+        DataError: there are no pictures, a mask is missing, or it is unclear which mask or hole colour is meant.
+        ConfigError: the output would overwrite what is read, or the output folder holds other files.
+    """
+
+    def __init__(
+        self,
+        images: str | Path,
+        masks: str | Path | None,
+        out: str | Path,
+        *,
+        guidance: str | Path | None = None,
+        format: str = "keep",
+        samples: int = 1,
+        seed: int = 0,
+        grow: int = 0,
+        polarity: PolarityChoice = "auto",
+        force: bool = False,
+        made_with: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.images, self.out = Path(images), Path(out)
+        self.masks = None if masks is None else Path(masks)
+        self.guidance = None if guidance is None else Path(guidance)
+        self.samples, self.seed, self.grow, self.polarity, self.force = samples, seed, grow, polarity, force
+        self.unmatched: list[str] = []
+        self.notes: list[str] = []
+        self._check_out()
+        self.tasks = jobs = self._folder_jobs(format) if self.images.is_dir() else [self._single_job()]
+        self._check_inputs_stay()
+        self._ledger: Ledger | None = None
+        if self.images.is_dir():
+            places = {"image": images, "mask": masks, "guidance": guidance}
+            settings: dict[str, Any] = {
+                **{name: None if path is None else str(Path(path).resolve()) for name, path in places.items()},
+                **({"mask": "alpha"} if masks is None else {}),
+                **{"samples": samples, "seed": seed, "grow": grow, "polarity": polarity, "format": format},
+                **(made_with or {}),
+            }
+            self._ledger = ledger = Ledger(self.out / SETTINGS, settings, force)
+            self.tasks = [job for job in jobs if not ledger.made(sample_paths(job.out, samples), job.sources)]
+            ledger.check_ours(path for job in self.tasks for path in sample_paths(job.out, samples))
+        self.done = len(jobs) - len(self.tasks)
+        self._decide_polarity(jobs)
+        jpegs = sum(job.out.suffix.lower() in JPEG_SUFFIXES for job in self.tasks)
+        if self._ledger and jpegs:
+            self.notes.append(f"JPEG changes known pixels a little ({counted(jpegs, 'file')}); --format png keeps them")
+
+    def results(self, predictor: Predictor) -> Iterator[FileResult]:
+        """Fill what is left to do.
+
+        Yields:
+            A result for each of `tasks`, in order. Those of a folder have no `JpegWarning`: `notes` has one for all.
+
+        Raises:
+            ConfigError: the model cannot do what is asked; nothing has been written.
+        """
+        predictor.check_request(self.samples, self.guidance)
+        ledger = self._ledger if self.tasks else None
+        if ledger is not None:
+            for folder in {self.out, *(job.out.parent for job in self.tasks)}:
+                folder.mkdir(parents=True, exist_ok=True)
+            ledger.begin(path for job in self.tasks for path in sample_paths(job.out, self.samples))
+        filled = predictor.fill_files(
+            self.tasks,
+            samples=self.samples,
+            seed=self.seed,
+            grow=self.grow,
+            polarity=self.polarity,
+            overwrite=self.force or ledger is not None,
+        )
+        try:
+            for job, result in zip(self.tasks, filled, strict=True):
+                if ledger is not None:
+                    result.notes = [note for note in result.notes if not isinstance(note, JpegWarning)]
+                    if result.error is None:
+                        ledger.note(result.files, job.sources)
+                yield result
+        finally:  # also after Ctrl-C
+            if ledger is not None:
+                ledger.end()
+
+    # -- what must not happen ------------------------------------------------------------------------------------------
+
+    def _check_out(self) -> None:
+        images, out = self.images, self.out
+        if not images.exists():
+            raise DataError(f"{images}: there is no such file or folder")
+        if images.is_dir() and (out.is_file() or is_image_name(out)):
+            raise ConfigError(f"--out {out} is a file, but {images} is a folder; name a folder")
+        if not images.is_dir() and out.exists() and out.resolve() == images.resolve():
+            raise ConfigError(f"--out {out} is the picture itself; name another file")
+        places = {"pictures": images, "masks": self.masks, "guidance maps": self.guidance}
+        for name, place in places.items():
+            if place is not None and place.is_dir() and out.is_dir() and out.samefile(place):
+                raise ConfigError(f"--out {out} is the folder of the {name}, which must stay as they are; name another")
+
+    def _check_inputs_stay(self) -> None:
+        """Nothing that is read may be overwritten, not even with force."""
+        read = {_identity(path): path for job in self.tasks for path in job.sources if path and path.exists()}
+        for target in (path for job in self.tasks for path in sample_paths(job.out, self.samples)):
+            if target.exists() and _identity(target) in read:
+                path = read[_identity(target)]
+                raise ConfigError(f"{target} would overwrite {path}, which is read; name another --out")
+
+    # -- which picture goes with which mask ----------------------------------------------------------------------------
+
+    def _single_job(self) -> _Job:
+        found: list[Path | None] = []
+        for name, path in (("mask", self.masks), ("guidance map", self.guidance)):
+            if path is not None and path.is_dir():
+                path = _by_name(path, self.out).get(_composed(self.images.stem))
+                if path is None:
+                    raise DataError(f"{self.images}: there is no {name} of this name")
+            found.append(path)
+        return _Job(self.images, found[0], self.out, found[1])
+
+    def _folder_jobs(self, format: str) -> list[_Job]:
+        inner = [path for path in (self.out, self.masks, self.guidance) if path is not None and path != self.images]
+        images = [path for path in list_images(self.images, exclude=inner) if path not in inner]
+        if not images:
+            raise DataError(f"{self.images} holds 0 pictures, subfolders included")
+        masks = self._partners(images, self.masks, "mask")
+        maps = self._partners(images, self.guidance, "guidance map")
+        jobs: dict[Path, _Job] = {}
+        for image, mask, guidance in zip(images, masks, maps, strict=True):
+            if (self.masks and not mask) or (self.guidance and not guidance):
+                continue
+            out = self.out / image.relative_to(self.images)
+            out = out if format == "keep" else out.with_suffix(f".{format}")
+            if out in jobs:  # pictures whose names differ in the suffix only
+                self.unmatched.append(f"{image}: {jobs[out].image} is written to {out} already; rename one of them")
+            else:
+                jobs[out] = _Job(image, mask, out, guidance)
+        return list(jobs.values())
+
+    def _partners(self, images: Sequence[Path], place: Path | None, name: str) -> list[Path | None]:
+        """The mask or map of each picture, None where there is none."""
+        if place is None or place.is_file():
+            return [place] * len(images)
+        if not place.is_dir():
+            raise DataError(f"{name} {place}: there is no such file or folder")
+        by_name = _by_name(place, self.out)
+        keys = {image: _composed(image.relative_to(self.images).with_suffix("").as_posix()) for image in images}
+        for image, key in keys.items():
+            if key not in by_name:
+                self.unmatched.append(f"{image}: there is no {name} {place / key}.*")
+        for key, path in by_name.items():
+            if key not in keys.values():
+                self.unmatched.append(f"{path}: there is no picture of this {name}'s name")
+        return [by_name.get(key) for key in keys.values()]
+
+    def _decide_polarity(self, jobs: Sequence[_Job]) -> None:
+        """By all masks together, also those of pictures that are filled already."""
+        masks = sorted({job.mask for job in jobs if job.mask is not None})
+        if self.polarity == "auto" and masks and (self.images.is_dir() or (self.masks and self.masks.is_dir())):
+            self.polarity = common_polarity(masks) or "auto"
+            if self.polarity == "black":
+                self.notes.append(
+                    "black is taken as the hole, the rarer colour of the masks; --polarity white for the other"
+                )
+
+
+def _identity(path: Path) -> tuple[int, int]:
+    found = path.stat()
+    return found.st_dev, found.st_ino
+
+
+def _by_name(folder: Path, out: Path) -> dict[str, Path]:
+    """The pictures of a folder by their path in it, without suffix and `_mask`; those in the output are left out.
+
+    Raises:
+        DataError: two of them have one name.
+    """
+    found: dict[str, Path] = {}
+    for path in list_images(folder, exclude=[out]):
+        key = _composed(path.relative_to(folder).with_suffix("").as_posix())
+        for ending in _MASK_ENDINGS:
+            key = key.removesuffix(ending)
+        if key in found:
+            raise DataError(f"{found[key]} and {path} have one name, so it is unclear which belongs to the picture")
+        found[key] = path
+    return found
+
+
+def _composed(name: str) -> str:
+    """One form of a name: some systems write letters such as é as two characters."""
+    return unicodedata.normalize("NFC", name)
