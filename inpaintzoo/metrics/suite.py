@@ -19,7 +19,7 @@ from inpaintzoo.metrics.similarity import SSIM
 from inpaintzoo.ops import RATIO_EDGES, bin_labels, composite, gather_over_ranks, mask_ratio, ratio_bin
 from inpaintzoo.types import Batch
 
-Judge = Literal["composite", "raw"]
+Judged = Literal["composite", "raw"]
 Quantise = Literal["none", "round", "truncate"]
 _ROW_KEYS = ("index", "name", "ratio", "bin", "count")
 Arrays = dict[str, np.ndarray]
@@ -60,12 +60,16 @@ class MetricSuite:
     def __init__(
         self,
         metrics: list[Metric] | None = None,
-        judge: Judge = "composite",
+        judge: Judged = "composite",
         bins: tuple[float, ...] = RATIO_EDGES,
         quantise: Quantise = "none",
     ) -> None:
         self.metrics = [PSNR(), PSNRHole(), SSIM(), L1(), L1Hole()] if metrics is None else list(metrics)
-        _check_names(self.metrics)
+        if not self.metrics:
+            raise ValueError("MetricSuite: the list of metrics is empty; leave it out for the default ones")
+        names = [metric.name for metric in self.metrics]
+        if clashing := sorted({name for name in names if names.count(name) > 1 or name in _ROW_KEYS}):
+            raise ValueError(f"MetricSuite: names of metrics must be unique and not one of {_ROW_KEYS}, got {clashing}")
         share_extractors(self.metrics)
         if judge not in ("composite", "raw"):
             raise ValueError(f"MetricSuite: judge must be `composite` or `raw`, got {judge!r}")
@@ -284,14 +288,6 @@ def best_fills(fills: Tensor, image: Tensor) -> Tensor:
         return fills[:, 0]
     error = exact(fills - image.unsqueeze(1)).square().flatten(2).mean(dim=2)
     return fills[torch.arange(len(fills)), error.argmin(dim=1)]
-
-
-def _check_names(metrics: Sequence[Metric]) -> None:
-    if not metrics:
-        raise ValueError("MetricSuite: the list of metrics is empty; leave it out for the default ones")
-    names = [metric.name for metric in metrics]
-    if repeated := sorted({name for name in names if names.count(name) > 1 or name in _ROW_KEYS}):
-        raise ValueError(f"MetricSuite: names of metrics must be unique and not one of {_ROW_KEYS}, got {repeated}")
 
 
 def _first_of_each(gathered: Sequence[Sequence[Mapping[str, Any]]]) -> list[tuple[int, int]]:
