@@ -5,6 +5,8 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from benchmark_toys import protocol as toy_protocol
+from benchmark_toys import ran
 from metric_toys import MeanDifference
 from places import ROOT
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
@@ -216,6 +218,23 @@ def test_all_protocols_together_look_at_each_version_of_a_picture_once(tmp_path)
             one.suite(without=others).measure(prediction, batch, batch_features=batch_features)
     assert len(passes) == 4  # the truth; composites rounded and truncated; the raw prediction
     assert not any(torch.equal(a, b) for i, a in enumerate(passes) for b in passes[i + 1 :])
+
+
+def test_a_benchmark_looks_once_at_the_pictures_that_two_protocols_share(tmp_path):
+    inception, passes = Inception(), []
+
+    class Counted(Pooled):
+        def forward(self, images):
+            passes.append(len(images))
+            return super().forward(images)
+
+    inception.network = Counted()
+    metrics = FID(), FID()
+    for metric in metrics:
+        metric.extractor = inception
+    protocols = [toy_protocol("float", [metrics[0]]), toy_protocol("rounded", [metrics[1]], quantise="round")]
+    run = ran(tmp_path / "out", protocols=protocols)
+    assert len(passes) == 2 * run.batches, "the truth and the composite, which Inception sees in 8 bits"
 
 
 PERFECT = {"psnr": 100, "ssim": 1, "ms_ssim": 100, "l1": 0, "lpips": 0, "diversity": 0, "fid": 0, "miou": 1}
