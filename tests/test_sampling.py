@@ -62,7 +62,7 @@ def test_the_best_fill_counts_and_diversity_is_that_of_all():
     assert second["psnr_hole"] == pytest.approx(26.0206, abs=1e-3)
     assert first["l1"] == pytest.approx(0.1 / 4, abs=1e-6), "known pixels come from the image"
     assert [first["diversity_l1"], second["diversity_l1"]] == pytest.approx([0.4 / 3, 0.3], abs=1e-6)
-    assert "Of 3 fills an image the one with the best PSNR counts." in suite.compute().table()
+    assert "Of 3 fills per image, the one with the best PSNR counts." in suite.compute().table()
 
 
 def test_one_fill_has_no_diversity():

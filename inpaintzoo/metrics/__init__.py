@@ -2,6 +2,7 @@
 
 from inpaintzoo.metrics.base import ImageMetric, Metric, SampleMetric, SetMetric
 from inpaintzoo.metrics.diversity import DiversityL1, DiversityLPIPS
+from inpaintzoo.metrics.extractors import Extractor
 from inpaintzoo.metrics.ids import PIDS, UIDS
 from inpaintzoo.metrics.inception import FID, InceptionScore, frechet_distance, inception_score
 from inpaintzoo.metrics.perceptual import LPIPS
@@ -24,6 +25,7 @@ __all__ = [
     "ConfidenceCorrelation",
     "DiversityL1",
     "DiversityLPIPS",
+    "Extractor",
     "ImageMetric",
     "InceptionScore",
     "L1Border",

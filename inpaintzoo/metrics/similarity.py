@@ -55,8 +55,8 @@ class SSIM(ImageMetric):
         self.weights = window_weights(window, size, sigma)
         self.sample_covariance = sample_covariance
         self.padded = padded
-        shape = f"Gaussian {size}x{size} windows, sigma {sigma:g}" if window == "gaussian" else f"uniform {size}x{size}"
-        self._windows = shape if window == "gaussian" else f"{shape} windows"
+        gaussian = f"Gaussian {size}x{size} windows, sigma {sigma:g}"
+        self._windows = gaussian if window == "gaussian" else f"uniform {size}x{size} windows"
         default = (window, size, sigma, sample_covariance, padded) == ("gaussian", 11, 1.5, False, False)
         self.name = "ssim" if default else f"ssim_{window}{size}{'_padded' if padded else ''}"
 

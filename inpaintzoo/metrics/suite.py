@@ -239,7 +239,7 @@ class MetricSuite:
         if self.quantise != "none":
             notes.append(f"Predictions are 8-bit levels (quantise: {self.quantise}).")
         if fills > 1:
-            notes.append(f"Of {fills} fills an image the one with the best PSNR counts.")
+            notes.append(f"Of {fills} fills per image, the one with the best PSNR counts.")
         return notes
 
 
