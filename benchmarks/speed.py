@@ -151,8 +151,8 @@ STRUCTURE_FILTERS: dict[str, Callable[[], StructureFilter]] = {
 
 
 def _structure(generator: Generator) -> Term:
-    """The structure's L1, every target filtered anew, and that of the level at half the size."""
-    structure, smaller = StructureL1(memory=0), _pyramid(generator)
+    """The L1 of the structure and of the level at half the size."""
+    structure, smaller = StructureL1(), _pyramid(generator)
     structure.attach(generator)
     return lambda output, batch: structure(output, batch) + smaller(output, batch)
 

@@ -176,7 +176,7 @@ def mean_over_ranks(value: Tensor) -> Tensor:
 
 def gather_over_ranks(value: Any) -> list[Any]:
     """What each training process has, by rank; every process must call it at the same point."""
-    if not (dist.is_available() and dist.is_initialized()):
+    if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return [value]
     values: list[Any] = [None] * dist.get_world_size()
     dist.all_gather_object(values, value)

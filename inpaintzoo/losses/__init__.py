@@ -1,4 +1,4 @@
-"""Losses: weighted terms of the generator's objective, one class a term; a config names them by class path."""
+"""Losses: weighted terms of the generator's objective, one class per term; a config names them by class path."""
 
 from inpaintzoo.losses.base import Frozen, Loss
 from inpaintzoo.losses.distillation import PriorDistillation

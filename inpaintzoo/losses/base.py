@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Generic, TypeVar
 
+import torch
 from torch import Tensor, nn
 
 from inpaintzoo.types import Batch
@@ -13,10 +14,10 @@ ModuleT = TypeVar("ModuleT", bound=nn.Module)
 
 
 class Frozen(Generic[ModuleT]):
-    """Holds a network that is only read: eval mode, no gradients of its own, invisible to its owner.
+    """Holds a network that is never trained: in eval mode, its parameters without gradients.
 
-    It is no `nn.Module`, so optimizers, checkpoints, `train()` and DDP do not see what is inside. Its owner, a
-    `Loss`, moves it along to the device.
+    It is not an `nn.Module`, so optimizers, checkpoints, `train()` and DDP do not see the network inside. Its owner, a
+    `Loss`, takes it along when moved to another device.
     """
 
     def __init__(self, module: ModuleT) -> None:
@@ -34,8 +35,8 @@ class Loss(nn.Module):
     multiplies by `weight`. A frozen teacher is stored as `self.teacher = Frozen(network)`.
 
     Attributes:
-        reads_labels: whether it reads `batch["labels"]`; data are not asked for label maps that nothing reads.
-        headline: a line for the start of a run about what the loss relies on, such as its teacher; empty for most.
+        reads_labels: whether it reads `batch["labels"]`; without such a loss or metric, data need no label maps.
+        headline: a line to print when a run starts, such as the teacher's name; usually empty.
     """
 
     reads_labels: bool = False
@@ -48,9 +49,9 @@ class Loss(nn.Module):
         self.weight = weight
 
     def attach(self, generator: Any) -> None:
-        """Called once by the `Inpainter` that trains the generator with this loss, before there are optimizers.
+        """Called once by the `Inpainter` that trains the generator with this loss, before it makes optimizers.
 
-        A loss whose teacher decides about parts of the generator (the size of distillation heads) overrides it.
+        Override it in a loss whose teacher determines parts of the generator, such as the size of distillation heads.
 
         Raises:
             ConfigError: the generator lacks what the loss needs.
@@ -61,13 +62,18 @@ class Loss(nn.Module):
 
         Args:
             output: what the generator returned; a subclass annotates the `Output` subclass that it reads.
-            batch: the batch that the generator saw.
+            batch: the batch that the generator was given.
         """
         raise NotImplementedError
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> Loss:
-        # nn.Module moves registered children only; frozen networks follow here.
+        # nn.Module moves registered children only; frozen networks are moved here.
         for value in vars(self).values():
             if isinstance(value, Frozen):
                 value.module._apply(fn)
         return super()._apply(fn, recurse)
+
+
+def at_least_float32(tensor: Tensor) -> Tensor:
+    """Half precision as float32, anything else as it is: sums over a whole map overflow or lose digits in half."""
+    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))

@@ -1,7 +1,7 @@
 """Distillation of a frozen teacher's features into the prior pyramid of SPN and SPL.
 
-Source: SPN, Zhang et al. 2021, https://arxiv.org/abs/2112.04107, equation 4. Its code takes the mean over the elements
-of a level where the paper writes a norm, and so does this.
+Source: SPN, Zhang et al. 2021, https://arxiv.org/abs/2112.04107, equation 4. Like the released code, this takes the
+mean over a level's elements where the paper writes a norm.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from inpaintzoo.types import Batch, ConfigError
 
 
 class HasPriors(Protocol):
-    """An output with predicted teacher features, finest first; those of a second sample where there is one."""
+    """An output with predicted teacher features, finest first, also for a second sample if there is one."""
 
     priors: list[Tensor]
     second_priors: list[Tensor]
@@ -40,9 +40,9 @@ def prior_distillation(priors: Sequence[Tensor], targets: Sequence[Tensor], mask
     """Sum over levels of `mean(|target - prior| * (1 + alpha * mask))` (SPN equation 4), a scalar.
 
     Args:
-        priors: `(B, C_l, h_l, w_l)`, predicted features, one a level.
-        targets: the teacher's, of the same shapes.
-        mask: `(B, 1, H, W)`, 1 = hole, brought to a level's size by nearest neighbour.
+        priors: `(B, C_l, h_l, w_l)`, predicted features, one per level.
+        targets: the teacher's features, of the same shapes.
+        mask: `(B, 1, H, W)`, 1 = hole, resized to a level by nearest neighbour.
         alpha: extra weight of the hole.
     """
     terms = []
@@ -55,12 +55,11 @@ def prior_distillation(priors: Sequence[Tensor], targets: Sequence[Tensor], mask
 class PriorDistillation(Loss):
     """The prior pyramid should predict what a frozen teacher sees in the whole image (SPN equation 4).
 
-    The generator's distillation heads are sized for the teacher when the `Inpainter` is built, whatever its
-    `prior_channels` say. Both samples of a
-    stochastic generator count, half each.
+    The generator's distillation heads are sized for the teacher when the `Inpainter` is built, overriding its
+    `prior_channels`. The two samples of a stochastic generator count half each.
 
     Args:
-        teacher: whose features are distilled; the built-in classifier of the scenes' tags by default. The paper's is
+        teacher: the network to distil; by default the built-in classifier of the scenes' tags. The paper's is
             `ASLTeacher`.
         weight: factor, 0 or more; 1 in the paper.
         alpha: extra weight of the hole, 0 or more; 3 in the paper.
@@ -79,7 +78,7 @@ class PriorDistillation(Loss):
         """Size the generator's heads for the teacher.
 
         Raises:
-            ConfigError: a generator without a prior pyramid.
+            ConfigError: the generator has no prior pyramid.
         """
         if not isinstance(generator, LearnsPriors):
             raise ConfigError(
@@ -90,14 +89,14 @@ class PriorDistillation(Loss):
         generator.set_prior_channels(self._of_strides(self.teacher.module.channels))
 
     def _of_strides(self, levels: Sequence[Any]) -> list[Any]:
-        """Of what a teacher has at strides 1, 2 and 4, the generator's levels."""
+        """Picks the generator's levels from a teacher's levels at strides 1, 2 and 4."""
         return [levels[(1, 2, 4).index(stride)] for stride in self.strides]
 
     def forward(self, output: HasPriors, batch: Batch) -> Tensor:
         """The weighted loss as a scalar.
 
         Raises:
-            ConfigError: the output has no priors, or those of another teacher.
+            ConfigError: the output has no priors, or priors for another teacher.
         """
         samples = [priors for name in ("priors", "second_priors") if (priors := getattr(output, name, None))]
         if not samples:

@@ -1,7 +1,7 @@
 """Perceptual diversity: two samples for one damaged image should differ inside the hole.
 
-Source: SPN, Zhang et al. 2021, https://arxiv.org/abs/2112.04107, equation 14; it follows DSGAN and Zheng et al.'s VGG
-features as in SPADE.
+Source: SPN, Zhang et al. 2021, https://arxiv.org/abs/2112.04107, equation 14; it follows DSGAN and Zheng et al., with
+VGG features as in SPADE.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 
 from inpaintzoo.losses.base import Frozen, Loss
-from inpaintzoo.losses.perceptual import VGGFeatures, feature_distance
+from inpaintzoo.losses.perceptual import VGGFeatures, feature_distance, layer_count
 from inpaintzoo.losses.reconstruction import select_pictures
 from inpaintzoo.ops import resize_mask
 from inpaintzoo.teachers import Teacher
@@ -23,13 +23,13 @@ Form = Literal["mean_of_inverses", "inverse_of_sum"]
 
 
 def hole_distances(first: Sequence[Tensor], second: Sequence[Tensor], mask: Tensor) -> Tensor:
-    """Mean absolute difference of `(B, C, h, w)` features over the hole, one a layer: `(layers,)`, 0 without a hole.
+    """Mean absolute difference of `(B, C, h, w)` features over the hole, per layer: `(layers,)`, 0 without a hole.
 
     Args:
-        first: features of one sample, one tensor a layer.
-        second: of the other.
-        mask: `(B, 1, H, W)`, 1 = hole; a cell of a layer that holds any of it counts, so that no layer misses a thin
-            hole and asks for the impossible.
+        first: features of one sample, one tensor per layer.
+        second: features of the other.
+        mask: `(B, 1, H, W)`, 1 = hole; a layer's cell counts if it contains any hole, so that no layer misses a thin
+            one, where the distance would be 0 and its inverse huge.
     """
     distances = []
     for one, other in zip(first, second, strict=True):
@@ -40,13 +40,13 @@ def hole_distances(first: Sequence[Tensor], second: Sequence[Tensor], mask: Tens
 
 
 def diversity(distances: Tensor, form: Form = "mean_of_inverses", epsilon: float = 1e-5) -> Tensor:
-    """What two samples pay for being alike, a scalar.
+    """The penalty for two samples being alike, a scalar.
 
     Args:
         distances: `(layers,)`, see `hole_distances`.
         form: `mean_of_inverses`: mean over layers of `1 / (d + epsilon)` (equation 14); `inverse_of_sum`:
             `1 / (sum of d + epsilon)` (SPN's released code).
-        epsilon: keeps it finite.
+        epsilon: keeps the penalty finite.
     """
     if form == "inverse_of_sum":
         return 1 / (distances.sum() + epsilon)
@@ -54,7 +54,7 @@ def diversity(distances: Tensor, form: Form = "mean_of_inverses", epsilon: float
 
 
 class _TwoSamples(Loss):
-    """What the two losses below share: a frozen network's features of both samples."""
+    """Base of the losses that compare a frozen network's features of two samples."""
 
     def __init__(self, network: VGGFeatures | Teacher | None, weight: float, form: Form, epsilon: float) -> None:
         super().__init__(weight)
@@ -70,12 +70,6 @@ class _TwoSamples(Loss):
         if isinstance(network, Teacher):
             self.headline = f"{type(self).__name__} compares features of: {network.name}"
 
-    @property
-    def layer_count(self) -> int:
-        """How many features the network gives."""
-        network = self.teacher.module
-        return len(network.layers if isinstance(network, VGGFeatures) else network.channels)
-
     def features(self, output: Any, batch: Batch) -> list[list[Tensor]]:
         """The network's features of the two samples."""
         return [self.teacher(picture) for picture in select_pictures(output, batch, "samples")]
@@ -83,7 +77,7 @@ class _TwoSamples(Loss):
     def diversity(self, features: Sequence[Sequence[Tensor]], mask: Tensor) -> Tensor:
         """Equation 14, 0 for a batch without a hole."""
         distances = hole_distances(features[0], features[1], mask)
-        # Without a hole nothing can differ; the released code divides by 0 there.
+        # Without a hole nothing can differ; the released code divides by 0.
         return torch.where(mask.sum() > 0, diversity(distances, self.form, self.epsilon), 0.0)
 
 
@@ -91,10 +85,10 @@ class Diversity(_TwoSamples):
     """Two samples of a stochastic generator should differ in the hole (SPN equation 14).
 
     Args:
-        network: whose features are compared: a `VGGFeatures`, or a `Teacher`; VGG19 by default, as in the paper.
+        network: its features are compared: a `VGGFeatures` or a `Teacher`; VGG19 by default, as in the paper.
         weight: factor, 0 or more; 1 in the paper.
         form: see `inpaintzoo.losses.diversity.diversity`; the paper's by default.
-        epsilon: keeps it finite; 1e-5 in the paper.
+        epsilon: keeps the penalty finite; 1e-5 in the paper.
     """
 
     def __init__(
@@ -116,18 +110,18 @@ class Diversity(_TwoSamples):
 
 
 class PerceptualDiversity(_TwoSamples):
-    """Feature distance of both samples to the truth, and their diversity, for three passes of the network, not five.
+    """Feature distance of both samples from the truth, and their diversity, in three network passes instead of five.
 
     `weight * mean over samples of sum over layers (layer weight * L1) + diversity_weight * diversity`: SPN's equation
     14 and the second half of 13.
 
     Args:
-        network: whose features are compared: a `VGGFeatures`, or a `Teacher`; VGG19 by default, as in the paper.
-        weight: factor of the distance to the truth, 0 or more; 10 in the paper.
+        network: its features are compared: a `VGGFeatures` or a `Teacher`; VGG19 by default, as in the paper.
+        weight: factor of the distance from the truth, 0 or more; 10 in the paper.
         diversity_weight: factor of the diversity, 0 or more; 1 in the paper.
         form: see `inpaintzoo.losses.diversity.diversity`; the paper's by default.
-        epsilon: keeps it finite; 1e-5 in the paper.
-        layer_weights: one a layer, for the distance to the truth; None is the mean over layers (equation 13). The
+        epsilon: keeps the penalty finite; 1e-5 in the paper.
+        layer_weights: one per layer, for the distance from the truth; None: the mean over layers (equation 13). The
             released code has 1/32, 1/16, 1/8, 1/4, 1.
     """
 
@@ -143,7 +137,7 @@ class PerceptualDiversity(_TwoSamples):
         if diversity_weight < 0:
             raise ValueError(f"PerceptualDiversity: diversity_weight must be 0 or more, got {diversity_weight}")
         super().__init__(network, weight, form, epsilon)
-        count = self.layer_count
+        count = layer_count(self.teacher.module)
         if layer_weights is not None and (len(layer_weights) != count or min(layer_weights) < 0):
             raise ValueError(
                 f"PerceptualDiversity: layer_weights must give one number of 0 or more for each of the {count} "

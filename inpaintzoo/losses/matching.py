@@ -1,4 +1,4 @@
-"""Feature matching: the fake should look to the discriminator as the real picture does, layer by layer.
+"""Feature matching: the fake should look like the real picture to the discriminator, layer by layer.
 
 Source: pix2pixHD, Wang et al. 2018, https://arxiv.org/abs/1711.11585, eq. 4; SPN (https://arxiv.org/abs/2112.04107)
 uses it with weight 10 and the mean over three layers (eq. 13).
@@ -12,22 +12,23 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from inpaintzoo.losses.base import at_least_float32
 from inpaintzoo.types import ConfigError
 
 
 def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor], layers: Sequence[int] | None = None) -> Tensor:
-    """Mean over layers of the mean absolute difference of a discriminator's features.
+    """Mean over layers of the mean absolute difference between a discriminator's features.
 
     Args:
-        fake: the discriminator's answer to the fake picture: features, the logits last. The logits do not take part.
-        real: its answer to the real picture, of the same shapes; no gradient flows into it.
+        fake: the discriminator's output for the fake picture: features, then the logits, which are ignored.
+        real: its output for the real picture, of the same shapes; no gradient flows into it.
         layers: positions in the list; None: all but the logits.
 
     Returns:
         A scalar, at least float32.
 
     Raises:
-        ValueError: the lists do not fit each other; a `ConfigError` if they hold no features, or not a wanted layer.
+        ValueError: the lists do not match; a `ConfigError` if they hold no features, or lack one of the layers.
     """
     if len(fake) != len(real):
         raise ValueError(f"feature matching compares list by list, got {len(fake)} fake and {len(real)} real tensors")
@@ -44,13 +45,11 @@ def feature_matching(fake: Sequence[Tensor], real: Sequence[Tensor], layers: Seq
 def _layer(fake: Tensor, real: Tensor) -> Tensor:
     if fake.shape != real.shape:
         raise ValueError(f"feature maps of fake {tuple(fake.shape)} and real {tuple(real.shape)} must have one shape")
-    # Half-precision sums over a whole map lose digits.
-    dtype = torch.promote_types(fake.dtype, torch.float32)
-    return F.l1_loss(fake.to(dtype), real.to(dtype))
+    return F.l1_loss(at_least_float32(fake), at_least_float32(real))
 
 
 class FeatureMatching(nn.Module):
-    """Weighted feature matching, for an adversary: it owns the discriminator whose features are compared.
+    """Weighted feature matching, for the adversary that owns the discriminator.
 
     Args:
         weight: factor, 0 or more.

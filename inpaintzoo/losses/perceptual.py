@@ -5,9 +5,9 @@ Sources:
     Liu et al. 2018, https://arxiv.org/abs/1804.07723 (L1 of both, on the prediction and on the composite);
     VGG, Simonyan and Zisserman 2015, https://arxiv.org/abs/1409.1556, with torchvision's weights.
 
-Cost: every picture is one VGG forward and, the truth apart, one backward to the input. At 256x256 a forward is 24 GMAC
-up to `relu5_1` of VGG19 and 12 GMAC up to `pool3` of VGG16: the network is cut behind the deepest layer in use.
-`Perceptual` and `Style` as two losses pay twice, `PerceptualStyle` once.
+Cost: every picture takes one VGG forward pass and, except for the truth, one backward pass to the input. At 256x256 a
+forward pass is 24 GMAC up to `relu5_1` of VGG19 and 12 GMAC up to `pool3` of VGG16: the network ends at the deepest
+layer in use. `Perceptual` and `Style` as two losses pay twice, `PerceptualStyle` once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ import torchvision
 from torch import Tensor, nn
 
 from inpaintzoo.files.published import read_state, some
-from inpaintzoo.losses.base import Frozen, Loss
+from inpaintzoo.losses.base import Frozen, Loss, at_least_float32
 from inpaintzoo.losses.reconstruction import Pictures, select_pictures
 from inpaintzoo.teachers.base import Teacher
 from inpaintzoo.types import Batch, Output, WeightsError
@@ -51,20 +51,20 @@ def layer_names(architecture: Architecture) -> list[str]:
 
 
 class VGGFeatures(nn.Module):
-    """The features of a VGG network at chosen layers; cut behind the deepest of them.
+    """The features of a VGG network at chosen layers; it ends at the deepest of them.
 
     Args:
         architecture: `vgg16` or `vgg19`, the ones without batch normalisation.
         layers: names such as `relu1_1` to `relu5_3` (VGG16) or `relu5_4` (VGG19); `conv…` and `pool1` to `pool5` too.
         weights: `torchvision`: the ImageNet weights, from torch hub's cache or downloaded into it; a path: a local file
             with torchvision's names (`.pth`, or `.safetensors`; the `features.*` part is enough); None: random
-            features, the same in every process. None suits tests only, and warns.
+            features, the same in every process, for tests only; it warns.
         normalise: standardise the input by ImageNet's mean and deviation, as the weights expect. SPN's released code
             does not.
 
     Raises:
-        ValueError: an unknown layer, a layer named twice, or none at all.
-        WeightsError: the weights cannot be had or do not fit.
+        ValueError: an unknown layer, a repeated layer, or no layers.
+        WeightsError: the weights cannot be found or do not fit.
     """
 
     mean: Tensor
@@ -120,7 +120,7 @@ def _stack(names: Sequence[str]) -> nn.Sequential:
             modules.append(nn.Conv2d(channels, width, kernel_size=3, padding=1))
             channels = width
         else:
-            # Not in place: it would overwrite a `conv` layer that somebody asked for.
+            # Not in place, which would overwrite the features of a `conv` layer.
             modules.append(nn.ReLU() if name.startswith("relu") else nn.MaxPool2d(2))
     return nn.Sequential(*modules)
 
@@ -209,14 +209,14 @@ def _fit(
 
 def feature_distance(fake: Sequence[Tensor], real: Sequence[Tensor], layer_weights: Sequence[float]) -> Tensor:
     """Weighted sum over layers of the mean absolute difference of `(B, C, H, W)` features, a scalar."""
-    terms = [w * F.l1_loss(_wide(f), _wide(r)) for w, f, r in zip(layer_weights, fake, real, strict=True)]
-    return torch.stack(terms).sum()
+    layers = zip(layer_weights, fake, real, strict=True)
+    return torch.stack([w * F.l1_loss(at_least_float32(f), at_least_float32(r)) for w, f, r in layers]).sum()
 
 
 def gram(features: Tensor) -> Tensor:
     """Gram matrices `(B, C, C)` of `(B, C, H, W)`, divided by C * H * W; at least float32, also under autocast."""
     with torch.autocast(features.device.type, enabled=False):
-        flat = _wide(features).flatten(2)
+        flat = at_least_float32(features).flatten(2)
         return flat @ flat.transpose(1, 2) / (flat.shape[1] * flat.shape[2])
 
 
@@ -225,16 +225,11 @@ def style_distance(fake: Sequence[Tensor], real: Sequence[Tensor], layer_weights
     return feature_distance([gram(f) for f in fake], [gram(r) for r in real], layer_weights)
 
 
-def _wide(tensor: Tensor) -> Tensor:
-    # Sums over a whole map overflow or lose digits in half precision.
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
-
-
 # -- losses ----------------------------------------------------------------------------------------------------------
 
 
-def _layer_count(network: VGGFeatures | Teacher) -> int:
-    """How many features a network gives."""
+def layer_count(network: VGGFeatures | Teacher) -> int:
+    """The number of features that a network returns."""
     return len(network.layers if isinstance(network, VGGFeatures) else network.channels)
 
 
@@ -253,7 +248,7 @@ class _VGGLoss(Loss):
         network: VGGFeatures | Teacher | None = None,
     ) -> None:
         super().__init__(weight)
-        count = len(layers) if network is None else _layer_count(network)
+        count = len(layers) if network is None else layer_count(network)
         if layer_weights is not None and (len(layer_weights) != count or min(layer_weights) < 0):
             raise ValueError(
                 f"{type(self).__name__}: layer_weights must give one number of 0 or more for each of the "
@@ -288,13 +283,13 @@ class Perceptual(_VGGLoss):
         weight: factor, 0 or more.
         architecture: `vgg16` or `vgg19`.
         layers: see `VGGFeatures`; by default the first of each block, as SPN.
-        layer_weights: one a layer; None: 1 each (a sum over layers). SPN's code: 1/32, 1/16, 1/8, 1/4, 1; its paper's
+        layer_weights: one per layer; None: 1 each (a sum over layers). SPN's code: 1/32, 1/16, 1/8, 1/4, 1; its paper's
             mean over five layers: 0.2 each.
         weights: `torchvision`, a path, or None for random features; see `VGGFeatures`.
         normalise: standardise the input by ImageNet's statistics.
-        which: pictures to compare, see `select_pictures`; several are summed, each costs one more pass.
-        network: another network in place of the VGG that `architecture`, `layers`, `weights` and `normalise` describe,
-            which must then be left out: a `Teacher`, or a `VGGFeatures` with arguments of its own.
+        which: pictures to compare, see `select_pictures`; several are summed, and each costs one more pass.
+        network: a `Teacher` or `VGGFeatures` to use instead; leave out `architecture`, `layers`, `weights` and
+            `normalise` then.
     """
 
     def __init__(
@@ -328,10 +323,10 @@ class Style(_VGGLoss):
         weight: factor, 0 or more; Liu et al.'s is 120, on both pictures, with VGG16's `pool1` to `pool3`.
         architecture: `vgg16` or `vgg19`.
         layers: see `VGGFeatures`.
-        layer_weights: one a layer; None: 1 each (a sum over layers).
+        layer_weights: one per layer; None: 1 each (a sum over layers).
         weights: `torchvision`, a path, or None for random features; see `VGGFeatures`.
         normalise: standardise the input by ImageNet's statistics.
-        which: pictures to compare, see `select_pictures`; several are summed, each costs one more VGG pass.
+        which: pictures to compare, see `select_pictures`; several are summed, and each costs one more VGG pass.
     """
 
     def __init__(
@@ -352,7 +347,7 @@ class Style(_VGGLoss):
 
 
 class PerceptualStyle(_VGGLoss):
-    """`Perceptual` and `Style` on the same layers and pictures, for the price of one; logged as one sum.
+    """`Perceptual` and `Style` on the same layers and pictures, at the cost of one; logged as one sum.
 
     The defaults are those of Liu et al. 2018.
 
@@ -361,10 +356,10 @@ class PerceptualStyle(_VGGLoss):
         style_weight: factor of the style part, 0 or more.
         architecture: `vgg16` or `vgg19`.
         layers: see `VGGFeatures`.
-        layer_weights: one a layer, for both parts; None: 1 each (a sum over layers).
+        layer_weights: one per layer, for both parts; None: 1 each (a sum over layers).
         weights: `torchvision`, a path, or None for random features; see `VGGFeatures`.
         normalise: standardise the input by ImageNet's statistics.
-        which: pictures to compare, see `select_pictures`; several are summed, each costs one more VGG pass.
+        which: pictures to compare, see `select_pictures`; several are summed, and each costs one more VGG pass.
     """
 
     def __init__(

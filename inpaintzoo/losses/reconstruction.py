@@ -5,7 +5,7 @@ Sources:
     SPN, Zhang et al. 2021, https://arxiv.org/abs/2112.04107 (weighted L1, eq. 10);
     partial convolutions, Liu et al. 2018, https://arxiv.org/abs/1804.07723 (total variation around the hole).
 
-All pictures are in [0, 1]. A weight that a paper tuned on [-1, 1] must be doubled to mean the same here.
+All pictures are in [0, 1]. A weight that a paper tuned on [-1, 1] must be doubled to have the same effect here.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ Pictures = Literal["prediction", "composite", "both", "pyramid", "samples", "coa
 
 
 class HasPyramid(Protocol):
-    """An output with smaller pictures beside the full-size one: `(B, 3, h, w)` each, in [0, 1], of any sizes."""
+    """An output with smaller pictures beside the full-size one: `(B, 3, h, w)` each, in [0, 1], of any size."""
 
     pyramid: list[Tensor]
 
@@ -36,40 +36,40 @@ class HasPyramid(Protocol):
 
 def l1(prediction: Tensor, image: Tensor) -> Tensor:
     """Mean absolute difference of two `(B, C, H, W)` pictures, a scalar."""
-    return _difference(prediction, image).mean()
+    return _checked_difference(prediction, image).mean()
 
 
 def weighted_l1(prediction: Tensor, image: Tensor, mask: Tensor, delta: float) -> Tensor:
-    """`mean(|prediction - image| * (1 + delta * mask))`: an element of the hole counts `1 + delta` times (SPN eq. 10).
+    """`mean(|prediction - image| * (1 + delta * mask))`: hole elements count `1 + delta` times (SPN eq. 10).
 
     Args:
         prediction: `(B, C, H, W)`, pictures or features.
-        image: the same shape.
+        image: as `prediction`, the truth.
         mask: `(B, 1, H, W)`, 1 = hole.
         delta: extra weight of the hole.
     """
-    return (_difference(prediction, image) * (1 + delta * mask)).mean()
+    return (_checked_difference(prediction, image) * (1 + delta * mask)).mean()
 
 
 def hole_l1(prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-    """Mean absolute difference over the elements of the hole, pooled over the batch; 0 where there is no hole.
+    """Mean absolute difference over the elements of the hole, pooled over the batch; 0 without a hole.
 
-    As PEN-Net codes it: the mean over all elements of `|prediction - image| * mask`, divided by the mean of the
-    mask. So a sample counts in proportion to its hole. The mean of the mask is taken over all training processes,
-    hence a batch that is split over processes has the gradient of the whole batch.
+    As in PEN-Net's code: the mean over all elements of `|prediction - image| * mask`, divided by the mean of the mask,
+    so that a sample counts in proportion to its hole. The mean of the mask is taken over all training processes, so
+    that a batch split over processes has the gradient of the whole batch.
 
     Args:
         prediction: `(B, C, H, W)`.
-        image: the same shape.
+        image: as `prediction`, the truth.
         mask: `(B, 1, H, W)`, 1 = hole.
     """
     share = mean_over_ranks(mask.mean())
-    # The numerator is 0 where the share is: any divisor but 0 gives a loss and a gradient of 0.
-    return (_difference(prediction, image) * mask).mean() / (share + (share == 0))
+    # If the share is 0, so is the numerator; any other divisor gives a loss and a gradient of 0.
+    return (_checked_difference(prediction, image) * mask).mean() / (share + (share == 0))
 
 
 def valid_l1(prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-    """`hole_l1` of the known part instead; 0 where everything is hole."""
+    """As `hole_l1`, over the known part; 0 if everything is hole."""
     return hole_l1(prediction, image, 1 - mask)
 
 
@@ -79,8 +79,8 @@ def resize_truth(image: Tensor, size: tuple[int, int], resize: Resize = "bilinea
     Args:
         image: `(B, C, H, W)`.
         size: height and width wanted.
-        resize: `bilinear_aligned`: bilinear with aligned corners, PEN-Net's; `bilinear`: pixel centres aligned;
-            `area`: the mean over each cell, without aliasing.
+        resize: `bilinear_aligned`: bilinear with aligned corners, as in PEN-Net; `bilinear`: with aligned pixel
+            centres; `area`: the mean over each cell, without aliasing.
     """
     if image.shape[-2:] == size:
         return image
@@ -90,7 +90,7 @@ def resize_truth(image: Tensor, size: tuple[int, int], resize: Resize = "bilinea
 
 
 def pyramid_l1(pyramid: Sequence[Tensor], image: Tensor, resize: Resize = "bilinear_aligned") -> Tensor:
-    """Sum over the levels of the mean absolute difference to the truth at that level's size.
+    """Sum over the levels of the mean absolute difference from the truth at that level's size.
 
     Args:
         pyramid: at least one `(B, C, h, w)`.
@@ -104,7 +104,7 @@ def pyramid_l1(pyramid: Sequence[Tensor], image: Tensor, resize: Resize = "bilin
 def total_variation(picture: Tensor, region: Tensor | None = None) -> Tensor:
     """Anisotropic total variation: absolute differences of neighbours, summed, over the number of elements.
 
-    Liu et al. 2018 (their L_tv): only pairs with both pixels in the region count; the divisor stays the number of
+    As L_tv in Liu et al. 2018, only pairs with both pixels in the region count, but the divisor is the number of
     elements of the whole picture, so a small region gives a small value.
 
     Args:
@@ -120,12 +120,12 @@ def total_variation(picture: Tensor, region: Tensor | None = None) -> Tensor:
 
 
 def dilate(mask: Tensor) -> Tensor:
-    """The hole and its eight-neighbourhood, one pixel more on each side; `(B, 1, H, W)`."""
+    """The hole grown by one pixel on each side, in its eight-neighbourhood; `(B, 1, H, W)`."""
     return F.max_pool2d(mask, kernel_size=3, stride=1, padding=1)
 
 
-def _difference(prediction: Tensor, image: Tensor) -> Tensor:
-    # Broadcasting would turn a forgotten resize or a lost channel into a loss that looks plausible.
+def _checked_difference(prediction: Tensor, image: Tensor) -> Tensor:
+    # With broadcasting, a forgotten resize or a lost channel would give a plausible loss.
     if prediction.shape != image.shape:
         raise ValueError(
             f"the prediction {tuple(prediction.shape)} and the truth {tuple(image.shape)} must have the same shape"
@@ -141,9 +141,9 @@ def select_pictures(output: Any, batch: Batch, which: Pictures) -> list[Tensor]:
 
     Args:
         output: what the generator returned.
-        batch: the batch that the generator saw.
+        batch: the batch that the generator was given.
         which: `prediction`: the raw prediction; `composite`: the prediction in the hole, the truth elsewhere; `both`;
-            `pyramid`: every level of `output.pyramid`, bilinear to full size (SGE-Net eq. 7); `samples`: the raw
+            `pyramid`: every level of `output.pyramid`, enlarged bilinearly (SGE-Net eq. 7); `samples`: the raw
             prediction and `output.second_sample` (probabilistic SPN); `coarse`: the raw prediction of a first stage,
             `output.coarse` (the gated networks).
 
@@ -160,8 +160,11 @@ def select_pictures(output: Any, batch: Batch, which: Pictures) -> list[Tensor]:
         return [output.image, _required(output, "second_sample", "a stochastic generator (SPN with stochastic: true)")]
     if which == "coarse":
         return [_required(output, "coarse", "a generator with two stages (GatedNet, for one)")]
-    size = batch["image"].shape[-2:]
-    return [_enlarge(level, (size[0], size[1])) for level in require_pyramid(output)]
+    size = (batch["image"].shape[-2], batch["image"].shape[-1])
+    return [
+        level if level.shape[-2:] == size else F.interpolate(level, size=size, mode="bilinear", align_corners=False)
+        for level in require_pyramid(output)
+    ]
 
 
 def require_pyramid(output: Any) -> list[Tensor]:
@@ -172,19 +175,13 @@ def require_pyramid(output: Any) -> list[Tensor]:
 
 def _required(output: Any, field: str, remedy: str) -> Any:
     value = getattr(output, field, None)
-    # An empty pyramid would be a loss that is silently nothing.
+    # With an empty pyramid the loss would silently be 0.
     if value is None or (isinstance(value, (list, tuple)) and not value):
         raise ConfigError(
             f"a loss reads output.{field}, but the generator's {type(output).__name__} has none; "
             f"use {remedy}, or remove this loss from the config"
         )
     return value
-
-
-def _enlarge(level: Tensor, size: tuple[int, int]) -> Tensor:
-    if level.shape[-2:] == size:
-        return level
-    return F.interpolate(level, size=size, mode="bilinear", align_corners=False)
 
 
 # -- losses ----------------------------------------------------------------------------------------------------------
@@ -195,7 +192,7 @@ class L1(Loss):
 
     Args:
         weight: factor, 0 or more.
-        which: pictures to compare, see `select_pictures`. For the mean of two samples halve the weight.
+        which: pictures to compare, see `select_pictures`. For the mean of two samples, halve the weight.
     """
 
     def __init__(self, weight: float = 1.0, which: Pictures = "prediction") -> None:
@@ -214,7 +211,7 @@ class WeightedL1(Loss):
     Args:
         weight: factor, 0 or more; SPN's is 10 on [0, 1].
         delta: extra weight of the hole, 0 or more; SPN's paper has 4, its released code 2.
-        which: pictures to compare, see `select_pictures`. For the mean of two samples halve the weight.
+        which: pictures to compare, see `select_pictures`. For the mean of two samples, halve the weight.
     """
 
     def __init__(self, weight: float = 10.0, delta: float = 4.0, which: Pictures = "prediction") -> None:
@@ -232,7 +229,7 @@ class WeightedL1(Loss):
 
 
 class HoleL1(Loss):
-    """L1 over the hole, divided by the hole's share of the batch, as PEN-Net codes it (see `hole_l1`).
+    """L1 over the hole, divided by the hole's share of the batch, as in PEN-Net's code (see `hole_l1`).
 
     Args:
         weight: factor, 0 or more; PEN-Net's 6 on [-1, 1] is 12 here.
@@ -244,7 +241,7 @@ class HoleL1(Loss):
 
 
 class ValidL1(Loss):
-    """L1 over the known part, divided by its share of the batch, as PEN-Net codes it (see `valid_l1`).
+    """L1 over the known part, divided by its share of the batch, as in PEN-Net's code (see `valid_l1`).
 
     Args:
         weight: factor, 0 or more; PEN-Net's 1 on [-1, 1] is 2 here.
@@ -260,7 +257,7 @@ class PyramidL1(Loss):
 
     Args:
         weight: factor, 0 or more; PEN-Net's 0.5 on [-1, 1] is 1 here.
-        resize: how the truth is brought to a level's size, see `resize_truth`.
+        resize: how the truth is resized to a level, see `resize_truth`.
     """
 
     def __init__(self, weight: float = 1.0, resize: Resize = "bilinear_aligned") -> None:

@@ -1,7 +1,7 @@
 """Multi-scale cross-entropy of predicted labels.
 
-Source: SGE-Net, Liao et al. 2020, https://arxiv.org/abs/2003.06877, equation 9. Its sum over the pixels is a mean here,
-so that neither image size nor ignored pixels change the weight.
+Source: SGE-Net, Liao et al. 2020, https://arxiv.org/abs/2003.06877, equation 9. Its sum over pixels is a mean here, so
+that the weight does not depend on image size or ignored pixels.
 """
 
 from __future__ import annotations
@@ -13,9 +13,9 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inpaintzoo.losses.base import Loss
+from inpaintzoo.losses.base import Loss, at_least_float32
 from inpaintzoo.ops import gather_over_ranks, mean_over_ranks
-from inpaintzoo.types import Batch, ConfigError, DataError
+from inpaintzoo.types import IGNORE, Batch, ConfigError, DataError
 
 
 class HasSegmentations(Protocol):
@@ -24,42 +24,41 @@ class HasSegmentations(Protocol):
     segmentations: list[Tensor]
 
 
-def segmentation_loss(segmentations: Sequence[Tensor], labels: Tensor, ignore: int = 255) -> Tensor:
-    """Sum over scales of the mean cross-entropy over labelled pixels; 0 where there is none.
+def segmentation_loss(segmentations: Sequence[Tensor], labels: Tensor, ignore: int = IGNORE) -> Tensor:
+    """Sum over scales of the mean cross-entropy over labelled pixels; 0 if there are none.
 
-    The mean is over the pixels of the batch, and of all training processes: a batch that is split over processes has
-    the gradient of the whole batch.
+    The mean is over the pixels of the batch in all training processes, so that a batch split over processes has the
+    gradient of the whole batch.
 
     Args:
-        segmentations: at least one `(B, classes, h, w)` of logits, brought to the labels' size bilinearly.
+        segmentations: at least one `(B, classes, h, w)` of logits, resized bilinearly to the labels' size.
         labels: `(B, H, W)` int64, below `classes`, or `ignore`.
         ignore: the label of pixels that do not count.
 
     Raises:
-        DataError: the labels have another shape or type, or the images are not as many as the logits'.
-        ConfigError: a label is none of the classes.
+        DataError: the labels have the wrong shape or type, or there are not as many as images in the logits.
+        ConfigError: a label is not one of the classes.
     """
     share = _labelled_share(segmentations[0], labels, ignore)
     total = torch.stack([_summed(logits, labels, ignore) for logits in segmentations]).sum()
-    # The numerator is 0 where the share is: any divisor but 0 gives a loss and a gradient of 0.
+    # If the share is 0, so is the numerator; any other divisor gives a loss and a gradient of 0.
     return total / labels.numel() / (share + (share == 0))
 
 
 def _summed(logits: Tensor, labels: Tensor, ignore: int) -> Tensor:
-    wide = logits.to(torch.promote_types(logits.dtype, torch.float32))
-    size = (labels.shape[-2], labels.shape[-1])
-    if wide.shape[-2:] != size:
-        wide = F.interpolate(wide, size=size, mode="bilinear", align_corners=False)
-    return F.cross_entropy(wide, labels, ignore_index=ignore, reduction="sum")
+    logits, size = at_least_float32(logits), (labels.shape[-2], labels.shape[-1])
+    if logits.shape[-2:] != size:
+        logits = F.interpolate(logits, size=size, mode="bilinear", align_corners=False)
+    return F.cross_entropy(logits, labels, ignore_index=ignore, reduction="sum")
 
 
 def _labelled_share(logits: Tensor, labels: Tensor, ignore: int) -> Tensor:
-    """The part of the pixels that is labelled, over all processes; all of them raise if the labels of one are wrong."""
-    # A process that raised on its own would leave the others waiting for its share of the mean.
+    """Share of labelled pixels over all processes; all of them raise if the labels of one are wrong."""
+    # If only one process raised, the others would wait for it forever in the mean.
     unfit = labels.ndim != 3 or len(labels) != len(logits) or labels.dtype != torch.int64
     wrong = torch.ones_like(labels) if unfit else _wrong(labels, logits.shape[1], ignore)
     share, trouble = mean_over_ranks(torch.stack([(labels != ignore).float().mean(), wrong.any().float()])).unbind()
-    # One look at the device a step; without it CUDA would stop at an assertion that names nothing.
+    # This waits for the device, but without it CUDA would stop at an assertion that names nothing.
     if bool(trouble > 0):
         raise next(error for error in gather_over_ranks(_complaint(logits, labels, ignore, unfit)) if error is not None)
     return share
@@ -85,9 +84,9 @@ def _complaint(logits: Tensor, labels: Tensor, ignore: int, unfit: bool) -> Conf
 
 
 class SegmentationLoss(Loss):
-    """The predicted labels of all scales should be those of the whole image (SGE-Net equation 9).
+    """The labels predicted at all scales should be those of the whole image (SGE-Net equation 9).
 
-    Labels are targets only: `batch["labels"]` must be there in training, and no generator reads them.
+    Labels are targets only: training needs `batch["labels"]`, and no generator reads them.
 
     Args:
         weight: factor, 0 or more; SGE-Net's is not printed.
@@ -96,12 +95,12 @@ class SegmentationLoss(Loss):
 
     reads_labels = True
 
-    def __init__(self, weight: float = 0.1, ignore: int = 255) -> None:
+    def __init__(self, weight: float = 0.1, ignore: int = IGNORE) -> None:
         super().__init__(weight)
         self.ignore = ignore
 
     def attach(self, generator: Any) -> None:
-        """Look whether the generator predicts labels.
+        """Check that the generator predicts labels.
 
         Raises:
             ConfigError: it does not.
@@ -117,7 +116,7 @@ class SegmentationLoss(Loss):
         """The weighted loss as a scalar.
 
         Raises:
-            ConfigError: the output has no predicted labels, the batch has none, or one is not among the classes.
+            ConfigError: the output or the batch has no labels, or a label is not one of the classes.
         """
         segmentations = getattr(output, "segmentations", None)
         if not segmentations:

@@ -1,4 +1,4 @@
-"""Kullback-Leibler divergence of a learned posterior, for probabilistic SPN.
+"""Kullback-Leibler divergence between a learned posterior and its prior, for probabilistic SPN.
 
 Source: SPN, Zhang et al. 2021, https://arxiv.org/abs/2112.04107, equation 6.
 """
@@ -7,10 +7,9 @@ from __future__ import annotations
 
 from typing import Literal, Protocol
 
-import torch
 from torch import Tensor
 
-from inpaintzoo.losses.base import Loss
+from inpaintzoo.losses.base import Loss, at_least_float32
 from inpaintzoo.types import Batch, ConfigError
 
 
@@ -22,25 +21,21 @@ class Gaussian(Protocol):
 
 
 class HasPosterior(Protocol):
-    """An output with the distribution that its latents were drawn from."""
+    """An output with the distribution that its latent variables were drawn from."""
 
     posterior: Gaussian | None
 
 
 def kl_to_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
     """KL(N(mean, std) || N(0, 1)), the mean over elements (SPN equation 6); a scalar, at least float32."""
-    mean, std = _wide(mean), _wide(std)
+    mean, std = at_least_float32(mean), at_least_float32(std)
     return (0.5 * (mean.square() + std.square() - 1) - std.log()).mean()
 
 
 def kl_from_standard_normal(mean: Tensor, std: Tensor) -> Tensor:
     """KL(N(0, 1) || N(mean, std)), the mean over elements (SPN's released code); a scalar, at least float32."""
-    mean, std = _wide(mean), _wide(std)
+    mean, std = at_least_float32(mean), at_least_float32(std)
     return (std.log() + (1 + mean.square()) / (2 * std.square()) - 0.5).mean()
-
-
-def _wide(tensor: Tensor) -> Tensor:
-    return tensor.to(torch.promote_types(tensor.dtype, torch.float32))
 
 
 class PosteriorKL(Loss):
@@ -48,8 +43,8 @@ class PosteriorKL(Loss):
 
     Args:
         weight: factor, 0 or more; 0.05 in the paper.
-        direction: `posterior_to_prior` is the paper's equation 6; `prior_to_posterior` what the released code computes,
-            which grows without bound where a deviation goes to 0.
+        direction: `posterior_to_prior` is the paper's equation 6; `prior_to_posterior` is what the released code
+            computes, which grows without bound as a standard deviation goes to 0.
     """
 
     def __init__(

@@ -1,13 +1,14 @@
-"""Metrics of inpainted images: each one defined exactly, collected per image and broken down by hole ratio."""
+"""Metrics of inpainted images, each defined exactly, collected per image and broken down by hole ratio."""
 
-from inpaintzoo.metrics.base import ImageMetric, Metric, SampleMetric, SegmentationMetric, SetMetric
+from inpaintzoo.metrics.base import ImageMetric, Metric, SampleMetric, SetMetric
 from inpaintzoo.metrics.diversity import DiversityL1, DiversityLPIPS
+from inpaintzoo.metrics.extractors import Extractor
 from inpaintzoo.metrics.ids import PIDS, UIDS
 from inpaintzoo.metrics.inception import FID, InceptionScore, frechet_distance, inception_score
 from inpaintzoo.metrics.perceptual import LPIPS
 from inpaintzoo.metrics.pixel import L1, PSNR, L1Border, L1Grey, L1Hole, L1Relative, PSNRBorder, PSNRHole
 from inpaintzoo.metrics.results import Column, MetricResults
-from inpaintzoo.metrics.segmentation import ConfidenceCorrelation, MIoU
+from inpaintzoo.metrics.segmentation import ConfidenceCorrelation, MIoU, SegmentationMetric
 from inpaintzoo.metrics.similarity import MSSSIM, SSIM
 from inpaintzoo.metrics.suite import MetricSuite
 
@@ -24,6 +25,7 @@ __all__ = [
     "ConfidenceCorrelation",
     "DiversityL1",
     "DiversityLPIPS",
+    "Extractor",
     "ImageMetric",
     "InceptionScore",
     "L1Border",

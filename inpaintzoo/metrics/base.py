@@ -1,21 +1,21 @@
-"""The contract of a metric: of one image, or of a whole set."""
+"""The contract of a metric: of one image, of its fills, or of a whole set."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from inpaintzoo.types import Batch
+from inpaintzoo.metrics.extractors import Extractor
 
 
 class Metric:
-    """A number that says how good predictions are; subclass one of the four kinds below.
+    """A number that says how good predictions are; subclass one of the kinds below, or `SegmentationMetric`.
 
-    No `nn.Module`: networks inside a metric stay out of checkpoints, optimizers and DDP.
+    It is not an `nn.Module`, so that networks inside a metric stay out of checkpoints, optimizers and DDP.
 
     Attributes:
         name: key in logs, CSV and JSON; two metrics of one suite need different names.
@@ -23,7 +23,8 @@ class Metric:
         better: whether higher or lower values are better.
         cap: the value that larger ones are cut to, or None.
         pretrained: whether it needs published weights, which may be missing.
-        undefined: what is true of images without a value, to be read behind "3 of 100 images".
+        undefined: why images have no value, worded to follow "3 of 100 images".
+        extractor: the network that it looks through, or None.
     """
 
     name: str
@@ -32,10 +33,11 @@ class Metric:
     cap: float | None = None
     pretrained: ClassVar[bool] = False
     undefined: ClassVar[str] = "have no hole"
+    extractor: Extractor | None = None
 
     @property
     def definition(self) -> str:
-        """One line that defines the number, parameters included; it is written beside every result."""
+        """One line that defines the number, parameters included; it accompanies every result."""
         raise NotImplementedError
 
     def prepare(self, device: torch.device) -> None:
@@ -44,24 +46,26 @@ class Metric:
         Raises:
             WeightsError: weights that can be neither found nor fetched.
         """
+        if self.extractor is not None:
+            self.extractor.prepare(type(self).__name__, device)
 
 
 class ImageMetric(Metric):
     """A metric of single images: `metric(prediction, image, mask) -> (B,)`; a subclass writes `measure`.
 
-    Images are measured one by one and in float64, and the value is handed out as float32. So it depends neither
-    on the batch an image came in, nor on autocast or TF32, nor on the number of threads.
+    Images are measured one by one in float64, and values are returned as float32. So they depend neither on the
+    batch an image came in, nor on autocast or TF32, nor on the number of threads.
 
     Attributes:
         needs_hole: whether the metric is undefined for an image without a hole.
-        needs_known: whether it is undefined for an image that is nothing but hole.
+        needs_known: whether it is undefined for an image that is all hole.
     """
 
     needs_hole: ClassVar[bool] = False
     needs_known: ClassVar[bool] = False
 
     def __call__(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-        """One value an image.
+        """One value per image.
 
         Args:
             prediction: `(B, 3, H, W)` in [0, 1], what is judged.
@@ -72,9 +76,9 @@ class ImageMetric(Metric):
             `(B,)` float32; NaN where the metric is undefined.
 
         Raises:
-            ValueError: shapes that do not fit each other.
+            ValueError: the shapes do not fit together.
         """
-        check_shapes(prediction, image, mask)
+        check_pictures(prediction, image, mask)
         values = [self.measure(*sample) for sample in zip(exact(prediction), exact(image), exact(mask), strict=True)]
         return torch.stack(values).float()
 
@@ -90,13 +94,13 @@ class ImageMetric(Metric):
 class SampleMetric(Metric):
     """A metric of all fills of an image: `metric(fills, mask) -> (B,)`; a subclass writes `measure`.
 
-    It is undefined for images without a hole and for generators that have one fill.
+    It is undefined for images without a hole and for generators that give a single fill.
     """
 
     undefined = "have no hole or a single fill"
 
     def __call__(self, fills: Tensor, mask: Tensor) -> Tensor:
-        """One value an image.
+        """One value per image.
 
         Args:
             fills: `(B, n, 3, H, W)` in [0, 1], what is judged.
@@ -115,19 +119,25 @@ class SampleMetric(Metric):
 
 
 class SetMetric(Metric):
-    """A metric of a whole set: features are kept for each image, and compared at the end."""
+    """A metric of a whole set: features are kept for each image and compared at the end.
+
+    Attributes:
+        reads_truth: whether `features` looks at the truth.
+    """
+
+    reads_truth: ClassVar[bool] = True
 
     @property
     def family(self) -> str:
-        """Metrics of one family mean the same tensor by the same name of a feature, so that it can be kept once."""
-        return self.name
+        """Metrics of one family give the same feature the same name, so that it is kept once."""
+        return self.name if self.extractor is None else self.extractor.key
 
-    def features(self, prediction: Tensor, image: Tensor) -> dict[str, Tensor]:
+    def features(self, prediction: Any, image: Any) -> dict[str, Tensor]:
         """What to keep of each image of a batch, as named `(B, ...)` tensors.
 
         Args:
-            prediction: `(B, 3, H, W)` in [0, 1].
-            image: `(B, 3, H, W)` in [0, 1], the truth.
+            prediction: `(B, 3, H, W)` in [0, 1]; or, if the metric has an extractor, what that finds in it.
+            image: as `prediction`, of the truth.
         """
         raise NotImplementedError
 
@@ -135,43 +145,18 @@ class SetMetric(Metric):
         """The value of a set, or None where the set is too small for one.
 
         Args:
-            features: the named features, `(N, ...)`, in order of the images' index.
-        """
-        raise NotImplementedError
-
-
-class SegmentationMetric(Metric):
-    """A metric of a whole set that looks at the labels a generator predicts; statistics are kept for each image.
-
-    It is undefined for generators that predict no labels.
-    """
-
-    def statistics(self, logits: Tensor, prediction: Tensor, batch: Batch) -> dict[str, Tensor] | None:
-        """What to keep of each image of a batch, as named `(B, ...)` tensors; None where the batch lacks something.
-
-        Args:
-            logits: `(B, classes, h, w)`, the finest that the generator made.
-            prediction: `(B, 3, H, W)` in [0, 1], what is judged.
-            batch: the truth, with `labels` where the data has them.
-        """
-        raise NotImplementedError
-
-    def compute(self, statistics: Mapping[str, np.ndarray]) -> float | None:
-        """The value of a set, or None where it is undefined.
-
-        Args:
-            statistics: the named statistics, `(N, ...)`, in order of the images' index.
+            features: the named features, `(N, ...)`, ordered by the images' index.
         """
         raise NotImplementedError
 
 
 def exact(tensor: Tensor) -> Tensor:
-    """The tensor in float64, on the CPU where the device has no float64."""
+    """The tensor in float64, on the CPU if the device has no float64."""
     return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
-def check_shapes(prediction: Tensor, image: Tensor, mask: Tensor) -> None:
-    """Raise `ValueError` unless prediction, truth and mask belong together."""
+def check_pictures(prediction: Tensor, image: Tensor, mask: Tensor) -> None:
+    """Raise `ValueError` unless the shapes of prediction, truth and mask fit together."""
     batch, _, height, width = image.shape if image.ndim == 4 else (0, 0, 0, 0)
     if image.ndim != 4 or prediction.shape != image.shape or mask.shape != (batch, 1, height, width):
         raise ValueError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from inpaintzoo.metrics.base import SampleMetric
-from inpaintzoo.metrics.perceptual import LPIPS
+from inpaintzoo.metrics.perceptual import LPIPS, LPIPSNetwork
 from inpaintzoo.metrics.pixel import hole_mean
 
 
@@ -41,26 +41,22 @@ class DiversityLPIPS(SampleMetric):
 
     better = "higher"
     pretrained = True
+    extractor: LPIPSNetwork
 
     def __init__(self, net: Literal["alex", "vgg"] = "alex", weights: str | Path | None = None) -> None:
-        self.distance = LPIPS(net, weights)
-        self.name = f"diversity_{self.distance.name}"
+        distance = LPIPS(net, weights)
+        self.extractor = distance.extractor
+        self.name = f"diversity_{distance.name}"
+        self._distance = distance.definition
 
     @property
     def definition(self) -> str:
         """Formula, version and backbone."""
-        return f"mean over pairs of an image's fills of their {self.distance.definition}"
-
-    def prepare(self, device: torch.device) -> None:
-        """Load backbone and heads, once.
-
-        Raises:
-            WeightsError: the backbone's weights are missing and cannot be fetched, or do not fit.
-        """
-        self.distance.prepare(device)
+        return f"mean over pairs of an image's fills of their {self._distance}"
 
     def measure(self, fills: Tensor, mask: Tensor) -> Tensor:
-        """Diversity of the fills of one image."""
-        pairs = list(combinations(range(len(fills)), 2))
-        first, second = fills[[a for a, _ in pairs]], fills[[b for _, b in pairs]]
-        return self.distance(first, second, mask.expand(len(pairs), -1, -1, -1)).mean()
+        """Diversity of the fills of one image; each fill passes through the network once."""
+        self.prepare(fills.device)  # it may have changed
+        first, second = zip(*combinations(range(len(fills)), 2), strict=True)
+        layers = self.extractor(fills.float())
+        return self.extractor.distance([x[list(first)] for x in layers], [x[list(second)] for x in layers]).mean()

@@ -2,8 +2,8 @@
 
 Zhao et al. 2021 (CoModGAN, https://arxiv.org/abs/2103.10428), section 4, as MAT and CoModGAN compute them: a linear
 support vector machine (scikit-learn's `LinearSVC(dual=False)`) is fitted to the features of all truths and all
-predictions of the set, and judged on the same. With fewer images than the 2048 features it separates nearly any two
-sets, and both scores are near 0: they say something from some ten thousand images on.
+predictions of the set, and scored on the same features. With fewer images than the 2048 features it separates nearly
+any two sets, and both scores are near 0; they become meaningful at around ten thousand images.
 """
 
 from __future__ import annotations
@@ -13,32 +13,32 @@ import hashlib
 from collections.abc import Mapping
 
 import numpy as np
-from torch import Tensor
 
 from inpaintzoo.metrics.inception_network import InceptionMetric
 
-# The two scores want the same fit. It takes half a minute for 500 pairs on one core; what is kept of it is 16 KiB.
+# Both scores, and all protocols that judge the same pictures, need the same fit. It takes half a minute for 500 pairs
+# on one core, and the result is 16 KiB.
 _FITS: collections.OrderedDict[str, tuple[np.ndarray, float]] = collections.OrderedDict()
 _KEPT_FITS = 64
 
 
 class _DiscriminativeScore(InceptionMetric):
-    """Undefined for fewer than two pairs.
-
-    Args:
-        weights: local file with torch-fidelity's Inception weights, as in `FID`.
-    """
-
     unit = "%"
     better = "higher"
 
-    def features(self, prediction: Tensor, image: Tensor) -> dict[str, Tensor]:
-        """Inception features of predictions and truths, `(B, 2048)` each."""
-        return {"prediction": self.pooled(prediction), "image": self.pooled(image)}
+    def compute(self, features: Mapping[str, np.ndarray]) -> float | None:
+        """The score of the set in %; None for fewer than two pairs."""
+        if len(features["image"]) < 2:
+            return None
+        return 100 * self.score(features["prediction"], features["image"])
+
+    def score(self, fake: np.ndarray, real: np.ndarray) -> float:
+        """The score of `(N, 2048)` features of predictions and truths, in [0, 1]."""
+        raise NotImplementedError
 
 
 class UIDS(_DiscriminativeScore):
-    """Unpaired Inception discriminative score: the classifier's share of errors, in %; 50 is the best, chance.
+    """Unpaired Inception discriminative score: the classifier's error rate, in %; 50, which is chance, is the best.
 
     Args:
         weights: local file with torch-fidelity's Inception weights, as in `FID`.
@@ -51,18 +51,15 @@ class UIDS(_DiscriminativeScore):
         """Formula, classifier and features."""
         return "share of errors, over truths and predictions, of " + _CLASSIFIER
 
-    def compute(self, features: Mapping[str, np.ndarray]) -> float | None:
-        """U-IDS of the set in %; None for fewer than two pairs."""
-        if len(features["image"]) < 2:
-            return None
-        return 100 * unpaired_score(features["prediction"], features["image"])
+    def score(self, fake: np.ndarray, real: np.ndarray) -> float:  # noqa: D102
+        return unpaired_score(fake, real)
 
 
 class PIDS(_DiscriminativeScore):
-    """Paired Inception discriminative score: share of pairs where the prediction looks more true than its truth, in %.
+    """Paired Inception discriminative score: share of pairs where the prediction looks more real than the truth, in %.
 
-    A pair of equals counts half, so that perfect predictions score 50; the published code counts it as 0. (It
-    happens only where a prediction is its truth to the last bit.)
+    A tie counts half, so that perfect predictions score 50; the published code counts it as 0. (Ties occur only where
+    a prediction equals its truth bit for bit.)
 
     Args:
         weights: local file with torch-fidelity's Inception weights, as in `FID`.
@@ -75,11 +72,8 @@ class PIDS(_DiscriminativeScore):
         """Formula, classifier and features."""
         return "share of pairs whose prediction gets the higher value, equals counting half, by " + _CLASSIFIER
 
-    def compute(self, features: Mapping[str, np.ndarray]) -> float | None:
-        """P-IDS of the set in %; None for fewer than two pairs."""
-        if len(features["image"]) < 2:
-            return None
-        return 100 * paired_score(features["prediction"], features["image"])
+    def score(self, fake: np.ndarray, real: np.ndarray) -> float:  # noqa: D102
+        return paired_score(fake, real)
 
 
 _CLASSIFIER = (
@@ -89,16 +83,16 @@ _CLASSIFIER = (
 
 
 def unpaired_score(fake: np.ndarray, real: np.ndarray) -> float:
-    """Share of the `(N, D)` fakes and `(N, D)` reals that a linear SVM fitted to them takes for the other kind."""
+    """Share of the `(N, D)` fakes and `(N, D)` reals that a linear SVM fitted to them misclassifies."""
     normal, offset = _separator(fake, real)
     right = np.concatenate([real @ normal + offset > 0, fake @ normal + offset <= 0])
     return float(1 - right.mean())
 
 
 def paired_score(fake: np.ndarray, real: np.ndarray) -> float:
-    """Share of pairs `(fake[i], real[i])` where a linear SVM fitted to all gives the fake more; half for equals."""
+    """Share of pairs `(fake[i], real[i])` where a linear SVM fitted to all scores the fake higher; ties count half."""
     normal, _ = _separator(fake, real)
-    # The difference first: it is exactly 0 for equal features, however the product is summed.
+    # Subtract first: equal features then give exactly 0, however the product is summed.
     return float(0.5 + 0.5 * np.sign((fake.astype(np.float64) - real) @ normal).mean())
 
 
@@ -110,15 +104,11 @@ def _separator(fake: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, float]:
         digest.update(np.ascontiguousarray(features).data)
     key = digest.hexdigest()
     if key not in _FITS:
-        _FITS[key] = _fitted(fake, real)
+        from sklearn.svm import LinearSVC  # takes a second to import, which most commands need not wait for
+
+        machine = LinearSVC(dual=False)
+        machine.fit(np.concatenate([real, fake]), np.array([1] * len(real) + [0] * len(fake)))
+        _FITS[key] = machine.coef_[0], float(machine.intercept_[0])
         while len(_FITS) > _KEPT_FITS:
             _FITS.popitem(last=False)
     return _FITS[key]
-
-
-def _fitted(fake: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, float]:
-    from sklearn.svm import LinearSVC  # a second to import, which most commands need not wait for
-
-    machine = LinearSVC(dual=False)
-    machine.fit(np.concatenate([real, fake]), np.array([1] * len(real) + [0] * len(fake)))
-    return machine.coef_[0], float(machine.intercept_[0])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,58 +12,79 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights, VGG16_Weights
 
-from inpaintzoo.metrics.base import ImageMetric, check_shapes
+from inpaintzoo.metrics.base import ImageMetric, check_pictures
+from inpaintzoo.metrics.extractors import Extractor
 from inpaintzoo.metrics.pretrained import pretrained_state
 from inpaintzoo.types import WeightsError
 
 _BACKBONE_URL = {"alex": AlexNet_Weights.IMAGENET1K_V1.url, "vgg": VGG16_Weights.IMAGENET1K_V1.url}
 
 
+class LPIPSNetwork(Extractor):
+    """Backbone and heads of LPIPS.
+
+    Args:
+        net: the backbone.
+        weights: local file with torchvision's ImageNet weights of the backbone, as in `LPIPS`.
+    """
+
+    def __init__(self, net: str, weights: str | Path | None = None) -> None:
+        self.net = net
+        self.weights = weights
+        self.key = f"lpips_{net}:{weights or ''}"
+        self.network: Any = None
+
+    def prepare(self, what: str, device: torch.device) -> None:  # noqa: D102
+        if self.network is None:
+            state = pretrained_state(f"LPIPS(net={self.net!r})", _BACKBONE_URL[self.net], self.weights)
+            self.network = _network(self.net, state)
+        self.network.to(device)
+
+    def __call__(self, images: Tensor) -> list[Tensor]:
+        """Features of `(B, 3, H, W)` images in [0, 1]: `(B, C, h, w)` for each layer, of length 1 over the channels."""
+        layers = self.network.net(self.network.scaling_layer(2 * images - 1))
+        return [lpips.normalize_tensor(layer) for layer in layers]
+
+    def distance(self, a: Sequence[Tensor], b: Sequence[Tensor]) -> Tensor:
+        """Zhang et al. 2018, equation 1: `(B,)` distances between features of two batches."""
+        heads = zip(self.network.lins, a, b, strict=True)
+        terms = [head((x - y) ** 2).mean(dim=(2, 3)) for head, x, y in heads]
+        return sum(terms, start=torch.zeros_like(terms[0])).flatten()
+
+
 class LPIPS(ImageMetric):
     """Learned perceptual distance, version 0.1, with the published linear heads, over the frame.
 
-    LaMa reports the VGG form and MAT the AlexNet form; they are different numbers. Unlike the metrics of pixels it
-    runs on whole batches in float32, so its last digits may depend on the batch.
+    LaMa reports the VGG form and MAT the AlexNet form; they are different numbers. Unlike pixel metrics it runs on
+    whole batches in float32, so its last digits may depend on the batch.
 
     Args:
         net: the backbone whose features are compared.
-        weights: local file with torchvision's ImageNet weights of the backbone; without it torch hub's cache is
-            looked at and, if need be, filled.
+        weights: local file with torchvision's ImageNet weights of the backbone; without one, torch hub's cache is
+            used, and filled if necessary.
     """
 
     better = "lower"
     pretrained = True
+    extractor: LPIPSNetwork
 
     def __init__(self, net: Literal["alex", "vgg"] = "alex", weights: str | Path | None = None) -> None:
         if net not in _BACKBONE_URL:
             raise ValueError(f"LPIPS: net must be one of {', '.join(_BACKBONE_URL)}, got {net!r}")
         self.net = net
-        self.weights = weights
+        self.extractor = LPIPSNetwork(net, weights)
         self.name = f"lpips_{net}"
-        self._network: nn.Module | None = None
 
     @property
     def definition(self) -> str:
         """Version and backbone."""
         return f"LPIPS 0.1, {self.net} backbone of torchvision, published linear heads"
 
-    def prepare(self, device: torch.device) -> None:
-        """Load backbone and heads, once.
-
-        Raises:
-            WeightsError: the backbone's weights are missing and cannot be fetched, or do not fit.
-        """
-        if self._network is None:
-            state = pretrained_state(f"LPIPS(net={self.net!r})", _BACKBONE_URL[self.net], self.weights)
-            self._network = _network(self.net, state)
-        self._network.to(device)
-
     def __call__(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-        """One distance an image; arguments as in `ImageMetric`."""
-        check_shapes(prediction, image, mask)
-        self.prepare(prediction.device)  # the device may have changed since
-        assert self._network is not None
-        return self._network(prediction.float(), image.float(), normalize=True).flatten()
+        """One distance per image; arguments as in `ImageMetric`."""
+        check_pictures(prediction, image, mask)
+        self.prepare(prediction.device)  # it may have changed
+        return self.extractor.distance(self.extractor(prediction.float()), self.extractor(image.float()))
 
 
 def _network(net: str, state: dict[str, Any]) -> nn.Module:

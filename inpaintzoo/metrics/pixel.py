@@ -14,9 +14,9 @@ BORDER_WIDTH = 4  # pixels on each side of a hole's edge
 class PSNR(ImageMetric):
     """Peak signal-to-noise ratio in dB: `10 log10(1 / MSE)`, MSE over all pixels and channels of the frame.
 
-    An image equal to the truth has an infinite PSNR, which no mean survives. The value of an image is therefore cut
-    to `cap`, in the CSV and in means alike, and the table says how many were. At 100 dB a single one of 150,000
-    numbers is off, by one 8-bit step.
+    An image equal to the truth has an infinite PSNR, which would make every mean infinite. An image's value is
+    therefore cut to `cap`, in the CSV as well as in means, and the table says how many were. 100 dB means that one in
+    150,000 values is off, by one 8-bit level.
 
     Args:
         cap: largest value, in dB.
@@ -25,6 +25,7 @@ class PSNR(ImageMetric):
     name = "psnr"
     unit = "dB"
     better = "higher"
+    region = "all pixels and channels"
 
     def __init__(self, cap: float = 100.0) -> None:
         if not 0 < cap < float("inf"):
@@ -33,8 +34,8 @@ class PSNR(ImageMetric):
 
     @property
     def definition(self) -> str:
-        """Formula, region and rule for identical images."""
-        return f"10 log10(1 / MSE) over all pixels and channels, [0, 1] images, cut to {self.cap:g} dB per image"
+        """Formula, region and cap."""
+        return f"10 log10(1 / MSE) over {self.region}, [0, 1] images, cut to {self.cap:g} dB per image"
 
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """PSNR of the frame."""
@@ -52,12 +53,8 @@ class PSNRHole(PSNR):
     """
 
     name = "psnr_hole"
+    region = "hole pixels and channels"
     needs_hole = True
-
-    @property
-    def definition(self) -> str:
-        """Formula, region and rule for identical images."""
-        return f"10 log10(1 / MSE) over hole pixels and channels, [0, 1] images, cut to {self.cap:g} dB per image"
 
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """PSNR of the hole."""
@@ -65,7 +62,7 @@ class PSNRHole(PSNR):
 
 
 class PSNRBorder(PSNR):
-    """PSNR with the MSE over the hole's border, see `border`; undefined (NaN) without one.
+    """PSNR with the MSE over the hole's border (see `border`); undefined (NaN) without one.
 
     Args:
         width: pixels on each side of the hole's edge.
@@ -79,14 +76,7 @@ class PSNRBorder(PSNR):
         super().__init__(cap)
         self.width = _checked_width(type(self).__name__, width)
         self.name = "psnr_border" if width == BORDER_WIDTH else f"psnr_border{width}"
-
-    @property
-    def definition(self) -> str:
-        """Formula, region and rule for identical images."""
-        return (
-            f"10 log10(1 / MSE) over {_band_words(self.width)}, all channels, [0, 1] images, "
-            f"cut to {self.cap:g} dB per image"
-        )
+        self.region = _border_region(width)
 
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """PSNR of the border."""
@@ -97,31 +87,26 @@ class L1(ImageMetric):
     """Mean absolute error over all pixels and channels of the frame.
 
     Args:
-        percent: times 100, as most papers' tables print it ("L1 %"); otherwise in [0, 1].
+        percent: multiply by 100, as most papers' tables do ("L1 %"); otherwise in [0, 1].
     """
 
     name = "l1"
     better = "lower"
+    formula = "mean |prediction - truth| over all pixels and channels"
 
     def __init__(self, percent: bool = False) -> None:
         self.percent = percent
         self.unit = "%" if percent else ""
+        self.scale = 100.0 if percent else 1.0
 
     @property
     def definition(self) -> str:
         """Formula, region and scale."""
-        return self._scaled("mean |prediction - truth| over all pixels and channels")
+        return f"{'100 * ' if self.percent else ''}{self.formula}, [0, 1] images"
 
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """L1 of the frame."""
-        return self._scale * (prediction - image).abs().mean()
-
-    @property
-    def _scale(self) -> float:
-        return 100.0 if self.percent else 1.0
-
-    def _scaled(self, formula: str) -> str:
-        return f"100 * {formula}, [0, 1] images" if self.percent else f"{formula}, [0, 1] images"
+        return self.scale * (prediction - image).abs().mean()
 
 
 class L1Hole(L1):
@@ -132,22 +117,18 @@ class L1Hole(L1):
     """
 
     name = "l1_hole"
+    formula = "mean |prediction - truth| over hole pixels and channels"
     needs_hole = True
-
-    @property
-    def definition(self) -> str:
-        """Formula, region and scale."""
-        return self._scaled("mean |prediction - truth| over hole pixels and channels")
 
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """L1 of the hole."""
-        return self._scale * hole_mean((prediction - image).abs(), mask)
+        return self.scale * hole_mean((prediction - image).abs(), mask)
 
 
 class L1Border(L1):
-    """Mean absolute error over the hole's border, where seams show, see `border`; undefined (NaN) without one.
+    """Mean absolute error over the hole's border, where seams show (see `border`); undefined (NaN) without one.
 
-    In a composite the known side is the truth's, so the value is about half of what it is on the hole's side.
+    In a composite the known side has no error, so the value is about half of the error on the hole's side.
 
     Args:
         width: pixels on each side of the hole's edge.
@@ -161,34 +142,26 @@ class L1Border(L1):
         super().__init__(percent)
         self.width = _checked_width(type(self).__name__, width)
         self.name = "l1_border" if width == BORDER_WIDTH else f"l1_border{width}"
-
-    @property
-    def definition(self) -> str:
-        """Formula, region and scale."""
-        return self._scaled(f"mean |prediction - truth| over {_band_words(self.width)}, all channels")
+        self.formula = f"mean |prediction - truth| over {_border_region(width)}"
 
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """L1 of the border."""
-        return self._scale * hole_mean((prediction - image).abs(), border(mask, self.width))
+        return self.scale * hole_mean((prediction - image).abs(), border(mask, self.width))
 
 
 class L1Grey(L1):
-    """L1 between the plain RGB means of prediction and truth, as SPN's evaluation script takes it.
+    """L1 between the plain RGB means of prediction and truth, as in SPN's evaluation script.
 
     Args:
         percent: as in `L1`.
     """
 
     name = "l1_grey"
-
-    @property
-    def definition(self) -> str:
-        """Formula, region and scale."""
-        return self._scaled("mean |RGB mean of prediction - RGB mean of truth| over all pixels")
+    formula = "mean |RGB mean of prediction - RGB mean of truth| over all pixels"
 
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """L1 of the channel means."""
-        return self._scale * (prediction - image).mean(dim=0).abs().mean()
+        return self.scale * (prediction - image).mean(dim=0).abs().mean()
 
 
 class L1Relative(L1):
@@ -201,22 +174,18 @@ class L1Relative(L1):
     """
 
     name = "l1_relative"
-
-    @property
-    def definition(self) -> str:
-        """Formula, region and scale."""
-        return self._scaled("sum |prediction - truth| / sum (prediction + truth) over all pixels and channels")
+    formula = "sum |prediction - truth| / sum (prediction + truth) over all pixels and channels"
 
     def measure(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """Relative L1 of the frame."""
         brightness = (prediction + image).sum().clamp(min=torch.finfo(prediction.dtype).tiny)
-        return self._scale * (prediction - image).abs().sum() / brightness
+        return self.scale * (prediction - image).abs().sum() / brightness
 
 
 def border(mask: Tensor, width: int) -> Tensor:
-    """The band along the edge of a hole: its pixels and known ones, each with the other kind at most `width` away.
+    """The band along a hole's edge: hole pixels at most `width` from a known pixel, and known ones from a hole pixel.
 
-    The distance is the larger of those along rows and columns. The frame's own sides are no edge of a hole.
+    The distance is the larger of those along rows and columns. The sides of the frame do not count as edges.
 
     Args:
         mask: `(..., H, W)`, exactly 0 or 1, 1 = hole.
@@ -241,5 +210,5 @@ def _checked_width(what: str, width: int) -> int:
     return width
 
 
-def _band_words(width: int) -> str:
-    return f"hole and known pixels at most {width} px from the hole's edge"
+def _border_region(width: int) -> str:
+    return f"hole and known pixels at most {width} px from the hole's edge, all channels"

@@ -1,4 +1,4 @@
-"""What a suite of metrics found: a row for each image, means by hole ratio, and the ways to write them down."""
+"""The results of a suite of metrics: a row for each image, means by hole ratio, as table, JSON and CSV."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tabulate import tabulate
+
 from inpaintzoo.metrics.base import Metric
 
 ALL = "all"
@@ -19,7 +21,7 @@ Summary = dict[str, dict[str, float | None]]
 
 @dataclasses.dataclass(frozen=True)
 class Column:
-    """A metric as results show it; the fields are those of `Metric`."""
+    """A metric as it appears in results; the fields are those of `Metric`."""
 
     name: str
     unit: str
@@ -30,7 +32,7 @@ class Column:
 
     @classmethod
     def of(cls, metric: Metric) -> Column:
-        """The column of a metric."""
+        """The column for a metric."""
         return cls(metric.name, metric.unit, metric.better, metric.definition, metric.cap, metric.undefined)
 
     @property
@@ -44,16 +46,16 @@ class MetricResults:
     """Values per image and over the set.
 
     Attributes:
-        rows: one an image, by ascending index: `index`, `name`, `ratio`, `bin` and each image metric. A value is
-            None where a metric is undefined (metrics of the hole of an image without one).
-        columns: the metrics, in order; those of images first.
+        rows: one per image, by ascending index: `index`, `name`, `ratio`, `bin` and each image metric. A value is
+            None where a metric is undefined (metrics of the hole for an image without one).
+        columns: the metrics, in order; image metrics first.
         labels: labels of the ratio bins, from small to large holes.
         judge: whether the composite or the raw prediction was judged.
         set_values: values of set metrics, by bin and over `all`.
         notes: further facts that belong beside the numbers.
-        batch: 1: means over images. More: means over the means of so many images, in order of their index, without
-            an incomplete last batch; some papers' code has it. In a ratio bin its images alone form the batches, and
-            fewer images than a batch count as they are.
+        batch: 1 for means over images. Larger: the mean of the means of batches of this many images, in order of their
+            index, without an incomplete last batch, as in some papers' code. In a ratio bin its own images form the
+            batches; fewer images than a batch are simply averaged.
     """
 
     rows: list[Row]
@@ -65,15 +67,15 @@ class MetricResults:
     batch: int = 1
 
     def summary(self) -> Summary:
-        """By bin, without empty ones, and over `all`: `count` and each metric.
+        """`count` and each metric, by bin, without empty ones, and over `all`.
 
         An image metric is the mean over the images where it is defined, exactly rounded, so that it does not depend
-        on their order; None where it is defined nowhere. With `batch` above 1 it is the mean of the batches' means.
+        on their order; None if it is undefined for all. With `batch` above 1 it is the mean of the batches' means.
         """
         return {group: self._group(group, rows) for group, rows in self.groups().items()}
 
     def groups(self) -> dict[str, list[Row]]:
-        """The rows of each bin that is not empty, then all of them."""
+        """The rows of each non-empty bin, then all rows."""
         bins = {label: [row for row in self.rows if row["bin"] == label] for label in self.labels}
         return {**{label: rows for label, rows in bins.items() if rows}, ALL: self.rows}
 
@@ -92,19 +94,19 @@ class MetricResults:
         return mean([mean(values[start : start + self.batch]) for start in whole])
 
     def flat(self) -> dict[str, float]:
-        """Each metric over the set, by name, for a logger; metrics that are undefined on this set are left out."""
+        """Each metric over the set, by name, for a logger; without metrics that are undefined on this set."""
         values = self.summary()[ALL]
         return {name: value for name, value in values.items() if name != "count" and value is not None}
 
     def table(self) -> str:
-        """The summary as aligned text, with what has to be said beside the numbers."""
+        """The summary as aligned text, followed by remarks about the numbers."""
         head = ["hole ratio", "images", *(column.title for column in self.columns)]
         body = [
             [group, str(values["count"]), *(cell(values[column.name]) for column in self.columns)]
             for group, values in self.summary().items()
         ]
-        widths = [max(len(line[i]) for line in [head, *body]) for i in range(len(head))]
-        lines = [_aligned(line, widths) for line in [head, *body]]
+        alignment = ["left", *["right"] * (len(head) - 1)]
+        lines = tabulate([head, *body], tablefmt="plain", colalign=alignment, disable_numparse=True).splitlines()
         rule = "-" * len(lines[0])
         return "\n".join([lines[0], rule, *lines[1:-1], rule, lines[-1], *self._remarks()])
 
@@ -130,15 +132,13 @@ class MetricResults:
         return f"{text} ({left_out} of {len(self.rows)} images)." if left_out else f"{text}."
 
     def to_json(self, extra: Mapping[str, Any] | None = None) -> str:
-        """Summary, count, judge and definitions as JSON.
-
-        A value that is undefined, or that is no number because a prediction was not, is `null`.
+        """Summary, count, judge and definitions as JSON; values that are undefined or NaN are `null`.
 
         Args:
             extra: more keys for the top level.
 
         Raises:
-            ValueError: a key of `extra` that is taken.
+            ValueError: a key of `extra` is taken.
         """
         content: dict[str, Any] = {
             "count": len(self.rows),
@@ -149,22 +149,22 @@ class MetricResults:
         }
         if taken := content.keys() & (extra or {}).keys():
             raise ValueError(f"to_json: the keys {sorted(taken)} are taken")
-        return json.dumps(_plain({**content, **(extra or {})}), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
+        return json.dumps(_finite({**content, **(extra or {})}), indent=2, ensure_ascii=False, allow_nan=False) + "\n"
 
     def to_csv(self, path: str | Path) -> None:
-        """Write the rows as CSV; nine digits, which give back each float32 value. Undefined values stay empty."""
-        names = ["index", "name", "ratio", "bin", *(c.name for c in self.columns if not self._is_of_set(c))]
+        """Write the rows as CSV, with nine digits, which identify a float32 value. Undefined values are empty."""
+        of_set = self.set_values.get(ALL, {})
+        names = ["index", "name", "ratio", "bin", *(c.name for c in self.columns if c.name not in of_set)]
         with Path(path).open("w", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
-            writer.writerows({name: _digits(row[name]) for name in names} for row in self.rows)
-
-    def _is_of_set(self, column: Column) -> bool:
-        return column.name in self.set_values.get(ALL, {})
+            for row in self.rows:
+                values = {name: row[name] for name in names}
+                writer.writerow({n: f"{v:.9g}" if isinstance(v, float) else v for n, v in values.items()})
 
 
 def mean(values: Sequence[float | None]) -> float | None:
-    """Mean of the values that are not None, independent of their order; None without any, NaN if one is NaN."""
+    """Mean of the values that are not None, independent of their order; None if there are none, NaN if one is NaN."""
     defined = [value for value in values if value is not None]
     if not defined:
         return None
@@ -181,21 +181,10 @@ def cell(value: float | None) -> str:
     return f"{value:.{min(max(3 - magnitude, 2), 5)}f}"
 
 
-def _aligned(cells: Sequence[str], widths: Sequence[int]) -> str:
-    first = cells[0].ljust(widths[0])
-    return "  ".join([first, *(cell.rjust(width) for cell, width in zip(cells[1:], widths[1:], strict=True))])
-
-
-def _digits(value: Any) -> Any:
-    if value is None:
-        return ""
-    return f"{value:.9g}" if isinstance(value, float) else value
-
-
-def _plain(value: Any) -> Any:
-    """JSON has no NaN and no infinity."""
+def _finite(value: Any) -> Any:
+    """A copy with None for NaN and infinity, which JSON lacks."""
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): _finite(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value

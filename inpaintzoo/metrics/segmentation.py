@@ -5,8 +5,9 @@ Source: Liao et al. 2020 (https://arxiv.org/abs/2003.06877), table 4 and figure 
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
-import weakref
 from collections.abc import Mapping
 from typing import Literal
 
@@ -15,15 +16,66 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inpaintzoo.metrics.base import SegmentationMetric, exact
+from inpaintzoo.metrics.base import Metric, exact
 from inpaintzoo.types import IGNORE, Batch, DataError, Output
 
 
+@dataclasses.dataclass(frozen=True)
+class PredictedLabels:
+    """The labels that a generator predicts for a batch, beside the truth.
+
+    Attributes:
+        logits: `(B, classes, h, w)`, the finest that the generator made.
+        prediction: `(B, 3, H, W)` in [0, 1], what is judged.
+        batch: the truth, with `labels` if the data has them.
+    """
+
+    logits: Tensor
+    prediction: Tensor
+    batch: Batch
+
+    @functools.cached_property
+    def confusions(self) -> Tensor:
+        """`(B, 2, truth, prediction)` int64 pixel counts, outside the hole and inside.
+
+        Raises:
+            ValueError: the label maps are not of the images' size.
+            DataError: they have classes that the generator does not know.
+        """
+        labels, classes = self.batch["labels"], self.logits.shape[1]
+        _check_labels(labels, self.batch["image"], classes)
+        chosen = resized(self.logits, labels.shape[-2:]).argmax(dim=1)
+        sample = torch.arange(len(labels), device=labels.device).view(-1, 1, 1)
+        hole = self.batch["mask"][:, 0] > 0.5
+        cell = ((2 * sample + hole) * classes + labels.long()) * classes + chosen
+        counts = torch.bincount(cell[labels != IGNORE], minlength=2 * len(labels) * classes**2)
+        return counts.view(-1, 2, classes, classes)
+
+
+class SegmentationMetric(Metric):
+    """A metric of a whole set that looks at the labels a generator predicts; statistics are kept for each image.
+
+    It is undefined for generators that predict no labels.
+    """
+
+    def statistics(self, labels: PredictedLabels) -> dict[str, Tensor] | None:
+        """What to keep of each image of a batch, as named `(B, ...)` tensors; None if the batch lacks something."""
+        raise NotImplementedError
+
+    def compute(self, statistics: Mapping[str, np.ndarray]) -> float | None:
+        """The value of a set, or None where it is undefined.
+
+        Args:
+            statistics: the named statistics, `(N, ...)`, ordered by the images' index.
+        """
+        raise NotImplementedError
+
+
 class MIoU(SegmentationMetric):
-    """Mean intersection over union of the predicted labels with the truth's, pooled over the set.
+    """Mean intersection over union of predicted and true labels, pooled over the set.
 
     Args:
-        region: the pixels that count: all of the `frame`, or those of the `hole`.
+        region: the pixels that count: the whole `frame`, or the `hole` only.
     """
 
     better = "higher"
@@ -44,11 +96,11 @@ class MIoU(SegmentationMetric):
             "classes in neither truth nor prediction do not count; label = argmax of logits resized bilinearly"
         )
 
-    def statistics(self, logits: Tensor, prediction: Tensor, batch: Batch) -> dict[str, Tensor] | None:
-        """`overlap`, `truth` and `predicted`: pixels of each class, `(B, classes)` int64; None without labels."""
-        if "labels" not in batch:
+    def statistics(self, labels: PredictedLabels) -> dict[str, Tensor] | None:
+        """`overlap`, `truth` and `predicted`: pixels of each class, `(B, classes)` int64; None without true labels."""
+        if "labels" not in labels.batch:
             return None
-        outside, hole = _confusions(logits, batch["labels"], batch["image"], batch["mask"]).unbind(1)
+        outside, hole = labels.confusions.unbind(1)
         confusion = hole if self.region == "hole" else outside + hole
         return {
             "overlap": confusion.diagonal(dim1=1, dim2=2),
@@ -57,7 +109,7 @@ class MIoU(SegmentationMetric):
         }
 
     def compute(self, statistics: Mapping[str, np.ndarray]) -> float | None:
-        """Mean IoU over classes that occur; None where none does."""
+        """Mean IoU over the classes that occur; None if none does."""
         overlap, truth, predicted = (statistics[key].sum(axis=0) for key in ("overlap", "truth", "predicted"))
         union = truth + predicted - overlap
         present = union > 0
@@ -67,7 +119,7 @@ class MIoU(SegmentationMetric):
 class ConfidenceCorrelation(SegmentationMetric):
     """Correlation of the segmentation's confidence with the error of the fill, over the hole (figure 8).
 
-    Below 0: the surer a pixel's label, the smaller its error; so confidence can say what to correct.
+    Below 0, pixels with surer labels have smaller errors, so confidence can tell what to correct.
     """
 
     name = "confidence_correlation"
@@ -82,18 +134,18 @@ class ConfidenceCorrelation(SegmentationMetric):
             "absolute error of the channels, over all hole pixels of the set"
         )
 
-    def statistics(self, logits: Tensor, prediction: Tensor, batch: Batch) -> dict[str, Tensor] | None:
+    def statistics(self, labels: PredictedLabels) -> dict[str, Tensor]:
         """`moments` of each image, see `moments`."""
-        confidence, error = confidence_and_error(logits, prediction, batch["image"])
-        return {"moments": moments(confidence, error, batch["mask"])}
+        confidence, error = confidence_and_error(labels.logits, labels.prediction, labels.batch["image"])
+        return {"moments": moments(confidence, error, labels.batch["mask"])}
 
     def compute(self, statistics: Mapping[str, np.ndarray]) -> float | None:
-        """The correlation over the set; None without hole pixels, or where one of the two does not vary."""
+        """The correlation over the set; None without hole pixels, or if either quantity is constant."""
         return correlation(statistics["moments"])
 
 
 def predicted_logits(output: Output) -> Tensor | None:
-    """The finest label logits `(B, classes, h, w)` of an output that has `segmentations`, else None."""
+    """The finest label logits `(B, classes, h, w)` of an output that has `segmentations`, otherwise None."""
     segmentations = getattr(output, "segmentations", None)
     return segmentations[0] if segmentations else None
 
@@ -107,7 +159,7 @@ def resized(logits: Tensor, size: tuple[int, ...]) -> Tensor:
 
 
 def confidence_and_error(logits: Tensor, prediction: Tensor, image: Tensor) -> tuple[Tensor, Tensor]:
-    """P_max and the mean absolute error of the channels, both `(B, H, W)` float64.
+    """P_max and the mean absolute error over the channels, both `(B, H, W)` float64.
 
     Args:
         logits: `(B, classes, h, w)`.
@@ -134,47 +186,25 @@ def moments(a: Tensor, b: Tensor, mask: Tensor) -> Tensor:
 
 
 def correlation(rows: np.ndarray) -> float | None:
-    """Pearson correlation of all pixels behind `(N, 6)` rows of `moments`; None where it is undefined."""
+    """Pearson correlation over all pixels that `(N, 6)` rows of `moments` sum up; None where it is undefined."""
     count, sum_a, sum_b, sum_aa, sum_bb, sum_ab = (math.fsum(column) for column in np.asarray(rows).T)
     if count == 0:
         return None
     spread_a, spread_b = sum_aa / count - (sum_a / count) ** 2, sum_bb / count - (sum_b / count) ** 2
-    # What rounding leaves of a constant is no spread.
+    # Rounding leaves a constant with a tiny spread.
     if spread_a <= 1e-14 or spread_b <= 1e-14:
         return math.nan if math.isnan(spread_a + spread_b) else None
     return (sum_ab / count - sum_a / count * sum_b / count) / math.sqrt(spread_a * spread_b)
 
 
-_last: tuple[list[weakref.ref[Tensor]], list[int], Tensor] | None = None
-
-
-def _confusions(logits: Tensor, labels: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-    """`(B, 2, truth, prediction)` int64 numbers of pixels, outside the hole and inside.
-
-    The last ones are kept as long as the same tensors are asked for: frame and hole are two metrics of one batch.
-    """
-    global _last
-    tensors = (logits, labels, image, mask)
-    versions = [0 if tensor.is_inference() else tensor._version for tensor in tensors]
-    if _last is not None and _last[1] == versions and all(a() is b for a, b in zip(_last[0], tensors, strict=True)):
-        return _last[2]
-    classes = logits.shape[1]
-    _check_labels(labels, image, classes)
-    chosen = resized(logits, labels.shape[-2:]).argmax(dim=1)
-    sample = torch.arange(len(labels), device=labels.device).view(-1, 1, 1)
-    cell = ((2 * sample + (mask[:, 0] > 0.5)) * classes + labels.long()) * classes + chosen
-    found = torch.bincount(cell[labels != IGNORE], minlength=2 * len(labels) * classes**2)
-    found = found.view(-1, 2, classes, classes)
-    _last = [weakref.ref(tensor) for tensor in tensors], versions, found
-    return found
-
-
 def _check_labels(labels: Tensor, image: Tensor, classes: int) -> None:
     if labels.shape != (len(image), *image.shape[-2:]):
-        raise ValueError(f"labels must be (B, H, W) of the images, got {tuple(labels.shape)} for {tuple(image.shape)}")
+        raise ValueError(
+            f"labels must be (B, H, W) like the images, got {tuple(labels.shape)} for {tuple(image.shape)}"
+        )
     known = labels[labels != IGNORE]
     if known.numel() and (int(known.max()) >= classes or int(known.min()) < 0):
         raise DataError(
             f"the label maps hold class {int(known.max())}, and the generator predicts the {classes} classes 0 to "
-            f"{classes - 1}; give the generator as many classes as the data has, or turn the others into {IGNORE}"
+            f"{classes - 1}; give the generator as many classes as the data has, or relabel the others as {IGNORE}"
         )

@@ -5,6 +5,9 @@ import dataclasses
 import numpy as np
 import pytest
 import torch
+from benchmark_toys import protocol as toy_protocol
+from benchmark_toys import ran
+from metric_toys import MeanDifference
 from places import ROOT
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
@@ -27,7 +30,9 @@ from inpaintzoo.metrics import (
     MetricSuite,
     MIoU,
 )
+from inpaintzoo.metrics.extractors import BatchFeatures
 from inpaintzoo.metrics.inception_network import Inception, InceptionMetric
+from inpaintzoo.metrics.suite import share_extractors
 from inpaintzoo.types import ConfigError, InpaintzooError
 
 PAGE = ROOT / "docs" / "protocols.md"
@@ -168,14 +173,6 @@ def test_spn_counts_batches_of_fifty():
 # ---------------------------------------------------------------- perfect predictions
 
 
-class Distance(torch.nn.Module):
-    """In place of LPIPS' network: a mean difference."""
-
-    def forward(self, prediction, image, normalize):
-        assert normalize
-        return (prediction - image).abs().mean(dim=(1, 2, 3))
-
-
 class Pooled(torch.nn.Module):
     """In place of Inception: random projections of 3x3 means as features and logits."""
 
@@ -194,11 +191,9 @@ def without_weights(one):
     inception.network = Pooled()
     for metric in one.metrics:
         if isinstance(metric, InceptionMetric):
-            metric.inception = inception
-        elif isinstance(metric, LPIPS):
-            metric._network = Distance()
-        elif isinstance(metric, DiversityLPIPS):
-            metric.distance._network = Distance()
+            metric.extractor = inception
+        elif isinstance(metric, (LPIPS, DiversityLPIPS)):
+            metric.extractor = MeanDifference()
     return one
 
 
@@ -212,16 +207,34 @@ def test_all_protocols_together_look_at_each_version_of_a_picture_once(tmp_path)
 
     known = [protocol(name, MetricWeights(inception=str(tmp_path / "inception.pth"))) for name in PROTOCOLS]
     metrics = [metric for one in known for metric in one.metrics if isinstance(metric, InceptionMetric)]
-    assert len(metrics) == 12 and len({metric.inception for metric in metrics}) == 1
-    metrics[0].inception.network = Counted()
+    share_extractors(metrics)
+    assert len(metrics) == 12 and len({metric.extractor for metric in metrics}) == 1
+    metrics[0].extractor.network = Counted()
     prediction, image, mask = pictures(count=3, size=164)
-    batch = {"image": image, "mask": mask, "index": torch.arange(3)}
+    batch, batch_features = {"image": image, "mask": mask, "index": torch.arange(3)}, BatchFeatures()
     for one in known:
         others = [metric.name for metric in one.metrics if not isinstance(metric, InceptionMetric)]
         if len(others) < len(one.metrics):
-            one.suite(without=others).update(prediction, batch)
+            one.suite(without=others).measure(prediction, batch, batch_features=batch_features)
     assert len(passes) == 4  # the truth; composites rounded and truncated; the raw prediction
     assert not any(torch.equal(a, b) for i, a in enumerate(passes) for b in passes[i + 1 :])
+
+
+def test_a_benchmark_looks_once_at_the_pictures_that_two_protocols_share(tmp_path):
+    inception, passes = Inception(), []
+
+    class Counted(Pooled):
+        def forward(self, images):
+            passes.append(len(images))
+            return super().forward(images)
+
+    inception.network = Counted()
+    metrics = FID(), FID()
+    for metric in metrics:
+        metric.extractor = inception
+    protocols = [toy_protocol("float", [metrics[0]]), toy_protocol("rounded", [metrics[1]], quantise="round")]
+    run = ran(tmp_path / "out", protocols=protocols)
+    assert len(passes) == 2 * run.batches, "the truth and the composite, which Inception sees in 8 bits"
 
 
 PERFECT = {"psnr": 100, "ssim": 1, "ms_ssim": 100, "l1": 0, "lpips": 0, "diversity": 0, "fid": 0, "miou": 1}
@@ -278,10 +291,9 @@ def test_weights_reach_their_metrics():
     for name in PROTOCOLS:
         for metric in protocol(name, weights).metrics:
             if isinstance(metric, InceptionMetric):
-                assert metric.inception.weights == "i.pth"
+                assert metric.extractor.weights == "i.pth"
             elif isinstance(metric, (LPIPS, DiversityLPIPS)):
-                lpips = metric if isinstance(metric, LPIPS) else metric.distance
-                assert lpips.weights == {"alex": "a.pth", "vgg": "v.pth"}[lpips.net]
+                assert metric.extractor.weights == {"alex": "a.pth", "vgg": "v.pth"}[metric.extractor.net]
             else:
                 continue
             seen.add(metric.name)

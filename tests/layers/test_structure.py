@@ -1,4 +1,4 @@
-"""Structure images: against exact solutions, without a look into the hole; the loss that learns them remembers."""
+"""Structure images: against exact solutions, without a look into the hole; the loss that learns them."""
 
 import pytest
 import torch
@@ -12,8 +12,7 @@ from inpaintzoo.layers.structure import (
     StructureFilter,
     solve_smoothing,
 )
-from inpaintzoo.losses import StructureL1, structure
-from inpaintzoo.losses.structure import StructureMemory
+from inpaintzoo.losses import StructureL1
 from inpaintzoo.models.pyramid import PyramidGenerator, PyramidGeneratorOutput
 from inpaintzoo.types import ConfigError, DataError
 
@@ -224,9 +223,8 @@ def test_loss_by_hand():
     predicted = torch.rand(2, 3, 6, 8)
     cells = image.view(2, 3, 6, 4, 8, 4).mean(dim=(3, 5))
     expected = 3 * (predicted - RelativeTotalVariation()(cells)).abs().mean()
-    for _ in range(2):  # the second time from memory
-        loss = StructureL1(3.0)
-        torch.testing.assert_close(loss(output(predicted), {"image": image, "mask": mask}), expected)
+    loss = StructureL1(3.0)
+    torch.testing.assert_close(loss(output(predicted), {"image": image, "mask": mask}), expected)
     assert list(loss.state_dict()) == []
 
 
@@ -256,57 +254,6 @@ def test_the_target_is_made_with_the_generators_filter():
         StructureL1().attach(PyramidGenerator(width=2, structure=False))
 
 
-def test_memory_computes_what_is_new_and_nothing_else():
-    counting, memory = CountingFilter(), StructureMemory(1.0)
-    images = torch.rand(4, 3, 8, 8)
-    for batch, count in ((images[:2], 2), (images[1:3], 3), (images.flip(0), 4), (images[[0, 0, 3]], 4)):
-        assert torch.equal(memory.filtered(batch, counting), batch / 2)
-        assert counting.count == count
-    changed = images.clone()
-    changed[2, 1, 4, 4] += 2**-20  # of the same sample, and hardly to be seen
-    assert torch.equal(memory.filtered(changed, counting), changed / 2)
-    assert counting.count == 5 and len(memory) == 5
-    assert torch.equal(memory.filtered(images.reshape(4, 3, 4, 16), counting), images.reshape(4, 3, 4, 16) / 2)
-
-
-def test_what_comes_from_memory_cannot_be_changed_from_outside():
-    counting, memory, image = CountingFilter(), StructureMemory(1.0), torch.rand(1, 3, 8, 8)
-    for _ in range(3):
-        found = memory.filtered(image, counting)
-        assert torch.equal(found, image / 2)
-        found.zero_()
-
-
-def test_memory_that_finds_nothing_switches_itself_off_and_says_so_once(monkeypatch):
-    said, room = [], 2 * 3 * 8 * 8 * 4 / 1e6  # of two
-    monkeypatch.setattr(structure, "rank_zero_info", said.append)
-    monkeypatch.setattr(structure, "_key", lambda image, key=structure._key: (looked.append(1), key(image))[1])
-    counting, memory, images, looked = CountingFilter(), StructureMemory(room), torch.rand(6, 3, 8, 8), []
-    for i, count in ((0, 1), (1, 2), (2, 2), (3, 0), (4, 0), (4, 0)):  # 2 and 3 push 0 and 1 out
-        assert torch.equal(memory.filtered(images[i : i + 1], counting), images[i : i + 1] / 2)
-        assert len(memory) == count and len(said) == (i >= 3)
-    assert "no picture has come again" in said[0] and memory.used == 0
-    assert len(looked) == 4 and counting.count == 6, "afterwards it does not even look, which waits for the device"
-    useful = StructureMemory(room)
-    for i in (0, 0, 1, 2, 3, 4, 5):
-        useful.filtered(images[i : i + 1], counting)
-    assert len(useful) == 2 and len(said) == 1
-
-
-def test_memory_has_bounds_and_can_be_switched_off():
-    counting, room = CountingFilter(), 3 * 3 * 8 * 8 * 4 / 1e6  # of three
-    memory, images = StructureMemory(room), torch.rand(5, 3, 8, 8)
-    for i in (0, 1, 2, 0, 3):  # 1 is the longest unused
-        memory.filtered(images[i : i + 1], counting)
-    assert len(memory) == 3 and memory.used <= memory.bytes and counting.count == 4
-    for i, count in ((0, 4), (2, 4), (1, 5)):
-        memory.filtered(images[i : i + 1], counting)
-        assert counting.count == count
-    assert torch.equal(memory.filtered(images, counting), images / 2), "a batch that does not fit"
-    off = StructureMemory(0)
-    before = counting.count
-    for _ in range(2):
-        assert torch.equal(off.filtered(images, counting), images / 2)
-    assert counting.count == before + 10 and len(off) == 0
-    with pytest.raises(ValueError, match="megabytes must be 0 or more, got -1"):
-        StructureL1(memory=-1)
+def test_configs_that_ask_for_a_memory_still_load():
+    with pytest.warns(DeprecationWarning, match="memory is 512 and has no effect"):
+        StructureL1(memory=512.0)

@@ -24,8 +24,10 @@ from inpaintzoo.metrics import (
     inception_score,
     pretrained,
 )
+from inpaintzoo.metrics.extractors import BatchFeatures
 from inpaintzoo.metrics.ids import paired_score, unpaired_score
 from inpaintzoo.metrics.inception_network import Inception
+from inpaintzoo.metrics.suite import share_extractors
 from inpaintzoo.types import WeightsError
 
 
@@ -166,7 +168,7 @@ def looking_through(network, *metrics):
     inception = Inception()
     inception.network = network
     for metric in metrics:
-        metric.inception = inception
+        metric.extractor = inception
     return list(metrics)
 
 
@@ -204,9 +206,11 @@ def test_inception_features_are_those_of_torch_fidelity(tmp_path):
     fid, score = FID(weights), InceptionScore(weights=weights)
     for metric in (fid, score):
         metric.prepare(torch.device("cpu"))
-    torch.testing.assert_close(fid.features(prediction, prediction)["image"], pooled)
-    torch.testing.assert_close(score.features(prediction, prediction)["logits"], logits)
-    assert fid.inception is score.inception and not fid.inception.network.training
+    share_extractors([fid, score])
+    found = fid.extractor(prediction)
+    torch.testing.assert_close(fid.features(found, found)["image"], pooled)
+    torch.testing.assert_close(score.features(found, None)["logits"], logits)
+    assert fid.extractor is score.extractor and not fid.extractor.network.training
 
 
 # ---------------------------------------------------------------- one pass for all
@@ -231,26 +235,34 @@ def test_four_metrics_look_through_one_network_once():
     assert alone.keys() == {"fid", "inception_score", "u_ids", "p_ids"}
 
 
-def test_metrics_with_the_same_weights_share_and_others_do_not(tmp_path):
-    assert FID(tmp_path / "a.pth").inception is UIDS(str(tmp_path / "a.pth")).inception
-    assert FID(tmp_path / "a.pth").inception is not FID(tmp_path / "b.pth").inception
-    assert FID(tmp_path / "a.pth").family != FID(tmp_path / "b.pth").family
-    assert FID().inception is PIDS().inception
+def test_metrics_of_a_suite_with_the_same_weights_share_and_others_do_not(tmp_path):
+    a, same, other = FID(tmp_path / "a.pth"), UIDS(str(tmp_path / "a.pth")), FID(tmp_path / "b.pth")
+    share_extractors([a, same, other])
+    assert a.extractor is same.extractor is not other.extractor
+    assert a.family == same.family != other.family
+    metrics = [FID(), PIDS(), LPIPS("alex"), DiversityLPIPS("alex"), LPIPS("vgg")]
+    MetricSuite(metrics)
+    inception, also_inception, alex, also_alex, vgg = (metric.extractor for metric in metrics)
+    assert inception is also_inception and alex is also_alex and alex is not vgg
 
 
 def test_pictures_changed_in_place_are_computed_again():
     network = Pooled()
     (fid,) = looking_through(network, FID())
-    images = torch.rand(2, 3, 8, 8)
-    first = fid.pooled(images)
-    assert fid.pooled(images.clone()) is first and network.seen == [2]
+    features, images = BatchFeatures(), torch.rand(2, 3, 8, 8)
+    first = features.of(images, fid.extractor)
+    assert features.of(images.clone(), fid.extractor) is first and network.seen == [2]
     images[0] = 1 - images[0]
-    second = fid.pooled(images)
-    assert network.seen == [2, 2] and torch.equal(first[1], second[1]) and not torch.equal(first[0], second[0])
-    for _ in range(4):  # four other batches, and the first is forgotten
-        fid.pooled(torch.rand(2, 3, 8, 8))
-    fid.pooled(images)
-    assert len(network.seen) == 7
+    second = features.of(images, fid.extractor)
+    assert network.seen == [2, 2]
+    assert torch.equal(first.pooled[1], second.pooled[1]) and not torch.equal(first.pooled[0], second.pooled[0])
+
+
+def test_a_metric_that_does_not_read_the_truth_does_not_pay_for_it():
+    prediction, batch = random_batch(count=2, size=20)
+    network = Pooled()
+    MetricSuite(looking_through(network, InceptionScore(splits=2)), judge="raw").update(prediction, batch)
+    assert network.seen == [2]
 
 
 # ---------------------------------------------------------------- U-IDS and P-IDS

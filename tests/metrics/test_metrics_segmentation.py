@@ -171,7 +171,7 @@ def test_labels_that_do_not_fit_are_named():
     prediction, batch, logits = labelled()
     with pytest.raises(DataError, match="hold class 4, and the generator predicts the 3 classes 0 to 2"):
         MetricSuite([MIoU()]).update(prediction, batch, logits[:, :3])
-    with pytest.raises(ValueError, match=r"one fill an image, got 4 and \(4, 2\) fills"):
+    with pytest.raises(ValueError, match=r"one fill per image, got 4 and \(4, 2\) fills"):
         MetricSuite([MIoU()]).update(torch.stack([prediction, prediction], dim=1), batch, logits)
     batch["labels"] = batch["labels"][:, :8]
     with pytest.raises(ValueError, match=r"labels must be .* got \(4, 8, 24\) for \(4, 3, 24, 24\)"):

@@ -7,7 +7,7 @@ from collections.abc import Collection
 from typing import Literal
 
 from inpaintzoo.metrics import Metric, MetricSuite
-from inpaintzoo.metrics.suite import Judge, Quantise
+from inpaintzoo.metrics.suite import Judged, Quantise
 from inpaintzoo.ops import RATIO_EDGES, bin_labels
 
 Mean = Literal["images", "batches"]
@@ -63,7 +63,7 @@ class Protocol:
     source: str
     metrics: tuple[Metric, ...]
     optional: tuple[str, ...] = ()
-    judge: Judge = "composite"
+    judge: Judged = "composite"
     quantise: Quantise = "none"
     bins: tuple[float, ...] = RATIO_EDGES
     samples: int = 1

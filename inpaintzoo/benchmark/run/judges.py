@@ -14,6 +14,7 @@ from inpaintzoo.benchmark.run.processes import arithmetic
 from inpaintzoo.benchmark.run.store import Key
 from inpaintzoo.files.writing import file_digest
 from inpaintzoo.metrics import ImageMetric, Metric, MetricSuite
+from inpaintzoo.metrics.suite import share_extractors
 from inpaintzoo.types import Batch, ConfigError, DataError, WeightsError
 
 Missing = dict[str, dict[str, str]]
@@ -91,6 +92,7 @@ def make_judges(
         WeightsError: weights of a metric that must not be left out are missing.
         DataError: the pictures of a set are too small for a metric that was asked for.
     """
+    share_extractors(metric for protocol in protocols for metric in protocol.metrics)
     first = {name: pairs.load([0]) for name, pairs in sets.items()}
     judges: dict[tuple[str, str], Judge] = {}
     missing: Missing = {}

@@ -34,6 +34,7 @@ from inpaintzoo.benchmark.run.store import Key, WorkFolder, write_atomically
 from inpaintzoo.callbacks.record import versions
 from inpaintzoo.data import InpaintingData
 from inpaintzoo.metrics import MetricResults
+from inpaintzoo.metrics.extractors import BatchFeatures
 from inpaintzoo.metrics.suite import best_fills
 from inpaintzoo.ops import composite
 from inpaintzoo.types import Batch, ConfigError, DataError, InpaintzooError
@@ -250,12 +251,12 @@ class Benchmark:
         self.processes.say(f"{name} on {pairs.name}: {len(pairs)} pictures")
 
     def _measure_batch(self, number: int, batch: Batch, filler: Filler, cells: Sequence[_Cell]) -> None:
-        filled = filler(batch, self._fills)
+        filled, batch_features = filler(batch, self._fills), BatchFeatures()
         with arithmetic(self.device, "float32"):
             for cell in cells:
                 if not cell.work.has(number):
                     fills = filled.images[:, : cell.judge.protocol.samples]
-                    cell.work.write(number, cell.judge.suite.measure(fills, batch, filled.logits))
+                    cell.work.write(number, cell.judge.suite.measure(fills, batch, filled.logits, batch_features))
 
     def _moved(self, batch: Any) -> Batch:
         moved: Batch = {
