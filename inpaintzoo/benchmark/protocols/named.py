@@ -11,8 +11,8 @@ import difflib
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from inpaintzoo.benchmark.protocols import published
 from inpaintzoo.benchmark.protocols.protocol import Protocol
+from inpaintzoo.benchmark.protocols.published import published
 from inpaintzoo.metrics import (
     FID,
     L1,
@@ -146,7 +146,7 @@ def _pennet_paper(weights: MetricWeights) -> Protocol:
             "L1 is printed without a unit and is taken for percent of the range.",
             "MS-SSIM needs 161 pixels a side.",
         ),
-        published=published.PENNET_PAPER,
+        published=published("pennet_paper"),
     )
 
 
@@ -167,7 +167,7 @@ def _srpnet(weights: MetricWeights) -> Protocol:
             "Table A4 prints the same PSNR and MS-SSIM of GLCIC for two levels.",
             "MS-SSIM needs 161 pixels a side.",
         ),
-        published=published.SRPNET,
+        published=published("srpnet"),
     )
 
 
@@ -190,7 +190,7 @@ def _sgenet(weights: MetricWeights) -> Protocol:
             "segmenter run on their fills.",
             "FID of 300 or 500 images is mostly bias: compare only over the same images.",
         ),
-        published=published.SGENET,
+        published=published("sgenet"),
     )
 
 
@@ -223,7 +223,7 @@ def _spn(weights: MetricWeights) -> Protocol:
             "The paper prints L1 in tenths; here it is not scaled.",
             "The means over pairs of fills are not part of the paper's tables.",
         ),
-        published=published.SPN,
+        published=published("spn"),
     )
 
 
@@ -243,7 +243,7 @@ def _pyramid(weights: MetricWeights) -> Protocol:
             "Random crops are not pinned, and table 4.2 does not say which images it is of.",
             "Table 3.1 prints a smaller L1 of Gated than of Gated retrained at 512, against PSNR and SSIM.",
         ),
-        published=published.PYRAMID,
+        published=published("pyramid"),
     )
 
 
@@ -290,7 +290,7 @@ def _mat(weights: MetricWeights) -> Protocol:
             "A prediction that is its truth to the last bit counts half in P-IDS; in MAT's code it does not count.",
             "LPIPS is of AlexNet; LaMa's is of VGG.",
         ),
-        published=published.MAT,
+        published=published("mat"),
     )
 
 
