@@ -13,7 +13,7 @@ from inpaintzoo.benchmark.run.contenders import Checkpoint, Fill, NetworkFiller,
 from inpaintzoo.benchmark.run.cost import measure_cost
 from inpaintzoo.benchmark.run.pairs import Pairs
 from inpaintzoo.benchmark.run.predictions import Predictions
-from inpaintzoo.benchmark.run.processes import arithmetic, check_precision, find_device
+from inpaintzoo.benchmark.run.processes import arithmetic, check_precision
 from inpaintzoo.benchmark.run.runner import Benchmark
 from inpaintzoo.data import FolderData
 from inpaintzoo.data.masks import CentreSquare
@@ -30,6 +30,7 @@ from inpaintzoo.metrics import (
     PSNRHole,
 )
 from inpaintzoo.models import PENNet
+from inpaintzoo.ops import find_device
 from inpaintzoo.types import ConfigError, DataError, WeightsError
 from inpaintzoo.weights import save_model
 
@@ -221,7 +222,7 @@ def test_what_cannot_work_is_said_before_anything_runs(tmp_path):
         (ConfigError, "batch_size must be 1 or more", {"batch_size": 0}),
         (ConfigError, "--precision tf32 needs a GPU", {"precision": "tf32"}),
         (ConfigError, "--precision must be one of", {"precision": "float8"}),
-        (ConfigError, "--device nope cannot be used", {"device": "nope"}),
+        (ConfigError, "device nope cannot be used", {"device": "nope"}),
         (ConfigError, "no chosen protocol measures 'lpisp'; they measure mean_level, psnr", {"metrics": ["lpisp"]}),
         (ConfigError, "protocol 'b' measures none of psnr_hole",
          {"metrics": ["psnr_hole"], "protocols": [protocol(), protocol("b", [PSNR()])]}),

@@ -14,8 +14,8 @@ from inpaintzoo.benchmark.protocols.protocol import Published
 
 def published(name: str) -> tuple[Published, ...]:
     """The rows that papers printed under a named protocol."""
-    with (resources.files(__package__) / "papers" / f"{name}.csv").open(encoding="utf-8", newline="") as file:
-        return tuple(rows(file))
+    text = (resources.files(__package__) / "papers" / f"{name}.csv").read_text(encoding="utf-8")
+    return tuple(rows(text.splitlines()))
 
 
 def rows(lines: Iterable[str]) -> Iterator[Published]:

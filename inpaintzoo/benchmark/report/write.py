@@ -18,7 +18,7 @@ from inpaintzoo.benchmark.report.records import to_csv, to_json
 from inpaintzoo.benchmark.report.sheet import draw_sheet, encode_png
 from inpaintzoo.benchmark.report.tables import Table, make_tables
 from inpaintzoo.benchmark.results import BenchmarkResults, Render, Truth
-from inpaintzoo.benchmark.run.store import write_atomically
+from inpaintzoo.files.writing import write_whole
 from inpaintzoo.metrics import MetricResults
 from inpaintzoo.types import DataError
 
@@ -82,7 +82,8 @@ class _Folder:
         """Write a file; its name is relative to the folder, and is returned."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.encode("utf-8") if isinstance(content, str) else content)
+        data = content.encode("utf-8") if isinstance(content, str) else content
+        write_whole(path, lambda file: Path(file).write_bytes(data))
         return name
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from inpaintzoo.benchmark.run.pairs import Pairs
 from inpaintzoo.benchmark.run.processes import Precision, arithmetic
 from inpaintzoo.benchmark.run.store import Key
-from inpaintzoo.data.checks import file_hash
+from inpaintzoo.files.writing import file_digest
 from inpaintzoo.generator import Generator
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.losses import ValidL1
@@ -169,7 +169,7 @@ class Weights(NetworkMethod):
 
     def sha256(self) -> str:
         """Of the file."""
-        return file_hash(self.file)
+        return file_digest(self.file)
 
     def facts(self) -> dict[str, str]:
         """Class, arguments, and how the weights came about."""

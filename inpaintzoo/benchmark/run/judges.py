@@ -12,7 +12,7 @@ from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.benchmark.run.pairs import Pairs
 from inpaintzoo.benchmark.run.processes import arithmetic
 from inpaintzoo.benchmark.run.store import Key
-from inpaintzoo.data.checks import file_hash
+from inpaintzoo.files.writing import file_digest
 from inpaintzoo.metrics import ImageMetric, Metric, MetricSuite
 from inpaintzoo.types import Batch, ConfigError, DataError, WeightsError
 
@@ -149,7 +149,7 @@ def _fits(
 
 def _described(metric: Metric) -> str:
     file = _own_weights(metric)
-    local = f" (weights {file_hash(file)}, {getattr(metric, 'family', '')})" if file else ""
+    local = f" (weights {file_digest(file)}, {getattr(metric, 'family', '')})" if file else ""
     return f"{metric.name}: {metric.definition}{local}"
 
 

@@ -11,9 +11,9 @@ from torch import Tensor
 
 from inpaintzoo.benchmark.run.pairs import Pairs
 from inpaintzoo.data.checks import in_threads
-from inpaintzoo.data.listing import counted, some
 from inpaintzoo.pictures.images import image_to_tensor, read_image
 from inpaintzoo.types import DataError
+from inpaintzoo.words import counted, some
 
 KEPT, FOREIGN = 8 / 255, 30 / 255  # mean errors of known pixels: what JPEG may do, and what another picture shows
 _BATCH = 16

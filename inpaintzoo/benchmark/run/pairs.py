@@ -11,9 +11,9 @@ from torch.utils.data import DataLoader, default_collate
 
 from inpaintzoo.benchmark.results import PairSet
 from inpaintzoo.data import InpaintingData
-from inpaintzoo.data.checks import file_hash
 from inpaintzoo.data.dataset import InpaintingDataset
 from inpaintzoo.data.manifest import PinnedMasks
+from inpaintzoo.files.writing import file_digest
 from inpaintzoo.types import Batch, DataError, InpaintzooError
 
 
@@ -91,7 +91,9 @@ class Pairs:
         """What the tables say of this set, once `pin` was called."""
         path = self._path(out)
         shown = path if self.data.manifest else path.relative_to(out)
-        return PairSet(self.name, self._words(), len(self), self.height, self.width, shown.as_posix(), file_hash(path))
+        return PairSet(
+            self.name, self._words(), len(self), self.height, self.width, shown.as_posix(), file_digest(path)
+        )
 
     def _path(self, out: Path) -> Path:
         return Path(self.data.manifest).expanduser() if self.data.manifest else out / "manifests" / f"{self.name}.jsonl"

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import string
 from pathlib import Path
@@ -12,11 +14,12 @@ from inpaintzoo.benchmark.run.contenders import Filled, Filler, Method
 from inpaintzoo.benchmark.run.pairing import check_pairing
 from inpaintzoo.benchmark.run.pairs import Pairs
 from inpaintzoo.benchmark.run.processes import Precision
-from inpaintzoo.benchmark.run.store import Key, hash_of
-from inpaintzoo.data.checks import file_hash, in_threads
-from inpaintzoo.data.listing import counted, some
+from inpaintzoo.benchmark.run.store import Key
+from inpaintzoo.data.checks import in_threads
+from inpaintzoo.files.writing import file_digest
 from inpaintzoo.pictures.images import image_to_tensor, is_image_name, list_images, open_image, read_image, upright_size
 from inpaintzoo.types import Batch, ConfigError, DataError
+from inpaintzoo.words import counted, some
 
 FIELDS = ("name", "index", "fill")
 
@@ -71,8 +74,9 @@ class Predictions(Method):
             self._remarks[pairs.name] = remark
 
     def identity(self, pairs: Pairs) -> Key:
-        """The hash of all files, in the order of the pairs."""
-        return {"predictions": hash_of(in_threads(file_hash, self._files(pairs))), "fills": str(self.fills)}
+        """A hash over all files, in the order of the pairs."""
+        digests = json.dumps(in_threads(file_digest, self._files(pairs)))
+        return {"predictions": hashlib.sha256(digests.encode()).hexdigest(), "fills": str(self.fills)}
 
     def facts(self) -> dict[str, str]:
         """How files are found, how many fills there are, and what was noticed of each set."""

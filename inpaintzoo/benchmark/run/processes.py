@@ -12,8 +12,8 @@ from typing import Literal, get_args
 import torch
 import torch.distributed as dist
 
-from inpaintzoo.data.listing import counted
 from inpaintzoo.types import ConfigError
+from inpaintzoo.words import counted
 
 Precision = Literal["float32", "tf32", "bfloat16", "float16"]
 
@@ -61,22 +61,6 @@ def processes() -> Iterator[Processes]:
     finally:
         if joins:
             dist.destroy_process_group()
-
-
-def find_device(device: str) -> torch.device:
-    """The device that a user means; `auto` takes this process's GPU where there is one.
-
-    Raises:
-        ConfigError: it cannot be used.
-    """
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    if name == "cuda":
-        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    try:
-        return torch.zeros((), device=name).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"--device {device} cannot be used ({reason}); auto takes what there is") from error
 
 
 def device_name(device: torch.device) -> str:

@@ -22,20 +22,15 @@ from inpaintzoo.benchmark.run.contenders import Filler, Method, NetworkFiller
 from inpaintzoo.benchmark.run.cost import measure_cost
 from inpaintzoo.benchmark.run.judges import Judge, Missing, choose_metrics, make_judges
 from inpaintzoo.benchmark.run.pairs import Pairs
-from inpaintzoo.benchmark.run.processes import (
-    Precision,
-    Processes,
-    arithmetic,
-    check_precision,
-    device_name,
-    find_device,
-)
-from inpaintzoo.benchmark.run.store import Key, WorkFolder, write_atomically
+from inpaintzoo.benchmark.run.processes import Precision, Processes, arithmetic, check_precision, device_name
+from inpaintzoo.benchmark.run.store import Key, WorkFolder
 from inpaintzoo.callbacks.record import versions
 from inpaintzoo.data import InpaintingData
+from inpaintzoo.files.record import Record
+from inpaintzoo.files.writing import write_text
 from inpaintzoo.metrics import MetricResults
 from inpaintzoo.metrics.suite import best_fills
-from inpaintzoo.ops import composite
+from inpaintzoo.ops import composite, find_device
 from inpaintzoo.types import Batch, ConfigError, DataError, InpaintzooError
 from inpaintzoo.version import __version__
 
@@ -202,8 +197,7 @@ class Benchmark:
                 )
 
     def _take_over(self, stale: Mapping[Path, list[str]]) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.out / MARKER, (json.dumps({"benchmark": 1, "inpaintzoo": __version__}) + "\n").encode())
+        Record(self.out / MARKER, {"benchmark": 1, "inpaintzoo": __version__}).write()
         for pairs in self.sets.values():
             pairs.pin(self.out)
         for path, changed in stale.items():
@@ -323,7 +317,7 @@ class Benchmark:
         filler = self._filler(contender, pairs.name)
         measured = measure_cost(filler, self._moved(pairs.load([0]))) if isinstance(filler, NetworkFiller) else None
         content = {"key": key, "cost": None if measured is None else dataclasses.asdict(measured)}
-        write_atomically(file, (json.dumps(content, indent=2) + "\n").encode())
+        write_text(file, json.dumps(content, indent=2) + "\n")
         return measured
 
     def truth(self, pair_set: str, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
