@@ -16,11 +16,12 @@ from inpaintzoo.benchmark.report.bootstrap import Bootstrap, image_weights
 from inpaintzoo.benchmark.report.comparison import compare
 from inpaintzoo.benchmark.report.latex import to_latex
 from inpaintzoo.benchmark.report.markdown import to_markdown
+from inpaintzoo.benchmark.report.overview import overview
 from inpaintzoo.benchmark.report.records import to_csv
-from inpaintzoo.benchmark.report.tables import decimals_of, make_tables, number
+from inpaintzoo.benchmark.report.tables import make_tables
 from inpaintzoo.benchmark.report.wording import cost_cells, left_out, scaled
 from inpaintzoo.metrics import PSNR, MetricResults
-from inpaintzoo.metrics.results import ALL, Column
+from inpaintzoo.metrics.results import ALL, Column, decimals_of, number
 from inpaintzoo.types import DataError
 
 # ---------------------------------------------------------------- intervals
@@ -169,6 +170,18 @@ def test_a_metric_that_is_missing_on_another_set_only_is_not_called_missing():
 )
 def test_numbers_have_the_decimals_of_their_unit(unit, largest, value, text):
     assert number(value, decimals_of(unit, largest)) == text
+
+
+def test_terminal_report_and_test_print_the_same_mean_alike():
+    results = some_results()
+    (table,) = make_tables(results)
+    rows = [line.split() for line in overview(results).splitlines()]
+    for name in PSNRS:
+        texts = [table.entries[ALL, name, column.name].text for column in table.columns]
+        assert [name, *texts] in rows
+    single = make_tables(some_results(names=("plain",)))[0].entries
+    texts = [single[ALL, "plain", metric].text for metric in ("psnr", "l1", "fid")]
+    assert a_cell("plain").table().splitlines()[5].split() == [ALL, "6", *texts]
 
 
 TABLE = """\

@@ -7,9 +7,9 @@ import json
 import re
 
 from inpaintzoo.benchmark.protocols.protocol import Published
-from inpaintzoo.benchmark.report.tables import Table, decimals_of
+from inpaintzoo.benchmark.report.tables import Table
 from inpaintzoo.benchmark.results import BenchmarkResults, Contender, PairSet
-from inpaintzoo.metrics.results import ALL
+from inpaintzoo.metrics.results import ALL, decimals_of
 
 _BIN = re.compile(r"\d\S*-\d\S*")
 # What papers call settings of a class that have no class of their own.

@@ -12,9 +12,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inpaintzoo.benchmark.report.tables import decimals_of, number
 from inpaintzoo.benchmark.results import BenchmarkResults, PairSet, Render, Truth
-from inpaintzoo.metrics.results import Column, MetricResults
+from inpaintzoo.metrics.results import Column, MetricResults, decimals_of, number
 from inpaintzoo.types import DataError
 
 SIDE = 256  # longest side of a picture in a report, in pixels

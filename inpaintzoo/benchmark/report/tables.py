@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.benchmark.report.bootstrap import LEAST, Bootstrap, Interval, image_weights
 from inpaintzoo.benchmark.results import BenchmarkResults, PairSet
 from inpaintzoo.metrics import MetricResults
-from inpaintzoo.metrics.results import ALL, Column, Summary
+from inpaintzoo.metrics.results import ALL, Column, column_decimals, number
 from inpaintzoo.types import DataError
 
 Means = dict[tuple[str, str], np.ndarray]  # over resamples, by contender and metric
@@ -106,7 +106,7 @@ def _table(
     counts = {ALL: len(first.rows), **{group: len(rows) for group, rows in found.items() if group != ALL}}
     columns = list({column.name: column for cell in cells.values() for column in cell.columns}.values())
     entries = {}
-    decimals = {column.name: _decimals(column, summaries.values()) for column in columns}
+    decimals = {column.name: column_decimals(column, summaries.values()) for column in columns}
     for group in counts:
         means = _resampled(group, cells, bootstrap)
         for column in columns:
@@ -172,28 +172,6 @@ def _ranked(column: Column, values: Mapping[str, float | None]) -> list[str]:
     """Names of the contenders that have a value, the best first, equals in their order."""
     known = {name: value for name, value in values.items() if value is not None and not math.isnan(value)}
     return sorted(known, key=lambda name: known[name], reverse=column.better == "higher")
-
-
-def _decimals(column: Column, summaries: Iterable[Summary]) -> int:
-    values = [group.get(column.name) for summary in summaries for group in summary.values()]
-    finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
-    return decimals_of(column.unit, max(finite, default=0.0))
-
-
-def decimals_of(unit: str, largest: float) -> int:
-    """Decimals to print: two of dB and percent; of plain numbers enough for about four digits of the largest."""
-    if unit in ("dB", "%") or 1.0 <= largest < 100.0:
-        return 2
-    if largest >= 100.0:
-        return 1
-    return 4 if largest >= 0.1 or largest == 0.0 else 5
-
-
-def number(value: float | None, decimals: int) -> str:
-    """A number as tables print it; a dash where there is none."""
-    if value is None:
-        return "-"
-    return f"{value:.{decimals}f}" if math.isfinite(value) else str(value)
 
 
 def _remarks(protocol: Protocol, cells: Mapping[str, MetricResults], columns: Sequence[Column]) -> list[str]:
