@@ -52,7 +52,7 @@ def draw_chart(table: Table) -> Figure | None:
             axes.set_axis_off()
         handles, labels = grid.flat[0].get_legend_handles_labels()
         title = f"{table.pair_set.name}, protocol {table.protocol.name}, N = {table.pair_set.count}"
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        figure.suptitle(" ".join(title.split()), x=0.01, ha="left", fontsize=11)
         figure.legend(handles, labels, loc="outside lower left", ncols=min(len(labels), 2 * width), frameon=False)
     return figure
 
@@ -147,5 +147,6 @@ def _spread(table: Table, groups: Sequence[str], name: str, column: Column) -> l
 
 
 def _shown(name: str) -> str:
-    """A label that a legend does not hide, as it hides those that start with an underscore."""
+    """A label on one line that a legend does not hide, as it hides those that start with an underscore."""
+    name = " ".join(name.split())
     return f" {name}" if name.startswith("_") else name

@@ -5,11 +5,12 @@ from __future__ import annotations
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 
 from inpaintzoo.benchmark.protocols.protocol import Published
 from inpaintzoo.benchmark.report.tables import Table
 from inpaintzoo.benchmark.results import BenchmarkResults, Contender, PairSet
-from inpaintzoo.metrics.results import ALL, decimals_of
+from inpaintzoo.metrics.results import ALL, Column, decimals_of
 
 _BIN = re.compile(r"\d\S*-\d\S*")
 # What papers call settings of a class that have no class of their own.
@@ -73,6 +74,11 @@ def compare(table: Table, results: BenchmarkResults) -> list[Comparison]:
             kept = [one for one in candidates if one is not None]
             found += [one for one in kept if one.same_data] or kept
     return found
+
+
+def published_columns(table: Table, found: Sequence[Comparison]) -> list[Column]:
+    """The metrics that these rows of papers have numbers of."""
+    return [column for column in table.columns if any(column.name in one.row.values for one in found)]
 
 
 def _rows_of(contender: Contender, table: Table) -> list[Published]:

@@ -92,7 +92,8 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The text, cut in the middle if it is too long: both ends of a file's name tell most."""
+    """The text on one line, cut in the middle if it is too long: the ends of a file's name tell most."""
+    text = " ".join(text.split())
     if font.getlength(text) <= width:
         return text
     for kept in range(len(text) - 1, 0, -1):

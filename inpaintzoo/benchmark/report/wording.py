@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
+from inpaintzoo.benchmark.report.tables import Entry
 from inpaintzoo.benchmark.results import Cost, PairSet
 from inpaintzoo.metrics.results import Column
 
@@ -49,6 +50,14 @@ def left_out(missing: Mapping[str, str]) -> list[str]:
     for name, reason in missing.items():
         names.setdefault(" ".join(reason.split()).rstrip("."), []).append(name)
     return [f"Not measured: {', '.join(of_one)}. Reason: {reason}." for reason, of_one in names.items()]
+
+
+def interval_text(entry: Entry) -> str:
+    """Both ends with the decimals of the number; a dash where there is no interval."""
+    if entry.interval is None:
+        return "-"
+    decimals = len(entry.text.partition(".")[2])
+    return " to ".join(f"{end:.{decimals}f}" for end in entry.interval)
 
 
 def cost_cells(name: str, cost: Cost) -> list[str]:
