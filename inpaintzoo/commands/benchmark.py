@@ -9,7 +9,8 @@ from jsonargparse import ArgumentParser, Namespace
 
 # Imported so that a config can name contenders, data, masks and fills by their class names.
 from inpaintzoo import exports, fills  # noqa: F401
-from inpaintzoo.benchmark.protocols.named import PROTOCOLS, MetricWeights, protocol
+from inpaintzoo.benchmark.protocols.named import PROTOCOLS, MetricWeights, protocols
+from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.benchmark.report.overview import overview
 from inpaintzoo.benchmark.run.contenders import Checkpoint, Fill, Weights  # noqa: F401
 from inpaintzoo.benchmark.run.predictions import Predictions  # noqa: F401
@@ -38,15 +39,15 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(parser, argv, run, (InpaintzooError, ValueError, OSError))
 
 
-def benchmark(settings: dict[str, Any], protocols: Sequence[str], metric_weights: MetricWeights) -> None:
+def benchmark(settings: dict[str, Any], wanted: Sequence[str | Protocol], metric_weights: MetricWeights) -> None:
     """Measure several methods on the same pinned pairs, under named protocols, and write tables and pictures.
 
     Args:
-        settings: arguments of `Benchmark`, but for protocols and processes.
-        protocols: names of protocols.
+        settings: arguments of `Benchmark`, without protocols and processes.
+        wanted: names of protocols, and protocols of the user's own.
         metric_weights: local files of the networks that LPIPS, FID and others look through.
     """
-    chosen = [protocol(name, metric_weights) for name in protocols]
+    chosen = protocols(wanted, metric_weights)
     with processes() as all_processes:
         run = Benchmark(protocols=chosen, processes=all_processes, **settings)
         run.prepare()
@@ -66,7 +67,8 @@ def make_parser() -> ArgumentParser:
     parser = ArgumentParser(prog="inpaintzoo benchmark", description=summary)
     parser.add_argument("--config", action="config", help="YAML file; options behind it change single values")
     parser.add_class_arguments(Benchmark, skip={"protocols", "force", "processes"})
-    parser.add_argument("--protocols", type=list[str], default=["zoo"], help=f"of {', '.join(PROTOCOLS)}")
+    known = f"names ({', '.join(PROTOCOLS)}), or protocols of your own (docs/protocols.md)"
+    parser.add_argument("--protocols", type=list[str | Protocol], default=["zoo"], help=known)
     parser.add_class_arguments(MetricWeights, "metric_weights")
     parser.add_argument("--force", action="store_true", help="do anew what was done with other settings in --out")
     return parser

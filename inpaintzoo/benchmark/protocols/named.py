@@ -7,8 +7,7 @@ tables are made from what stands here.
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
 from inpaintzoo.benchmark.protocols.protocol import Protocol
@@ -35,6 +34,7 @@ from inpaintzoo.metrics import (
     PSNRHole,
 )
 from inpaintzoo.types import ConfigError
+from inpaintzoo.words import nearest
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,10 +63,26 @@ def protocol(name: str, weights: MetricWeights | None = None) -> Protocol:
         ConfigError: no such protocol.
     """
     if name not in PROTOCOLS:
-        near = difflib.get_close_matches(name, PROTOCOLS, n=1)
+        near = nearest(name, PROTOCOLS, limit=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise ConfigError(f"protocol {name!r} is unknown{hint}; the known ones are {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name](weights or MetricWeights())
+
+
+def protocols(wanted: Sequence[str | Protocol], weights: MetricWeights | None = None) -> list[Protocol]:
+    """The protocols of a run, as a config lists them.
+
+    Args:
+        wanted: names of `PROTOCOLS`, and protocols of the user's own.
+        weights: local files of the networks that metrics of the named ones need.
+
+    Raises:
+        ConfigError: an unknown name, or an own protocol that bears a known one.
+    """
+    for one in wanted:
+        if isinstance(one, Protocol) and one.name in PROTOCOLS:
+            raise ConfigError(f"protocol {one.name!r} of your own has the name of a known one; choose another name")
+    return [one if isinstance(one, Protocol) else protocol(one, weights) for one in wanted]
 
 
 def _pretrained(metrics: tuple[Metric, ...]) -> tuple[str, ...]:

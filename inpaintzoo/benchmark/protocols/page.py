@@ -10,7 +10,7 @@ from inpaintzoo.benchmark.protocols.named import PROTOCOLS, protocol
 from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.types import ConfigError
 
-BEGIN, END = "<!-- made from inpaintzoo/benchmark/protocols.py -->", "<!-- end of what is made -->"
+BEGIN, END = "<!-- made from inpaintzoo/benchmark/protocols/named.py -->", "<!-- end of what is made -->"
 
 
 def sections() -> str:
