@@ -11,7 +11,7 @@ from jsonargparse import ArgumentParser, Namespace
 from inpaintzoo import exports, fills  # noqa: F401
 from inpaintzoo.benchmark.protocols.named import PROTOCOLS, MetricWeights, protocols
 from inpaintzoo.benchmark.protocols.protocol import Protocol
-from inpaintzoo.benchmark.report.overview import overview
+from inpaintzoo.benchmark.report.terminal import terminal_report
 from inpaintzoo.benchmark.run.contenders import Checkpoint, Fill, Weights  # noqa: F401
 from inpaintzoo.benchmark.run.predictions import Predictions  # noqa: F401
 from inpaintzoo.benchmark.run.processes import processes
@@ -56,7 +56,7 @@ def benchmark(settings: dict[str, Any], wanted: Sequence[str | Protocol], metric
         from inpaintzoo.benchmark.report.write import write_report  # here: other commands draw no charts
 
         results = run.results()
-        print(f"\n{overview(results)}\n")
+        print(f"\n{terminal_report(results)}\n")
         write_report(results, run.out, run.render, run.truth)
         print(f"report: {run.out / 'index.html'}; tables, charts and numbers beside it")
 

@@ -120,7 +120,7 @@ def test_folders_of_predictions_that_do_not_fit_are_refused(tmp_path):
     for path in folder.glob("*.jpg"):
         path.unlink()
     save_image(torch.zeros(3, 16, 20), folder / "noise-2001.png")
-    refused(r"1 of 5 predictions are not 16x16 as the set is: .*noise-2001.png is 16x20; predict at the set's size")
+    refused(r"1 of 5 predictions are not 16x16 like the set: .*noise-2001.png is 16x20; predict at the set's size")
     truths(folder, data)
     save_image(torch.zeros(3, 16, 16), folder / "noise-2001.png")
     refused("noise-2001.png: known pixels differ from those of picture 'noise-2001' by", composites=True)

@@ -30,7 +30,7 @@ from report_toys import (
 
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
 from inpaintzoo.benchmark.report.charts import draw_chart, encode_chart
-from inpaintzoo.benchmark.report.gallery import make_gallery, order, picture_of
+from inpaintzoo.benchmark.report.gallery import make_gallery, order, pixels_of
 from inpaintzoo.benchmark.report.latex import to_latex
 from inpaintzoo.benchmark.report.markdown import to_markdown
 from inpaintzoo.benchmark.report.page import to_page
@@ -122,9 +122,9 @@ def test_the_grid_has_the_right_image_in_each_cell():
 
 def test_large_pictures_are_made_smaller_and_small_ones_keep_their_levels():
     image = torch.randint(0, 256, (3, 40, 20)) / 255
-    assert np.array_equal(picture_of(image), (image * 255).round().permute(1, 2, 0).numpy())
-    assert picture_of(torch.rand(3, 600, 300)).shape == (256, 128, 3)
-    assert (picture_of(torch.full((3, 600, 300), 0.2)) == 51).all()
+    assert np.array_equal(pixels_of(image), (image * 255).round().permute(1, 2, 0).numpy())
+    assert pixels_of(torch.rand(3, 600, 300)).shape == (256, 128, 3)
+    assert (pixels_of(torch.full((3, 600, 300), 0.2)) == 51).all()
 
 
 def test_rendered_pictures_of_another_size_are_refused():
@@ -350,7 +350,7 @@ def test_a_benchmark_s_report_shows_its_own_pictures(tmp_path):
     gallery = make_gallery(results, results.pair_sets[1], run.render, run.truth, count=2)
     for position, shown in gallery.shown.items():
         image, mask = run.truth("boxes", [position])
-        assert np.array_equal(shown.truth, picture_of(image[0]))
+        assert np.array_equal(shown.truth, pixels_of(image[0]))
         known = mask[0, 0].numpy() == 0
         for name in fills:
             picture = shown.composites[name]

@@ -16,9 +16,9 @@ from inpaintzoo.benchmark.report.bootstrap import Bootstrap, image_weights
 from inpaintzoo.benchmark.report.comparison import compare
 from inpaintzoo.benchmark.report.latex import to_latex
 from inpaintzoo.benchmark.report.markdown import to_markdown
-from inpaintzoo.benchmark.report.overview import overview
 from inpaintzoo.benchmark.report.records import to_csv
 from inpaintzoo.benchmark.report.tables import make_tables
+from inpaintzoo.benchmark.report.terminal import terminal_report
 from inpaintzoo.benchmark.report.wording import cost_cells, left_out, scaled
 from inpaintzoo.metrics import PSNR, MetricResults
 from inpaintzoo.metrics.results import ALL, Column, decimals_of, number
@@ -175,7 +175,7 @@ def test_numbers_have_the_decimals_of_their_unit(unit, largest, value, text):
 def test_terminal_report_and_test_print_the_same_mean_alike():
     results = some_results()
     (table,) = make_tables(results)
-    rows = [line.split() for line in overview(results).splitlines()]
+    rows = [line.split() for line in terminal_report(results).splitlines()]
     for name in PSNRS:
         texts = [table.entries[ALL, name, column.name].text for column in table.columns]
         assert [name, *texts] in rows

@@ -19,7 +19,7 @@ _DATA_NAME = re.compile(r"[A-Z][\w-]*")
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class PaperComparison:
     """A row of a paper beside ours.
 
     Attributes:
@@ -60,7 +60,7 @@ class Comparison:
         return f"{paper:g} / {self.ours[metric]:.{decimals}f} ({self.differences[metric]:+.{decimals}f})"
 
 
-def compare(table: Table, results: BenchmarkResults) -> list[Comparison]:
+def compare(table: Table, results: BenchmarkResults) -> list[PaperComparison]:
     """The protocol's published rows of methods that took part.
 
     A contender is recognised by its name, by its network's class with an argument that is on (`SPN, stochastic`), or
@@ -76,7 +76,7 @@ def compare(table: Table, results: BenchmarkResults) -> list[Comparison]:
     return found
 
 
-def published_columns(table: Table, found: Sequence[Comparison]) -> list[Column]:
+def published_columns(table: Table, found: Sequence[PaperComparison]) -> list[Column]:
     """The metrics that these rows of papers have numbers of."""
     return [column for column in table.columns if any(column.name in one.row.values for one in found)]
 
@@ -104,7 +104,7 @@ def _names(contender: Contender) -> list[str]:
     return [contender.name, *(aliases or [*told, network])]
 
 
-def _compared(contender: Contender, row: Published, table: Table) -> Comparison | None:
+def _compared(contender: Contender, row: Published, table: Table) -> PaperComparison | None:
     is_bin = bool(_BIN.fullmatch(row.masks))
     group = row.masks if is_bin else ALL
     if group not in table.counts:
@@ -112,7 +112,7 @@ def _compared(contender: Contender, row: Published, table: Table) -> Comparison 
     values = {name: table.entries[group, contender.name, name].value for name in row.values if _has(table, name)}
     ours = {name: value for name, value in values.items() if value is not None}
     same_data = _same_data(row.data, table.pair_set)
-    return Comparison(contender.name, group, row, same_data, is_bin or row.masks == ALL, ours) if ours else None
+    return PaperComparison(contender.name, group, row, same_data, is_bin or row.masks == ALL, ours) if ours else None
 
 
 def _has(table: Table, metric: str) -> bool:

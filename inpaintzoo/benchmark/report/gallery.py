@@ -16,8 +16,8 @@ from inpaintzoo.benchmark.results import BenchmarkResults, PairSet, Render, Trut
 from inpaintzoo.metrics.results import Column, MetricResults, decimals_of, number
 from inpaintzoo.types import DataError
 
-SIDE = 256  # longest side of a picture in a report, in pixels
-Picture = np.ndarray  # (h, w, 3) uint8
+PICTURE_SIDE = 256  # longest side of a picture in a report, in pixels
+Pixels = np.ndarray  # (h, w, 3) uint8
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,9 +50,9 @@ class Shown:
     position: int
     name: str
     ratio: float
-    masked: Picture
-    truth: Picture
-    composites: dict[str, Picture]
+    masked: Pixels
+    truth: Pixels
+    composites: dict[str, Pixels]
     scores: dict[str, Score]
 
 
@@ -118,15 +118,15 @@ def make_gallery(
     for name in cells:
         rendered = render(name, pair_set.name, chosen)
         _check(f"contender {name!r}", rendered, len(chosen), images)
-        composites[name] = [picture_of(image) for image in rendered]
+        composites[name] = [pixels_of(image) for image in rendered]
     shown = {}
     for i, position in enumerate(chosen):
         shown[position] = Shown(
             position,
             str(rows[position]["name"]),
             float(rows[position]["ratio"]),
-            picture_of(images[i] * (1 - masks[i]) + masks[i]),
-            picture_of(images[i]),
+            pixels_of(images[i] * (1 - masks[i]) + masks[i]),
+            pixels_of(images[i]),
             {name: pictures[i] for name, pictures in composites.items()},
             scores({name: values[name].get(position) for name in cells}, column),
         )
@@ -177,7 +177,7 @@ def scores(values: Mapping[str, float | None], column: Column) -> dict[str, Scor
     }
 
 
-def picture_of(image: Tensor, side: int = SIDE) -> Picture:
+def pixels_of(image: Tensor, side: int = PICTURE_SIDE) -> Pixels:
     """An image `(3, H, W)` in [0, 1] as 8 bits, by rounding; made smaller if a side is longer than `side`."""
     height, width = image.shape[-2:]
     longest = max(height, width)

@@ -12,7 +12,7 @@ from PIL import Image
 from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
 from inpaintzoo.benchmark.report.comparison import compare, published_columns
-from inpaintzoo.benchmark.report.gallery import Gallery, Picture
+from inpaintzoo.benchmark.report.gallery import Gallery, Pixels
 from inpaintzoo.benchmark.report.rendering import environment
 from inpaintzoo.benchmark.report.tables import Table
 from inpaintzoo.benchmark.report.wording import (
@@ -104,11 +104,11 @@ def _sort_key(value: float | None) -> str:
     return "" if value is None or math.isnan(value) else repr(value)
 
 
-def _is_small(picture: Picture) -> bool:
+def _is_small(picture: Pixels) -> bool:
     return max(picture.shape[:2]) <= _SMALL
 
 
-def _encoded(picture: Picture) -> str:
+def _encoded(picture: Pixels) -> str:
     file = io.BytesIO()
     image = Image.fromarray(picture)
     if _is_small(picture):

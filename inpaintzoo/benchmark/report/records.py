@@ -12,12 +12,12 @@ from typing import Any
 
 from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
-from inpaintzoo.benchmark.report.comparison import Comparison, compare
+from inpaintzoo.benchmark.report.comparison import PaperComparison, compare
 from inpaintzoo.benchmark.report.tables import Entry, Table
 from inpaintzoo.benchmark.results import BenchmarkResults
 
 VERSION = 1  # of the files' layout
-FIELDS = (
+_FIELDS = (
     "set",
     "protocol",
     "holes",
@@ -41,7 +41,7 @@ def to_csv(tables: Sequence[Table]) -> str:
     Numbers are written so that reading gives back each bit; what is undefined stays empty.
     """
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+    writer = csv.DictWriter(file, _FIELDS, lineterminator="\n")
     writer.writeheader()
     for table in tables:
         writer.writerows(_lines(table))
@@ -121,7 +121,7 @@ def _table(table: Table, results: BenchmarkResults) -> dict[str, Any]:
     }
 
 
-def _published(one: Comparison) -> dict[str, Any]:
+def _published(one: PaperComparison) -> dict[str, Any]:
     return {**dataclasses.asdict(one), "ours": _finite(one.ours), "differences": _finite(one.differences)}
 
 

@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from inpaintzoo.benchmark.report.gallery import SIDE, Gallery, Picture, Shown
+from inpaintzoo.benchmark.report.gallery import PICTURE_SIDE, Gallery, Pixels, Shown
 
 GAP = 8  # pixels between cells and around them
 _HEAD, _CAPTION, _TITLE = 26, 22, 34
@@ -28,7 +28,7 @@ def draw_sheet(gallery: Gallery, positions: Sequence[int], title: str) -> Image.
         title: above the grid.
     """
     height, width = next(iter(gallery.shown.values())).truth.shape[:2]
-    factor = max(1, SIDE // max(height, width))
+    factor = max(1, PICTURE_SIDE // max(height, width))
     cell = (width * factor, height * factor)
     heads = ["given", *gallery.names, "truth"]
     corner = cell_corner(len(heads), len(positions), *cell)
@@ -66,7 +66,7 @@ def _draw_row(
     sheet: Image.Image, draw: ImageDraw.ImageDraw, gallery: Gallery, shown: Shown, row: int, cell: tuple[int, int]
 ) -> None:
     captions = {name: shown.scores[name] for name in gallery.names}
-    pictures: list[Picture] = [shown.masked, *(shown.composites[name] for name in gallery.names), shown.truth]
+    pictures: list[Pixels] = [shown.masked, *(shown.composites[name] for name in gallery.names), shown.truth]
     texts = [f"{100 * shown.ratio:.0f} % hole", *(captions[name].text for name in gallery.names), shown.name]
     best = [False, *(captions[name].best for name in gallery.names), False]
     for column, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
@@ -79,7 +79,7 @@ def _draw_row(
         draw.rectangle((x - 1, y - 1, x + cell[0], y + cell[1]), outline=(205, 205, 205))
 
 
-def enlarged(picture: Picture, size: tuple[int, int]) -> Image.Image:
+def enlarged(picture: Pixels, size: tuple[int, int]) -> Image.Image:
     """The picture at a size that is a whole multiple of its own."""
     factor = max(1, size[0] // picture.shape[1])
     return Image.fromarray(np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1))

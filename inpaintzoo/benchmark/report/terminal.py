@@ -13,7 +13,7 @@ from inpaintzoo.metrics.results import ALL, MetricResults, column_decimals, numb
 _WIDTH = 100
 
 
-def overview(results: BenchmarkResults) -> str:
+def terminal_report(results: BenchmarkResults) -> str:
     """Means over all images, and what was left out; only the report breaks them down by hole ratio."""
     blocks = []
     for pair_set in results.pair_sets:
