@@ -254,9 +254,7 @@ def test_other_masks_are_pinned_anew_by_force(tmp_path, capsys):
     with pytest.raises(DataError, match=r"pairs was .*add --force"):
         ran(tmp_path, sets=other)
     (tmp_path / "work").rename(tmp_path / "other")
-    with pytest.raises(
-        DataError, match=r"set 'noise': pictures or masks are not those .*add --force to pin again"
-    ):
+    with pytest.raises(DataError, match=r"set 'noise': pictures or masks are not those .*add --force to pin again"):
         ran(tmp_path, sets=other)
     (tmp_path / "other").rename(tmp_path / "work")
     assert manifest.read_text() == before

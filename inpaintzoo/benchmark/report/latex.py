@@ -60,7 +60,7 @@ def to_latex(results: BenchmarkResults, tables: Sequence[Table], bootstrap: Boot
 
 
 def escape_latex(text: str) -> str:
-    """Text in which TeX sees no commands."""
+    """Text without commands to TeX."""
     return " ".join(text.split()).translate(_ESCAPES)
 
 

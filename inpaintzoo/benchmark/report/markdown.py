@@ -51,12 +51,12 @@ def to_markdown(results: BenchmarkResults, tables: Sequence[Table], bootstrap: B
 
 
 def escape_markdown(text: str) -> str:
-    """Text in which Markdown and HTML see no marks."""
+    """Text without meaning to Markdown and HTML."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
 def code(text: str) -> Markup:
-    """Text as code, whatever backticks it holds."""
+    """Text as code, even with backticks inside."""
     text = " ".join(text.split())
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
     pad = " " if "`" in text else ""
@@ -84,7 +84,7 @@ def _marked(entry: Entry) -> Markup:
 
 
 def _intervals(table: Table) -> Markup:
-    """Intervals over all images, of the metrics that have any."""
+    """Intervals over all images, for the metrics that have any."""
     shown = [c for c in table.columns if any(table.entries[ALL, name, c.name].interval for name in table.names)]
     body = [[name, *(interval_text(table.entries[ALL, name, c.name]) for c in shown)] for name in table.names]
     return _grid(["method", *map(_head, shown)], body, left=(0,)) if shown else Markup()

@@ -1,4 +1,4 @@
-"""`table.csv` and `results.json`: the numbers of a benchmark for programs, and all that is needed to repeat it."""
+"""`table.csv` and `results.json`: the numbers of a benchmark for programs, and what is needed to repeat it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from inpaintzoo.benchmark.report.comparison import PaperComparison, compare
 from inpaintzoo.benchmark.report.tables import Entry, Table
 from inpaintzoo.benchmark.results import BenchmarkResults
 
-VERSION = 1  # of the files' layout
+_VERSION = 1  # of the layout of the files
 _FIELDS = (
     "set",
     "protocol",
@@ -36,9 +36,9 @@ _FIELDS = (
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """A line a number: set, protocol, group of holes, method and metric, with its intervals.
+    """A line per number: set, protocol, group of holes, method and metric, with its intervals.
 
-    Numbers are written so that reading gives back each bit; what is undefined stays empty.
+    Numbers are written to be read back bit for bit; undefined values stay empty.
     """
     file = io.StringIO(newline="")
     writer = csv.DictWriter(file, _FIELDS, lineterminator="\n")
@@ -78,7 +78,7 @@ def _numbers(entry: Entry) -> dict[str, float | None]:
 
 
 def to_json(results: BenchmarkResults, tables: Sequence[Table], bootstrap: Bootstrap, files: Mapping[str, Any]) -> str:
-    """Everything that a program needs to read the numbers, or a person to repeat them.
+    """Everything that is needed to read the numbers, or to repeat them.
 
     Args:
         results: what the benchmark found.
@@ -87,7 +87,7 @@ def to_json(results: BenchmarkResults, tables: Sequence[Table], bootstrap: Boots
         files: paths of the other files of the report, by what they are.
     """
     content = {
-        "version": VERSION,
+        "version": _VERSION,
         "run": results.run,
         "bootstrap": dataclasses.asdict(bootstrap),
         "contenders": [dataclasses.asdict(one) for one in results.contenders],
@@ -126,5 +126,5 @@ def _published(one: PaperComparison) -> dict[str, Any]:
 
 
 def _finite(numbers: Mapping[str, float | None]) -> dict[str, float | None]:
-    """JSON has no NaN and no infinity."""
+    """JSON has neither NaN nor infinity."""
     return {name: value if value is not None and math.isfinite(value) else None for name, value in numbers.items()}

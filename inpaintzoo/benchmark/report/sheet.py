@@ -1,4 +1,4 @@
-"""`grid.png`: a row an image; what was given, what each method made of it, and the truth."""
+"""`grid.png`: a row per image, with what was given, each method's fill, and the truth."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _INK, _PALE, _BEST = (34, 34, 34), (110, 110, 110), (0, 114, 60)
 def draw_sheet(gallery: Gallery, positions: Sequence[int], title: str) -> Image.Image:
     """The grid: images down, methods across.
 
-    Small pictures are enlarged by a whole factor, so that their pixels stay what they are.
+    Small pictures are enlarged by a whole factor, so that their pixels stay sharp.
 
     Args:
         gallery: the pictures.
-        positions: of the images, from top to bottom.
+        positions: images from top to bottom.
         title: above the grid.
     """
     height, width = next(iter(gallery.shown.values())).truth.shape[:2]
@@ -50,7 +50,7 @@ def cell_corner(column: int, row: int, width: int, height: int) -> tuple[int, in
         column: from 0, the given picture.
         row: from 0.
         width: of a cell, in pixels.
-        height: likewise.
+        height: of a cell, in pixels.
     """
     return GAP + column * (width + GAP), GAP + _TITLE + _HEAD + row * (height + _CAPTION + GAP)
 
@@ -80,13 +80,13 @@ def _draw_row(
 
 
 def enlarged(picture: Pixels, size: tuple[int, int]) -> Image.Image:
-    """The picture at a size that is a whole multiple of its own."""
+    """The picture at a whole multiple of its size."""
     factor = max(1, size[0] // picture.shape[1])
     return Image.fromarray(np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1))
 
 
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings along, so that a sheet looks alike everywhere."""
+    """DejaVu Sans from matplotlib, so that a sheet looks the same everywhere."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / name), size)
 

@@ -1,4 +1,4 @@
-"""Words and marks that all tables of a report share."""
+"""Words and marks shared by all tables of a report."""
 
 from __future__ import annotations
 
@@ -11,7 +11,16 @@ from inpaintzoo.metrics.results import Column
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 TIE = "≈"
-COST_HEAD = ("method", "parameters", "MACs", "ms an image (quartiles)", "peak memory", "picture", "device", "precision")
+COST_HEAD = (
+    "method",
+    "parameters",
+    "MACs",
+    "ms per image (quartiles)",
+    "peak memory",
+    "picture",
+    "device",
+    "precision",
+)
 
 
 def head_of(column: Column) -> str:
@@ -30,9 +39,9 @@ def about_marks(bootstrap: Bootstrap, best: str, second: str) -> str:
     share = f"{100 * bootstrap.level:g} %"
     return (
         f"↑ higher is better, ↓ lower is better. {best} and {second} are marked. {TIE}: the difference from the best "
-        f"is not significant: its {share} interval holds 0 (paired bootstrap over images, {bootstrap.resamples} "
-        f"resamples, seed {bootstrap.seed}; no correction for many comparisons). Intervals of a few images are too "
-        f"narrow; single images and metrics of a whole set (FID and others) have none, and so no mark."
+        f"is not significant: its {share} interval contains 0 (paired bootstrap over images, {bootstrap.resamples} "
+        f"resamples, seed {bootstrap.seed}; no correction for multiple comparisons). Intervals over few images are too "
+        f"narrow; single images and metrics of a whole set (FID and others) have no interval and so no mark."
     )
 
 
@@ -45,7 +54,7 @@ def about_set(pair_set: PairSet) -> str:
 
 
 def left_out(missing: Mapping[str, str]) -> list[str]:
-    """A sentence for the metrics that were not measured for one reason."""
+    """For each reason, a sentence with the metrics that were not measured."""
     names: dict[str, list[str]] = {}
     for name, reason in missing.items():
         names.setdefault(" ".join(reason.split()).rstrip("."), []).append(name)
@@ -53,7 +62,7 @@ def left_out(missing: Mapping[str, str]) -> list[str]:
 
 
 def interval_text(entry: Entry) -> str:
-    """Both ends with the decimals of the number; a dash where there is no interval."""
+    """Both ends with the decimals of the number; a dash without an interval."""
     if entry.interval is None:
         return "-"
     decimals = len(entry.text.partition(".")[2])

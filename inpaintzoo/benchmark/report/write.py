@@ -36,16 +36,16 @@ def write_report(
 ) -> None:
     """Write the report into a folder; each file appears whole or not at all, and files of other names stay.
 
-    `table.md`, `table.tex`, `table.csv`, `results.json` and `index.html` hold all sets and protocols;
-    `images/METHOD/SET/PROTOCOL.csv` the values of each image; `charts/SET/PROTOCOL.png` and `.svg` the metrics by hole
-    ratio. `grid.png` and `grid-worst.png` show the same images across methods, sorted by disagreement and the worst
-    first; those of further sets are `grid-SET.png` and `grid-worst-SET.png` below `grids/`.
+    `table.md`, `table.tex`, `table.csv`, `results.json` and `index.html` cover all sets and protocols;
+    `images/METHOD/SET/PROTOCOL.csv` has the values of each image, `charts/SET/PROTOCOL.png` and `.svg` the metrics by
+    hole ratio. `grid.png` and `grid-worst.png` show the first set's images across methods, sorted by disagreement and
+    worst first; for further sets they are `grids/grid-SET.png` and `grids/grid-worst-SET.png`.
 
     Args:
         results: what the benchmark found.
-        folder: where to; it is made if it does not exist.
-        render: composites of a contender, as `Benchmark.render`; it is called once for each contender and set.
-        truth: pictures and masks of a set, as `Benchmark.truth`.
+        folder: the output folder, made if it does not exist.
+        render: gives a contender's composites, as `Benchmark.render`; called once for each contender and set.
+        truth: gives pictures and masks of a set, as `Benchmark.truth`.
         pictures: rows of a grid; 0 leaves pictures out.
         bootstrap: how confidence intervals are made.
 
@@ -79,7 +79,7 @@ class _Folder:
         self.path = path
 
     def write(self, name: str, content: str | bytes) -> str:
-        """Write a file; its name is relative to the folder, and is returned."""
+        """Write a file and return its name, which is relative to the folder."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         data = content.encode("utf-8") if isinstance(content, str) else content
@@ -88,7 +88,7 @@ class _Folder:
 
 
 def file_names(names: Collection[str]) -> dict[str, str]:
-    """A file name for each name, different ones also where capitals do not count."""
+    """A file name for each name; they differ even where capitals do not count."""
     found: dict[str, str] = {}
     for name in dict.fromkeys(names):
         base = _UNSAFE.sub("_", name).strip(". ") or "_"
