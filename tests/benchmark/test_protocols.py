@@ -315,8 +315,8 @@ def test_a_protocol_that_contradicts_itself_is_refused():
 
     row = Published("method", "data", "masks", {"ssim": 0.5}, "table 1")
     for changes, message in (
-        ({"optional": ("fid",)}, r"protocol 'own': \['fid'\] are none of its metrics, \['psnr', 'l1'\]"),
-        ({"published": (row,)}, r"\['ssim'\] are none of its metrics"),
+        ({"optional": ("fid",)}, r"protocol 'own': \['fid'\] are not among its metrics, \['psnr', 'l1'\]"),
+        ({"published": (row,)}, r"\['ssim'\] are not among its metrics"),
         ({"samples": 0}, "samples and batch must be at least 1, got 0 and 1"),
         ({"batch": 0}, "samples and batch must be at least 1, got 1 and 0"),
         ({"mean": "median"}, "mean must be `images` or `batches`, got 'median'"),

@@ -1,7 +1,7 @@
-"""The named protocols: ways to measure as the papers and their code have them, and the zoo's own.
+"""The named protocols: those of the papers and their code, and the zoo's own.
 
-A protocol is built anew for each run, because its metrics hold networks. `docs/protocols.md` explains each one; its
-tables are made from what stands here.
+Each run builds its own protocols, because their metrics hold networks. `docs/protocols.md` explains each one; its
+tables are generated from this module.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ from inpaintzoo.words import nearest
 
 @dataclasses.dataclass(frozen=True)
 class MetricWeights:
-    """Local files of the networks that some metrics need; without one, torch hub's cache is used and filled.
+    """Local files of the networks that some metrics need; without a file, the network comes from torch hub's cache.
 
     Attributes:
         alex: torchvision's AlexNet, for `lpips_alex`.

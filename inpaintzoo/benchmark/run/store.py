@@ -1,4 +1,4 @@
-"""Finished batches on disk, each whole or not there at all, and the key that says what they are batches of."""
+"""Finished batches on disk, each whole or absent, and the key that records what decided their numbers."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
 
 
 def _flat(measured: Measured) -> tuple[Arrays, dict[str, list[int]]]:
-    """All arrays under one name each, and for each segmentation metric the images where it is defined."""
+    """All arrays by name, and for each segmentation metric the images where it is defined."""
     arrays = {
         f"features/{family}/{key}": array
         for family, features in measured.features.items()
