@@ -10,9 +10,8 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
-from inpaintzoo.benchmark.report.comparison import PaperComparison, compare
+from inpaintzoo.benchmark.report.comparison import compare
 from inpaintzoo.benchmark.report.tables import Entry, Table
 from inpaintzoo.benchmark.results import BenchmarkResults
 
@@ -86,23 +85,20 @@ def to_json(results: BenchmarkResults, tables: Sequence[Table], bootstrap: Boots
         bootstrap: how their intervals were made.
         files: paths of the other files of the report, by what they are.
     """
+    about = ("name", "title", "source", "split", "resize", "masks", "pitfalls")
+    protocols = results.protocols
     content = {
         "version": _VERSION,
         "run": results.run,
         "bootstrap": dataclasses.asdict(bootstrap),
         "contenders": [dataclasses.asdict(one) for one in results.contenders],
         "sets": [dataclasses.asdict(one) for one in results.pair_sets],
-        "protocols": [_protocol(one) for one in results.protocols],
+        "protocols": [{**{field: getattr(one, field) for field in about}, "rules": one.rules()} for one in protocols],
         "missing": results.missing,
         "tables": [_table(table, results) for table in tables],
         "files": files,
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _protocol(one: Protocol) -> dict[str, Any]:
-    words = ("name", "title", "source", "split", "resize", "masks", "pitfalls")
-    return {**{word: getattr(one, word) for word in words}, "rules": one.rules()}
 
 
 def _table(table: Table, results: BenchmarkResults) -> dict[str, Any]:
@@ -117,12 +113,11 @@ def _table(table: Table, results: BenchmarkResults) -> dict[str, Any]:
         "values": values,
         "remarks": table.remarks,
         "missing": table.missing,
-        "published": [_published(one) for one in compare(table, results)],
+        "published": [
+            {**dataclasses.asdict(one), "ours": _finite(one.ours), "differences": _finite(one.differences)}
+            for one in compare(table, results)
+        ],
     }
-
-
-def _published(one: PaperComparison) -> dict[str, Any]:
-    return {**dataclasses.asdict(one), "ours": _finite(one.ours), "differences": _finite(one.differences)}
 
 
 def _finite(numbers: Mapping[str, float | None]) -> dict[str, float | None]:

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,6 @@ from inpaintzoo.benchmark.report.sheet import draw_sheet, encode_png
 from inpaintzoo.benchmark.report.tables import Table, make_tables
 from inpaintzoo.benchmark.results import BenchmarkResults, Render, Truth
 from inpaintzoo.files.writing import write_whole
-from inpaintzoo.metrics import MetricResults
 from inpaintzoo.types import DataError
 
 PICTURES = 8  # rows of a grid
@@ -80,10 +78,14 @@ class _Folder:
 
     def write(self, name: str, content: str | bytes) -> str:
         """Write a file and return its name, which is relative to the folder."""
+        data = content.encode("utf-8") if isinstance(content, str) else content
+        return self.write_with(name, lambda file: Path(file).write_bytes(data))
+
+    def write_with(self, name: str, write: Callable[[str], object]) -> str:
+        """Let a function write a file, and return the file's name."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        data = content.encode("utf-8") if isinstance(content, str) else content
-        write_whole(path, lambda file: Path(file).write_bytes(data))
+        write_whole(path, write)
         return name
 
 
@@ -105,15 +107,8 @@ def _write_images(results: BenchmarkResults, out: _Folder) -> list[str]:
     files = []
     for (contender, pair_set, protocol), cell in results.cells.items():
         name = f"images/{contenders[contender]}/{sets[pair_set]}/{protocols[protocol]}.csv"
-        files.append(out.write(name, _image_csv(cell)))
+        files.append(out.write_with(name, cell.to_csv))
     return files
-
-
-def _image_csv(cell: MetricResults) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "images.csv"
-        cell.to_csv(path)
-        return path.read_bytes()
 
 
 def _write_charts(tables: Sequence[Table], out: _Folder) -> tuple[dict[tuple[str, str], bytes], list[str]]:

@@ -62,7 +62,7 @@ def check_pairing(pairs: Pairs, files: Sequence[Path], fills: int, composites: b
                 if composites and error > KEPT and broken is None:
                     broken = found
     if suspects:
-        _search(pairs, [suspect for suspect in suspects if _tells(suspect)])
+        _search(pairs, [suspect for suspect in suspects if _is_recognisable(suspect)])
     if broken:
         raise DataError(
             f"{broken.file}: known pixels differ from those of picture {broken.name!r} by {broken.error:.3f} on "
@@ -101,7 +101,7 @@ def _grid(picture: Tensor) -> Tensor:
     return picture[..., rows[:, None], columns]
 
 
-def _tells(suspect: _Suspect) -> bool:
+def _is_recognisable(suspect: _Suspect) -> bool:
     """Whether there is enough to recognise a picture by: a flat area could belong to any."""
     pixels = suspect.picture[:, suspect.known[0]] / 255
     return pixels.shape[1] >= _LEAST_KNOWN and bool(pixels.std(dim=1).max() > KEPT)
