@@ -1,4 +1,4 @@
-"""Who takes part in a benchmark, on which pairs and by which metrics: what fits, and what is refused before it runs."""
+"""Contenders, pairs and metrics of a benchmark: what fits, and what is refused before anything runs."""
 
 import json
 

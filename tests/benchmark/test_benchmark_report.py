@@ -1,4 +1,4 @@
-"""Charts, pictures, page and files of a benchmark: every number and every pixel stands where it belongs."""
+"""Charts, pictures, page and files of a benchmark: every number and every pixel is in its place."""
 
 import base64
 import csv
