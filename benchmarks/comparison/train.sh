@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Trains every method of benchmarks/comparison/facade.yaml with one budget: 160 iterations of batch 4 on 128x128, widths
-# reduced, on a CPU. Usage: train.sh DIR OUT [METHOD ...]; DIR holds train/images and test/images.
+# Trains every method of benchmarks/comparison/facade.yaml with the same budget: 160 iterations of batch 4 at 128x128, with
+# reduced widths, on a CPU. Usage: train.sh DIR OUT [METHOD ...]; DIR holds train/images and test/images.
 set -euo pipefail
 data=$1 out=$2
 shift 2

@@ -1,4 +1,4 @@
-"""What a benchmark found: who took part, on which pairs, under which protocols, and the numbers."""
+"""What a benchmark found: its contenders, pairs, protocols and numbers."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from torch import Tensor
 from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.metrics import MetricResults
 
-# Pictures for a report are asked for when they are drawn, so that no set has to fit into memory. Positions are the
-# `index` of rows; tensors are float, on the CPU, in the order asked for.
+# A report asks for pictures when it draws them, so that no set has to fit into memory. Positions are the `index` of
+# rows; tensors are float, on the CPU, in the order of the positions.
 # render(contender, set, positions): composites `(n, 3, H, W)` in [0, 1].
 Render = Callable[[str, str, Sequence[int]], Tensor]
 # truth(set, positions): pictures `(n, 3, H, W)` in [0, 1] and masks `(n, 1, H, W)`, 1 = hole.
@@ -20,16 +20,16 @@ Truth = Callable[[str, Sequence[int]], tuple[Tensor, Tensor]]
 
 @dataclasses.dataclass(frozen=True)
 class Cost:
-    """What one forward of a network costs, at batch 1.
+    """The cost of one forward pass of a network at batch 1.
 
     Attributes:
         parameters: of the generator.
-        macs: multiply-accumulate operations of one forward; None where they could not be counted.
-        milliseconds: median time of an image.
-        spread: quartiles of that time, low and high.
-        peak_bytes: peak memory beyond the weights' own; None where it cannot be measured.
+        macs: multiply-accumulate operations; None if they could not be counted.
+        milliseconds: median time per image.
+        spread: low and high quartile of that time.
+        peak_bytes: peak memory beyond the weights; None if it cannot be measured.
         height: of the image, in pixels.
-        width: likewise.
+        width: of the image, in pixels.
         device: its name.
         precision: such as `float32`.
     """
@@ -53,10 +53,10 @@ class Contender:
         name: as the user gave it.
         kind: `checkpoint`, `weights`, `predictions` or `fill`.
         source: path, or the class of a fill.
-        sha256: of the weight file; None where there is none.
-        facts: further facts for the page, such as the iterations it was trained for. By `network`, its class, and
-            `arguments`, JSON of them by name, it is found in papers' tables.
-        cost: None for folders of ready predictions, or where no costs were asked for.
+        sha256: of the weight file; None if there is none.
+        facts: further facts for the page, such as the iterations it was trained for. `network`, its class, and
+            `arguments`, as JSON, find it in papers' tables.
+        cost: None for folders of predictions, or if costs were not measured.
     """
 
     name: str
@@ -76,7 +76,7 @@ class PairSet:
         description: of pictures and masks, in words.
         count: number of pairs.
         height: of the pictures, in pixels.
-        width: likewise.
+        width: of the pictures, in pixels.
         manifest: path of the manifest, relative to the output folder or as given.
         manifest_sha256: of its bytes.
     """
@@ -98,10 +98,10 @@ class BenchmarkResults:
         contenders: rows, in the user's order.
         pair_sets: what was measured on.
         protocols: how it was measured.
-        cells: results by names of (contender, pair set, protocol). A metric that could not be measured because its
-            weights are missing is left out of a cell's columns and named in `missing`. Rows of one set are of the
-            same images in the same order for all contenders.
-        missing: by protocol, metrics left out and why, one sentence each.
+        cells: results by names of (contender, pair set, protocol). A metric whose weights are missing is not among a
+            cell's columns but in `missing`. For all contenders, the rows of a set are the same images in the same
+            order.
+        missing: by protocol, the metrics that were left out, each with the reason.
         run: date, command, versions, seeds, processes, device: facts to print with every table.
     """
 
@@ -113,6 +113,6 @@ class BenchmarkResults:
     run: dict[str, str] = dataclasses.field(default_factory=dict)
 
     def cells_of(self, pair_set: str, protocol: str) -> dict[str, MetricResults]:
-        """The results on one set under one protocol, by contender, in the order of rows."""
-        keys = {contender.name: (contender.name, pair_set, protocol) for contender in self.contenders}
-        return {name: self.cells[key] for name, key in keys.items() if key in self.cells}
+        """The results on one set under one protocol, by contender, in the user's order."""
+        names = [contender.name for contender in self.contenders]
+        return {name: self.cells[key] for name in names if (key := (name, pair_set, protocol)) in self.cells}

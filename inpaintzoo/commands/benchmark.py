@@ -9,8 +9,9 @@ from jsonargparse import ArgumentParser, Namespace
 
 # Imported so that a config can name contenders, data, masks and fills by their class names.
 from inpaintzoo import exports, fills  # noqa: F401
-from inpaintzoo.benchmark.protocols.named import PROTOCOLS, MetricWeights, protocol
-from inpaintzoo.benchmark.report.overview import overview
+from inpaintzoo.benchmark.protocols.named import PROTOCOLS, MetricWeights, protocols
+from inpaintzoo.benchmark.protocols.protocol import Protocol
+from inpaintzoo.benchmark.report.terminal import terminal_report
 from inpaintzoo.benchmark.run.contenders import Checkpoint, Fill, Weights  # noqa: F401
 from inpaintzoo.benchmark.run.predictions import Predictions  # noqa: F401
 from inpaintzoo.benchmark.run.processes import processes
@@ -23,10 +24,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: what stands after `inpaintzoo benchmark`; None takes it from the process.
+        argv: the arguments after `inpaintzoo benchmark`; None takes those of the process.
 
     Returns:
-        The exit code: 0, 1 for an error that the user can mend, 2 for wrong usage.
+        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
     """
     parser = make_parser()
 
@@ -38,35 +39,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_command(parser, argv, run, (InpaintzooError, ValueError, OSError))
 
 
-def benchmark(settings: dict[str, Any], protocols: Sequence[str], metric_weights: MetricWeights) -> None:
+def benchmark(settings: dict[str, Any], wanted: Sequence[str | Protocol], metric_weights: MetricWeights) -> None:
     """Measure several methods on the same pinned pairs, under named protocols, and write tables and pictures.
 
     Args:
-        settings: arguments of `Benchmark`, but for protocols and processes.
-        protocols: names of protocols.
-        metric_weights: local files of the networks that LPIPS, FID and others look through.
+        settings: arguments of `Benchmark`, without protocols and processes.
+        wanted: names of protocols, and protocols of the user's own.
+        metric_weights: local files of the networks behind LPIPS, FID and others.
     """
-    chosen = [protocol(name, metric_weights) for name in protocols]
+    chosen = protocols(wanted, metric_weights)
     with processes() as all_processes:
         run = Benchmark(protocols=chosen, processes=all_processes, **settings)
         run.prepare()
         run.measure()
     if all_processes.first:
-        from inpaintzoo.benchmark.report.write import write_report  # here: other commands draw no charts
+        from inpaintzoo.benchmark.report.write import write_report  # imported here because it loads matplotlib
 
         results = run.results()
-        print(f"\n{overview(results)}\n")
+        print(f"\n{terminal_report(results)}\n")
         write_report(results, run.out, run.render, run.truth)
-        print(f"report: {run.out / 'index.html'}; tables, charts and numbers beside it")
+        print(f"report: {run.out / 'index.html'}; tables, charts and numbers are beside it")
 
 
 def make_parser() -> ArgumentParser:
-    """The parser of the command's options; its names and their help are those of `Benchmark`."""
+    """The parser of the command's options, whose names and help come from `Benchmark`."""
     summary = (benchmark.__doc__ or "").splitlines()[0]
     parser = ArgumentParser(prog="inpaintzoo benchmark", description=summary)
-    parser.add_argument("--config", action="config", help="YAML file; options behind it change single values")
+    parser.add_argument("--config", action="config", help="YAML file; options after it change single values")
     parser.add_class_arguments(Benchmark, skip={"protocols", "force", "processes"})
-    parser.add_argument("--protocols", type=list[str], default=["zoo"], help=f"of {', '.join(PROTOCOLS)}")
+    known = f"names ({', '.join(PROTOCOLS)}), or protocols of your own (docs/protocols.md)"
+    parser.add_argument("--protocols", type=list[str | Protocol], default=["zoo"], help=known)
     parser.add_class_arguments(MetricWeights, "metric_weights")
-    parser.add_argument("--force", action="store_true", help="do anew what was done with other settings in --out")
+    parser.add_argument("--force", action="store_true", help="redo what was done with other settings in --out")
     return parser

@@ -6,7 +6,7 @@ import csv
 import dataclasses
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -101,9 +101,11 @@ class MetricResults:
     def table(self) -> str:
         """The summary as aligned text, followed by remarks about the numbers."""
         head = ["hole ratio", "images", *(column.title for column in self.columns)]
+        summary = self.summary()
+        decimals = {column.name: column_decimals(column, [summary]) for column in self.columns}
         body = [
-            [group, str(values["count"]), *(cell(values[column.name]) for column in self.columns)]
-            for group, values in self.summary().items()
+            [group, str(values["count"]), *(number(values[name], digits) for name, digits in decimals.items())]
+            for group, values in summary.items()
         ]
         alignment = ["left", *["right"] * (len(head) - 1)]
         lines = tabulate([head, *body], tablefmt="plain", colalign=alignment, disable_numparse=True).splitlines()
@@ -117,7 +119,7 @@ class MetricResults:
             values = [row[column.name] for row in self.rows if column.name in row]
             capped = sum(value == column.cap for value in values) if column.cap is not None else 0
             if capped:
-                remarks.append(f"{column.name}: {capped} of {len(values)} images count as the cap, {cell(column.cap)}.")
+                remarks.append(f"{column.name}: {capped} of {len(values)} images count as the cap, {column.cap:.2f}.")
             if undefined := sum(value is None for value in values):
                 remarks.append(
                     f"{column.name}: {undefined} of {len(values)} images {column.undefined} and do not count."
@@ -171,14 +173,27 @@ def mean(values: Sequence[float | None]) -> float | None:
     return math.fsum(defined) / len(defined)
 
 
-def cell(value: float | None) -> str:
-    """Four significant digits, at least two decimals and at most five."""
+def column_decimals(column: Column, summaries: Iterable[Summary]) -> int:
+    """Decimals of all of a metric's numbers in a table; see `decimals_of`."""
+    values = [group.get(column.name) for summary in summaries for group in summary.values()]
+    finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
+    return decimals_of(column.unit, max(finite, default=0.0))
+
+
+def decimals_of(unit: str, largest: float) -> int:
+    """Decimals to print: two for dB and percent; for plain numbers enough for about four digits of the largest."""
+    if unit in ("dB", "%") or 1.0 <= largest < 100.0:
+        return 2
+    if largest >= 100.0:
+        return 1
+    return 4 if largest >= 0.1 or largest == 0.0 else 5
+
+
+def number(value: float | None, decimals: int) -> str:
+    """A number as every table prints it; a dash for None."""
     if value is None:
         return "-"
-    if not math.isfinite(value):
-        return str(value)
-    magnitude = math.floor(math.log10(abs(value))) if value else 0
-    return f"{value:.{min(max(3 - magnitude, 2), 5)}f}"
+    return f"{value:.{decimals}f}" if math.isfinite(value) else str(value)
 
 
 def _finite(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Benchmarks: the numbers are those of a plain loop, whoever computes them and however often they are interrupted."""
+"""Benchmarks give the numbers of a plain loop, with any number of processes and interruptions."""
 
 import dataclasses
 import math
@@ -226,7 +226,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     assert run.results().cells == whole.results().cells
 
 
-def test_work_done_with_other_settings_is_refused_or_done_anew(tmp_path, capsys):
+def test_work_done_with_other_settings_is_refused_or_redone(tmp_path, capsys):
     ran(tmp_path, {"net": Counted(network())})
     for changes, difference in (
         ({"batch_size": 3}, "batch_size was 2 and is 3"),
@@ -238,15 +238,23 @@ def test_work_done_with_other_settings_is_refused_or_done_anew(tmp_path, capsys)
     ):
         with pytest.raises(DataError, match=f"{difference}.*add --force"):
             ran(tmp_path, **{"contenders": {"net": Counted(network())}, **changes})
-    anew = Counted(network())
-    ran(tmp_path, {"net": anew}, batch_size=3, force=True)
-    assert anew.batches == 2 and "done anew, batch_size was 2 and is 3" in capsys.readouterr().out
+    redone = Counted(network())
+    ran(tmp_path, {"net": redone}, batch_size=3, force=True)
+    assert redone.batches == 2 and "redone, batch_size was 2 and is 3" in capsys.readouterr().out
     assert {name.rsplit("/", 1)[1] for name in numbers(tmp_path)} == {
         f"{i:05d}.{s}" for i in range(2) for s in ("json", "npz")
     }
 
 
-def test_other_masks_are_pinned_anew_by_force(tmp_path, capsys):
+def test_batches_without_a_key_are_not_trusted(tmp_path):
+    ran(tmp_path)
+    (tmp_path / "work" / "mean colour" / "noise" / "zoo" / "key.json").unlink()
+    with pytest.raises(DataError, match=r"was done with other settings: its key.json is missing; .*add --force"):
+        ran(tmp_path)
+    assert ran(tmp_path, force=True).results()
+
+
+def test_other_masks_are_pinned_again_by_force(tmp_path, capsys):
     ran(tmp_path)
     manifest = tmp_path / "manifests" / "noise.jsonl"
     before = manifest.read_text()
@@ -254,12 +262,12 @@ def test_other_masks_are_pinned_anew_by_force(tmp_path, capsys):
     with pytest.raises(DataError, match=r"pairs was .*add --force"):
         ran(tmp_path, sets=other)
     (tmp_path / "work").rename(tmp_path / "other")
-    with pytest.raises(DataError, match=r"set 'noise': pictures or masks are not those that .*add --force to pin anew"):
+    with pytest.raises(DataError, match=r"set 'noise': pictures or masks are not those .*add --force to pin again"):
         ran(tmp_path, sets=other)
     (tmp_path / "other").rename(tmp_path / "work")
     assert manifest.read_text() == before
     run = ran(tmp_path, sets=other, force=True)
-    assert "done anew, pairs was" in capsys.readouterr().out
+    assert "redone, pairs was" in capsys.readouterr().out
     assert manifest.read_text() != before and run.sets["noise"].differs(tmp_path) is None
     manifest.write_text("{")
     with pytest.raises(DataError, match="set 'noise': its manifest cannot be read"):

@@ -1,4 +1,4 @@
-"""Who takes part in a benchmark, on which pairs and by which metrics: what fits, and what is refused before it runs."""
+"""Contenders, pairs and metrics of a benchmark: what fits, and what is refused before anything runs."""
 
 import json
 
@@ -13,7 +13,7 @@ from inpaintzoo.benchmark.run.contenders import Checkpoint, Fill, NetworkFiller,
 from inpaintzoo.benchmark.run.cost import measure_cost
 from inpaintzoo.benchmark.run.pairs import Pairs
 from inpaintzoo.benchmark.run.predictions import Predictions
-from inpaintzoo.benchmark.run.processes import arithmetic, check_precision, find_device
+from inpaintzoo.benchmark.run.processes import arithmetic, check_precision
 from inpaintzoo.benchmark.run.runner import Benchmark
 from inpaintzoo.data import FolderData
 from inpaintzoo.data.masks import CentreSquare
@@ -30,6 +30,7 @@ from inpaintzoo.metrics import (
     PSNRHole,
 )
 from inpaintzoo.models import PENNet
+from inpaintzoo.ops import find_device
 from inpaintzoo.types import ConfigError, DataError, WeightsError
 from inpaintzoo.weights import save_model
 
@@ -119,7 +120,7 @@ def test_folders_of_predictions_that_do_not_fit_are_refused(tmp_path):
     for path in folder.glob("*.jpg"):
         path.unlink()
     save_image(torch.zeros(3, 16, 20), folder / "noise-2001.png")
-    refused(r"1 of 5 predictions are not 16x16 as the set is: .*noise-2001.png is 16x20; predict at the set's size")
+    refused(r"1 of 5 predictions are not 16x16 like the set: .*noise-2001.png is 16x20; predict at the set's size")
     truths(folder, data)
     save_image(torch.zeros(3, 16, 16), folder / "noise-2001.png")
     refused("noise-2001.png: known pixels differ from those of picture 'noise-2001' by", composites=True)
@@ -221,7 +222,7 @@ def test_what_cannot_work_is_said_before_anything_runs(tmp_path):
         (ConfigError, "batch_size must be 1 or more", {"batch_size": 0}),
         (ConfigError, "--precision tf32 needs a GPU", {"precision": "tf32"}),
         (ConfigError, "--precision must be one of", {"precision": "float8"}),
-        (ConfigError, "--device nope cannot be used", {"device": "nope"}),
+        (ConfigError, "device nope cannot be used", {"device": "nope"}),
         (ConfigError, "no chosen protocol measures 'lpisp'; they measure mean_level, psnr", {"metrics": ["lpisp"]}),
         (ConfigError, "protocol 'b' measures none of psnr_hole",
          {"metrics": ["psnr_hole"], "protocols": [protocol(), protocol("b", [PSNR()])]}),

@@ -1,11 +1,13 @@
-"""Charts, pictures, page and files of a benchmark: every number and every pixel stands where it belongs."""
+"""Charts, pictures, page and files of a benchmark: every number and every pixel is in its place."""
 
 import base64
 import csv
 import dataclasses
+import functools
 import io
 import json
 import math
+import re
 import xml.etree.ElementTree
 from html.parser import HTMLParser
 
@@ -28,7 +30,9 @@ from report_toys import (
 
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
 from inpaintzoo.benchmark.report.charts import draw_chart, encode_chart
-from inpaintzoo.benchmark.report.gallery import make_gallery, order, picture_of
+from inpaintzoo.benchmark.report.gallery import make_gallery, order, pixels_of
+from inpaintzoo.benchmark.report.latex import to_latex
+from inpaintzoo.benchmark.report.markdown import to_markdown
 from inpaintzoo.benchmark.report.page import to_page
 from inpaintzoo.benchmark.report.sheet import cell_corner, draw_sheet
 from inpaintzoo.benchmark.report.tables import make_tables
@@ -118,9 +122,9 @@ def test_the_grid_has_the_right_image_in_each_cell():
 
 def test_large_pictures_are_made_smaller_and_small_ones_keep_their_levels():
     image = torch.randint(0, 256, (3, 40, 20)) / 255
-    assert np.array_equal(picture_of(image), (image * 255).round().permute(1, 2, 0).numpy())
-    assert picture_of(torch.rand(3, 600, 300)).shape == (256, 128, 3)
-    assert (picture_of(torch.full((3, 600, 300), 0.2)) == 51).all()
+    assert np.array_equal(pixels_of(image), (image * 255).round().permute(1, 2, 0).numpy())
+    assert pixels_of(torch.rand(3, 600, 300)).shape == (256, 128, 3)
+    assert (pixels_of(torch.full((3, 600, 300), 0.2)) == 51).all()
 
 
 def test_rendered_pictures_of_another_size_are_refused():
@@ -183,6 +187,60 @@ def test_the_page_is_well_formed_and_needs_no_other_file():
     assert "25 / 19.00 (-6.00)" in text  # the paper's number, ours and the difference
     tables_of_page = [attributes for tag, attributes in page.tags if tag == "table"]
     assert len(tables_of_page) == 4 and all(one == {"class": "sortable"} for one in tables_of_page)
+
+
+HOSTILE = [
+    "<script>alert('1')</script>",
+    "\"'><img src=x onerror=alert(1)>&amp;",
+    "`code` | *bold* _it_ [a](b) <!--",
+    "one\n\n# head\n\n| x | y |\r\n- item\t```",
+    "../../etc\\passwd\\input{x}}{$%&#^~\n%",
+    "{{ 7 * 7 }} {% raw %} {# x #} << x >> <% y %>",
+]
+
+
+@functools.cache
+def reported(name):
+    """The three pages of a benchmark in which a text stands wherever a user's text may stand."""
+    protocol = a_protocol(name, published=(published(name, name, ALL),), pitfalls=(name,), split=name, masks=name)
+    results = some_results(called=[name, "good", "alike"], pair_set=name, protocol=protocol, facts={name: name})
+    results.missing = {name: {"u_ids": name}}
+    results.run = {"device": name, name: name}
+    results.contenders[0] = dataclasses.replace(results.contenders[0], source=name, cost=a_cost(device=name))
+    results.cells[name, name, name].notes.append(name)
+    render = lambda contender, *rest: a_render({name: "plain"}.get(contender, contender), *rest)  # noqa: E731
+    for cell in results.cells.values():
+        for row in cell.rows:
+            row["name"] = name
+    tables = make_tables(results)
+    gallery = make_gallery(results, results.pair_sets[0], render, a_truth, count=2)
+    draw_sheet(gallery, gallery.disagreement, name)
+    chart = encode_chart(draw_chart(tables[0]), "svg")
+    html = to_page(results, tables, Bootstrap(), {(name, name): chart}, [gallery])
+    return html, to_markdown(results, tables, Bootstrap()), to_latex(results, tables, Bootstrap())
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_stay_names(name):
+    """A text changes neither the tags of the page, nor the cells of Markdown, nor the lines and groups of TeX."""
+    (html, md, tex), (plain_html, plain_md, plain_tex) = reported(name), reported("harmless")
+    page, plain = Page(html), Page(plain_html)
+    shape = [[(tag, sorted(attributes)) for tag, attributes in one.tags] for one in (page, plain)]
+    assert shape[0] == shape[1]
+    assert " ".join(name.split()) in [" ".join(text.split()) for text in page.text]
+    assert [tag for tag, _ in page.tags].count("script") == 1
+
+    def marks(line):
+        bare = re.sub(r"\\.|(`+)(?!`)(.*?)(?<!`)\1(?!`)", "", line)  # without escaped letters and code
+        return re.sub(r"[^|*`<>\[\]#~]", "", bare)
+
+    assert list(map(marks, md.splitlines())) == list(map(marks, plain_md.splitlines()))
+
+    def commands(line):
+        bare = re.sub(r"\\[{}%&#$_]|\\text\w+\{\}", "", line)
+        return "%" if line.startswith("%") else re.sub(r"[^\\{}%&#$_^~]", "", bare)
+
+    assert list(map(commands, tex.splitlines())) == list(map(commands, plain_tex.splitlines()))
 
 
 def test_the_page_sorts_by_full_numbers():
@@ -292,7 +350,7 @@ def test_a_benchmark_s_report_shows_its_own_pictures(tmp_path):
     gallery = make_gallery(results, results.pair_sets[1], run.render, run.truth, count=2)
     for position, shown in gallery.shown.items():
         image, mask = run.truth("boxes", [position])
-        assert np.array_equal(shown.truth, picture_of(image[0]))
+        assert np.array_equal(shown.truth, pixels_of(image[0]))
         known = mask[0, 0].numpy() == 0
         for name in fills:
             picture = shown.composites[name]

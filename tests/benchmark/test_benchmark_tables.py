@@ -17,10 +17,11 @@ from inpaintzoo.benchmark.report.comparison import compare
 from inpaintzoo.benchmark.report.latex import to_latex
 from inpaintzoo.benchmark.report.markdown import to_markdown
 from inpaintzoo.benchmark.report.records import to_csv
-from inpaintzoo.benchmark.report.tables import decimals_of, make_tables, number
+from inpaintzoo.benchmark.report.tables import make_tables
+from inpaintzoo.benchmark.report.terminal import terminal_report
 from inpaintzoo.benchmark.report.wording import cost_cells, left_out, scaled
 from inpaintzoo.metrics import PSNR, MetricResults
-from inpaintzoo.metrics.results import ALL, Column
+from inpaintzoo.metrics.results import ALL, Column, decimals_of, number
 from inpaintzoo.types import DataError
 
 # ---------------------------------------------------------------- intervals
@@ -171,9 +172,21 @@ def test_numbers_have_the_decimals_of_their_unit(unit, largest, value, text):
     assert number(value, decimals_of(unit, largest)) == text
 
 
+def test_terminal_report_and_test_print_the_same_mean_alike():
+    results = some_results()
+    (table,) = make_tables(results)
+    rows = [line.split() for line in terminal_report(results).splitlines()]
+    for name in PSNRS:
+        texts = [table.entries[ALL, name, column.name].text for column in table.columns]
+        assert [name, *texts] in rows
+    single = make_tables(some_results(names=("plain",)))[0].entries
+    texts = [single[ALL, "plain", metric].text for metric in ("psnr", "l1", "fid")]
+    assert a_cell("plain").table().splitlines()[5].split() == [ALL, "6", *texts]
+
+
 TABLE = """\
 | holes   |   N | method | `psnr` (dB) ↑ |      `l1` ↓ |   `fid` ↓ |
-| ------- | ---:| ------ | -------------:| -----------:| ---------:|
+|:--------|----:|:-------|--------------:|------------:|----------:|
 | all     |   6 | plain  |         19.00 |    *0.0733* |     80.12 |
 | all     |   6 | good   |     *27.00* ≈ |  **0.0250** |   *40.50* |
 | all     |   6 | alike  |     **27.02** | **0.0250** ≈ | **39.25** |
@@ -183,7 +196,7 @@ TABLE = """\
 def test_markdown_table():
     results = some_results()
     page = to_markdown(results, make_tables(results), Bootstrap())
-    found = [[cell.strip() for cell in line.split("|")] for line in page.splitlines() if line.startswith("| ")]
+    found = [[cell.strip() for cell in line.split("|")] for line in page.splitlines() if line.startswith("|")]
     expected = [[cell.strip() for cell in line.split("|")] for line in TABLE.splitlines()]
     assert found[0] == expected[0] and found[2:5] == expected[2:]
     assert found[5][:5] == ["", "0-0.2", "3", "plain", "21.00"]  # (20 + 22 + 21) / 3

@@ -108,6 +108,57 @@ def test_the_config_of_the_page_parses(tmp_path):
     ]  # fmt: skip
 
 
+(OWN,) = re.findall(r"```yaml\n(.*?)```", (HERE.parent / "docs" / "protocols.md").read_text(), re.DOTALL)
+
+
+def own(folder, *changes):
+    """The config of the page on protocols, with some of its text replaced."""
+    text = OWN
+    for old, new in changes:
+        assert old in text
+        text = text.replace(old, new)
+    (folder / "own.yaml").write_text(text)
+    return ("--config", folder / "own.yaml", "--metrics", "[psnr, ssim_uniform7]", "--out", folder / "out")
+
+
+def test_a_protocol_of_the_users_own_measures_is_reported_and_kept_to(tmp_path, capsys):
+    text = said(capsys, 0, *SMALL, *own(tmp_path))
+    assert re.search(r"protocol thesis\n +psnr \(dB\) ↑ +ssim_uniform7 ↑\n", text)
+    written = json.loads((tmp_path / "out" / "results.json").read_text())
+    assert [one["name"] for one in written["protocols"]] == ["zoo", "thesis"]
+    rules = written["protocols"][1]["rules"]
+    assert rules["judged"] == "composites, 8 bits by rounding" and rules["bins"] == "0-0.25 0.25-0.5 0.5-1"
+    assert "uniform 7x7 windows" in rules["ssim_uniform7"]
+    assert written["protocols"][1]["pitfalls"] == ["The pictures are my own."]
+    values = written["tables"][1]["values"]["all"]["diffusion"]
+    work = json.loads((tmp_path / "out" / "work" / "diffusion" / "scenes" / "thesis" / "00000.json").read_text())
+    assert values["psnr"]["value"] == pytest.approx(sum(row["psnr"] for row in work["rows"]) / 3, rel=1e-12)
+    assert "thesis: Large holes, as 8-bit files" in (tmp_path / "out" / "index.html").read_text()
+    text = said(capsys, 1, *SMALL, *own(tmp_path, ("quantise: round", "quantise: none")))
+    assert "was done with other settings: quantise was round and is none" in text
+
+
+@pytest.mark.parametrize(
+    ("code", "sentence", "change"),
+    [
+        (1, "'lama' of your own has the name of a known one; choose another name", ("name: thesis", "name: lama")),
+        (1, "protocols: 'a/b' must be usable as a folder's name", ("name: thesis", "name: a/b")),
+        (1, "protocol 'zooo' is unknown (did you mean 'zoo'?)", ("- zoo", "- zooo")),
+        (1, "ratio edges must increase", ("[0.25, 0.5]", "[0.5, 0.25]")),
+        (1, "protocol 'thesis': samples and batch must be at least 1", ("samples: 1", "samples: 0")),
+        (1, "no chosen protocol measures 'ssim_uniform7'", ("size: 7", "size: 9")),
+        (2, "quantize", ("quantise: round", "quantize: round")),
+        (2, "sharp", ("quantise: round", "quantise: sharp")),
+        (2, "PSNRR", ("- PSNR\n", "- PSNRR\n")),
+    ],
+)  # fmt: skip
+def test_a_wrong_protocol_of_the_users_own_is_refused(code, sentence, change, tmp_path, capsys):
+    text = said(capsys, code, *SMALL, *own(tmp_path, change))
+    assert sentence in text and "Traceback" not in text
+    assert code == 2 or text.strip().count("\n") == 0
+    assert not (tmp_path / "out").exists()
+
+
 def test_every_option_is_explained_on_the_page():
     options = {*inspect.signature(Benchmark).parameters, "metric_weights"} - {"device", "seed", "processes"}
     assert [name for name in sorted(options) if name not in PAGE] == []

@@ -1,18 +1,17 @@
-"""The named protocols: ways to measure as the papers and their code have them, and the zoo's own.
+"""The named protocols: those of the papers and their code, and the zoo's own.
 
-A protocol is built anew for each run, because its metrics hold networks. `docs/protocols.md` explains each one; its
-tables are made from what stands here.
+Each run builds its own protocols, because their metrics hold networks. `docs/protocols.md` explains each one; its
+tables are generated from this module.
 """
 
 from __future__ import annotations
 
 import dataclasses
-import difflib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
-from inpaintzoo.benchmark.protocols import published
 from inpaintzoo.benchmark.protocols.protocol import Protocol
+from inpaintzoo.benchmark.protocols.published import published
 from inpaintzoo.metrics import (
     FID,
     L1,
@@ -35,11 +34,12 @@ from inpaintzoo.metrics import (
     PSNRHole,
 )
 from inpaintzoo.types import ConfigError
+from inpaintzoo.words import nearest
 
 
 @dataclasses.dataclass(frozen=True)
 class MetricWeights:
-    """Local files of the networks that some metrics need; without one, torch hub's cache is used and filled.
+    """Local files of the networks that some metrics need; without a file, the network comes from torch hub's cache.
 
     Attributes:
         alex: torchvision's AlexNet, for `lpips_alex`.
@@ -63,10 +63,26 @@ def protocol(name: str, weights: MetricWeights | None = None) -> Protocol:
         ConfigError: no such protocol.
     """
     if name not in PROTOCOLS:
-        near = difflib.get_close_matches(name, PROTOCOLS, n=1)
+        near = nearest(name, PROTOCOLS, limit=1)
         hint = f" (did you mean {near[0]!r}?)" if near else ""
         raise ConfigError(f"protocol {name!r} is unknown{hint}; the known ones are {', '.join(PROTOCOLS)}")
     return PROTOCOLS[name](weights or MetricWeights())
+
+
+def protocols(wanted: Sequence[str | Protocol], weights: MetricWeights | None = None) -> list[Protocol]:
+    """The protocols of a run, as a config lists them.
+
+    Args:
+        wanted: names of `PROTOCOLS`, and protocols of the user's own.
+        weights: local files of the networks that metrics of the named ones need.
+
+    Raises:
+        ConfigError: an unknown name, or an own protocol that bears a known one.
+    """
+    for one in wanted:
+        if isinstance(one, Protocol) and one.name in PROTOCOLS:
+            raise ConfigError(f"protocol {one.name!r} of your own has the name of a known one; choose another name")
+    return [one if isinstance(one, Protocol) else protocol(one, weights) for one in wanted]
 
 
 def _pretrained(metrics: tuple[Metric, ...]) -> tuple[str, ...]:
@@ -81,7 +97,7 @@ def _zoo(weights: MetricWeights) -> Protocol:
     )
     return Protocol(
         name="zoo",
-        title="The recommended one: composites as 8-bit files, over frame, hole and border",
+        title="The recommended protocol: composites as 8-bit files, over frame, hole and border",
         source="this project",
         metrics=metrics,
         optional=_pretrained(metrics),
@@ -91,8 +107,7 @@ def _zoo(weights: MetricWeights) -> Protocol:
         masks="pinned by a manifest",
         pitfalls=(
             "Metrics of the frame improve with the share of known pixels: compare within a ratio bin, or by the hole.",
-            "FID, U-IDS and P-IDS depend on the number of images, and U-IDS and P-IDS are near 0 below some ten "
-            "thousand.",
+            "FID, U-IDS and P-IDS depend on the number of images; U-IDS and P-IDS are near 0 below about ten thousand.",
             "A stochastic generator is measured by its first fill.",
         ),
     )
@@ -114,13 +129,14 @@ def _pennet(weights: MetricWeights) -> Protocol:
         resize="256x256, whole image",
         masks="centre square of half the side; or NVIDIA irregular masks of a level, the i-th image with the i-th mask",
         pitfalls=(
-            "What it calls MAE is sum |d| / sum (a + b): brighter pictures have a smaller one.",
-            "SSIM windows of 51 pixels look far beyond small holes; values lie above or below those of 11, by picture.",
-            "It measures composites, while the paper's numbers are of raw outputs.",
-            "The code converts from [-1, 1] and truncates, so that 63 of 256 levels come out one lower, of truths too; "
-            "here truths keep theirs.",
-            "Its FID drops an incomplete last batch of 4, and has the weights of pytorch-fid.",
-            "Its training reads mask files 2,000 to 11,999, among them the masks of all test levels but the first.",
+            "Its MAE is sum |d| / sum (a + b), which is smaller for brighter pictures.",
+            "SSIM windows of 51 pixels look far beyond small holes; depending on the picture, SSIM is above or below "
+            "that of 11-pixel windows.",
+            "It measures composites, while the paper's numbers are for raw outputs.",
+            "The code converts from [-1, 1] and truncates, which lowers 63 of 256 levels by one, in truths too; here "
+            "truths keep their levels.",
+            "Its FID drops an incomplete last batch of 4 and uses the weights of pytorch-fid.",
+            "Its training reads mask files 2,000 to 11,999, which include the masks of all test levels but the first.",
         ),
     )
 
@@ -141,12 +157,12 @@ def _pennet_paper(weights: MetricWeights) -> Protocol:
         resize="256x256",
         masks="a square of 128x128, at random places in the table",
         pitfalls=(
-            "Raw outputs: the known pixels count with the network's own reconstruction error.",
-            "The paper's IS looks through a classifier of Places; this one through Inception: do not compare them.",
-            "L1 is printed without a unit and is taken for percent of the range.",
-            "MS-SSIM needs 161 pixels a side.",
+            "In raw outputs, the network's reconstruction error of known pixels counts too.",
+            "The paper's IS uses a classifier trained on Places, this one Inception: do not compare them.",
+            "L1 is printed without a unit and is assumed to be percent of the range.",
+            "MS-SSIM needs at least 161 pixels per side.",
         ),
-        published=published.PENNET_PAPER,
+        published=published("pennet_paper"),
     )
 
 
@@ -161,13 +177,13 @@ def _srpnet(weights: MetricWeights) -> Protocol:
         resize="256x256",
         masks="central square of 128x128; NVIDIA irregular masks by level",
         pitfalls=(
-            'Outputs "without any processing" are read as raw.',
+            'Outputs "without any processing" are taken to be raw.',
             "The text calls L1 a sum of differences; the tables fit a mean in percent.",
-            "Its PEN-Net is the released one, trained for squares, also in the tables of irregular masks.",
+            "Its PEN-Net is the released one, trained for squares, even in the tables of irregular masks.",
             "Table A4 prints the same PSNR and MS-SSIM of GLCIC for two levels.",
-            "MS-SSIM needs 161 pixels a side.",
+            "MS-SSIM needs at least 161 pixels per side.",
         ),
-        published=published.SRPNET,
+        published=published("srpnet"),
     )
 
 
@@ -183,14 +199,14 @@ def _sgenet(weights: MetricWeights) -> Protocol:
         resize="short side to 256 (Outdoor Scenes) or 512 (Cityscapes), 256x256 crops",
         masks="centre square of 128x128 (Outdoor Scenes) or 96x96 (Cityscapes); irregular masks",
         pitfalls=(
-            "The paper states neither SSIM's window nor whether composites are judged; Gaussian 11x11 and composites "
-            "are taken here.",
+            "The paper states neither SSIM's window nor whether composites are judged; this protocol uses Gaussian "
+            "11x11 windows and composites.",
             "The paper trains on Cityscapes' test images, whose labels are withheld.",
-            "mIoU is of the labels that a generator predicts itself; the paper's rows of other methods are of a "
-            "segmenter run on their fills.",
-            "FID of 300 or 500 images is mostly bias: compare only over the same images.",
+            "mIoU is for labels that a generator predicts itself; the paper's rows for other methods run a segmenter "
+            "on their fills.",
+            "FID over 300 or 500 images is mostly bias: compare only over the same images.",
         ),
-        published=published.SGENET,
+        published=published("sgenet"),
     )
 
 
@@ -214,23 +230,23 @@ def _spn(weights: MetricWeights) -> Protocol:
         resize="256x256, CelebA after a central square crop",
         masks="drawn with replacement from the 12,000 NVIDIA irregular masks, fixed for each data set",
         pitfalls=(
-            "L1 is of the plain mean of red, green and blue, where errors of channels cancel, so it is smaller than "
-            "the usual one.",
-            "An incomplete last batch is dropped; batches are of 50, as in the command the authors give.",
-            "Of five fills of a stochastic generator the best by PSNR counts, which no user can choose.",
-            "The paper's FID comes from another script; and the columns of mask intervals and of all images have "
+            "L1 is taken on the mean of red, green and blue, where errors of channels cancel; it is smaller than the "
+            "usual L1.",
+            "An incomplete last batch is dropped; the batch size is 50, as in the authors' command.",
+            "Of five fills of a stochastic generator, the best by PSNR counts, which a user could not pick.",
+            "The paper's FID comes from another script, and its columns for mask intervals and for all images have "
             "different numbers of images.",
             "The paper prints L1 in tenths; here it is not scaled.",
-            "The means over pairs of fills are not part of the paper's tables.",
+            "The diversity of fills is not part of the paper's tables.",
         ),
-        published=published.SPN,
+        published=published("spn"),
     )
 
 
 def _pyramid(weights: MetricWeights) -> Protocol:
     return Protocol(
         name="pyramid",
-        title="The dissertation behind the pyramid and fusion generators: SSIM, PSNR and L1",
+        title="The dissertation on pyramid and fusion generators: SSIM, PSNR and L1",
         source="the dissertation, chapters 3 and 4, tables 3.1 to 4.2",
         metrics=(SSIM(), PSNR(), L1()),
         quantise="round",
@@ -238,12 +254,12 @@ def _pyramid(weights: MetricWeights) -> Protocol:
         resize="512x512 or 1024x1024 random crops; 256x256 from crops of 512x512",
         masks="NVIDIA irregular masks by level (100 of them in table 4.1), free-form strokes, centre square",
         pitfalls=(
-            "The text says that errors of the hole are measured; the values fit the frame, which is taken here.",
-            "Neither SSIM's window nor the rounding is stated; Gaussian 11x11 and 8-bit files are taken here.",
-            "Random crops are not pinned, and table 4.2 does not say which images it is of.",
-            "Table 3.1 prints a smaller L1 of Gated than of Gated retrained at 512, against PSNR and SSIM.",
+            "The text says that errors are measured in the hole; the values fit the frame, which is used here.",
+            "Neither SSIM's window nor rounding is stated; this protocol uses Gaussian 11x11 windows and 8-bit files.",
+            "Random crops are not pinned, and table 4.2 does not name its images.",
+            "Table 3.1 prints a smaller L1 for Gated than for Gated retrained at 512, contrary to PSNR and SSIM.",
         ),
-        published=published.PYRAMID,
+        published=published("pyramid"),
     )
 
 
@@ -261,10 +277,10 @@ def _lama(weights: MetricWeights) -> Protocol:
         resize="Places 512x512 and 256x256 crops, CelebA-HQ 256x256",
         masks="thin, medium and thick strokes and boxes, at most half of the area; each kind its own table",
         pitfalls=(
-            "LPIPS is of VGG; MAT's is of AlexNet, and the two are different numbers.",
+            "LPIPS uses VGG, MAT's LPIPS AlexNet: the two are not comparable.",
             "SSIM has a window around every pixel and sees black beyond the frame.",
-            "Its groups are closed on the left, those here on the right: a ratio of exactly 0.1 changes places.",
-            "Its FID has the weights of pytorch-fid, which resizes otherwise in small ways.",
+            "Its groups include the left edge, those here the right: a ratio of exactly 0.1 falls into another group.",
+            "Its FID uses the weights of pytorch-fid, which resizes slightly differently.",
         ),
     )
 
@@ -283,14 +299,14 @@ def _mat(weights: MetricWeights) -> Protocol:
         quantise="round",
         split="Places validation, 36,500 images; CelebA-HQ, 2,993 images",
         resize="512x512",
-        masks="small and large free-form holes of its own generator, in its files 0 = hole",
+        masks="small and large free-form holes from its own generator; in its files 0 is the hole",
         pitfalls=(
             "Mask files are inverted: 0 is the hole.",
-            "P-IDS and U-IDS need some ten thousand pairs; with fewer than the 2048 features they are near 0.",
-            "A prediction that is its truth to the last bit counts half in P-IDS; in MAT's code it does not count.",
-            "LPIPS is of AlexNet; LaMa's is of VGG.",
+            "P-IDS and U-IDS need about ten thousand pairs; with fewer pairs than the 2048 features they are near 0.",
+            "A prediction that equals its truth bit for bit counts half in P-IDS; in MAT's code it does not count.",
+            "LPIPS uses AlexNet; LaMa's uses VGG.",
         ),
-        published=published.MAT,
+        published=published("mat"),
     )
 
 

@@ -1,4 +1,4 @@
-"""The generated part of `docs/protocols.md`: `python -m inpaintzoo.benchmark.protocols.page docs/protocols.md`."""
+"""Generates part of `docs/protocols.md`: `python -m inpaintzoo.benchmark.protocols.page docs/protocols.md`."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from inpaintzoo.benchmark.protocols.named import PROTOCOLS, protocol
 from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.types import ConfigError
 
-BEGIN, END = "<!-- made from inpaintzoo/benchmark/protocols.py -->", "<!-- end of what is made -->"
+BEGIN, END = "<!-- generated from inpaintzoo/benchmark/protocols/named.py -->", "<!-- end of the generated part -->"
 
 
 def sections() -> str:
-    """An overview of all protocols, and a section for each, as Markdown."""
+    """A table of all protocols and a section for each, as Markdown."""
     known = [protocol(name) for name in PROTOCOLS]
     return "\n".join([_overview(known), *(_section(one) for one in known)])
 
 
 def renewed(page: str) -> str:
-    """A page with everything between its two markers made anew.
+    """A page with everything between its two markers generated again.
 
     Raises:
         ConfigError: the page lacks a marker.
@@ -36,7 +36,8 @@ def _overview(known: Sequence[Protocol]) -> str:
     for one in known:
         rules = one.rules()
         metrics = ", ".join(f"`{metric.name}`" for metric in one.metrics)
-        cells = [f"[`{one.name}`](#{one.name})", rules["judged"], metrics, _edges(one), rules["mean"]]
+        edges = " ".join(f"{edge:g}" for edge in one.bins)
+        cells = [f"[`{one.name}`](#{one.name})", rules["judged"], metrics, edges, rules["mean"]]
         lines.append(f"| {' | '.join(cells)} |")
     return "\n".join(lines) + "\n"
 
@@ -48,7 +49,9 @@ def _section(one: Protocol) -> str:
     lines = [f"## {one.name}", "", f"{one.title}.", ""]
     lines += [f"- **{name}**: {text}." for name, text in facts if text]
     lines += ["", "| metric | unit | definition |", "|---|---|---|"]
-    lines += [f"| `{metric.name}` | {metric.unit} | {_cell(metric.definition)} |" for metric in one.metrics]
+    for metric in one.metrics:
+        definition = metric.definition.replace("|", "\\|")
+        lines.append(f"| `{metric.name}` | {metric.unit} | {definition} |")
     lines += ["", "Pitfalls:", "", *(f"- {pitfall}" for pitfall in one.pitfalls), ""]
     return "\n".join([*lines, *_published(one)])
 
@@ -61,16 +64,8 @@ def _published(one: Protocol) -> list[str]:
     return [f"Published: {len(one.published)} rows ({sources}) of {methods}.", ""]
 
 
-def _edges(one: Protocol) -> str:
-    return " ".join(f"{edge:g}" for edge in one.bins)
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
-
-
 def main(arguments: Sequence[str]) -> int:
-    """Renew the page that is named."""
+    """Renew the page that the first argument names."""
     path = Path(arguments[0])
     path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")
     return 0

@@ -1,4 +1,4 @@
-"""What a protocol is: everything that decides a number beside the prediction."""
+"""Protocols: everything besides the prediction that decides a number."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Published:
     """A row of a paper's table.
 
     Attributes:
-        method: as the paper names it; a class name of the zoo where it is one of ours.
+        method: the paper's name for it, or our class name if the zoo has it.
         data: the test set, in the paper's words.
         masks: the holes, in the paper's words, or a ratio bin such as `0.2-0.4`.
         values: by metric name of the protocol, in the metric's unit.
@@ -34,28 +34,28 @@ class Published:
 
 @dataclasses.dataclass(frozen=True)
 class Protocol:
-    """One way to measure, as a paper or its code has it.
+    """A way to measure, as defined by a paper, its code, or a user's config.
 
     Attributes:
-        name: short, in lower case; what a user asks for.
+        name: short, in lower case.
         title: one line.
-        source: paper, section or file that it comes from.
+        source: the paper, section or file that defines it.
         metrics: what is measured; each metric object defines its variant.
-        optional: names of metrics that need weights which may be missing: they are then left out with a note.
+        optional: names of metrics that are left out, with a note, if their weights are missing.
         judge: whether composites or raw predictions are judged.
-        quantise: what an 8-bit file makes of the predictions.
+        quantise: how predictions are made 8-bit: not at all, by rounding or by truncation.
         bins: edges of the hole-ratio bins.
-        samples: fills an image of stochastic generators; the best by PSNR counts.
-        mean: over images; or over batch means with an incomplete last batch dropped, as some code has it.
-        batch: images a batch, where `mean` is over batches.
-        split: which pictures the source tests on, in words.
+        samples: fills per image of stochastic generators; the best by PSNR counts.
+        mean: over images, or over the means of batches without an incomplete last one, as in some papers' code.
+        batch: images per batch, if `mean` is over batches.
+        split: the source's test pictures, in words.
         resize: how pictures get their size, in words.
         masks: where the holes come from, in words.
         pitfalls: what makes numbers of this protocol incomparable, one sentence each.
         published: the paper's own numbers.
 
     Raises:
-        ValueError: parts that contradict each other, at construction.
+        ValueError: parts that contradict each other.
     """
 
     name: str
@@ -81,7 +81,7 @@ class Protocol:
         self.suite()  # refuses names that clash, and unknown ways to judge and quantise
         bin_labels(self.bins)
         if unknown := sorted({*self.optional, *(name for row in self.published for name in row.values)} - {*names}):
-            raise ValueError(f"protocol {self.name!r}: {unknown} are none of its metrics, {names}")
+            raise ValueError(f"protocol {self.name!r}: {unknown} are not among its metrics, {names}")
         if self.mean not in ("images", "batches"):
             raise ValueError(f"protocol {self.name!r}: mean must be `images` or `batches`, got {self.mean!r}")
         if self.samples < 1 or self.batch < 1:
@@ -93,13 +93,13 @@ class Protocol:
         """A suite that measures by this protocol.
 
         Args:
-            without: names of metrics to leave out, because their weights are missing.
+            without: names of metrics to leave out, such as those whose weights are missing.
         """
         kept = [metric for metric in self.metrics if metric.name not in without]
         return MetricSuite(kept, self.judge, self.bins, self.quantise)
 
     def rules(self) -> dict[str, str]:
-        """Everything that decides the numbers, in words, by what it decides; equal rules give equal numbers."""
+        """Everything that decides the numbers, in words; protocols with equal rules give equal numbers."""
         judged = "composites" if self.judge == "composite" else "raw predictions"
         levels = {"none": "float", "round": "8 bits by rounding", "truncate": "8 bits by truncation"}[self.quantise]
         mean = "over images" if self.mean == "images" else f"of batch means, batches of {self.batch}, tail dropped"

@@ -1,7 +1,7 @@
 """Confidence intervals over images, by the percentile bootstrap (Efron and Tibshirani 1993, chapter 13).
 
 All series of a set are resampled with the same images, so that differences between two methods are paired: images that
-are hard for both widen neither's distance from the other.
+are hard for both methods do not widen the interval of their difference.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ import numpy as np
 RESAMPLES = 1000
 LEVEL = 0.95
 SEED = 0
-LEAST = 2  # images; fewer say nothing about spread
-_CELLS = 4_000_000  # counts that are in memory at once
+LEAST = 2  # images; a single one has no spread
+_CELLS = 4_000_000  # counts in memory at once
 
 Interval = tuple[float, float]
 
@@ -25,12 +25,12 @@ class Bootstrap:
     """How intervals are made.
 
     Attributes:
-        resamples: number of sets of images that are drawn with replacement.
-        level: share of them that an interval holds.
+        resamples: how often the images are drawn with replacement; at least 100.
+        level: confidence level, in (0, 1).
         seed: of the draws.
 
     Raises:
-        ValueError: a value out of range, at construction.
+        ValueError: a value out of range.
     """
 
     resamples: int = RESAMPLES
@@ -52,7 +52,7 @@ class Bootstrap:
             weights: `(series, images)`, 0 where an image does not count.
 
         Returns:
-            `(resamples, series)`; NaN where a resample has no image that counts.
+            `(resamples, series)`; NaN if no image of a resample counts.
         """
         count = values.shape[1]
         products = np.where(weights > 0, values * weights, 0.0)
@@ -66,7 +66,7 @@ class Bootstrap:
         return np.concatenate(parts)
 
     def interval(self, means: np.ndarray) -> Interval | None:
-        """The interval of one series, from its `(resamples,)` means; None where there is none."""
+        """The interval of one series from its `(resamples,)` means; None if too few are finite."""
         defined = means[~np.isnan(means)]
         if len(defined) < len(means) / 2 or not np.isfinite(defined).all():
             return None
@@ -76,19 +76,19 @@ class Bootstrap:
 
 
 def _times_drawn(generator: np.random.Generator, resamples: int, count: int) -> np.ndarray:
-    """How often each resample draws each image, `(resamples, count)`; each row adds up to count."""
+    """How often each resample draws each image, `(resamples, count)`; each row sums to count."""
     drawn = generator.integers(count, size=(resamples, count))
     drawn += count * np.arange(resamples)[:, None]
     return np.bincount(drawn.ravel(), minlength=resamples * count).reshape(resamples, count).astype(np.float64)
 
 
 def image_weights(values: Sequence[float | None], batch: int = 1) -> np.ndarray:
-    """How much each image counts in `MetricResults`' mean of a group.
+    """The weight of each image in `MetricResults`' mean of a group.
 
     Args:
         values: of the group's images, by ascending index; None where the metric is undefined.
-        batch: above 1 the mean is over the means of so many images, without an incomplete last batch, unless there
-            is no whole one.
+        batch: if above 1, the mean is over the means of that many images. An incomplete last batch does not count,
+            unless it is the only one.
 
     Returns:
         `(images,)`, not normalised.

@@ -1,4 +1,4 @@
-"""Charts of a table: each metric by hole ratio, a line a method, with confidence intervals."""
+"""Charts of a table: each metric by hole ratio, with a line per method and confidence intervals."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from inpaintzoo.benchmark.report.tables import Table
 from inpaintzoo.benchmark.report.wording import head_of
 from inpaintzoo.metrics.results import ALL, Column
 
-# Okabe and Ito's colours, which people with any colour vision tell apart; black last.
+# Okabe and Ito's colours, distinguishable with any colour vision; black last.
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#7F7F7F", "#000000")
-_MARKERS = "osD^vPX*"
+_MARKER_SHAPES = "osD^vPX*"
 _LINES = ("-", "--", ":", "-.")
 _STYLE: Any = {
     "font.size": 9,
@@ -34,9 +34,9 @@ _STYLE: Any = {
 
 
 def draw_chart(table: Table) -> Figure | None:
-    """All metrics of a table that have a number, small charts side by side; None where no metric has one.
+    """A small chart for each metric of a table that has a number; None if no metric has one.
 
-    Lines over the ratio bins where there are several, otherwise a bar a method.
+    Lines over the ratio bins if there are several, otherwise a bar per method.
     """
     columns = [column for column in table.columns if _has_number(table, column)]
     if not columns:
@@ -52,7 +52,7 @@ def draw_chart(table: Table) -> Figure | None:
             axes.set_axis_off()
         handles, labels = grid.flat[0].get_legend_handles_labels()
         title = f"{table.pair_set.name}, protocol {table.protocol.name}, N = {table.pair_set.count}"
-        figure.suptitle(title, x=0.01, ha="left", fontsize=11)
+        figure.suptitle(" ".join(title.split()), x=0.01, ha="left", fontsize=11)
         figure.legend(handles, labels, loc="outside lower left", ncols=min(len(labels), 2 * width), frameon=False)
     return figure
 
@@ -89,7 +89,7 @@ def _lines(axes: Axes, table: Table, column: Column, bins: Sequence[str]) -> Non
         shift = 0.04 * (i - (count - 1) / 2) if count <= 10 else 0.0  # so that intervals do not hide each other
         places = [position + shift for position in range(len(bins))]
         values = [_number(table, group, name, column) for group in bins]
-        colour, marker = COLOURS[i % len(COLOURS)], _MARKERS[i % len(_MARKERS)]
+        colour, marker = COLOURS[i % len(COLOURS)], _MARKER_SHAPES[i % len(_MARKER_SHAPES)]
         style = _LINES[i // len(COLOURS) % len(_LINES)]
         axes.errorbar(
             *(places, values, _spread(table, bins, name, column)),
@@ -134,18 +134,19 @@ def _number(table: Table, group: str, name: str, column: Column) -> float:
 
 
 def _spread(table: Table, groups: Sequence[str], name: str, column: Column) -> list[list[float]] | None:
-    """How far the interval reaches below and above each value."""
+    """How far the interval extends below and above each value."""
     below, above = [], []
     for group in groups:
         entry = table.entries[group, name, column.name]
         low, high = entry.interval or (math.nan, math.nan)
         value = _number(table, group, name, column)
-        # The interval of a skewed sample may lie beside its mean.
+        # The interval of a skewed sample may exclude its mean.
         below.append(max(value - low, 0.0) if not math.isnan(low) else math.nan)
         above.append(max(high - value, 0.0) if not math.isnan(high) else math.nan)
     return [below, above] if not all(map(math.isnan, below)) else None
 
 
 def _shown(name: str) -> str:
-    """A label that a legend does not hide, as it hides those that start with an underscore."""
+    """A label on one line; matplotlib hides labels that start with an underscore."""
+    name = " ".join(name.split())
     return f" {name}" if name.startswith("_") else name

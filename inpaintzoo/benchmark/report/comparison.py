@@ -1,33 +1,34 @@
-"""The papers' own numbers beside ours, with what differs in data and holes said openly."""
+"""The papers' own numbers beside ours, and how data and holes differ."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 import re
+from collections.abc import Sequence
 
 from inpaintzoo.benchmark.protocols.protocol import Published
-from inpaintzoo.benchmark.report.tables import Table, decimals_of
+from inpaintzoo.benchmark.report.tables import Table
 from inpaintzoo.benchmark.results import BenchmarkResults, Contender, PairSet
-from inpaintzoo.metrics.results import ALL
+from inpaintzoo.metrics.results import ALL, Column, decimals_of
 
 _BIN = re.compile(r"\d\S*-\d\S*")
-# What papers call settings of a class that have no class of their own.
+# The papers' names for settings of a class.
 _ALIASES = {"SGENet, guided": "SG-Net", "SGENet, base": "Base-Net"}
 _DATA_NAME = re.compile(r"[A-Z][\w-]*")
 
 
 @dataclasses.dataclass(frozen=True)
-class Comparison:
+class PaperComparison:
     """A row of a paper beside ours.
 
     Attributes:
         contender: its name here.
-        group: `all` or the ratio bin that ours is of.
-        row: the paper's.
-        same_data: whether our set bears the name of the paper's data; its pictures, split and size may differ still.
-        same_bin: whether both are of one ratio bin, or of all; what the holes look like may differ still.
-        ours: by metric; a metric that was not measured is left out.
+        group: of our number: `all` or a ratio bin.
+        row: the paper's row.
+        same_data: whether our set has the name of the paper's data; pictures, split and size may still differ.
+        same_bin: whether both cover the same ratio bin, or all images; the shape of the holes may still differ.
+        ours: our numbers by metric, without metrics that were not measured.
     """
 
     contender: str
@@ -39,17 +40,17 @@ class Comparison:
 
     @property
     def differences(self) -> dict[str, float]:
-        """Ours less the paper's, by metric."""
+        """Our number minus the paper's, by metric."""
         return {name: value - self.row.values[name] for name, value in self.ours.items()}
 
     def words(self, pair_set: PairSet) -> str:
-        """What the two numbers were measured on."""
+        """What both numbers were measured on."""
         ours = pair_set.description if self.group == ALL else f"{pair_set.description}; ratio {self.group}"
         known = "data of the same name" if self.same_data else "other data"
         return f"paper's data: {self.row.data}, holes: {self.row.masks}; ours: {ours} ({known})"
 
     def cell(self, metric: str, unit: str) -> str:
-        """Paper's number, ours and the difference, as printed; a dash where one is missing."""
+        """The paper's number, ours and the difference, as printed; a dash for one that is missing."""
         if metric not in self.row.values:
             return "-"
         paper = self.row.values[metric]
@@ -59,12 +60,12 @@ class Comparison:
         return f"{paper:g} / {self.ours[metric]:.{decimals}f} ({self.differences[metric]:+.{decimals}f})"
 
 
-def compare(table: Table, results: BenchmarkResults) -> list[Comparison]:
-    """The protocol's published rows of methods that took part.
+def compare(table: Table, results: BenchmarkResults) -> list[PaperComparison]:
+    """The protocol's published rows for the contenders.
 
     A contender is recognised by its name, by its network's class with an argument that is on (`SPN, stochastic`), or
-    by the class. Where the paper has rows of data that bear our set's name, those of other data are left out; so are
-    rows of ratio bins in which we have no image.
+    by the class. If the paper has rows for data with our set's name, rows for other data are left out. So are rows for
+    ratio bins in which we have no image.
     """
     found = []
     for contender in results.contenders:
@@ -73,6 +74,11 @@ def compare(table: Table, results: BenchmarkResults) -> list[Comparison]:
             kept = [one for one in candidates if one is not None]
             found += [one for one in kept if one.same_data] or kept
     return found
+
+
+def published_columns(table: Table, found: Sequence[PaperComparison]) -> list[Column]:
+    """The metrics for which the papers have numbers."""
+    return [column for column in table.columns if any(column.name in one.row.values for one in found)]
 
 
 def _rows_of(contender: Contender, table: Table) -> list[Published]:
@@ -84,7 +90,7 @@ def _rows_of(contender: Contender, table: Table) -> list[Published]:
 
 
 def _names(contender: Contender) -> list[str]:
-    """What a paper may call a contender, the most telling first."""
+    """What a paper may call a contender, most specific first."""
     network = contender.facts.get("network", "")
     if not network:
         return [contender.name]
@@ -98,19 +104,15 @@ def _names(contender: Contender) -> list[str]:
     return [contender.name, *(aliases or [*told, network])]
 
 
-def _compared(contender: Contender, row: Published, table: Table) -> Comparison | None:
+def _compared(contender: Contender, row: Published, table: Table) -> PaperComparison | None:
     is_bin = bool(_BIN.fullmatch(row.masks))
     group = row.masks if is_bin else ALL
     if group not in table.counts:
         return None
-    values = {name: table.entries[group, contender.name, name].value for name in row.values if _has(table, name)}
-    ours = {name: value for name, value in values.items() if value is not None}
+    entries = {name: table.entries.get((group, contender.name, name)) for name in row.values}
+    ours = {name: entry.value for name, entry in entries.items() if entry and entry.value is not None}
     same_data = _same_data(row.data, table.pair_set)
-    return Comparison(contender.name, group, row, same_data, is_bin or row.masks == ALL, ours) if ours else None
-
-
-def _has(table: Table, metric: str) -> bool:
-    return any(column.name == metric for column in table.columns)
+    return PaperComparison(contender.name, group, row, same_data, is_bin or row.masks == ALL, ours) if ours else None
 
 
 def _same_data(data: str, pair_set: PairSet) -> bool:

@@ -1,4 +1,4 @@
-"""Which pictures a report shows: the same images across all methods, sorted by disagreement or the worst first."""
+"""The pictures of a report: the same images across all methods, sorted by disagreement or worst first."""
 
 from __future__ import annotations
 
@@ -12,21 +12,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from inpaintzoo.benchmark.report.tables import decimals_of, number
 from inpaintzoo.benchmark.results import BenchmarkResults, PairSet, Render, Truth
-from inpaintzoo.metrics.results import Column, MetricResults
+from inpaintzoo.metrics.results import Column, MetricResults, decimals_of, number
 from inpaintzoo.types import DataError
 
-SIDE = 256  # longest side of a picture in a report, in pixels
-Picture = np.ndarray  # (h, w, 3) uint8
+PICTURE_SIDE = 256  # longest side of a picture in a report, in pixels
+Pixels = np.ndarray  # (h, w, 3) uint8
 
 
 @dataclasses.dataclass(frozen=True)
 class Score:
-    """What one method reached on one image.
+    """A method's number for one image.
 
     Attributes:
-        text: as it stands below the picture, with its unit.
+        text: the caption of the picture, with its unit.
         best: whether no other method is better.
     """
 
@@ -41,9 +40,9 @@ class Shown:
     Attributes:
         position: in the set.
         name: of the image.
-        ratio: of hole pixels.
-        masked: what the methods were given, the hole white.
-        truth: the picture.
+        ratio: share of hole pixels.
+        masked: what the methods were given, with a white hole.
+        truth: the original.
         composites: by method.
         scores: by method.
     """
@@ -51,9 +50,9 @@ class Shown:
     position: int
     name: str
     ratio: float
-    masked: Picture
-    truth: Picture
-    composites: dict[str, Picture]
+    masked: Pixels
+    truth: Pixels
+    composites: dict[str, Pixels]
     scores: dict[str, Score]
 
 
@@ -63,12 +62,12 @@ class Gallery:
 
     Attributes:
         pair_set: the set.
-        protocol: name of the protocol that the scores and the order are of.
-        metric: likewise.
+        protocol: name of the protocol that gives the scores and the order.
+        metric: the metric that gives them.
         names: of the methods, in order.
-        shown: by position.
-        disagreement: positions, those first on which the methods differ most.
-        worst: positions, those first on which the methods are worst on average.
+        shown: images by position.
+        disagreement: positions, starting where the methods differ most.
+        worst: positions, starting where the methods are worst on average.
     """
 
     pair_set: PairSet
@@ -83,21 +82,21 @@ class Gallery:
 def make_gallery(
     results: BenchmarkResults, pair_set: PairSet, render: Render, truth: Truth, count: int
 ) -> Gallery | None:
-    """Choose images by their numbers and have them rendered; None where no metric of images was measured.
+    """Choose images by their numbers and render them; None if no image metric was measured.
 
-    Disagreement is the standard deviation of an image's errors over the methods; the worst image is that of the worst
-    mean error. Errors are those behind PSNR where a protocol has it (the first such protocol), otherwise behind the
-    first metric.
+    Disagreement is the standard deviation of an image's errors over the methods; the worst image has the largest mean
+    error. Errors are the root mean squared errors that PSNR is made from, under the first protocol that has PSNR;
+    otherwise they are values of the first metric.
 
     Args:
         results: what the benchmark found.
-        pair_set: of which the pictures are.
+        pair_set: the set to choose from.
         render: as `Benchmark.render`.
         truth: as `Benchmark.truth`.
         count: most images in each order.
 
     Raises:
-        DataError: pictures of another number or size than asked for.
+        DataError: the pictures' number or size is not what was asked for.
     """
     measured = _measured(results, pair_set)
     if measured is None:
@@ -105,7 +104,7 @@ def make_gallery(
     protocol, column, cells = measured
     rows = {row["index"]: row for row in next(iter(cells.values())).rows}
     values = {
-        name: {row["index"]: row[column.name] for row in cell.rows if _is_number(row[column.name])}
+        name: {row["index"]: v for row in cell.rows if (v := row[column.name]) is not None and math.isfinite(v)}
         for name, cell in cells.items()
     }
     disagreement, worst = order(list(rows), values, column)
@@ -119,15 +118,15 @@ def make_gallery(
     for name in cells:
         rendered = render(name, pair_set.name, chosen)
         _check(f"contender {name!r}", rendered, len(chosen), images)
-        composites[name] = [picture_of(image) for image in rendered]
+        composites[name] = [pixels_of(image) for image in rendered]
     shown = {}
     for i, position in enumerate(chosen):
         shown[position] = Shown(
             position,
             str(rows[position]["name"]),
             float(rows[position]["ratio"]),
-            picture_of(images[i] * (1 - masks[i]) + masks[i]),
-            picture_of(images[i]),
+            pixels_of(images[i] * (1 - masks[i]) + masks[i]),
+            pixels_of(images[i]),
             {name: pictures[i] for name, pictures in composites.items()},
             scores({name: values[name].get(position) for name in cells}, column),
         )
@@ -137,7 +136,7 @@ def make_gallery(
 def order(
     positions: Sequence[int], values: Mapping[str, Mapping[int, float]], column: Column
 ) -> tuple[list[int], list[int]]:
-    """Positions by falling disagreement, and from the worst to the best mean error; equals in their order.
+    """Positions by falling disagreement, and from the worst to the best mean error; equals keep their order.
 
     Args:
         positions: of all images.
@@ -157,9 +156,9 @@ def order(
 
 
 def _error(value: float, column: Column) -> float:
-    """A number that grows with what is wrong in a picture.
+    """A number that is larger for a worse picture.
 
-    Of decibels it is the root mean squared error: 60 dB and 40 dB look alike, 30 dB and 20 dB do not.
+    For decibels it is the root mean squared error: 60 dB and 40 dB look alike, 30 dB and 20 dB do not.
     """
     if column.unit == "dB":
         return float(10.0 ** (-value / 20.0))
@@ -167,7 +166,7 @@ def _error(value: float, column: Column) -> float:
 
 
 def scores(values: Mapping[str, float | None], column: Column) -> dict[str, Score]:
-    """What stands below the pictures of one image."""
+    """The captions of one image's pictures."""
     known = [value for value in values.values() if value is not None]
     best = (max(known) if column.better == "higher" else min(known)) if known else None
     decimals = decimals_of(column.unit, max(map(abs, known), default=0.0))
@@ -178,8 +177,8 @@ def scores(values: Mapping[str, float | None], column: Column) -> dict[str, Scor
     }
 
 
-def picture_of(image: Tensor, side: int = SIDE) -> Picture:
-    """An image `(3, H, W)` in [0, 1] as 8 bits, by rounding; made smaller if a side is longer than `side`."""
+def pixels_of(image: Tensor, side: int = PICTURE_SIDE) -> Pixels:
+    """An image `(3, H, W)` in [0, 1] rounded to 8 bits, and shrunk if a side is longer than `side`."""
     height, width = image.shape[-2:]
     longest = max(height, width)
     if longest > side:
@@ -190,7 +189,7 @@ def picture_of(image: Tensor, side: int = SIDE) -> Picture:
 
 
 def _measured(results: BenchmarkResults, pair_set: PairSet) -> tuple[str, Column, dict[str, MetricResults]] | None:
-    """The protocol and the metric that pictures are judged by, and the results of all methods."""
+    """The protocol and the metric that score the pictures, and the results of all methods."""
     found: list[tuple[str, Column, dict[str, MetricResults]]] = []
     for protocol in results.protocols:
         cells = results.cells_of(pair_set.name, protocol.name)
@@ -198,10 +197,6 @@ def _measured(results: BenchmarkResults, pair_set: PairSet) -> tuple[str, Column
             columns = [column for column in next(iter(cells.values())).columns if column.name in rows[0]]
             found += [(protocol.name, column, cells) for column in columns]
     return next((one for one in found if one[1].name == "psnr"), found[0] if found else None)
-
-
-def _is_number(value: float | None) -> bool:
-    return value is not None and math.isfinite(value)
 
 
 def _check(what: str, pictures: Tensor, count: int, like: Tensor | None) -> None:

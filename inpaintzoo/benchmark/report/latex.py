@@ -1,14 +1,17 @@
-"""`table.tex`: the tables of a benchmark for a paper; needs the packages booktabs and graphicx."""
+"""`table.tex`: the tables of a benchmark for a paper, which needs the packages booktabs and graphicx."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from markupsafe import Markup
+
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
+from inpaintzoo.benchmark.report.rendering import environment
 from inpaintzoo.benchmark.report.tables import Entry, Table
 from inpaintzoo.benchmark.report.wording import COST_HEAD, cost_cells
 from inpaintzoo.benchmark.results import BenchmarkResults
-from inpaintzoo.metrics.results import ALL, Column
+from inpaintzoo.metrics.results import Column
 
 _ESCAPES = str.maketrans(
     {
@@ -39,52 +42,26 @@ def to_latex(results: BenchmarkResults, tables: Sequence[Table], bootstrap: Boot
         tables: made from it.
         bootstrap: how their intervals were made.
     """
-    about = [f"{name}: {' '.join(value.split())}" for name, value in results.run.items()]
-    lines = [r"% \usepackage{booktabs,graphicx}", *(f"% {line}" for line in about), ""]
-    for position, table in enumerate(tables, start=1):
-        lines += [*_float(position, table, bootstrap), ""]
-    costs = [cost_cells(one.name, one.cost) for one in results.contenders if one.cost]
-    if costs:
-        body = [_line(map(escape, cells)) for cells in costs]
-        lines += _environment("lrrrrrll", _line(map(escape, COST_HEAD)), body, "Cost of one picture.", "cost")
-    return "\n".join(lines).rstrip() + "\n"
+    filters = {
+        "caption": lambda table: _caption(table, bootstrap),
+        "comment": lambda text: Markup(" ".join(text.split())),
+        "head": _head,
+        "line": _line,
+        "row": _row,
+    }
+    syntax = {
+        "block_start_string": "<%",
+        "block_end_string": "%>",
+        "variable_start_string": "<<",
+        "variable_end_string": ">>",
+    }
+    template = environment(filters, escape_latex, **syntax).get_template("table.tex.j2")
+    return template.render(results=results, tables=tables, cost_head=COST_HEAD, cost_cells=cost_cells)
 
 
-def escape(text: str) -> str:
-    """Text in which TeX sees no commands."""
+def escape_latex(text: str) -> str:
+    """Text without commands to TeX."""
     return " ".join(text.split()).translate(_ESCAPES)
-
-
-def _float(position: int, table: Table, bootstrap: Bootstrap) -> list[str]:
-    head = _line(["method", *(_head(column) for column in table.columns)])
-    body: list[str] = []
-    width = len(table.columns) + 1
-    for group in table.groups:
-        if len(table.groups) > 1:
-            words = "all ratios" if group == ALL else f"ratio {group.replace('-', '--')}"
-            body += [rf"\multicolumn{{{width}}}{{l}}{{\emph{{{words}}}, $N = {table.counts[group]}$}} \\"]
-        body += [_row(table, group, name) for name in table.names]
-        body.append(r"\midrule")
-    caption = _caption(table, bootstrap)
-    return _environment("l" + "r" * (width - 1), head, body[:-1], caption, f"benchmark-{position}")
-
-
-def _environment(columns: str, head: str, body: Sequence[str], caption: str, label: str) -> list[str]:
-    return [
-        r"\begin{table}",
-        r"  \centering",
-        rf"  \caption{{{caption}}}",
-        rf"  \label{{tab:{label}}}",
-        r"  \resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"  \begin{{tabular}}{{{columns}}}",
-        r"    \toprule",
-        f"    {head}",
-        r"    \midrule",
-        *(f"    {line}" for line in body),
-        r"    \bottomrule",
-        r"  \end{tabular}}",
-        r"\end{table}",
-    ]
 
 
 def _caption(table: Table, bootstrap: Bootstrap) -> str:
@@ -97,23 +74,23 @@ def _caption(table: Table, bootstrap: Bootstrap) -> str:
         *(f"Not measured: {name}." for name in table.missing),
         f"Manifest {pair_set.manifest_sha256[:12]}.",
     ]
-    return escape(" ".join(sentences))
+    return " ".join(sentences)
 
 
-def _row(table: Table, group: str, name: str) -> str:
-    cells = [_marked(table.entries[group, name, column.name]) for column in table.columns]
-    return _line([escape(name), *cells])
+def _row(table: Table, group: str, name: str) -> list[str]:
+    return [name, *(_marked(table.entries[group, name, column.name]) for column in table.columns)]
 
 
-def _marked(entry: Entry) -> str:
+def _marked(entry: Entry) -> Markup:
     text = "--" if entry.value is None else entry.text.replace("-", "$-$")
     text = {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(entry.place, text)
-    return text + (r"\rlap{$^{\approx}$}" if entry.tied else "")
+    return Markup(text + (r"\rlap{$^{\approx}$}" if entry.tied else ""))
 
 
-def _head(column: Column) -> str:
-    return f"{escape(column.title)} {_ARROWS[column.better]}"
+def _head(column: Column) -> Markup:
+    return Markup(f"{escape_latex(column.title)} {_ARROWS[column.better]}")
 
 
-def _line(cells: Iterable[str]) -> str:
-    return " & ".join(cells) + r" \\"
+def _line(cells: Iterable[str]) -> Markup:
+    escaped = [cell if isinstance(cell, Markup) else escape_latex(cell) for cell in cells]
+    return Markup(" & ".join(escaped) + r" \\")

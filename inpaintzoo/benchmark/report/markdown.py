@@ -3,13 +3,26 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
+
+from markupsafe import Markup
+from tabulate import tabulate
 
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
-from inpaintzoo.benchmark.report.comparison import compare
+from inpaintzoo.benchmark.report.comparison import compare, published_columns
+from inpaintzoo.benchmark.report.rendering import environment
 from inpaintzoo.benchmark.report.tables import Entry, Table
-from inpaintzoo.benchmark.report.wording import ARROWS, COST_HEAD, TIE, about_marks, about_set, cost_cells, left_out
-from inpaintzoo.benchmark.results import BenchmarkResults
+from inpaintzoo.benchmark.report.wording import (
+    ARROWS,
+    COST_HEAD,
+    TIE,
+    about_marks,
+    about_set,
+    cost_cells,
+    interval_text,
+    left_out,
+)
+from inpaintzoo.benchmark.results import BenchmarkResults, Contender
 from inpaintzoo.metrics.results import ALL, Column
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|~#&])")
@@ -23,118 +36,78 @@ def to_markdown(results: BenchmarkResults, tables: Sequence[Table], bootstrap: B
         tables: made from it.
         bootstrap: how their intervals were made.
     """
-    lines = ["# Side by side", "", about_marks(bootstrap, "**Best**", "*second best*"), ""]
-    for pair_set in results.pair_sets:
-        lines += [f"## {escape(pair_set.name)}", "", escape(about_set(pair_set)), ""]
-        for table in tables:
-            if table.pair_set.name == pair_set.name:
-                lines += _section(table, results)
-    costs = [cost_cells(escape(one.name), one.cost) for one in results.contenders if one.cost]
-    if costs:
-        lines += ["## Cost", "", *_grid(COST_HEAD, costs, left=(0, 6, 7)), ""]
-    lines += ["## Methods", "", *_methods(results), "", "## Run", ""]
-    lines += [f"- {escape(name)}: {code(value)}" for name, value in results.run.items()]
-    return "\n".join(lines) + "\n"
+    filters = {
+        "about_set": about_set,
+        "code": code,
+        "costs": _costs,
+        "intervals": _intervals,
+        "left_out": left_out,
+        "numbers": _numbers,
+        "published": _published,
+    }
+    marks = Markup(about_marks(bootstrap, "**Best**", "*second best*"))
+    template = environment(filters, escape_markdown).get_template("table.md.j2")
+    return template.render(results=results, tables=tables, about_marks=marks)
 
 
-def escape(text: str) -> str:
-    """Text in which Markdown and HTML see no marks."""
+def escape_markdown(text: str) -> str:
+    """Text without meaning to Markdown and HTML."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 
-def code(text: str) -> str:
-    """Text as code, whatever backticks it holds."""
+def code(text: str) -> Markup:
+    """Text as code, even with backticks inside."""
+    text = " ".join(text.split())
     fence = "`" * (max(map(len, re.findall("`+", text)), default=0) + 1)
     pad = " " if "`" in text else ""
-    return f"{fence}{pad}{text}{pad}{fence}"
+    return Markup(f"{fence}{pad}{text}{pad}{fence}")
 
 
-def _section(table: Table, results: BenchmarkResults) -> list[str]:
-    protocol = table.protocol
-    lines = [f"### {escape(protocol.name)}: {escape(protocol.title)}", "", *_numbers(table), ""]
-    lines += [f"- {escape(sentence)}" for sentence in [*table.remarks, *left_out(table.missing)]]
-    return [*lines, "", *_intervals(table), *_published(table, results)]
-
-
-def _numbers(table: Table) -> list[str]:
+def _numbers(table: Table) -> Markup:
     head = ["holes", "N", "method", *(_head(column, ARROWS[column.better]) for column in table.columns)]
-    body = []
-    for group in table.groups:
-        for name in table.names:
-            entries = [table.entries[group, name, column.name] for column in table.columns]
-            body.append([group, str(table.counts[group]), escape(name), *(_marked(entry) for entry in entries)])
+    body = [
+        [group, str(table.counts[group]), name, *(_marked(table.entries[group, name, c.name]) for c in table.columns)]
+        for group in table.groups
+        for name in table.names
+    ]
     return _grid(head, body, left=(0, 2))
 
 
-def _head(column: Column, arrow: str = "") -> str:
-    unit = f"({escape(column.unit)})" if column.unit else ""
-    return " ".join(part for part in (code(column.name.replace("|", "\\|")), unit, arrow) if part)
+def _head(column: Column, arrow: str = "") -> Markup:
+    unit = f"({escape_markdown(column.unit)})" if column.unit else ""
+    return Markup(" ".join(part for part in (code(column.name.replace("|", "\\|")), unit, arrow) if part))
 
 
-def _marked(entry: Entry) -> str:
+def _marked(entry: Entry) -> Markup:
     mark = {1: "**", 2: "*"}.get(entry.place, "")
-    return f"{mark}{entry.text}{mark}{' ' + TIE if entry.tied else ''}"
+    return Markup(f"{mark}{entry.text}{mark}{' ' + TIE if entry.tied else ''}")
 
 
-def _intervals(table: Table) -> list[str]:
-    """Intervals over all images."""
-    body = []
+def _intervals(table: Table) -> Markup:
+    """Intervals over all images, for the metrics that have any."""
     shown = [c for c in table.columns if any(table.entries[ALL, name, c.name].interval for name in table.names)]
-    for name in table.names:
-        entries = [table.entries[ALL, name, column.name] for column in shown]
-        body.append([escape(name), *(interval_text(entry) for entry in entries)])
-    if not shown:
-        return []
-    head = ["method", *(_head(column) for column in shown)]
-    return ["Confidence intervals of the means over all images:", "", *_grid(head, body, left=(0,)), ""]
+    body = [[name, *(interval_text(table.entries[ALL, name, c.name]) for c in shown)] for name in table.names]
+    return _grid(["method", *map(_head, shown)], body, left=(0,)) if shown else Markup()
 
 
-def interval_text(entry: Entry, separator: str = " to ") -> str:
-    """Both ends with the decimals of the number; a dash where there is no interval."""
-    if entry.interval is None:
-        return "-"
-    decimals = len(entry.text.partition(".")[2])
-    return separator.join(f"{end:.{decimals}f}" for end in entry.interval)
-
-
-def _published(table: Table, results: BenchmarkResults) -> list[str]:
+def _published(table: Table, results: BenchmarkResults) -> Markup:
     found = compare(table, results)
-    if not found:
-        return []
-    columns = [column for column in table.columns if any(column.name in one.row.values for one in found)]
-    head = ["method", "paper", "measured on", *(_head(column) for column in columns)]
+    columns = published_columns(table, found)
     body = [
-        [
-            escape(one.contender),
-            escape(one.row.source),
-            escape(one.words(table.pair_set)),
-            *(one.cell(column.name, column.unit) for column in columns),
-        ]
+        [one.contender, one.row.source, one.words(table.pair_set), *(one.cell(c.name, c.unit) for c in columns)]
         for one in found
     ]
-    note = "The paper's numbers / ours (ours less the paper's):"
-    return [note, "", *_grid(head, body, left=(0, 1, 2)), ""]
+    return _grid(["method", "paper", "measured on", *map(_head, columns)], body, left=(0, 1, 2)) if found else Markup()
 
 
-def _methods(results: BenchmarkResults) -> list[str]:
-    lines = []
-    for one in results.contenders:
-        sha256 = [f"SHA-256 {one.sha256}"] if one.sha256 else []
-        facts = [f"{escape(name)} {code(value)}" for name, value in one.facts.items()]
-        lines.append(f"- **{escape(one.name)}**: {'; '.join([escape(one.kind), code(one.source), *sha256, *facts])}")
-    return lines
+def _costs(contenders: Sequence[Contender]) -> Markup:
+    return _grid(COST_HEAD, [cost_cells(one.name, one.cost) for one in contenders if one.cost], left=(0, 6, 7))
 
 
-def _grid(head: Sequence[str], body: Sequence[Sequence[str]], left: Sequence[int]) -> list[str]:
+def _grid(head: Sequence[str], body: Sequence[Sequence[str]], left: Collection[int]) -> Markup:
     """A table whose source is aligned too."""
-    widths = [max(3, *(len(line[i]) for line in [head, *body])) for i in range(len(head))]
-
-    def line(cells: Sequence[str]) -> str:
-        padded = [
-            cell.ljust(width) if i in left else cell.rjust(width)
-            for i, (cell, width) in enumerate(zip(cells, widths, strict=True))
-        ]
-        return f"| {' | '.join(padded)} |"
-
-    rule = [f"{'-' * width} " if i in left else f"{'-' * width}:" for i, width in enumerate(widths)]
-    return [line(head), f"| {'| '.join(rule)}|", *map(line, body)]
+    head, *body = [
+        [cell if isinstance(cell, Markup) else escape_markdown(cell) for cell in line] for line in [head, *body]
+    ]
+    alignment = ["left" if i in left else "right" for i in range(len(head))]
+    return Markup(tabulate(body, head, tablefmt="pipe", colalign=alignment, disable_numparse=True))

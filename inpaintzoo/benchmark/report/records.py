@@ -1,4 +1,4 @@
-"""`table.csv` and `results.json`: the numbers of a benchmark for programs, and all that is needed to repeat it."""
+"""`table.csv` and `results.json`: the numbers of a benchmark for programs, and what is needed to repeat it."""
 
 from __future__ import annotations
 
@@ -10,14 +10,13 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
-from inpaintzoo.benchmark.report.comparison import Comparison, compare
+from inpaintzoo.benchmark.report.comparison import compare
 from inpaintzoo.benchmark.report.tables import Entry, Table
 from inpaintzoo.benchmark.results import BenchmarkResults
 
-VERSION = 1  # of the files' layout
-FIELDS = (
+_VERSION = 1  # of the layout of the files
+_FIELDS = (
     "set",
     "protocol",
     "holes",
@@ -36,12 +35,12 @@ FIELDS = (
 
 
 def to_csv(tables: Sequence[Table]) -> str:
-    """A line a number: set, protocol, group of holes, method and metric, with its intervals.
+    """A line per number: set, protocol, group of holes, method and metric, with its intervals.
 
-    Numbers are written so that reading gives back each bit; what is undefined stays empty.
+    Numbers are written to be read back bit for bit; undefined values stay empty.
     """
     file = io.StringIO(newline="")
-    writer = csv.DictWriter(file, FIELDS, lineterminator="\n")
+    writer = csv.DictWriter(file, _FIELDS, lineterminator="\n")
     writer.writeheader()
     for table in tables:
         writer.writerows(_lines(table))
@@ -78,7 +77,7 @@ def _numbers(entry: Entry) -> dict[str, float | None]:
 
 
 def to_json(results: BenchmarkResults, tables: Sequence[Table], bootstrap: Bootstrap, files: Mapping[str, Any]) -> str:
-    """Everything that a program needs to read the numbers, or a person to repeat them.
+    """Everything that is needed to read the numbers, or to repeat them.
 
     Args:
         results: what the benchmark found.
@@ -86,23 +85,20 @@ def to_json(results: BenchmarkResults, tables: Sequence[Table], bootstrap: Boots
         bootstrap: how their intervals were made.
         files: paths of the other files of the report, by what they are.
     """
+    about = ("name", "title", "source", "split", "resize", "masks", "pitfalls")
+    protocols = results.protocols
     content = {
-        "version": VERSION,
+        "version": _VERSION,
         "run": results.run,
         "bootstrap": dataclasses.asdict(bootstrap),
         "contenders": [dataclasses.asdict(one) for one in results.contenders],
         "sets": [dataclasses.asdict(one) for one in results.pair_sets],
-        "protocols": [_protocol(one) for one in results.protocols],
+        "protocols": [{**{field: getattr(one, field) for field in about}, "rules": one.rules()} for one in protocols],
         "missing": results.missing,
         "tables": [_table(table, results) for table in tables],
         "files": files,
     }
     return json.dumps(content, indent=2, ensure_ascii=False, allow_nan=False) + "\n"
-
-
-def _protocol(one: Protocol) -> dict[str, Any]:
-    words = ("name", "title", "source", "split", "resize", "masks", "pitfalls")
-    return {**{word: getattr(one, word) for word in words}, "rules": one.rules()}
 
 
 def _table(table: Table, results: BenchmarkResults) -> dict[str, Any]:
@@ -117,14 +113,13 @@ def _table(table: Table, results: BenchmarkResults) -> dict[str, Any]:
         "values": values,
         "remarks": table.remarks,
         "missing": table.missing,
-        "published": [_published(one) for one in compare(table, results)],
+        "published": [
+            {**dataclasses.asdict(one), "ours": _finite(one.ours), "differences": _finite(one.differences)}
+            for one in compare(table, results)
+        ],
     }
 
 
-def _published(one: Comparison) -> dict[str, Any]:
-    return {**dataclasses.asdict(one), "ours": _finite(one.ours), "differences": _finite(one.differences)}
-
-
 def _finite(numbers: Mapping[str, float | None]) -> dict[str, float | None]:
-    """JSON has no NaN and no infinity."""
+    """JSON has neither NaN nor infinity."""
     return {name: value if value is not None and math.isfinite(value) else None for name, value in numbers.items()}

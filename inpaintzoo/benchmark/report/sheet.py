@@ -1,4 +1,4 @@
-"""`grid.png`: a row an image; what was given, what each method made of it, and the truth."""
+"""`grid.png`: a row per image, with what was given, each method's fill, and the truth."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import matplotlib as mpl
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-from inpaintzoo.benchmark.report.gallery import SIDE, Gallery, Picture, Shown
+from inpaintzoo.benchmark.report.gallery import PICTURE_SIDE, Gallery, Pixels, Shown
 
 GAP = 8  # pixels between cells and around them
 _HEAD, _CAPTION, _TITLE = 26, 22, 34
@@ -20,15 +20,15 @@ _INK, _PALE, _BEST = (34, 34, 34), (110, 110, 110), (0, 114, 60)
 def draw_sheet(gallery: Gallery, positions: Sequence[int], title: str) -> Image.Image:
     """The grid: images down, methods across.
 
-    Small pictures are enlarged by a whole factor, so that their pixels stay what they are.
+    Small pictures are enlarged by a whole factor, so that their pixels stay sharp.
 
     Args:
         gallery: the pictures.
-        positions: of the images, from top to bottom.
+        positions: images from top to bottom.
         title: above the grid.
     """
     height, width = next(iter(gallery.shown.values())).truth.shape[:2]
-    factor = max(1, SIDE // max(height, width))
+    factor = max(1, PICTURE_SIDE // max(height, width))
     cell = (width * factor, height * factor)
     heads = ["given", *gallery.names, "truth"]
     corner = cell_corner(len(heads), len(positions), *cell)
@@ -50,7 +50,7 @@ def cell_corner(column: int, row: int, width: int, height: int) -> tuple[int, in
         column: from 0, the given picture.
         row: from 0.
         width: of a cell, in pixels.
-        height: likewise.
+        height: of a cell, in pixels.
     """
     return GAP + column * (width + GAP), GAP + _TITLE + _HEAD + row * (height + _CAPTION + GAP)
 
@@ -66,7 +66,7 @@ def _draw_row(
     sheet: Image.Image, draw: ImageDraw.ImageDraw, gallery: Gallery, shown: Shown, row: int, cell: tuple[int, int]
 ) -> None:
     captions = {name: shown.scores[name] for name in gallery.names}
-    pictures: list[Picture] = [shown.masked, *(shown.composites[name] for name in gallery.names), shown.truth]
+    pictures: list[Pixels] = [shown.masked, *(shown.composites[name] for name in gallery.names), shown.truth]
     texts = [f"{100 * shown.ratio:.0f} % hole", *(captions[name].text for name in gallery.names), shown.name]
     best = [False, *(captions[name].best for name in gallery.names), False]
     for column, (picture, text) in enumerate(zip(pictures, texts, strict=True)):
@@ -79,20 +79,21 @@ def _draw_row(
         draw.rectangle((x - 1, y - 1, x + cell[0], y + cell[1]), outline=(205, 205, 205))
 
 
-def enlarged(picture: Picture, size: tuple[int, int]) -> Image.Image:
-    """The picture at a size that is a whole multiple of its own."""
+def enlarged(picture: Pixels, size: tuple[int, int]) -> Image.Image:
+    """The picture at a whole multiple of its size."""
     factor = max(1, size[0] // picture.shape[1])
     return Image.fromarray(np.repeat(np.repeat(picture, factor, axis=0), factor, axis=1))
 
 
 def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib brings along, so that a sheet looks alike everywhere."""
+    """DejaVu Sans from matplotlib, so that a sheet looks the same everywhere."""
     name = "DejaVuSans-Bold.ttf" if bold else "DejaVuSans.ttf"
     return ImageFont.truetype(str(Path(mpl.get_data_path()) / "fonts" / "ttf" / name), size)
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The text, cut in the middle if it is too long: both ends of a file's name tell most."""
+    """The text on one line, cut in the middle if it is too long: the ends of a file's name tell most."""
+    text = " ".join(text.split())
     if font.getlength(text) <= width:
         return text
     for kept in range(len(text) - 1, 0, -1):

@@ -1,10 +1,10 @@
-"""The tables of a benchmark: values with intervals, who is best, and whose distance from the best is no accident."""
+"""The tables of a benchmark: values with intervals, which is best, and which differ from it by more than chance."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
@@ -12,7 +12,7 @@ from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.benchmark.report.bootstrap import LEAST, Bootstrap, Interval, image_weights
 from inpaintzoo.benchmark.results import BenchmarkResults, PairSet
 from inpaintzoo.metrics import MetricResults
-from inpaintzoo.metrics.results import ALL, Column, Summary
+from inpaintzoo.metrics.results import ALL, Column, column_decimals, number
 from inpaintzoo.types import DataError
 
 Means = dict[tuple[str, str], np.ndarray]  # over resamples, by contender and metric
@@ -24,10 +24,10 @@ class Entry:
 
     Attributes:
         value: None where the metric is undefined.
-        text: as it is printed; all of a metric's numbers in a table have the same decimals.
-        place: 1 for the best of its group, 2 for the second of three or more, 0 for others and where there is nothing
-            to compare. Numbers that are printed alike share a place.
-        interval: of the mean, over images; None for metrics of a whole set.
+        text: the number as printed; all numbers of a metric in a table have the same decimals.
+        place: 1 for the best of its group, 2 for the second of three or more, otherwise 0. Numbers that are printed
+            alike share a place.
+        interval: of the mean over images; None for metrics of a whole set.
         difference: interval of the paired difference from the best; None for the best itself.
     """
 
@@ -39,7 +39,7 @@ class Entry:
 
     @property
     def tied(self) -> bool:
-        """Whether the difference from the best may be an accident: its interval holds 0."""
+        """Whether the difference from the best may be chance: its interval contains 0."""
         return self.difference is not None and self.difference[0] <= 0.0 <= self.difference[1]
 
 
@@ -52,9 +52,9 @@ class Table:
         protocol: how it was measured.
         names: of the contenders, in order.
         columns: the metrics, in order.
-        counts: images in each group: `all`, then the bins that are not empty.
+        counts: number of images in each group: `all`, then the bins that are not empty.
         entries: by group, contender and metric.
-        remarks: what has to be said beside the numbers, one sentence each.
+        remarks: what to know about the numbers, one sentence each.
         missing: metrics that were left out, and why.
     """
 
@@ -69,7 +69,7 @@ class Table:
 
     @property
     def groups(self) -> list[str]:
-        """`all`, then the bins; without the bins where a single one holds all images."""
+        """`all`, then the bins; only `all` if a single bin holds all images."""
         return list(self.counts) if len(self.counts) > 2 else [ALL]
 
 
@@ -81,7 +81,7 @@ def make_tables(results: BenchmarkResults, bootstrap: Bootstrap | None = None) -
         bootstrap: how intervals are made.
 
     Raises:
-        DataError: contenders that were measured on different images.
+        DataError: contenders were measured on different images.
     """
     tables = []
     for pair_set in results.pair_sets:
@@ -106,7 +106,7 @@ def _table(
     counts = {ALL: len(first.rows), **{group: len(rows) for group, rows in found.items() if group != ALL}}
     columns = list({column.name: column for cell in cells.values() for column in cell.columns}.values())
     entries = {}
-    decimals = {column.name: _decimals(column, summaries.values()) for column in columns}
+    decimals = {column.name: column_decimals(column, summaries.values()) for column in columns}
     for group in counts:
         means = _resampled(group, cells, bootstrap)
         for column in columns:
@@ -156,7 +156,7 @@ def _entries(
     ranked = _ranked(column, values)
     places = {text: place for place, text in enumerate(dict.fromkeys(texts[name] for name in ranked), start=1)}
     compared = len(ranked) > 1
-    marked = min(2, len(ranked) - 1)  # of two methods the second is no distinction
+    marked = min(2, len(ranked) - 1)  # the second of two methods is simply the worse one
     entries = {}
     for name, value in values.items():
         own = means.get((name, column.name))
@@ -169,31 +169,9 @@ def _entries(
 
 
 def _ranked(column: Column, values: Mapping[str, float | None]) -> list[str]:
-    """Names of the contenders that have a value, the best first, equals in their order."""
+    """Names of the contenders that have a value, best first; equals keep their order."""
     known = {name: value for name, value in values.items() if value is not None and not math.isnan(value)}
     return sorted(known, key=lambda name: known[name], reverse=column.better == "higher")
-
-
-def _decimals(column: Column, summaries: Iterable[Summary]) -> int:
-    values = [group.get(column.name) for summary in summaries for group in summary.values()]
-    finite = [abs(value) for value in values if value is not None and math.isfinite(value)]
-    return decimals_of(column.unit, max(finite, default=0.0))
-
-
-def decimals_of(unit: str, largest: float) -> int:
-    """Decimals to print: two of dB and percent; of plain numbers enough for about four digits of the largest."""
-    if unit in ("dB", "%") or 1.0 <= largest < 100.0:
-        return 2
-    if largest >= 100.0:
-        return 1
-    return 4 if largest >= 0.1 or largest == 0.0 else 5
-
-
-def number(value: float | None, decimals: int) -> str:
-    """A number as tables print it; a dash where there is none."""
-    if value is None:
-        return "-"
-    return f"{value:.{decimals}f}" if math.isfinite(value) else str(value)
 
 
 def _remarks(protocol: Protocol, cells: Mapping[str, MetricResults], columns: Sequence[Column]) -> list[str]:
@@ -205,26 +183,22 @@ def _remarks(protocol: Protocol, cells: Mapping[str, MetricResults], columns: Se
         remarks.append(f"{total} images are fewer than a batch and count as they are.")
     elif tail := total % first.batch:
         remarks.append(f"The last {tail} of {total} images fill no batch and do not count over all images.")
-    notes = dict.fromkeys(note for cell in cells.values() for note in cell.notes)
-    for note in notes:
-        remarks.append(_of(note, [name for name, cell in cells.items() if note in cell.notes], len(cells)))
+    for note in dict.fromkeys(note for cell in cells.values() for note in cell.notes):
+        names = [name for name, cell in cells.items() if note in cell.notes]
+        remarks.append(note if len(names) == len(cells) else f"{', '.join(names)}: {note}")
     for column in columns:
         values = {name: [row[column.name] for row in cell.rows if column.name in row] for name, cell in cells.items()}
         capped = {name: sum(v == column.cap for v in of_one) for name, of_one in values.items() if column.cap}
         undefined = {name: sum(v is None for v in of_one) for name, of_one in values.items()}
-        if counts := _counted(capped):
+        if counts := _by_name(capped):
             remarks.append(f"{column.name}: images that count as the cap, {column.cap:g}, of {total}: {counts}.")
-        if counts := _counted(undefined):
+        if counts := _by_name(undefined):
             remarks.append(f"{column.name}: images that {column.undefined} and do not count, of {total}: {counts}.")
     return remarks
 
 
-def _of(note: str, names: Sequence[str], everybody: int) -> str:
-    return note if len(names) == everybody else f"{', '.join(names)}: {note}"
-
-
-def _counted(counts: Mapping[str, int]) -> str:
-    """`A 3, B 1` without those of 0; one number where it is the same for all."""
+def _by_name(counts: Mapping[str, int]) -> str:
+    """`A 3, B 1`, without zeros; a single number if it is the same for all."""
     if len(set(counts.values())) == 1 and len(counts) > 1:
         same = next(iter(counts.values()))
         return f"{same} for each method" if same else ""

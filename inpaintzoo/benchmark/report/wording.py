@@ -1,16 +1,26 @@
-"""Words and marks that all tables of a report share."""
+"""Words and marks shared by all tables of a report."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
+from inpaintzoo.benchmark.report.tables import Entry
 from inpaintzoo.benchmark.results import Cost, PairSet
 from inpaintzoo.metrics.results import Column
 
 ARROWS = {"higher": "↑", "lower": "↓"}
 TIE = "≈"
-COST_HEAD = ("method", "parameters", "MACs", "ms an image (quartiles)", "peak memory", "picture", "device", "precision")
+COST_HEAD = (
+    "method",
+    "parameters",
+    "MACs",
+    "ms per image (quartiles)",
+    "peak memory",
+    "picture",
+    "device",
+    "precision",
+)
 
 
 def head_of(column: Column) -> str:
@@ -29,9 +39,9 @@ def about_marks(bootstrap: Bootstrap, best: str, second: str) -> str:
     share = f"{100 * bootstrap.level:g} %"
     return (
         f"↑ higher is better, ↓ lower is better. {best} and {second} are marked. {TIE}: the difference from the best "
-        f"is not significant: its {share} interval holds 0 (paired bootstrap over images, {bootstrap.resamples} "
-        f"resamples, seed {bootstrap.seed}; no correction for many comparisons). Intervals of a few images are too "
-        f"narrow; single images and metrics of a whole set (FID and others) have none, and so no mark."
+        f"is not significant: its {share} interval contains 0 (paired bootstrap over images, {bootstrap.resamples} "
+        f"resamples, seed {bootstrap.seed}; no correction for multiple comparisons). Intervals over few images are too "
+        f"narrow; single images and metrics of a whole set (FID and others) have no interval and so no mark."
     )
 
 
@@ -44,11 +54,19 @@ def about_set(pair_set: PairSet) -> str:
 
 
 def left_out(missing: Mapping[str, str]) -> list[str]:
-    """A sentence for the metrics that were not measured for one reason."""
+    """For each reason, a sentence with the metrics that were not measured."""
     names: dict[str, list[str]] = {}
     for name, reason in missing.items():
         names.setdefault(" ".join(reason.split()).rstrip("."), []).append(name)
     return [f"Not measured: {', '.join(of_one)}. Reason: {reason}." for reason, of_one in names.items()]
+
+
+def interval_text(entry: Entry) -> str:
+    """Both ends with the decimals of the number; a dash without an interval."""
+    if entry.interval is None:
+        return "-"
+    decimals = len(entry.text.partition(".")[2])
+    return " to ".join(f"{end:.{decimals}f}" for end in entry.interval)
 
 
 def cost_cells(name: str, cost: Cost) -> list[str]:

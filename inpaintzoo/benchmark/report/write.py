@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import re
-import tempfile
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +17,7 @@ from inpaintzoo.benchmark.report.records import to_csv, to_json
 from inpaintzoo.benchmark.report.sheet import draw_sheet, encode_png
 from inpaintzoo.benchmark.report.tables import Table, make_tables
 from inpaintzoo.benchmark.results import BenchmarkResults, Render, Truth
-from inpaintzoo.benchmark.run.store import write_atomically
-from inpaintzoo.metrics import MetricResults
+from inpaintzoo.files.writing import write_whole
 from inpaintzoo.types import DataError
 
 PICTURES = 8  # rows of a grid
@@ -36,16 +34,16 @@ def write_report(
 ) -> None:
     """Write the report into a folder; each file appears whole or not at all, and files of other names stay.
 
-    `table.md`, `table.tex`, `table.csv`, `results.json` and `index.html` hold all sets and protocols;
-    `images/METHOD/SET/PROTOCOL.csv` the values of each image; `charts/SET/PROTOCOL.png` and `.svg` the metrics by hole
-    ratio. `grid.png` and `grid-worst.png` show the same images across methods, sorted by disagreement and the worst
-    first; those of further sets are `grid-SET.png` and `grid-worst-SET.png` below `grids/`.
+    `table.md`, `table.tex`, `table.csv`, `results.json` and `index.html` cover all sets and protocols;
+    `images/METHOD/SET/PROTOCOL.csv` has the values of each image, `charts/SET/PROTOCOL.png` and `.svg` the metrics by
+    hole ratio. `grid.png` and `grid-worst.png` show the first set's images across methods, sorted by disagreement and
+    worst first; for further sets they are `grids/grid-SET.png` and `grids/grid-worst-SET.png`.
 
     Args:
         results: what the benchmark found.
-        folder: where to; it is made if it does not exist.
-        render: composites of a contender, as `Benchmark.render`; it is called once for each contender and set.
-        truth: pictures and masks of a set, as `Benchmark.truth`.
+        folder: the output folder, made if it does not exist.
+        render: gives a contender's composites, as `Benchmark.render`; called once for each contender and set.
+        truth: gives pictures and masks of a set, as `Benchmark.truth`.
         pictures: rows of a grid; 0 leaves pictures out.
         bootstrap: how confidence intervals are made.
 
@@ -79,15 +77,20 @@ class _Folder:
         self.path = path
 
     def write(self, name: str, content: str | bytes) -> str:
-        """Write a file; its name is relative to the folder, and is returned."""
+        """Write a file and return its name, which is relative to the folder."""
+        data = content.encode("utf-8") if isinstance(content, str) else content
+        return self.write_with(name, lambda file: Path(file).write_bytes(data))
+
+    def write_with(self, name: str, write: Callable[[str], object]) -> str:
+        """Let a function write a file, and return the file's name."""
         path = self.path / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomically(path, content.encode("utf-8") if isinstance(content, str) else content)
+        write_whole(path, write)
         return name
 
 
 def file_names(names: Collection[str]) -> dict[str, str]:
-    """A file name for each name, different ones also where capitals do not count."""
+    """A file name for each name; they differ even where capitals do not count."""
     found: dict[str, str] = {}
     for name in dict.fromkeys(names):
         base = _UNSAFE.sub("_", name).strip(". ") or "_"
@@ -104,15 +107,8 @@ def _write_images(results: BenchmarkResults, out: _Folder) -> list[str]:
     files = []
     for (contender, pair_set, protocol), cell in results.cells.items():
         name = f"images/{contenders[contender]}/{sets[pair_set]}/{protocols[protocol]}.csv"
-        files.append(out.write(name, _image_csv(cell)))
+        files.append(out.write_with(name, cell.to_csv))
     return files
-
-
-def _image_csv(cell: MetricResults) -> bytes:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "images.csv"
-        cell.to_csv(path)
-        return path.read_bytes()
 
 
 def _write_charts(tables: Sequence[Table], out: _Folder) -> tuple[dict[tuple[str, str], bytes], list[str]]:

@@ -1,1 +1,1 @@
-"""Runs a benchmark: who takes part, on which pairs, measured batch by batch."""
+"""Running a benchmark: contenders fill pinned pairs, and protocols measure the fills batch by batch."""

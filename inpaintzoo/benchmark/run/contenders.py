@@ -1,12 +1,12 @@
-"""Who takes part in a benchmark: networks from checkpoints and weight files, and plain fills."""
+"""The contenders of a benchmark: networks from checkpoints and weight files, and plain fills."""
 
 from __future__ import annotations
 
 import dataclasses
 import json
 from abc import ABC, abstractmethod
+from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
 
 import torch
 from torch import Tensor
@@ -26,36 +26,27 @@ from inpaintzoo.weights.checkpoints import find_checkpoint
 
 @dataclasses.dataclass(frozen=True)
 class Filled:
-    """What a contender makes of a batch.
+    """A contender's fills of a batch.
 
     Attributes:
-        images: `(B, n, 3, H, W)` float32, raw predictions; n is 1 unless the contender has several fills.
-        logits: of labels, `(B, classes, h, w)`, where it predicts them.
+        images: raw predictions, float32 `(B, n, 3, H, W)`; n is 1 unless the contender has several fills.
+        logits: `(B, classes, h, w)` for labels, if it predicts them.
     """
 
     images: Tensor
     logits: Tensor | None = None
 
 
-class Filler(Protocol):
-    """Fills batches of one set, always in the same way."""
-
-    def __call__(self, batch: Batch, n: int) -> Filled:
-        """Fill a batch whose tensors are on the device.
-
-        Args:
-            batch: pairs with `index` and `name`.
-            n: most fills an image that are wanted.
-        """
-        ...
+# Fills a batch, whose tensors are on the device, with at most that many fills per image; always in the same way.
+BatchFiller = Callable[[Batch, int], Filled]
 
 
 class Method(ABC):
     """A contender, as a config describes it.
 
     Attributes:
-        kind: what it is, in a word.
-        deterministic: whether the same hole is always filled alike, so that seeds do not matter; known after `check`.
+        kind: a word for the report.
+        deterministic: whether seeds do not matter, because a hole is always filled the same way; known after `check`.
     """
 
     kind: str
@@ -64,11 +55,11 @@ class Method(ABC):
     @property
     @abstractmethod
     def source(self) -> str:
-        """Path, or class."""
+        """The path, or the class."""
 
     @abstractmethod
     def check(self, pairs: Pairs) -> None:
-        """Make sure that it can fill every pair of a set, before anything runs.
+        """Check, before anything runs, that it can fill every pair of a set.
 
         Raises:
             InpaintzooError: it cannot; the message says why.
@@ -76,33 +67,33 @@ class Method(ABC):
 
     @abstractmethod
     def identity(self, pairs: Pairs) -> Key:
-        """What decides its fills of a set, beside the benchmark's own settings: hashes and arguments."""
+        """What decides its fills of a set, in addition to the benchmark's settings: hashes and arguments."""
 
     @abstractmethod
-    def open(self, pairs: Pairs, device: torch.device, precision: Precision, seed: int) -> Filler:
-        """Make ready to fill a set."""
+    def open(self, pairs: Pairs, device: torch.device, precision: Precision, seed: int) -> BatchFiller:
+        """Prepare to fill a set."""
 
     def sha256(self) -> str | None:
-        """Of the weight file, where there is one."""
+        """The hash of the weight file, if there is one."""
         return None
 
     def facts(self) -> dict[str, str]:
-        """What the report shows of it."""
+        """Facts for the report, by name."""
         return {}
 
 
 class NetworkFiller:
-    """A generator that fills as `inpaintzoo test` does, through the Inpainter.
+    """Fills batches as `inpaintzoo test` does, through the Inpainter.
 
     Args:
         generator: the network.
         device: where it runs.
-        precision: in which it computes.
-        seed: of a stochastic generator's fills; an image's depend on this and the image's index only.
+        precision: of its arithmetic.
+        seed: of a stochastic generator's fills, which depend on it and on the image's index only.
     """
 
     def __init__(self, generator: Generator, device: torch.device, precision: Precision, seed: int) -> None:
-        # The loss is a formality: an Inpainter without anything to learn from is refused.
+        # The loss is a formality: the Inpainter refuses to be built without one.
         inpainter = Inpainter(generator.requires_grad_(False), {"valid": ValidL1()}, sample_seed=seed)
         self.inpainter = inpainter.to(device).eval()
         self.device = device
@@ -110,7 +101,7 @@ class NetworkFiller:
 
     @torch.no_grad()
     def __call__(self, batch: Batch, n: int) -> Filled:
-        """Fill a batch; see `Filler`."""
+        """Fill a batch; see `BatchFiller`."""
         with arithmetic(self.device, self.precision):
             if self.inpainter.generator.stochastic:
                 return Filled(self.inpainter.fills(batch, n).float())
@@ -119,21 +110,21 @@ class NetworkFiller:
 
 
 class NetworkMethod(Method):
-    """A contender with a generator; a subclass says where it comes from."""
+    """A contender with a generator; a subclass says where the generator comes from."""
 
     @abstractmethod
     def generator(self) -> Generator:
-        """The generator, ready to fill."""
+        """The generator."""
 
     def check(self, pairs: Pairs) -> None:
-        """Load it, and compare its sizes with the set's."""
+        """Load the generator, and check that it takes pictures of the set's size."""
         generator = self.generator()
         self.deterministic = not generator.stochastic
         size = (pairs.height, pairs.width)
         generator.check_size(torch.zeros(1, 3, *size), torch.zeros(1, 1, *size))
 
-    def open(self, pairs: Pairs, device: torch.device, precision: Precision, seed: int) -> Filler:
-        """A filler around a generator of its own."""
+    def open(self, pairs: Pairs, device: torch.device, precision: Precision, seed: int) -> BatchFiller:
+        """A filler with its own generator."""
         return NetworkFiller(self.generator(), device, precision, seed)
 
 
@@ -151,7 +142,7 @@ class Weights(NetworkMethod):
 
     @property
     def source(self) -> str:
-        """The path, as it was given."""
+        """The path, as given."""
         return str(self.path)
 
     @property
@@ -160,7 +151,7 @@ class Weights(NetworkMethod):
         return self.path
 
     def generator(self) -> Generator:
-        """Rebuilt from the file."""
+        """The generator, rebuilt from the file."""
         return load_model(self.file)
 
     def identity(self, pairs: Pairs) -> Key:
@@ -168,11 +159,11 @@ class Weights(NetworkMethod):
         return {"weights": self.sha256()}
 
     def sha256(self) -> str:
-        """Of the file."""
+        """The file's hash."""
         return file_digest(self.file)
 
     def facts(self) -> dict[str, str]:
-        """Class, arguments, and how the weights came about."""
+        """Class, arguments, and where the weights come from."""
         about = read_about(self.file)
         known = {key: str(value) for key, value in about.facts.items() if isinstance(value, (str, int, float))}
         arguments = {"arguments": json.dumps(about.init_args)} if about.init_args else {}
@@ -184,8 +175,8 @@ class Checkpoint(Weights):
     """A checkpoint of a run.
 
     Args:
-        path: a `.ckpt` file, or the folder of a run, whose `last.ckpt` is then taken.
-        raw: take the trained weights where there is a moving average of them too.
+        path: a `.ckpt` file, or the folder of a run, which stands for its `last.ckpt`.
+        raw: use the trained weights even if there is a moving average of them.
     """
 
     kind = "checkpoint"
@@ -196,20 +187,20 @@ class Checkpoint(Weights):
 
     @property
     def file(self) -> Path:
-        """The checkpoint file; in a run's folder the last one."""
+        """The checkpoint file; for a run's folder the last one."""
         return find_checkpoint(self.path)
 
     def generator(self) -> Generator:
-        """Rebuilt from the checkpoint: the moving average where there is one, unless `raw`."""
+        """The generator, rebuilt from the checkpoint: its moving average if there is one, unless `raw`."""
         return load_model(self.file, raw=self.raw)
 
     def identity(self, pairs: Pairs) -> Key:
-        """The file's hash, and which weights in it."""
+        """The file's hash, and which of its weights."""
         return {"weights": self.sha256(), "raw": str(self.raw)}
 
 
 class Fill(NetworkMethod):
-    """A fill that learns nothing: `MeanColour`, `Diffusion`, `Biharmonic`, or a generator of your own like them.
+    """A fill that learns nothing: `MeanColour`, `Diffusion`, `Biharmonic`, or a similar generator of your own.
 
     Args:
         generator: without parameters.
@@ -220,8 +211,7 @@ class Fill(NetworkMethod):
     def __init__(self, generator: Generator) -> None:
         if any(True for _ in generator.parameters()):
             raise ConfigError(
-                f"Fill: a {type(generator).__name__} has weights, and these would be random ones; take Weights or "
-                f"Checkpoint"
+                f"Fill: a {type(generator).__name__} has weights, which would be random here; use Weights or Checkpoint"
             )
         self._generator = generator
 
@@ -231,7 +221,7 @@ class Fill(NetworkMethod):
         return type(self._generator).__name__
 
     def generator(self) -> Generator:
-        """The one that was given."""
+        """The generator that was given."""
         return self._generator
 
     def identity(self, pairs: Pairs) -> Key:
@@ -239,6 +229,6 @@ class Fill(NetworkMethod):
         return {"fill": self._generator.class_path, "arguments": json.dumps(self._generator.settings, default=repr)}
 
     def facts(self) -> dict[str, str]:
-        """Arguments, where there are any."""
+        """The arguments, if there are any."""
         settings = self._generator.settings
         return {"arguments": json.dumps(settings, default=repr)} if settings else {}

@@ -1,4 +1,4 @@
-"""What one forward of a network costs: parameters, multiply-accumulates, time, memory."""
+"""The cost of one forward pass of a network: parameters, multiply-accumulates, time, memory."""
 
 from __future__ import annotations
 
@@ -12,34 +12,32 @@ from torch.utils.flop_counter import FlopCounterMode
 from inpaintzoo.benchmark.results import Cost
 from inpaintzoo.benchmark.run.contenders import NetworkFiller
 from inpaintzoo.benchmark.run.processes import device_name
-from inpaintzoo.layers.attention import operator  # noqa: F401  (makes the operator known)
+from inpaintzoo.layers.attention import operator  # noqa: F401  (registers the operator)
 from inpaintzoo.types import Batch
 
-WARM_UP = 2  # forwards before the clock runs
-LEAST, MOST, SECONDS = 5, 100, 3.0  # forwards that are timed: as many as fit into the time, within bounds
+WARM_UP = 2  # forwards before the timing
+LEAST, MOST, SECONDS = 5, 100, 3.0  # timed forwards: as many as fit into the time, within bounds
 
 
 def measure_cost(filler: NetworkFiller, batch: Batch) -> Cost:
-    """The cost of filling one hole of a picture.
+    """The cost of filling one picture.
 
     Args:
-        filler: the network, where and how it shall run.
+        filler: the network with its device and precision.
         batch: one pair, on the device.
     """
     generator, device = filler.inpainter.generator, filler.device
     parameters = sum(parameter.numel() for parameter in generator.parameters())
-    macs = _count_macs(filler, batch) if parameters else None
+    macs = None
+    if parameters:
+        with FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter:
+            filler(batch, 1)
+        macs = counter.get_total_flops() // 2  # torch counts a multiply-accumulate as two
     peak = _peak_bytes(filler, batch, device)
     times = _times(filler, batch, device)
     low, median, high = statistics.quantiles(times, n=4, method="inclusive")
     height, width = batch["image"].shape[-2:]
     return Cost(parameters, macs, median, (low, high), peak, height, width, device_name(device), filler.precision)
-
-
-def _count_macs(filler: NetworkFiller, batch: Batch) -> int:
-    with FlopCounterMode(display=False, custom_mapping=FORMULAS) as counter:
-        filler(batch, 1)
-    return counter.get_total_flops() // 2  # torch counts a multiply-accumulate as two
 
 
 def _peak_bytes(filler: NetworkFiller, batch: Batch, device: torch.device) -> int | None:
@@ -75,11 +73,11 @@ def _finish(device: torch.device) -> None:
 def _attention_flops(
     query: Any, key: Any, value: Any, key_gain: Any, query_gain: Any, allowed: Any, kernel: int, *rest: Any, **more: Any
 ) -> int:
-    """Of `transfer_patches`: each pair of cells compares patches of the keys and adds up a 4x4 patch of the values."""
+    """For `transfer_patches`: each pair of cells compares patches of keys and adds up a 4x4 patch of values."""
     images, channels, height, width = key
     cells = height * width
     return 2 * images * cells * cells * (channels * kernel * kernel + 16 * value[1])
 
 
-# The zoo's own operator: torch knows the rest.
+# The zoo's own operator; torch knows the others.
 FORMULAS = {torch.ops.inpaintzoo.transfer_patches: _attention_flops}

@@ -1,4 +1,4 @@
-"""Whether ready pictures belong to the pictures they are paired with: known pixels tell."""
+"""Checks by known pixels whether predictions belong to the pictures they are paired with."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from inpaintzoo.pictures.images import image_to_tensor, read_image
 from inpaintzoo.types import DataError
 from inpaintzoo.words import counted, some
 
-KEPT, FOREIGN = 8 / 255, 30 / 255  # mean errors of known pixels: what JPEG may do, and what another picture shows
+KEPT, FOREIGN = 8 / 255, 30 / 255  # mean errors of known pixels: at most from JPEG, at least from another picture
 _BATCH = 16
-_GRID = 32  # pixels a side that stand for a picture when the whole set is searched
-_SEARCHED = 256  # suspects that are compared with the whole set, which bounds the time of large sets
-_LEAST_KNOWN = 16  # grid pixels; fewer could be those of any picture
+_GRID = 32  # pixels per side that represent a picture when the whole set is searched
+_SEARCHED = 256  # suspects that are compared with the whole set, to bound the time for large sets
+_LEAST_KNOWN = 16  # grid pixels; fewer could belong to any picture
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,19 +32,19 @@ class _Suspect:
 
 
 def check_pairing(pairs: Pairs, files: Sequence[Path], fills: int, composites: bool) -> str | None:
-    """Compare the known pixels of every file with its own picture's, and where they are foreign, with the whole set's.
+    """Compare the known pixels of every file with its picture's, and if they differ, with the whole set's.
 
     Args:
         pairs: the set.
-        files: in the order of the pairs, the fills of a picture one after the other.
-        fills: files a picture.
+        files: in the order of the pairs, with the fills of a picture in sequence.
+        fills: files per picture.
         composites: whether the known pixels must be kept.
 
     Returns:
-        A remark where files differ from their pictures and show no other one; None where all is well.
+        A remark if files match neither their own nor another picture; None if all is well.
 
     Raises:
-        DataError: a file shows another picture of the set, or is no composite.
+        DataError: a file shows another picture of the set, or is not a composite.
     """
     suspects: list[_Suspect] = []
     broken: _Suspect | None = None
@@ -52,25 +52,27 @@ def check_pairing(pairs: Pairs, files: Sequence[Path], fills: int, composites: b
         for row, position in enumerate(batch["index"].tolist()):
             own, known = batch["image"][row], 1 - batch["mask"][row]
             of_picture = files[position * fills : (position + 1) * fills]
-            for file, picture in zip(of_picture, in_threads(_read, of_picture), strict=True):
-                error = _difference(picture, own, known)
-                found = _Suspect(file, batch["name"][row], error, _bytes(_grid(picture)), _grid(known).bool())
+            pictures = in_threads(lambda path: image_to_tensor(read_image(path)), of_picture)
+            for file, picture in zip(of_picture, pictures, strict=True):
+                error = float(((picture - own).abs() * known).sum() / (known.sum().clamp(min=1) * 3))
+                pixels = (_grid(picture) * 255).round().byte()
+                found = _Suspect(file, batch["name"][row], error, pixels, _grid(known).bool())
                 if error > FOREIGN:
                     suspects.append(found)
                 if composites and error > KEPT and broken is None:
                     broken = found
     if suspects:
-        _search(pairs, [suspect for suspect in suspects if _tells(suspect)])
+        _search(pairs, [suspect for suspect in suspects if _is_recognisable(suspect)])
     if broken:
         raise DataError(
             f"{broken.file}: known pixels differ from those of picture {broken.name!r} by {broken.error:.3f} on "
-            f"average, so it is of another picture or no composite (composites: false allows raw predictions)"
+            f"average, so it shows another picture or is not a composite (composites: false allows raw predictions)"
         )
     if not suspects:
         return None
     return (
         f"known pixels of {len(suspects)} of {counted(files, 'file')} differ by more than {FOREIGN:.2f} on average "
-        f"from their pictures ({some([suspect.file.name for suspect in suspects], 3)}): are they of the same pictures?"
+        f"from their pictures ({some([suspect.file.name for suspect in suspects], 3)}): do they show the same pictures?"
     )
 
 
@@ -93,25 +95,13 @@ def _search(pairs: Pairs, suspects: list[_Suspect]) -> None:
                 )
 
 
-def _read(path: Path) -> Tensor:
-    return image_to_tensor(read_image(path))
-
-
-def _difference(picture: Tensor, own: Tensor, known: Tensor) -> float:
-    return float(((picture - own).abs() * known).sum() / (known.sum().clamp(min=1) * 3))
-
-
-def _bytes(picture: Tensor) -> Tensor:
-    return (picture * 255).round().byte()
-
-
 def _grid(picture: Tensor) -> Tensor:
-    """Pixels at regular distances, not averages: so the known ones stay apart from those of the hole."""
+    """Pixels at regular distances rather than averages, which would mix known pixels with the hole."""
     rows, columns = (torch.linspace(0, size - 1, min(size, _GRID)).round().long() for size in picture.shape[-2:])
     return picture[..., rows[:, None], columns]
 
 
-def _tells(suspect: _Suspect) -> bool:
-    """Whether there is enough to recognise a picture by: a flat area could be anyone's."""
+def _is_recognisable(suspect: _Suspect) -> bool:
+    """Whether there is enough to recognise a picture by: a flat area could belong to any."""
     pixels = suspect.picture[:, suspect.known[0]] / 255
     return pixels.shape[1] >= _LEAST_KNOWN and bool(pixels.std(dim=1).max() > KEPT)

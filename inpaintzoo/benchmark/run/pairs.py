@@ -1,4 +1,4 @@
-"""The pinned pairs of a benchmark, dealt out in batches that do not depend on who computes them."""
+"""The pinned pairs of a benchmark, in batches that do not depend on which process computes them."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ from inpaintzoo.types import Batch, DataError, InpaintzooError
 
 
 class Pairs:
-    """The test pictures of a data module with the masks of its manifest; without a manifest, pinned now.
+    """The test pictures of a data module with the masks of its manifest; without a manifest, they are pinned now.
 
     Args:
-        name: as the user calls the set.
+        name: the user's name for the set.
         data: pictures and masks; its `batch_size` is not used.
 
     Attributes:
         remarks: warnings about the data, to be printed.
 
     Raises:
-        DataError: pictures that cannot be used, or a manifest that pins others.
+        DataError: pictures cannot be used, or the manifest pins other ones.
     """
 
     def __init__(self, name: str, data: InpaintingData) -> None:
@@ -51,11 +51,11 @@ class Pairs:
         return len(self.manifest)
 
     def batches(self, size: int) -> list[range]:
-        """The positions of each batch: consecutive ones, the last batch shorter."""
+        """The positions of each batch: consecutive, and fewer in the last batch."""
         return [range(start, min(start + size, len(self))) for start in range(0, len(self), size)]
 
     def loader(self, batches: Sequence[Sequence[int]]) -> DataLoader[Any]:
-        """Loads these batches."""
+        """A loader of these batches."""
         return DataLoader(
             self.dataset,
             batch_sampler=[list(batch) for batch in batches],
@@ -69,7 +69,7 @@ class Pairs:
         return batch
 
     def differs(self, out: Path) -> str | None:
-        """In words, that the output folder pins other pairs than these; None where it does not."""
+        """A sentence if the output folder pins other pairs than these, otherwise None."""
         path = self._path(out)
         if self.data.manifest or not path.exists():
             return None
@@ -80,25 +80,21 @@ class Pairs:
         return None if same else f"pictures or masks are not those that {path} pins"
 
     def pin(self, out: Path) -> None:
-        """Write a manifest that was made now into the output folder, in place of one that says otherwise.
+        """Write a manifest that was made now into the output folder, replacing one that differs.
 
-        Whether that one may be replaced is to be asked before, by `differs`. A manifest that was given stays as it is.
+        Ask `differs` first whether one would be replaced. A manifest that was given stays as it is.
         """
         if not self.data.manifest and (not self._path(out).exists() or self.differs(out)):
             self.manifest.save(self._path(out), overwrite=True)
 
     def described(self, out: Path) -> PairSet:
-        """What the tables say of this set, once `pin` was called."""
+        """What the tables say about this set; call `pin` first."""
         path = self._path(out)
-        shown = path if self.data.manifest else path.relative_to(out)
-        return PairSet(
-            self.name, self._words(), len(self), self.height, self.width, shown.as_posix(), file_digest(path)
-        )
+        shown = (path if self.data.manifest else path.relative_to(out)).as_posix()
+        masks = "the manifest" if self.data.manifest else type(self.data.test_masks).__name__
+        source = self.manifest.source or type(self.data).__name__
+        words = f"{source}, {self.manifest.split} pictures, {self.height}x{self.width}; masks: {masks}"
+        return PairSet(self.name, words, len(self), self.height, self.width, shown, file_digest(path))
 
     def _path(self, out: Path) -> Path:
         return Path(self.data.manifest).expanduser() if self.data.manifest else out / "manifests" / f"{self.name}.jsonl"
-
-    def _words(self) -> str:
-        masks = "the manifest" if self.data.manifest else type(self.data.test_masks).__name__
-        source = self.manifest.source or type(self.data).__name__
-        return f"{source}, {self.manifest.split} pictures, {self.height}x{self.width}; masks: {masks}"

@@ -1,41 +1,41 @@
-"""Ready pictures as a contender: what a method outside the zoo has predicted for the pinned pairs."""
+"""Pictures as a contender: what a method outside the zoo has predicted for the pinned pairs."""
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 import string
 from pathlib import Path
 
 import torch
 
-from inpaintzoo.benchmark.run.contenders import Filled, Filler, Method
+from inpaintzoo.benchmark.run.contenders import BatchFiller, Filled, Method
 from inpaintzoo.benchmark.run.pairing import check_pairing
 from inpaintzoo.benchmark.run.pairs import Pairs
 from inpaintzoo.benchmark.run.processes import Precision
-from inpaintzoo.benchmark.run.store import Key, hash_of
+from inpaintzoo.benchmark.run.store import Key
 from inpaintzoo.data.checks import in_threads
 from inpaintzoo.files.writing import file_digest
 from inpaintzoo.pictures.images import image_to_tensor, is_image_name, list_images, open_image, read_image, upright_size
 from inpaintzoo.types import Batch, ConfigError, DataError
 from inpaintzoo.words import counted, some
 
-FIELDS = ("name", "index", "fill")
-
 
 class Predictions(Method):
     """Pictures in a folder, paired with the set's pictures by name.
 
-    Their sizes must be the set's. Where the known pixels of a file are those of another picture of the set, the pairing
-    is wrong and the benchmark stops; where they are nobody's, the tables have a remark.
+    Their size must be the set's. If the known pixels of a file are those of another picture of the set, the pairing is
+    wrong and the benchmark stops; if they match no picture, the tables have a remark.
 
     Args:
         folder: searched with its sub-folders; `{set}` in it stands for the set's name.
         pattern: path of a prediction below the folder, with or without suffix. `{name}` is the picture's name (with its
-            sub-folders), `{index}` its number in the set from 0, also as `{index:05d}`, `{fill}` the number of the fill
-            from 0. By default `{name}`, and `{name}-{fill}` where there are several fills, as `inpaintzoo predict`
-            writes them.
-        fills: pictures for each hole, of stochastic methods.
-        composites: whether the method keeps the known pixels; this is then checked for every file.
+            sub-folders), `{index}` its number in the set from 0, also as `{index:05d}`, and `{fill}` the number of the
+            fill from 0. The default is `{name}`, or `{name}-{fill}` for several fills, as `inpaintzoo predict` writes
+            them.
+        fills: pictures per hole, for stochastic methods.
+        composites: whether the method keeps the known pixels; if so, every file is checked for it.
     """
 
     kind = "predictions"
@@ -52,11 +52,11 @@ class Predictions(Method):
 
     @property
     def source(self) -> str:
-        """The folder, as it was given."""
+        """The folder, as given."""
         return self.folder
 
     def check(self, pairs: Pairs) -> None:
-        """Every prediction must be there and no other, all of the set's size and with their pictures' known pixels."""
+        """Check that there is a file for each fill and no other, of the set's size and with the right known pixels."""
         files = self._files(pairs)
         wrong = [
             f"{path} is {height}x{width}"
@@ -65,23 +65,24 @@ class Predictions(Method):
         ]
         if wrong:
             raise DataError(
-                f"{len(wrong)} of {counted(files, 'prediction')} are not {pairs.height}x{pairs.width} as the set is: "
-                f"{some(wrong, 3)}; predict at the set's size, a benchmark does not resize"
+                f"{len(wrong)} of {counted(files, 'prediction')} are not {pairs.height}x{pairs.width} like the set: "
+                f"{some(wrong, 3)}; predict at the set's size, as a benchmark does not resize"
             )
         if remark := check_pairing(pairs, files, self.fills, self.composites):
             self._remarks[pairs.name] = remark
 
     def identity(self, pairs: Pairs) -> Key:
-        """The hash of all files, in the order of the pairs."""
-        return {"predictions": hash_of(in_threads(file_digest, self._files(pairs))), "fills": str(self.fills)}
+        """A hash over all files, in the order of the pairs."""
+        digests = json.dumps(in_threads(file_digest, self._files(pairs)))
+        return {"predictions": hashlib.sha256(digests.encode()).hexdigest(), "fills": str(self.fills)}
 
     def facts(self) -> dict[str, str]:
-        """How files are found, how many fills there are, and what was noticed of each set."""
+        """The pattern, the number of fills, and a remark for each set that has one."""
         remarks = {f"remark on {name}": remark for name, remark in self._remarks.items()}
         return {"pattern": self.pattern, "fills": str(self.fills), **remarks}
 
-    def open(self, pairs: Pairs, device: torch.device, precision: Precision, seed: int) -> Filler:
-        """Reads the files of each batch."""
+    def open(self, pairs: Pairs, device: torch.device, precision: Precision, seed: int) -> BatchFiller:
+        """A filler that reads the files of each batch."""
         files = self._files(pairs)
 
         def fill(batch: Batch, n: int) -> Filled:
@@ -120,7 +121,7 @@ class Predictions(Method):
         of_pattern = _expression(self.pattern)
         extra = sorted(key for key in found.keys() - set(wanted) if of_pattern.fullmatch(key))
         if missing := [key for key in wanted if key not in found]:
-            there = f"; there are {some(extra or sorted(found), 3)}" if found else "; there is no picture at all"
+            there = f"; there are {some(extra or sorted(found), 3)}" if found else "; there are no pictures at all"
             raise DataError(
                 f"{len(missing)} of {counted(wanted, 'prediction')} are missing in {folder}: {some(missing, 3)}{there} "
                 f"(pattern {self.pattern!r})"

@@ -1,4 +1,4 @@
-"""Where a benchmark runs: its processes, its device, and the arithmetic of that device."""
+"""Where a benchmark runs: processes, device, and the device's arithmetic."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ class Processes:
     """This process among those of a run.
 
     Attributes:
-        rank: from 0; the first one writes what there is once.
-        count: of processes.
+        rank: from 0; the first process writes what is written once.
+        count: number of processes.
     """
 
     rank: int = 0
@@ -36,21 +36,21 @@ class Processes:
         return self.rank == 0
 
     def wait(self) -> None:
-        """Go on when all processes have come here."""
+        """Wait until all processes have reached this point."""
         if self.count > 1:
             dist.barrier()
 
     def say(self, text: str) -> None:
-        """Print a line, once for all processes."""
+        """Print a line, in the first process only."""
         if self.first:
             print(text, flush=True)
 
 
 @contextlib.contextmanager
 def processes() -> Iterator[Processes]:
-    """The processes that `torchrun` has started, joined for the length of the block; a single one without it.
+    """The processes that `torchrun` has started, connected for the length of the block; without it, this process.
 
-    They exchange nothing but signs of life (results go through files), so gloo serves GPUs as well.
+    They only wait for each other (results go through files), so gloo serves GPUs as well.
     """
     joins = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
     if joins:
@@ -63,31 +63,15 @@ def processes() -> Iterator[Processes]:
             dist.destroy_process_group()
 
 
-def find_device(device: str) -> torch.device:
-    """The device that a user means; `auto` takes this process's GPU where there is one.
-
-    Raises:
-        ConfigError: it cannot be used.
-    """
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
-    if name == "cuda":
-        name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
-    try:
-        return torch.zeros((), device=name).device
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise ConfigError(f"--device {device} cannot be used ({reason}); auto takes what there is") from error
-
-
 def device_name(device: torch.device) -> str:
-    """What to print of a device, such as `NVIDIA H200` or `cpu, 4 threads`: what the last digits depend on."""
+    """A device's name, such as `NVIDIA H200` or `cpu, 4 threads`: what the last digits depend on."""
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
     return f"{device.type}, {counted(torch.get_num_threads(), 'thread')}" if device.type == "cpu" else device.type
 
 
 def check_precision(precision: str, device: torch.device) -> None:
-    """Raise `ConfigError` unless the device computes in this precision."""
+    """Raise `ConfigError` unless the device supports this precision."""
     if precision not in get_args(Precision):
         raise ConfigError(f"--precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
     if precision in ("tf32", "float16") and device.type != "cuda":
@@ -96,9 +80,9 @@ def check_precision(precision: str, device: torch.device) -> None:
 
 @contextlib.contextmanager
 def arithmetic(device: torch.device, precision: Precision) -> Iterator[None]:
-    """Inside the block networks compute in this precision, and in the same way each time.
+    """Inside the block, networks compute deterministically in this precision.
 
-    `float32` is the whole 24-bit mantissa, also on GPUs that would shorten it to 11 bits (`tf32`) by default.
+    `float32` keeps the whole 24-bit mantissa, even on GPUs that shorten it to 11 bits (`tf32`) by default.
     """
     before = torch.get_float32_matmul_precision()
     short = precision == "tf32"

@@ -1,4 +1,4 @@
-"""Runs a benchmark: every contender fills every set once, and all protocols measure these fills."""
+"""Runs a benchmark: every contender fills every set once, and all protocols measure the same fills."""
 
 from __future__ import annotations
 
@@ -18,25 +18,20 @@ from tqdm import tqdm
 
 from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.benchmark.results import BenchmarkResults, Contender, Cost
-from inpaintzoo.benchmark.run.contenders import Filler, Method, NetworkFiller
+from inpaintzoo.benchmark.run.contenders import BatchFiller, Method, NetworkFiller
 from inpaintzoo.benchmark.run.cost import measure_cost
-from inpaintzoo.benchmark.run.judges import Judge, Missing, choose_metrics, make_judges
+from inpaintzoo.benchmark.run.fitting import Missing, choose_metrics, fit_protocols, suite_key
 from inpaintzoo.benchmark.run.pairs import Pairs
-from inpaintzoo.benchmark.run.processes import (
-    Precision,
-    Processes,
-    arithmetic,
-    check_precision,
-    device_name,
-    find_device,
-)
-from inpaintzoo.benchmark.run.store import Key, WorkFolder, write_atomically
+from inpaintzoo.benchmark.run.processes import Precision, Processes, arithmetic, check_precision, device_name
+from inpaintzoo.benchmark.run.store import Key, WorkFolder
 from inpaintzoo.callbacks.record import versions
 from inpaintzoo.data import InpaintingData
-from inpaintzoo.metrics import MetricResults
+from inpaintzoo.files.record import Record
+from inpaintzoo.files.writing import write_text
+from inpaintzoo.metrics import MetricResults, MetricSuite
 from inpaintzoo.metrics.extractors import BatchFeatures
 from inpaintzoo.metrics.suite import best_fills
-from inpaintzoo.ops import composite
+from inpaintzoo.ops import composite, find_device
 from inpaintzoo.types import Batch, ConfigError, DataError, InpaintzooError
 from inpaintzoo.version import __version__
 
@@ -46,33 +41,36 @@ _NAME = re.compile(r"[^\W_][\w ()+,@=-]*(\.[\w ()+,@=-]+)*")
 
 @dataclasses.dataclass(frozen=True)
 class _Cell:
-    judge: Judge
+    """One contender on one set under one protocol."""
+
+    protocol: Protocol
+    suite: MetricSuite
     work: WorkFolder
 
 
 class Benchmark:
     """Several contenders on the same pinned pairs, under named protocols.
 
-    The work is dealt out in batches that are the same whoever computes them, and each finished batch is kept in the
-    output folder: so N processes give what one gives, and a run that was killed goes on where it stopped.
+    Batches do not depend on which process computes them, and each finished batch is kept in the output folder. So N
+    processes give the results of one, and a killed run resumes where it stopped.
 
     Args:
-        contenders: who takes part, by the name in the tables: Checkpoint, Weights, Predictions, Fill.
-        sets: what they are measured on, by name: the test pictures of data modules, with their manifests or masks.
-        protocols: how they are measured.
-        out: the output folder: a new one, or that of a run to go on with.
-        device: where networks run: cpu, cuda, cuda:1, and so on; auto takes a GPU where there is one.
-        precision: in which contenders compute; metrics always compute in float32 or better.
-        batch_size: pictures a batch.
+        contenders: Checkpoint, Weights, Predictions or Fill, by the name that the tables show.
+        sets: data modules by name, whose test pictures are measured with their manifests or masks.
+        protocols: how to measure.
+        out: the output folder: a new one, or that of a run to resume.
+        device: where networks run: cpu, cuda, cuda:1, and so on; auto takes a GPU if there is one.
+        precision: of the contenders' arithmetic; metrics always compute in float32 or better.
+        batch_size: pictures per batch.
         seed: of stochastic contenders.
         cost: whether to measure parameters, multiply-accumulates, time and memory.
-        metrics: only these of the protocols' metrics, by name; their weights must be there.
-        require: metrics whose weights must be there, by name; others are left out without them.
-        force: do anew what was done with other settings in the output folder, instead of refusing it.
-        processes: those of this run.
+        metrics: restrict the protocols to these metrics, by name; their weights must be there.
+        require: metrics whose weights must be there, by name; others are left out if theirs are missing.
+        force: redo work in the output folder that was done with other settings, instead of refusing it.
+        processes: the processes of this run.
 
     Raises:
-        ConfigError: a setting that cannot be.
+        ConfigError: an invalid setting.
     """
 
     def __init__(
@@ -111,15 +109,15 @@ class Benchmark:
         self.sets: dict[str, Pairs] = {}
         self.missing: Missing = {}
         self._cells: dict[tuple[str, str, str], _Cell] = {}
-        self._opened: tuple[tuple[str, str], Filler] | None = None
+        self._opened: tuple[tuple[str, str], BatchFiller] | None = None
         self._found = 0  # batches that were done before
 
     @property
     def batches(self) -> int:
-        """Batches over all contenders and sets."""
+        """The number of batches over all contenders and sets."""
         return len(self.contenders) * sum(len(pairs.batches(self.batch_size)) for pairs in self.sets.values())
 
-    # ---------------------------------------------------------------- before
+    # ---------------------------------------------------------------- checks
 
     def prepare(self) -> None:
         """Check everything that can be checked, and claim the output folder.
@@ -127,7 +125,10 @@ class Benchmark:
         Raises:
             InpaintzooError: something that would stop the run later, or make its numbers wrong.
         """
-        self._check_out()
+        if self.out.exists() and not self.out.is_dir():
+            raise DataError(f"the output folder {self.out} is a file; name a folder")
+        if self.out.is_dir() and any(self.out.iterdir()) and not (self.out / MARKER).is_file():
+            raise DataError(f"{self.out} holds files that are no benchmark's; name another output folder")
         self.sets = {name: Pairs(name, data) for name, data in self.data.items()}
         for pairs in self.sets.values():
             for remark in pairs.remarks:
@@ -141,26 +142,20 @@ class Benchmark:
         self._make_cells()
         self._claim()
 
-    def _check_out(self) -> None:
-        if self.out.exists() and not self.out.is_dir():
-            raise DataError(f"the output folder {self.out} is a file; name a folder")
-        if self.out.is_dir() and any(self.out.iterdir()) and not (self.out / MARKER).is_file():
-            raise DataError(f"{self.out} holds files that are no benchmark's; name another output folder")
-
     def _make_cells(self) -> None:
         if not self.processes.first:
-            self.processes.wait()  # weights are fetched by the first process; then they are there
-        judges, self.missing = make_judges(self.protocols, self.sets, self.device, self.asked)
+            self.processes.wait()  # until the first process has fetched the weights
+        suites, self.missing = fit_protocols(self.protocols, self.sets, self.device, self.asked)
         if self.processes.first:
             self.processes.wait()
         for name, method in self.contenders.items():
             for pairs in self.sets.values():
                 key = self._key(method, pairs)
                 for protocol in self.protocols:
-                    judge = judges[pairs.name, protocol.name]
+                    suite = suites[pairs.name, protocol.name]
                     folder = self.out / "work" / name / pairs.name / protocol.name
-                    work = WorkFolder(folder, {**key, **judge.key()})
-                    self._cells[name, pairs.name, protocol.name] = _Cell(judge, work)
+                    work = WorkFolder(folder, {**key, **suite_key(protocol, suite)})
+                    self._cells[name, pairs.name, protocol.name] = _Cell(protocol, suite, work)
 
     def _key(self, method: Method, pairs: Pairs) -> Key:
         drawn = {} if method.deterministic else {"seed": str(self.seed), "fills drawn": str(self._fills)}
@@ -187,11 +182,11 @@ class Benchmark:
             more = f" (and {len(stale) - 1} more)" if len(stale) > 1 else ""
             raise DataError(
                 f"{path}{more} was done with other settings: {changed[0]}; name another output folder, or add --force "
-                f"to do it anew"
+                f"to redo it"
             )
         for name, pairs in self.sets.items():
             if not self.force and (words := pairs.differs(self.out)):
-                raise DataError(f"set {name!r}: {words}; name another output folder, or add --force to pin anew")
+                raise DataError(f"set {name!r}: {words}; name another output folder, or add --force to pin again")
         self.processes.wait()
         if self.processes.first:
             self._take_over(stale)
@@ -203,12 +198,11 @@ class Benchmark:
                 )
 
     def _take_over(self, stale: Mapping[Path, list[str]]) -> None:
-        self.out.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.out / MARKER, (json.dumps({"benchmark": 1, "inpaintzoo": __version__}) + "\n").encode())
+        Record(self.out / MARKER, {"benchmark": 1, "inpaintzoo": __version__}).write()
         for pairs in self.sets.values():
             pairs.pin(self.out)
         for path, changed in stale.items():
-            self.processes.say(f"{path}: done anew, {changed[0]}")
+            self.processes.say(f"{path}: redone, {changed[0]}")
         for cell in self._cells.values():
             cell.work.claim()
         self._found = sum(
@@ -224,10 +218,10 @@ class Benchmark:
     def _cells_of(self, contender: str, pair_set: str) -> list[_Cell]:
         return [self._cells[contender, pair_set, protocol.name] for protocol in self.protocols]
 
-    # ---------------------------------------------------------------- the work
+    # ---------------------------------------------------------------- batches
 
     def measure(self) -> None:
-        """Do this process's batches that are not there yet; return when those of all processes are."""
+        """Do this process's unfinished batches, and wait for those of the other processes."""
         if self._found:
             self.processes.say(f"{self._found} of {self.batches} batches are there already")
         for name in self.contenders:
@@ -250,13 +244,13 @@ class Benchmark:
             self._measure_batch(number, self._moved(batch), filler, cells)
         self.processes.say(f"{name} on {pairs.name}: {len(pairs)} pictures")
 
-    def _measure_batch(self, number: int, batch: Batch, filler: Filler, cells: Sequence[_Cell]) -> None:
+    def _measure_batch(self, number: int, batch: Batch, filler: BatchFiller, cells: Sequence[_Cell]) -> None:
         filled, batch_features = filler(batch, self._fills), BatchFeatures()
         with arithmetic(self.device, "float32"):
             for cell in cells:
                 if not cell.work.has(number):
-                    fills = filled.images[:, : cell.judge.protocol.samples]
-                    cell.work.write(number, cell.judge.suite.measure(fills, batch, filled.logits, batch_features))
+                    fills = filled.images[:, : cell.protocol.samples]
+                    cell.work.write(number, cell.suite.measure(fills, batch, filled.logits, batch_features))
 
     def _moved(self, batch: Any) -> Batch:
         moved: Batch = {
@@ -265,17 +259,17 @@ class Benchmark:
         }  # type: ignore[assignment]
         return moved
 
-    def _filler(self, contender: str, pair_set: str) -> Filler:
+    def _filler(self, contender: str, pair_set: str) -> BatchFiller:
         if self._opened is None or self._opened[0] != (contender, pair_set):
             self._opened = None  # one network at a time
             method, pairs = self.contenders[contender], self.sets[pair_set]
             self._opened = (contender, pair_set), method.open(pairs, self.device, self.precision, self.seed)
         return self._opened[1]
 
-    # ---------------------------------------------------------------- after
+    # ---------------------------------------------------------------- results
 
     def results(self) -> BenchmarkResults:
-        """Everything a report shows; for the first process, when all work is done."""
+        """Everything a report shows. Call it in the first process, after `measure`."""
         costs = {name: self._cost(name) if self.with_cost else None for name in self.contenders}
         return BenchmarkResults(
             contenders=[
@@ -290,7 +284,7 @@ class Benchmark:
         )
 
     def _cell_results(self, pair_set: str, cell: _Cell) -> MetricResults:
-        suite, protocol = cell.judge.suite, cell.judge.protocol
+        suite, protocol = cell.suite, cell.protocol
         suite.reset()
         for number in range(len(self.sets[pair_set].batches(self.batch_size))):
             suite.add(cell.work.read(number))
@@ -312,7 +306,7 @@ class Benchmark:
         }
 
     def _cost(self, contender: str) -> Cost | None:
-        """The cost on the first set's size; measured once for an output folder."""
+        """The cost at the first set's size; measured once per output folder."""
         pairs = next(iter(self.sets.values()))
         key = {"size": f"{pairs.height}x{pairs.width}", **self._key(self.contenders[contender], pairs)}
         file = self.out / "work" / contender / "cost.json"
@@ -324,7 +318,7 @@ class Benchmark:
         filler = self._filler(contender, pairs.name)
         measured = measure_cost(filler, self._moved(pairs.load([0]))) if isinstance(filler, NetworkFiller) else None
         content = {"key": key, "cost": None if measured is None else dataclasses.asdict(measured)}
-        write_atomically(file, (json.dumps(content, indent=2) + "\n").encode())
+        write_text(file, json.dumps(content, indent=2) + "\n")
         return measured
 
     def truth(self, pair_set: str, indices: Sequence[int]) -> tuple[Tensor, Tensor]:
@@ -333,7 +327,7 @@ class Benchmark:
         return batch["image"], batch["mask"]
 
     def render(self, contender: str, pair_set: str, indices: Sequence[int]) -> Tensor:
-        """Composites `(n, 3, H, W)` in [0, 1], on the CPU: the fills that the first protocol judges, made anew."""
+        """Composites `(n, 3, H, W)` in [0, 1], on the CPU: the fills that the first protocol judges, computed again."""
         filler, pairs = self._filler(contender, pair_set), self.sets[pair_set]
         parts = []
         for start in range(0, len(indices), self.batch_size):

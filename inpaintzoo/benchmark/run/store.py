@@ -1,23 +1,23 @@
-"""Finished batches on disk, each whole or not there at all, and the key that says what they are batches of."""
+"""Finished batches on disk, each whole or absent, and the key that records what decided their numbers."""
 
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import json
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
+from inpaintzoo.files.record import Record
+from inpaintzoo.files.writing import write_whole
 from inpaintzoo.metrics.suite import Arrays, Measured
 from inpaintzoo.types import DataError
 
-KEY = "key.json"
 Key = dict[str, str]
 
 
@@ -25,8 +25,8 @@ Key = dict[str, str]
 class WorkFolder:
     """The batches that one contender has done on one set under one protocol.
 
-    `key.json` holds everything that decides the numbers; `00007.json` has the rows of batch 7 and `00007.npz` its
-    arrays, if there are any. Rows come last: where they are, the batch is done.
+    `key.json` records everything that decides the numbers; `00007.json` has the rows of batch 7 and `00007.npz` its
+    arrays, if there are any. Rows are written last: where they exist, the batch is done.
 
     Attributes:
         path: of the folder.
@@ -36,22 +36,21 @@ class WorkFolder:
     path: Path
     key: Key
 
+    @property
+    def _record(self) -> Record:
+        return Record(self.path / "key.json", self.key)
+
     def differences(self) -> list[str]:
-        """How the work that is there differs from what is asked for, one phrase each; nothing if it can be used."""
-        if not self.path.exists():
-            return []
-        file = self.path / KEY
-        before = _read_json(file) if file.is_file() else {}
-        changed = [name for name in {**before, **self.key} if before.get(name) != self.key.get(name)]
-        return [f"{name} was {_short(before.get(name))} and is {_short(self.key.get(name))}" for name in changed]
+        """How the work that is there differs from what is asked for, one phrase each; empty if it can be used."""
+        if any(self.path.glob("[0-9]*.json")) and not self._record.path.is_file():
+            return ["its key.json is missing"]
+        return self._record.differences()
 
     def claim(self) -> None:
-        """Make the folder this benchmark's; work of another key is deleted."""
+        """Make the folder this benchmark's; work done under another key is deleted."""
         if self.differences():
             shutil.rmtree(self.path)
-        self.path.mkdir(parents=True, exist_ok=True)
-        if not (self.path / KEY).exists():
-            write_atomically(self.path / KEY, (json.dumps(self.key, indent=2) + "\n").encode())
+        self._record.write()
 
     def has(self, batch: int) -> bool:
         """Whether a batch is done."""
@@ -61,9 +60,9 @@ class WorkFolder:
         """Keep a batch."""
         arrays, defined = _flat(measured)
         if arrays:
-            write_atomically(self._rows(batch).with_suffix(".npz"), arrays)
+            _write(self._rows(batch).with_suffix(".npz"), lambda file: np.savez(file, **arrays))  # type: ignore[arg-type]
         content = {"rows": measured.rows, "fills": measured.fills, "arrays": sorted(arrays), "defined": defined}
-        write_atomically(self._rows(batch), (json.dumps(content) + "\n").encode())
+        _write(self._rows(batch), lambda file: file.write((json.dumps(content) + "\n").encode()))
 
     def read(self, batch: int) -> Measured:
         """A batch that is done.
@@ -71,41 +70,36 @@ class WorkFolder:
         Raises:
             DataError: its files are damaged.
         """
-        path = self._rows(batch)
-        content = _read_json(path)
+        rows = file = self._rows(batch)
         try:
+            content = json.loads(rows.read_text(encoding="utf-8"))
             arrays: Arrays = {}
             if content["arrays"]:
-                with np.load(path.with_suffix(".npz"), allow_pickle=False) as file:
-                    arrays = {name: file[name] for name in content["arrays"]}
+                file = rows.with_suffix(".npz")
+                with np.load(file, allow_pickle=False) as found:
+                    arrays = {name: found[name] for name in content["arrays"]}
             return _unflat(content, arrays)
-        except (KeyError, ValueError, OSError, zipfile.BadZipFile) as error:
-            raise DataError(f"{path.with_suffix('.npz')} is damaged; delete {path} and run again") from error
+        except (KeyError, TypeError, ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+            raise DataError(f"{file} is damaged; delete {rows} and run again") from error
 
     def _rows(self, batch: int) -> Path:
         return self.path / f"{batch:05d}.json"
 
 
-def hash_of(parts: Any) -> str:
-    """SHA-256 (hex) of plain values."""
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Write a file whole or not at all, after a power cut too."""
 
+    def flushed(part: str) -> None:
+        with open(part, "wb") as file:
+            write(file)
+            file.flush()
+            os.fsync(file.fileno())
 
-def write_atomically(path: Path, content: bytes | Mapping[str, np.ndarray]) -> None:
-    """Write bytes, or named arrays as npz: a kill or a power cut leaves the whole file or none."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    with open(part, "wb") as file:
-        if isinstance(content, bytes):
-            file.write(content)
-        else:
-            np.savez(file, **dict(content))  # type: ignore[arg-type]
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(part, path)
+    write_whole(path, flushed)
 
 
 def _flat(measured: Measured) -> tuple[Arrays, dict[str, list[int]]]:
-    """All arrays under one name each, and for each segmentation metric the images where it is defined."""
+    """All arrays by name, and for each segmentation metric the images where it is defined."""
     arrays = {
         f"features/{family}/{key}": array
         for family, features in measured.features.items()
@@ -132,19 +126,3 @@ def _unflat(content: Mapping[str, Any], arrays: Arrays) -> Measured:
         for place, i in enumerate(positions):
             statistics[metric][i] = {key: array[place] for key, array in stacked[metric].items()}
     return Measured(content["rows"], features, statistics, content["fills"])
-
-
-def _read_json(path: Path) -> dict[str, Any]:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (ValueError, OSError) as error:
-        raise DataError(f"{path} is damaged; delete it and run again") from error
-    if not isinstance(content, dict):
-        raise DataError(f"{path} is damaged; delete it and run again")
-    return content
-
-
-def _short(value: str | None) -> str:
-    if value is None:
-        return "not there"
-    return value if len(value) <= 40 else f"{value[:37]}..."

@@ -1,4 +1,4 @@
-"""Protocols as they can be run here: without the metrics whose weights are missing, or that a set's size rules out."""
+"""Protocols as they can be run here: without metrics whose weights are missing, or that need larger pictures."""
 
 from __future__ import annotations
 
@@ -16,67 +16,42 @@ from inpaintzoo.files.writing import file_digest
 from inpaintzoo.metrics import ImageMetric, Metric, MetricSuite
 from inpaintzoo.metrics.suite import share_extractors
 from inpaintzoo.types import Batch, ConfigError, DataError, WeightsError
+from inpaintzoo.words import nearest
 
-Missing = dict[str, dict[str, str]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Judge:
-    """A protocol on one set.
-
-    Attributes:
-        protocol: the rules.
-        suite: measures those of its metrics that can be measured.
-    """
-
-    protocol: Protocol
-    suite: MetricSuite
-
-    def key(self) -> Key:
-        """What decides the numbers, beside the pictures."""
-        protocol = self.protocol
-        return {
-            "judge": protocol.judge,
-            "quantise": protocol.quantise,
-            "bins": str(protocol.bins),
-            "samples": str(protocol.samples),
-            "metrics": "; ".join(_described(metric) for metric in self.suite.metrics),
-        }
+Missing = dict[str, dict[str, str]]  # by protocol: metrics that are left out, with the reason
 
 
 def choose_metrics(protocols: Sequence[Protocol], metrics: Collection[str], require: Collection[str]) -> list[Protocol]:
-    """The protocols with the metrics that the user asked for by name; all of theirs if none was named.
+    """The protocols, reduced to the metrics that the user named; unchanged if none was named.
 
     Raises:
-        ConfigError: a name that no protocol knows, or a protocol that is left without metrics.
+        ConfigError: a metric that no protocol has, or a protocol that is left without metrics.
     """
-    known = [metric.name for protocol in protocols for metric in protocol.metrics]
+    known = sorted({metric.name for protocol in protocols for metric in protocol.metrics})
     for name in [*metrics, *require]:
         if name not in known:
-            raise ConfigError(f"no chosen protocol measures {name!r}; they measure {', '.join(sorted(set(known)))}")
+            near = nearest(name, known, limit=1)
+            hint = f" (did you mean {near[0]!r}?)" if near else ""
+            raise ConfigError(f"no chosen protocol measures {name!r}{hint}; they measure {', '.join(known)}")
     chosen = []
     for protocol in protocols:
         kept = tuple(metric for metric in protocol.metrics if not metrics or metric.name in metrics)
         if not kept:
             raise ConfigError(f"protocol {protocol.name!r} measures none of {', '.join(metrics)}; leave it out")
-        chosen.append(_restricted(protocol, kept))
+        names = {metric.name for metric in kept}
+        published = tuple(
+            dataclasses.replace(row, values={name: row.values[name] for name in row.values if name in names})
+            for row in protocol.published
+            if names & row.values.keys()
+        )
+        optional = tuple(name for name in protocol.optional if name in names)
+        chosen.append(dataclasses.replace(protocol, metrics=kept, optional=optional, published=published))
     return chosen
 
 
-def _restricted(protocol: Protocol, kept: tuple[Metric, ...]) -> Protocol:
-    names = {metric.name for metric in kept}
-    published = tuple(
-        dataclasses.replace(row, values={name: row.values[name] for name in row.values if name in names})
-        for row in protocol.published
-        if names & row.values.keys()
-    )
-    optional = tuple(name for name in protocol.optional if name in names)
-    return dataclasses.replace(protocol, metrics=kept, optional=optional, published=published)
-
-
-def make_judges(
+def fit_protocols(
     protocols: Sequence[Protocol], sets: Mapping[str, Pairs], device: torch.device, asked: Collection[str]
-) -> tuple[dict[tuple[str, str], Judge], Missing]:
+) -> tuple[dict[tuple[str, str], MetricSuite], Missing]:
     """Load what the metrics need, and try each on the first pair of each set.
 
     Args:
@@ -86,7 +61,7 @@ def make_judges(
         asked: names of metrics that must not be left out.
 
     Returns:
-        Judges by set and protocol; and by protocol the metrics that are left out, with the reason.
+        By set and protocol, a suite of the metrics that can be measured; and what is left out.
 
     Raises:
         WeightsError: weights of a metric that must not be left out are missing.
@@ -94,7 +69,7 @@ def make_judges(
     """
     share_extractors(metric for protocol in protocols for metric in protocol.metrics)
     first = {name: pairs.load([0]) for name, pairs in sets.items()}
-    judges: dict[tuple[str, str], Judge] = {}
+    suites: dict[tuple[str, str], MetricSuite] = {}
     missing: Missing = {}
     failures: dict[str, str] = {}
     for protocol in protocols:
@@ -104,9 +79,8 @@ def make_judges(
             fitting = {m.name for m in usable if _fits(m, name, batch, device, asked, left_out)}
             if not fitting:
                 raise ConfigError(f"protocol {protocol.name!r} has no metric left on set {name!r}: {left_out}")
-            without = [metric.name for metric in protocol.metrics if metric.name not in fitting]
-            judges[name, protocol.name] = Judge(protocol, protocol.suite(without))
-    return judges, {name: left_out for name, left_out in missing.items() if left_out}
+            suites[name, protocol.name] = protocol.suite({m.name for m in protocol.metrics} - fitting)
+    return suites, {name: left_out for name, left_out in missing.items() if left_out}
 
 
 def _prepared(
@@ -117,7 +91,7 @@ def _prepared(
     left_out: dict[str, str],
     failures: dict[str, str],
 ) -> bool:
-    # What is missing is looked for once: without a network each attempt may take its time.
+    # Each source of weights is tried once: offline, every attempt may take its time.
     source = str(getattr(metric, "family", metric.definition))
     try:
         if source in failures:
@@ -149,7 +123,18 @@ def _fits(
     return True
 
 
-def _described(metric: Metric) -> str:
+def suite_key(protocol: Protocol, suite: MetricSuite) -> Key:
+    """What decides the numbers of a suite, beside the pictures."""
+    return {
+        "judge": protocol.judge,
+        "quantise": protocol.quantise,
+        "bins": str(protocol.bins),
+        "samples": str(protocol.samples),
+        "metrics": "; ".join(_metric_key(metric) for metric in suite.metrics),
+    }
+
+
+def _metric_key(metric: Metric) -> str:
     file = _own_weights(metric)
     local = f" (weights {file_digest(file)}, {getattr(metric, 'family', '')})" if file else ""
     return f"{metric.name}: {metric.definition}{local}"
