@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from inpaintzoo.types import ConfigError
 
+ResizeMode = Literal["bilinear", "nearest", "any"]
+
 # Liu et al. 2018 (https://arxiv.org/abs/1804.07723): the six levels of the NVIDIA irregular test masks.
 RATIO_EDGES: tuple[float, ...] = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
@@ -32,7 +34,7 @@ def composite(image: Tensor, prediction: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask.bool(), prediction.to(image.dtype), image)
 
 
-def resize_mask(mask: Tensor, size: tuple[int, int], mode: Literal["any", "nearest", "bilinear"] = "any") -> Tensor:
+def resize_mask(mask: Tensor, size: tuple[int, int], mode: ResizeMode = "any") -> Tensor:
     """Resize a `(B, 1, H, W)` mask.
 
     Args:
@@ -112,7 +114,7 @@ def ratio_bin(ratio: float, edges: Sequence[float] = RATIO_EDGES) -> str:
     """
     if not 0.0 <= ratio <= 1.0:  # also refuses NaN
         raise ValueError(f"a hole ratio must lie in [0, 1], got {ratio}")
-    bounds = _bounds(edges)
+    bounds = _with_ends(edges)
     rounded = round(ratio, 7)
     position = next(i for i in range(1, len(bounds)) if rounded <= bounds[i])
     return _label(bounds[position - 1], bounds[position])
@@ -120,11 +122,11 @@ def ratio_bin(ratio: float, edges: Sequence[float] = RATIO_EDGES) -> str:
 
 def bin_labels(edges: Sequence[float] = RATIO_EDGES) -> list[str]:
     """Every label that `ratio_bin` can return, from small holes to large: the rows of a table."""
-    bounds = _bounds(edges)
+    bounds = _with_ends(edges)
     return [_label(low, high) for low, high in itertools.pairwise(bounds)]
 
 
-def _bounds(edges: Sequence[float]) -> list[float]:
+def _with_ends(edges: Sequence[float]) -> list[float]:
     ordered = all(low < high for low, high in itertools.pairwise(edges))
     if not edges or not ordered or not all(math.isfinite(edge) and 0.0 <= edge <= 1.0 for edge in edges):
         raise ValueError(f"ratio edges must increase strictly within [0, 1], got {list(edges)}")
@@ -185,8 +187,8 @@ def gather_over_ranks(value: Any) -> list[Any]:
 
 def is_exporting() -> bool:
     """Whether an exported program is being traced, where code may differ from what is fastest in eager mode."""
-    # torch 2.6 knows only whether anything is being traced.
-    return bool(getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)())
+    # torch 2.6 cannot tell exporting from compiling.
+    return torch.jit.is_tracing() or bool(getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)())
 
 
 @contextlib.contextmanager

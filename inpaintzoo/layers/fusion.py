@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from inpaintzoo.types import ConfigError
 
-Norm = Literal["batch", "group"]
+FusionNorm = Literal["batch", "group"]
 
 
 class MSCAM(nn.Module):
@@ -38,7 +38,7 @@ class MSCAM(nn.Module):
         UserWarning: once, of a training batch of 2 or 3 with batch normalisation.
     """
 
-    def __init__(self, channels: int, reduction: int = 4, norm: Norm = "batch") -> None:
+    def __init__(self, channels: int, reduction: int = 4, norm: FusionNorm = "batch") -> None:
         super().__init__()
         if norm not in ("batch", "group"):
             raise ValueError(f"MSCAM: norm must be 'batch' or 'group', got {norm!r}")
@@ -88,7 +88,7 @@ class AFF(nn.Module):
         norm: see `MSCAM`.
     """
 
-    def __init__(self, channels: int, reduction: int = 4, norm: Norm = "batch") -> None:
+    def __init__(self, channels: int, reduction: int = 4, norm: FusionNorm = "batch") -> None:
         super().__init__()
         self.attention = MSCAM(channels, reduction, norm)
 
@@ -104,7 +104,7 @@ class AFF(nn.Module):
         return y + weight * (x - y)
 
 
-def _context(channels: int, hidden: int, norm: Norm) -> nn.Sequential:
+def _context(channels: int, hidden: int, norm: FusionNorm) -> nn.Sequential:
     """Equations 4.2 and 4.3: two 1x1 convolutions across the channels, each normalised, with a ReLU between them."""
     return nn.Sequential(
         nn.Conv2d(channels, hidden, 1),
@@ -115,5 +115,5 @@ def _context(channels: int, hidden: int, norm: Norm) -> nn.Sequential:
     )
 
 
-def _normalisation(channels: int, norm: Norm) -> nn.Module:
+def _normalisation(channels: int, norm: FusionNorm) -> nn.Module:
     return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(1, channels)

@@ -15,7 +15,7 @@ from inpaintzoo.layers.attention.guidance import Guidance
 from inpaintzoo.layers.gated import DilatedStack, GatedConv2d, GatedDecoder, GatedEncoder, Padding
 
 
-def _pair(in_channels: int, channels: int, padding: Padding) -> nn.Sequential:
+def _two_gated(in_channels: int, channels: int, padding: Padding) -> nn.Sequential:
     return nn.Sequential(
         GatedConv2d(in_channels, channels, padding=padding), GatedConv2d(channels, channels, padding=padding)
     )
@@ -47,7 +47,7 @@ class CoarseNetwork(nn.Module):
         super().__init__()
         self.encoder = GatedEncoder(in_channels, width, (2, 4), padding=padding)
         self.dilated = DilatedStack(4 * width, dilations, fusion, padding)
-        self.bottleneck = _pair(4 * width, 4 * width, padding)
+        self.bottleneck = _two_gated(4 * width, 4 * width, padding)
         self.decoder = GatedDecoder(4 * width + feature_channels, width, skips, padding)
 
     def forward(self, picture: Tensor, features: Tensor | None = None) -> Tensor:
@@ -104,8 +104,8 @@ class RefineNetwork(nn.Module):
         self.dilated = DilatedStack(deep, dilations, fusion, padding)
         self.attention_encoder = GatedEncoder(attention_channels, width, (1, 4), "relu", padding)
         self.attention = attention
-        self.attended = _pair(deep, deep, padding)
-        self.merge = _pair(2 * deep, deep, padding)
+        self.attended = _two_gated(deep, deep, padding)
+        self.merge = _two_gated(2 * deep, deep, padding)
         self.decoder = GatedDecoder(deep + feature_channels, width, skips, padding)
 
     def forward(

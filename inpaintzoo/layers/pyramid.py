@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from inpaintzoo.layers.attention.guidance import Guidance
 from inpaintzoo.layers.attention.transfer import AttentionTransfer
+from inpaintzoo.layers.residual import reflect
 from inpaintzoo.types import PyramidOutput
 
 
@@ -59,13 +60,9 @@ class ResidualBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Refine `(B, channels, h, w)`, both sides 2 or more; the shape stays."""
         dilation = min(self.dilation, *(side - 1 for side in features.shape[-2:]))  # reflection needs smaller pads
-        inner = F.conv2d(_reflect(features, dilation), self.dilated.weight, dilation=dilation)
+        inner = F.conv2d(reflect(features, dilation), self.dilated.weight, dilation=dilation)
         inner = F.relu(F.instance_norm(inner))
-        return features + F.instance_norm(self.plain(_reflect(inner, 1)))
-
-
-def _reflect(features: Tensor, pad: int) -> Tensor:
-    return F.pad(features, (pad, pad, pad, pad), mode="reflect")
+        return features + F.instance_norm(self.plain(reflect(inner, 1)))
 
 
 class PyramidEncoder(nn.Module):

@@ -47,17 +47,12 @@ def normalize_regions(features: Tensor, hole: Tensor, eps: float = 1e-5) -> Tens
 
 def _means(values: Tensor, regions: Sequence[Tensor], areas: Sequence[Tensor]) -> list[Tensor]:
     """Mean of each sample and channel over each region; 0 where it is empty."""
-    # onnxruntime adds up all cells one by one: of large flat areas that leaves errors which the variance magnifies.
-    total = _sum_by_rows if is_exporting() else _sum
-    return [total(values * cells) / area for cells, area in zip(regions, areas, strict=True)]
-
-
-def _sum(values: Tensor) -> Tensor:
-    return values.sum(dim=(2, 3), keepdim=True)
-
-
-def _sum_by_rows(values: Tensor) -> Tensor:
-    return values.sum(dim=3, keepdim=True).sum(dim=2, keepdim=True)
+    # Row by row when exported: onnxruntime adds cells one by one, which on large flat areas leaves errors that the
+    # variance magnifies.
+    parts = [values * cells for cells in regions]
+    if is_exporting():
+        parts = [part.sum(dim=3, keepdim=True) for part in parts]
+    return [part.sum(dim=(2, 3), keepdim=True) / area for part, area in zip(parts, areas, strict=True)]
 
 
 class RegionNorm(nn.Module):

@@ -212,7 +212,7 @@ def solve_smoothing(image: Tensor, links: Links, start: Tensor, tolerance: float
     # As many steps as pixels in exact arithmetic, and far fewer in practice; rounding may ask for more.
     most = 10 * image.shape[2] * image.shape[3] + 1
     if torch.compiler.is_compiling():
-        return start + _traced(search, pulls, scale, limit, most).correction * scale
+        return start + _solve_traced(search, pulls, scale, limit, most).correction * scale
     for step in range(most):
         if step % _ROUND == 0:
             left = _left(search, scale)
@@ -225,7 +225,12 @@ def solve_smoothing(image: Tensor, links: Links, start: Tensor, tolerance: float
                 break
         search = _step(search, pulls, unsolved)
     else:
-        _warn_of_steps(_left(search, scale) / _dot(image, image), tolerance)
+        reached = (_left(search, scale) / _dot(image, image)).nan_to_num().max().sqrt().item()
+        warnings.warn(
+            f"relative total variation was solved to a tolerance of {reached:.2g} instead of {tolerance:g}; raise the "
+            f"tolerance, or take a smaller strength",
+            stacklevel=2,
+        )
     return start + search.correction * scale
 
 
@@ -262,7 +267,7 @@ def _step(search: _Search, pulls: Links, unsolved: Tensor) -> _Search:
     return _Search(correction, residual, torch.addcmul(residual, energy / before.clamp(min=tiny), direction), energy)
 
 
-def _traced(search: _Search, pulls: Links, scale: Tensor, limit: Tensor, most: int) -> _Search:
+def _solve_traced(search: _Search, pulls: Links, scale: Tensor, limit: Tensor, most: int) -> _Search:
     """The same search as a loop of the program that is being traced; where a picture is not finite it just ends."""
 
     def goes_on(step: Tensor, unsolved: Tensor, *search: Tensor) -> Tensor:
@@ -289,14 +294,6 @@ def _failure(image: Tensor) -> Exception:
     return ConfigError(
         "the linear system of relative total variation cannot be solved in this precision; take a smaller strength, or "
         "a larger sharpness or epsilon (RelativeTotalVariation)"
-    )
-
-
-def _warn_of_steps(squares: Tensor, tolerance: float) -> None:
-    warnings.warn(
-        f"relative total variation was not solved down to tolerance {tolerance:g}, but to "
-        f"{squares.nan_to_num().max().sqrt().item():.2g}; take that as the tolerance, or a smaller strength",
-        stacklevel=3,
     )
 
 

@@ -21,10 +21,11 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from inpaintzoo.layers.attention.transfer import Engine, MaskResize
-from inpaintzoo.layers.fusion import AFF, Norm
+from inpaintzoo.layers.attention.transfer import Engine
+from inpaintzoo.layers.fusion import AFF, FusionNorm
 from inpaintzoo.layers.gated import GatedDecoder, Padding, init_gated
 from inpaintzoo.models.gated import GatedNet
+from inpaintzoo.ops import ResizeMode
 
 Skip = Literal["none", "concat", "attention"]
 
@@ -64,11 +65,11 @@ class AFFNet(GatedNet):
         skip: Skip = "attention",
         dcr: bool = True,
         reduction: int = 4,
-        norm: Norm = "batch",
+        norm: FusionNorm = "batch",
         padding: Padding = "same",
         fuse: bool = True,
         scale: float = 10.0,
-        mask_resize: MaskResize = "nearest",
+        mask_resize: ResizeMode = "nearest",
         engine: Engine = "auto",
     ) -> None:
         if skip not in get_args(Skip):

@@ -16,10 +16,10 @@ from torch import Tensor
 
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers.attention.contextual import ContextualAttention
-from inpaintzoo.layers.attention.transfer import Engine, MaskResize
+from inpaintzoo.layers.attention.transfer import Engine
 from inpaintzoo.layers.gated import Padding, check_padding, init_gated
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
-from inpaintzoo.ops import composite
+from inpaintzoo.ops import ResizeMode, composite
 from inpaintzoo.types import Output
 
 
@@ -68,7 +68,7 @@ class GatedNet(Generator):
         dilations: tuple[int, ...] = (2, 4, 8, 16),
         fuse: bool = True,
         scale: float = 10.0,
-        mask_resize: MaskResize = "nearest",
+        mask_resize: ResizeMode = "nearest",
         engine: Engine = "auto",
     ) -> None:
         super().__init__()

@@ -22,7 +22,7 @@ from typing import Literal
 from torch import Tensor
 
 from inpaintzoo.generator import Generator
-from inpaintzoo.layers.attention.transfer import AttentionTransfer, Engine, Fill, HoleKeys, MaskResize
+from inpaintzoo.layers.attention.transfer import AttentionTransfer, Engine, FillRegion, HoleKeys
 from inpaintzoo.layers.pyramid import (
     PyramidContext,
     PyramidDecoder,
@@ -31,6 +31,7 @@ from inpaintzoo.layers.pyramid import (
     predict_pyramid,
     pyramid_channels,
 )
+from inpaintzoo.ops import ResizeMode
 from inpaintzoo.types import PyramidOutput
 
 
@@ -41,8 +42,8 @@ class _Reading:
     normalize_query: bool
     scale: float
     hole_keys: HoleKeys
-    fill: Fill
-    mask_resize: MaskResize
+    fill: FillRegion
+    mask_resize: ResizeMode
 
 
 _READINGS = {
@@ -82,12 +83,17 @@ class PENNet(Generator):
         normalize_query: bool | None = None,
         scale: float | None = None,
         hole_keys: HoleKeys | None = None,
-        fill: Fill | None = None,
-        mask_resize: MaskResize | None = None,
+        fill: FillRegion | None = None,
+        mask_resize: ResizeMode | None = None,
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
-        _check_choices(width, faithful, attention)
+        if width < 4 or width % 4:
+            raise ValueError(f"PENNet: width must be a positive multiple of 4, got {width}")
+        if faithful not in _READINGS:
+            raise ValueError(f"PENNet: faithful must be 'released' or 'paper', got {faithful!r}")
+        if attention not in ("pyramid", "single", "none"):
+            raise ValueError(f"PENNet: attention must be 'pyramid', 'single' or 'none', got {attention!r}")
         preset = _READINGS[faithful]
         reading = _Reading(
             normalize_query=preset.normalize_query if normalize_query is None else normalize_query,
@@ -128,12 +134,3 @@ class PENNet(Generator):
         masked_image = self.hide_hole(2 * image - 1, mask, fill=1.0)  # white
         guide = self.read_guidance(guidance, mask)
         return predict_pyramid(self.encoder, self.context, self.decoder, masked_image, mask, guide)
-
-
-def _check_choices(width: int, faithful: str, attention: str) -> None:
-    if width < 4 or width % 4:
-        raise ValueError(f"PENNet: width must be a positive multiple of 4, got {width}")
-    if faithful not in _READINGS:
-        raise ValueError(f"PENNet: faithful must be 'released' or 'paper', got {faithful!r}")
-    if attention not in ("pyramid", "single", "none"):
-        raise ValueError(f"PENNet: attention must be 'pyramid', 'single' or 'none', got {attention!r}")

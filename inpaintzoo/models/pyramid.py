@@ -33,12 +33,12 @@ from torch import Tensor, nn
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers.attention.contextual import ContextualAttention
 from inpaintzoo.layers.attention.guidance import Guidance
-from inpaintzoo.layers.attention.transfer import Engine, MaskResize
+from inpaintzoo.layers.attention.transfer import Engine
 from inpaintzoo.layers.gated import init_gated
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
 from inpaintzoo.layers.structure import RelativeTotalVariation, StructureFilter
 from inpaintzoo.models.gated import coarse_input
-from inpaintzoo.ops import composite, resize_mask
+from inpaintzoo.ops import ResizeMode, composite, resize_mask
 from inpaintzoo.types import PyramidOutput
 
 Fusion = Literal["image", "attention", "convolution", "coarse", "feature_coarse", "feature_refine"]
@@ -161,12 +161,12 @@ class PyramidGenerator(Generator):
         width: int = 24,
         dilations: tuple[tuple[int, ...], ...] | None = None,
         fusion: Fusion = "image",
-        mask_resize: MaskResize = "nearest",
+        mask_resize: ResizeMode = "nearest",
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
         levels = tuple(levels)
-        _check(levels, structure, structure_filter, width, dilations, fusion)
+        _check_pyramid(levels, structure, structure_filter, width, dilations, fusion)
         self.levels = levels
         self.structure_filter = (structure_filter or RelativeTotalVariation()) if structure else None
         self.size_multiple = math.lcm(*(8 if level == 1 else 4 * level for level in levels))  # type: ignore[misc]
@@ -229,7 +229,7 @@ class PyramidGenerator(Generator):
         return predicted, features
 
 
-def _check(
+def _check_pyramid(
     levels: tuple[int, ...],
     structure: bool,
     structure_filter: StructureFilter | None,

@@ -210,7 +210,7 @@ class InferenceModule(nn.Module):
         return result
 
 
-def _head(channels: int, out_channels: int, kernel: int) -> nn.Sequential:
+def _prediction_head(channels: int, out_channels: int, kernel: int) -> nn.Sequential:
     """Conv3, ReLU, and a convolution to the prediction (equation 1)."""
     return nn.Sequential(
         nn.Conv2d(channels, channels, 3, padding=1),
@@ -276,8 +276,8 @@ class SGENet(Generator):
             InferenceModule(channels[i + 1], c, c, classes if i < 4 else 0, hidden, variant == "evaluated")
             for i, c in enumerate(channels[:5])
         )
-        self.image_heads = nn.ModuleList(_head(c, 3, 3) for c in channels[:5])
-        self.label_heads = nn.ModuleList(_head(c, classes, 1) for c in channels[:5]) if classes else None
+        self.image_heads = nn.ModuleList(_prediction_head(c, 3, 3) for c in channels[:5])
+        self.label_heads = nn.ModuleList(_prediction_head(c, classes, 1) for c in channels[:5]) if classes else None
 
     def check_size(self, image: Tensor, mask: Tensor) -> None:
         """Raise `DataError` unless the shapes fit; a fully connected context takes one size only."""

@@ -329,7 +329,7 @@ class SPN(PriorGuided):
             raise ValueError(f"SPN: n must be 1 or more, got {n}")
         encoded = self._encode(*self._whiten(image, mask))
         assert encoded.posterior is not None
-        noise = _draw(encoded.posterior.mean, n, generator)
+        noise = _draw_noise(encoded.posterior.mean, n, generator)
         return torch.stack(
             [self._decode(encoded, self._latent(encoded.posterior, 1, [noise[:, i]]))[0] for i in range(n)], dim=1
         )
@@ -388,7 +388,7 @@ class SPN(PriorGuided):
         return (torch.tanh(raw) + 1) / 2, pyramid
 
 
-def _draw(like: Tensor, n: int, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
+def _draw_noise(like: Tensor, n: int, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
     """Standard normal values `(B, n, ...)` for a batch `(B, ...)`, image after image and sample after sample."""
     batch = len(like)
     if generator is None:

@@ -20,7 +20,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from inpaintzoo.generator import Generator
-from inpaintzoo.layers.attention.transfer import AttentionTransfer, Engine, Fill, HoleKeys, MaskResize
+from inpaintzoo.layers.attention.transfer import AttentionTransfer, Engine, FillRegion, HoleKeys
 from inpaintzoo.layers.pyramid import (
     PyramidContext,
     PyramidDecoder,
@@ -29,6 +29,7 @@ from inpaintzoo.layers.pyramid import (
     predict_pyramid,
     pyramid_channels,
 )
+from inpaintzoo.ops import ResizeMode
 from inpaintzoo.types import PyramidOutput
 
 
@@ -65,8 +66,8 @@ class SRPNet(Generator):
         normalize_query: bool = True,
         scale: float = 10.0,
         hole_keys: HoleKeys = "exclude",
-        fill: Fill = "hole",
-        mask_resize: MaskResize = "nearest",
+        fill: FillRegion = "hole",
+        mask_resize: ResizeMode = "nearest",
         engine: Engine = "auto",
     ) -> None:
         super().__init__()

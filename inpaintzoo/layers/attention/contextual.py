@@ -24,13 +24,12 @@ from inpaintzoo.layers.attention.guidance import Guidance, PairGuidance, PatchGu
 from inpaintzoo.layers.attention.tiles import from_blocks, to_blocks
 from inpaintzoo.layers.attention.transfer import (
     Engine,
-    MaskResize,
-    _check_shapes,
-    _exporting,
+    check_patch_shapes,
     patch_norm,
     transfer_patches,
     valid_keys,
 )
+from inpaintzoo.ops import ResizeMode, is_exporting
 
 # Bytes of one buffer of scores, half a dozen of which are alive at a time: a CPU should keep them in its caches.
 _CPU_PIECE = 8 * 2**20
@@ -73,12 +72,12 @@ def contextual_attention(
     """
     if not fuse:
         return transfer_patches(query, key, value, valid, scale=scale, floor=0.0, engine=engine, guidance=guidance)
-    _check_shapes(query, key, value, valid, 3)
+    check_patch_shapes(query, key, value, valid, 3)
     dtype, compute = value.dtype, torch.promote_types(value.dtype, torch.float32)
     query, key, value, valid = (tensor.to(compute) for tensor in (query, key, value, valid))
-    dense = engine == "dense" or (engine == "auto" and _exporting())
+    dense = engine == "dense" or (engine == "auto" and is_exporting())
     with torch.autocast(query.device.type, enabled=False):
-        filled = (_dense if dense else _in_pieces)(query, key, value, valid, scale, guidance)
+        filled = (_fill_dense if dense else _fill_in_pieces)(query, key, value, valid, scale, guidance)
     return (filled / 4).to(dtype)
 
 
@@ -99,10 +98,10 @@ def _weights(
 # --- the whole matrix ----------------------------------------------------------------------------------------------
 
 
-def _dense(
+def _fill_dense(
     query: Tensor, key: Tensor, value: Tensor, valid: Tensor, scale: float, guidance: PatchGuidance | None
 ) -> Tensor:
-    """What `_in_pieces` computes, in plain operators that every exporter knows."""
+    """What `_fill_in_pieces` computes, in plain operators that every exporter knows."""
     height, width = key.shape[2:]
     queries, keys = _unfolded(query, key)
     guide = None if guidance is None else guidance.pairs()
@@ -113,8 +112,8 @@ def _dense(
 
 def _fuse(scores: Tensor, height: int, width: int) -> Tensor:
     """Sums of `(B, N, N)` along the diagonals of the map flattened by rows, then by columns."""
-    by_columns = _swap(_sum_diagonal(scores), height, width)
-    return _swap(_sum_diagonal(by_columns), width, height)
+    by_columns = _by_columns(_sum_diagonal(scores), height, width)
+    return _by_columns(_sum_diagonal(by_columns), width, height)
 
 
 def _sum_diagonal(scores: Tensor) -> Tensor:
@@ -122,7 +121,7 @@ def _sum_diagonal(scores: Tensor) -> Tensor:
     return padded[:, :-2, :-2] + scores + padded[:, 2:, 2:]
 
 
-def _swap(scores: Tensor, height: int, width: int) -> Tensor:
+def _by_columns(scores: Tensor, height: int, width: int) -> Tensor:
     """Both sides of the matrix from a map flattened by rows to the same map flattened by columns."""
     cells = scores.unflatten(2, (height, width)).unflatten(1, (height, width))
     return cells.permute(0, 2, 1, 4, 3).flatten(3).flatten(1, 2)
@@ -131,7 +130,7 @@ def _swap(scores: Tensor, height: int, width: int) -> Tensor:
 # --- the matrix in pieces ------------------------------------------------------------------------------------------
 
 
-def _in_pieces(
+def _fill_in_pieces(
     query: Tensor, key: Tensor, value: Tensor, valid: Tensor, scale: float, guidance: PatchGuidance | None
 ) -> Tensor:
     """The overlapping patches' sum, a few samples or a few image rows of queries at a time."""
@@ -179,7 +178,7 @@ def _piece(
     scores = _fuse_rows(queries, keys, first, last, size)
     asked = slice(first * size[1], last * size[1])
     weights = _weights(scores.flatten(3).flatten(1, 2), valid, scale, guide, asked)
-    spread = _spread(weights.view_as(scores))
+    spread = _block_weights(weights.view_as(scores))
     return (spread.flatten(3).flatten(1, 2) @ blocks).unflatten(1, spread.shape[1:3])
 
 
@@ -217,7 +216,7 @@ def _sum_along_rows(queries: Tensor, keys: Tensor, start: int, stop: int) -> Ten
     return total
 
 
-def _spread(weights: Tensor) -> Tensor:
+def _block_weights(weights: Tensor) -> Tensor:
     """Weights of 4x4 patches to those of the four 2x2 blocks in each: `(B, r, w, h, w)`, all four sides one longer.
 
     A block belongs to four patches, so this is a sum over four diagonal shifts (see `attention_tiles`).
@@ -263,14 +262,14 @@ class ContextualAttention(nn.Module):
         self,
         fuse: bool = True,
         scale: float = 10.0,
-        mask_resize: MaskResize = "nearest",
+        mask_resize: ResizeMode = "nearest",
         aligned: bool = False,
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
         if scale <= 0:
             raise ValueError(f"ContextualAttention: scale must be above 0, got {scale}")
-        for name, value, choice in (("mask_resize", mask_resize, MaskResize), ("engine", engine, Engine)):
+        for name, value, choice in (("mask_resize", mask_resize, ResizeMode), ("engine", engine, Engine)):
             if value not in get_args(choice):
                 allowed = ", ".join(map(repr, get_args(choice)))
                 raise ValueError(f"ContextualAttention: {name} must be one of {allowed}, got {value!r}")

@@ -260,19 +260,15 @@ def _score_blocks(problem: _Problem) -> Iterator[tuple[int, int, Tensor]]:
         if problem.query_gain is not None:
             scores.mul_(problem.query_gain[:, problem.queries(first, rows)])
         if problem.guidance is not None:
-            _guide(scores, problem.guidance, problem.queries(first, rows))
+            queries = problem.queries(first, rows)
+            if (factors := problem.guidance.factors(queries)) is not None:
+                scores.mul_(factors)
+            scores.masked_fill_(problem.guidance.forbidden(queries), NEVER)
         if problem.banned is not None:
             scores.masked_fill_(problem.banned, NEVER)
         scores[:, :, :stride] = NEVER
         scores[:, :, ::stride] = NEVER
         yield first, rows, scores
-
-
-def _guide(scores: Tensor, guidance: PairGuidance, queries: slice) -> None:
-    factors = guidance.factors(queries)
-    if factors is not None:
-        scores.mul_(factors)
-    scores.masked_fill_(guidance.forbidden(queries), NEVER)
 
 
 def _clamp_weights(soft: Tensor, problem: _Problem, first: int, rows: int, out: Tensor) -> Tensor:

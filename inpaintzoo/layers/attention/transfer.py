@@ -17,17 +17,16 @@ from torch import Tensor, nn
 
 from inpaintzoo.layers.attention.guidance import NEVER, Guidance, PatchGuidance
 from inpaintzoo.layers.attention.operator import tiled_transfer
-from inpaintzoo.ops import resize_mask
+from inpaintzoo.ops import ResizeMode, is_exporting, resize_mask
 
-MaskResize = Literal["bilinear", "nearest", "any"]
 HoleKeys = Literal["zero_score", "exclude"]
-Fill = Literal["everywhere", "hole"]
+FillRegion = Literal["everywhere", "hole"]
 Engine = Literal["auto", "tiled", "dense"]
 
 _LEAST_NORM = 1e-4
 
 
-def valid_keys(mask: Tensor, size: tuple[int, int], kernel: int = 3, resize: MaskResize = "bilinear") -> Tensor:
+def valid_keys(mask: Tensor, size: tuple[int, int], kernel: int = 3, resize: ResizeMode = "bilinear") -> Tensor:
     """Which patches of a feature map contain no hole at all.
 
     Args:
@@ -91,7 +90,7 @@ def transfer_patches(
         `(B, D, 2h, 2w)` in `value`'s dtype: the overlapping patches' sum divided by 4. One pixel along the border
         lies in half as many patches, so it is attenuated.
     """
-    _check_shapes(query, key, value, valid, kernel)
+    check_patch_shapes(query, key, value, valid, kernel)
     dtype, compute = value.dtype, torch.promote_types(value.dtype, torch.float32)
     query, key, value, valid = (tensor.to(compute) for tensor in (query, key, value, valid))
     with torch.autocast(query.device.type, enabled=False):
@@ -99,14 +98,15 @@ def transfer_patches(
         if hole_keys == "zero_score":
             key_gain = key_gain * valid
         query_gain = 1 / patch_norm(query, kernel) if normalize_query else None
-        dense = engine == "dense" or (engine == "auto" and _exporting())
+        dense = engine == "dense" or (engine == "auto" and is_exporting())
         problem = (query, key, value, key_gain, query_gain, valid, kernel, hole_keys == "exclude", floor)
         # An operator takes tensors only.
         total = _dense_transfer(*problem, guidance) if dense else tiled_transfer(*problem, *(guidance or ()))
     return (total / 4).to(dtype)
 
 
-def _check_shapes(query: Tensor, key: Tensor, value: Tensor, valid: Tensor, kernel: int) -> None:
+def check_patch_shapes(query: Tensor, key: Tensor, value: Tensor, valid: Tensor, kernel: int) -> None:
+    """Raise `ValueError` unless the maps of a patch attention fit each other; see `transfer_patches`."""
     if kernel not in (1, 3):
         raise ValueError(f"patch attention compares patches of side 1 or 3, got kernel={kernel}")
     batch, _, height, width = key.shape
@@ -117,13 +117,6 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor, valid: Tensor, kern
             raise ValueError(
                 f"{name} must be {tuple(expected[name])} to fit keys of {tuple(key.shape)}, got {tuple(tensor.shape)}"
             )
-
-
-def _exporting() -> bool:
-    if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
-        return True
-    is_exporting = getattr(torch.compiler, "is_exporting", None)  # torch 2.7 and later
-    return bool(is_exporting()) if is_exporting else False
 
 
 def _dense_transfer(
@@ -212,8 +205,8 @@ class AttentionTransfer(nn.Module):
         scale: float = 10.0,
         normalize_query: bool = False,
         hole_keys: HoleKeys = "zero_score",
-        fill: Fill = "everywhere",
-        mask_resize: MaskResize = "bilinear",
+        fill: FillRegion = "everywhere",
+        mask_resize: ResizeMode = "bilinear",
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
@@ -221,7 +214,7 @@ class AttentionTransfer(nn.Module):
             raise ValueError(f"AttentionTransfer: scale must be above 0, got {scale}")
         if kernel not in (1, 3):
             raise ValueError(f"AttentionTransfer: kernel must be 1 or 3, got {kernel}")
-        choices = {"hole_keys": HoleKeys, "fill": Fill, "mask_resize": MaskResize, "engine": Engine}
+        choices = {"hole_keys": HoleKeys, "fill": FillRegion, "mask_resize": ResizeMode, "engine": Engine}
         given = {"hole_keys": hole_keys, "fill": fill, "mask_resize": mask_resize, "engine": engine}
         for name, choice in choices.items():
             if given[name] not in get_args(choice):
