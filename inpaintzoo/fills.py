@@ -1,6 +1,6 @@
-"""Fills without a network: the mean colour, diffusion (harmonic) and biharmonic. Baselines to hold a network against.
+"""Fills without a network, as baselines: the mean colour, diffusion (harmonic) and biharmonic.
 
-Diffusion solves Laplace's equation in the hole (five-point stencil), with the known pixels as boundary values and no
+Diffusion solves Laplace's equation in the hole (five-point stencil) with the known pixels as boundary values and no
 flux through the frame.
 """
 

@@ -1,4 +1,4 @@
-"""Region normalisation: hole and valid pixels are standardised apart from each other.
+"""Region normalisation: hole and valid pixels are standardised separately.
 
 Yu et al., "Region Normalization for Image Inpainting", AAAI 2020, https://arxiv.org/abs/1911.10375. The released code
 fills the outside of each region with the region's mean, applies instance normalisation to the two planes and scales
@@ -6,7 +6,7 @@ them by `sqrt(area / (h * w))`. Without the filled planes this is, for a region 
 
     y = (x - mean) / sqrt(variance + eps * h * w / area)
 
-which is what stands here. As released, the shifts of both regions are added everywhere.
+which is what this module computes. As released, the shifts of both regions are added everywhere.
 """
 
 from __future__ import annotations
@@ -79,10 +79,10 @@ class RegionNorm(nn.Module):
 
 
 class LearnedRegionNorm(nn.Module):
-    """Region normalisation by a map that the features themselves yield (RN-L), where the mask is no longer valid.
+    """Region normalisation by a map computed from the features (RN-L), for layers where the mask no longer applies.
 
-    Mean and maximum over the channels give a map in [0, 1]; its cells at `threshold` or above are one region. The map
-    itself, without the threshold, gives scale and shift, one channel each.
+    Mean and maximum over the channels give a map in [0, 1]; its cells at `threshold` or above are one region. Scale
+    and shift, one channel each, are computed from the map before thresholding.
 
     Args:
         threshold: of the map; 0.8 as released.

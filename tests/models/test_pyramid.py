@@ -256,7 +256,7 @@ def test_an_output_can_be_cut_from_the_graph():
 
 def test_errors():
     for levels in ((1,), (1, 2), (2, 2, 1), (2, 0)):
-        with pytest.raises(ValueError, match=r"levels must be two or more falling whole numbers such as \[4, 2, 1\]"):
+        with pytest.raises(ValueError, match=r"levels must be two or more decreasing integers such as \[4, 2, 1\]"):
             PyramidGenerator(levels=levels)
     with pytest.raises(ValueError, match="structure_filter is used with structure: true only"):
         PyramidGenerator(structure=False, structure_filter=BilateralStructure())

@@ -379,7 +379,7 @@ def test_bad_calls():
         stochastic.train()(image, mask, noise=[torch.zeros(3, 5, 1, 2)])
     with pytest.raises(ValueError, match="n must be 1 or more, got 0"):
         stochastic.sample(image, mask, 0)
-    with pytest.raises(ValueError, match="one generator an image is needed, got 2 for 3 images"):
+    with pytest.raises(ValueError, match="one random generator per image, got 2 for 3 images"):
         stochastic.sample(image, mask, 1, [torch.Generator(), torch.Generator()])
     with pytest.raises(ValueError, match=r"prior_channels must be 3 positive numbers.*got \(1, 2\)"):
         deterministic.set_prior_channels((1, 2))

@@ -2,9 +2,9 @@
 
 PEN-Net (Zeng et al., "Learning Pyramid-Context Encoder Network for High-Quality Image Inpainting", CVPR 2019,
 https://arxiv.org/abs/1904.07475) calls it attention transfer; its section 3.1 and the released code differ in five
-points, each of which is an argument of `AttentionTransfer`. SRPNet uses the same operation with 1x1 patches.
+points; each is an argument of `AttentionTransfer`. SRPNet uses the same operation with 1x1 patches.
 
-Masks belong to samples: a batch gives what its samples give one by one.
+Each sample has its own mask; a batch gives the same result as its samples one by one.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ _LEAST_NORM = 1e-4
 
 
 def valid_keys(mask: Tensor, size: tuple[int, int], kernel: int = 3, resize: ResizeMode = "bilinear") -> Tensor:
-    """Which patches of a feature map contain no hole at all.
+    """Which patches of a feature map contain no hole pixel.
 
     Args:
         mask: `(B, 1, H, W)`, 1 = hole.
         size: height and width of the feature map.
-        kernel: side of the patches, odd; what lies outside the map counts as known.
-        resize: how the mask gets the map's size, see `inpaintzoo.ops.resize_mask`. `bilinear` (PEN-Net's released
+        kernel: side of the patches, odd; everything outside the map counts as known.
+        resize: how the mask is resized to the map, see `inpaintzoo.ops.resize_mask`. `bilinear` (PEN-Net's released
             code) samples the mask and misses thin holes; `any` is exact.
 
     Returns:
@@ -48,7 +48,7 @@ def patch_norm(features: Tensor, kernel: int) -> Tensor:
     energy = features.square().sum(dim=1, keepdim=True)
     if kernel > 1:
         energy = F.avg_pool2d(energy, kernel, stride=1, padding=kernel // 2) * kernel**2
-    # Clamped before the root, whose slope at 0 is infinite.
+    # Clamped before the root, whose gradient at 0 is infinite.
     return energy.clamp(min=_LEAST_NORM**2).sqrt()
 
 
@@ -73,15 +73,15 @@ def transfer_patches(
     Args:
         query: `(B, C, h, w)`, features of the places to fill.
         key: `(B, C, h, w)`, features of the places to copy from; their patches are normalised to length 1.
-        value: `(B, D, 2h, 2w)`, the map to copy from: patch (y, x) covers rows 2y - 1 to 2y + 2, columns likewise.
+        value: `(B, D, 2h, 2w)`, the map to copy from: patch (y, x) covers rows 2y - 1 to 2y + 2, and the same columns.
         valid: `(B, 1, h, w)`, 1 where a patch may be copied from, else 0.
         kernel: side of the compared patches, 1 or 3.
         scale: factor of the scores in the softmax (an inverse temperature).
-        normalize_query: whether query patches are normalised as well, which makes the score a cosine.
-        hole_keys: what becomes of keys that are not valid: `zero_score` keeps them in the softmax with a score of 0
-            and drops their weight afterwards (released code), `exclude` leaves them out of it. Without any valid key
-            the result is 0, but for `floor`.
-        floor: least weight of every patch.
+        normalize_query: whether to normalise query patches too, so that scores are cosines.
+        hole_keys: what happens to invalid keys: `zero_score` keeps them in the softmax with a score of 0
+            and drops their weight afterwards (released code), `exclude` leaves them out of it. Without a valid key
+            the result is 0, apart from `floor`.
+        floor: minimum weight of every patch.
         engine: `tiled` computes in small pieces and is the fast one; `dense` holds the whole score matrix in plain
             operators, for export; `auto` takes `dense` while a model is exported and `tiled` otherwise.
         guidance: which of the valid patches each place may copy from; the others' weight is 0, without a floor.
@@ -100,7 +100,7 @@ def transfer_patches(
         query_gain = 1 / patch_norm(query, kernel) if normalize_query else None
         dense = engine == "dense" or (engine == "auto" and is_exporting())
         problem = (query, key, value, key_gain, query_gain, valid, kernel, hole_keys == "exclude", floor)
-        # An operator takes tensors only.
+        # Operators only take tensors.
         total = _dense_transfer(*problem, guidance) if dense else tiled_transfer(*problem, *(guidance or ()))
     return (total / 4).to(dtype)
 
@@ -131,7 +131,7 @@ def _dense_transfer(
     floor: float,
     guidance: PatchGuidance | None,
 ) -> Tensor:
-    """What `tiled_transfer` computes, in plain operators that every exporter knows."""
+    """The result of `tiled_transfer` in plain operators, which every exporter supports."""
     queries, keys = (F.unfold(side, kernel, padding=kernel // 2) for side in (query, key))
     scores = queries.transpose(1, 2) @ (keys * key_gain.flatten(2))
     if query_gain is not None:
@@ -193,7 +193,7 @@ class AttentionTransfer(nn.Module):
         normalize_query: compare by cosine (equation 2) instead of by products with normalised keys.
         hole_keys: `zero_score` or `exclude`, see `transfer_patches`.
         fill: `everywhere` rebuilds the whole map, `hole` keeps what is known.
-        mask_resize: how the mask gets the maps' size, see `valid_keys`.
+        mask_resize: how the mask is resized to the maps, see `valid_keys`.
         engine: see `transfer_patches`.
     """
 
@@ -222,7 +222,7 @@ class AttentionTransfer(nn.Module):
                 raise ValueError(f"AttentionTransfer: {name} must be one of {allowed}, got {given[name]!r}")
         self.kernel, self.scale, self.normalize_query = kernel, scale, normalize_query
         self.hole_keys, self.fill, self.mask_resize, self.engine = hole_keys, fill, mask_resize, engine
-        # The released code's floor has no place in the paper's equation 3.
+        # Only the released code has a floor; equation 3 does not.
         self.floor = 1e-8 if hole_keys == "zero_score" else 0.0
         self.fusion = DilatedFusion(channels) if fuse else nn.Identity()
 
@@ -233,7 +233,7 @@ class AttentionTransfer(nn.Module):
             shallow: `(B, channels, 2h, 2w)`.
             deep: `(B, C, h, w)`, the already filled deeper map.
             mask: `(B, 1, H, W)`, 1 = hole, at any size.
-            guidance: what the hole may be filled from.
+            guidance: where the hole may be filled from.
 
         Returns:
             The filled map, shaped like `shallow`.
