@@ -142,8 +142,8 @@ class PyramidGenerator(Generator):
             `[2, 4, 8, 16]` for all is the paper's "standard" (table 3.6).
         fusion: where the result of the level below enters the full-size level (table 3.5). `image`: as a picture, in
             both branches of the refine stage; `attention`, `convolution`: in that branch only; `coarse`: as a picture,
-            in the coarse stage; `feature_coarse`, `feature_refine`: as encoder features, in that stage's decoder. Levels
-            below full size always get a picture.
+            in the coarse stage; `feature_coarse`, `feature_refine`: as encoder features, in that stage's decoder.
+            Levels below full size always get a picture.
         mask_resize: how the attention decides which patches are known, see
             `inpaintzoo.layers.attention.ContextualAttention`.
         engine: how the attention is computed, see `inpaintzoo.layers.attention.contextual_attention`.
