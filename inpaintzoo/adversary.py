@@ -1,4 +1,4 @@
-"""An adversary: discriminator, objective, weight and view; everything one needs to judge a generator."""
+"""An adversary: a discriminator with its objective, weight and view."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from inpaintzoo.views import Composite, View
 
 
 class Adversary(nn.Module):
-    """Trains a discriminator and tells the generator what it thinks.
+    """A discriminator, and the loss terms of both sides.
 
     Args:
         discriminator: returns its features, the logits last.
         objective: the form of the losses.
         weight: of the adversarial term in the generator's loss.
         view: what is judged; the composite by default.
-        feature_matching: adds the distance between the discriminator's features of fake and real.
+        feature_matching: adds the distance between the discriminator's features of fake and real pictures.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Adversary(nn.Module):
         return [self.discriminator]
 
     def judge(self, picture: Tensor, mask: Tensor) -> list[list[Tensor]]:
-        """The discriminator's features, logits last; one list for each scale that is looked at.
+        """The discriminator's features, logits last; one list per scale.
 
         Args:
             picture: `(B, 3, h, w)` in [0, 1].
@@ -66,11 +66,11 @@ class Adversary(nn.Module):
         return loss if penalty is None else loss + penalty
 
     def _value(self, picture: Tensor, mask: Tensor) -> Tensor:
-        """One critic value a sample, `(B,)`: the mean over patches, then over scales."""
+        """One critic value per sample, `(B,)`: the mean over patches, then over scales."""
         return torch.stack([features[-1].flatten(1).mean(dim=1) for features in self.judge(picture, mask)]).mean(dim=0)
 
     def generator_losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """The generator's weighted terms: `adversarial`, and `feature_matching` where chosen."""
+        """The generator's weighted terms: `adversarial`, and `feature_matching` if there is one."""
         fake, real, mask = self.view(output, batch)
         fake_scales = self.judge(fake, mask)
         real_scales: list[list[Tensor]] = []
@@ -89,16 +89,16 @@ class Adversary(nn.Module):
 
 
 class MultiScaleAdversary(Adversary):
-    """Several discriminators of one kind, each looking at the picture at half the size of the one before.
+    """Several discriminators, each judging the picture at half the size of the previous one.
 
-    The scales count alike (Wang et al. 2018, pix2pixHD, section 3.2).
+    All scales have the same weight (Wang et al. 2018, pix2pixHD, section 3.2).
 
     Args:
-        discriminators: one for each scale, finest first.
+        discriminators: one per scale, finest first.
         objective: the form of the losses.
-        weight: of the adversarial term, a mean over the scales.
+        weight: of the adversarial term, which is a mean over scales.
         view: what is judged; the composite by default.
-        feature_matching: a mean over the scales too.
+        feature_matching: also a mean over scales.
     """
 
     def __init__(
@@ -120,7 +120,7 @@ class MultiScaleAdversary(Adversary):
     def judge(self, picture: Tensor, mask: Tensor) -> list[list[Tensor]]:  # noqa: D102
         scales = [self.discriminator(picture, mask)]
         for discriminator in self.coarser:
-            # stride 2 with overlap, borders not darkened
+            # overlapping windows; padding does not darken the borders
             picture = F.avg_pool2d(picture, 3, stride=2, padding=1, count_include_pad=False)
             mask = F.max_pool2d(mask, 3, stride=2, padding=1)
             scales.append(discriminator(picture, mask))

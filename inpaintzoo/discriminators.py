@@ -1,7 +1,7 @@
 """Discriminators: `forward(image, mask) -> list[Tensor]`, the features of each layer, the logits last.
 
-Images come in [0, 1] like everywhere in the zoo and are mapped to [-1, 1] inside, but for SPN's discriminators. Which
-picture is judged (the composite, a crop, one scale) is the adversary's affair.
+Images are in [0, 1], as everywhere in the zoo; all but SPN's discriminators map them to [-1, 1] internally. The
+adversary decides which picture is judged: the composite, a crop, one scale.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ class Discriminator(Rebuildable):
 
         Args:
             image: `(B, 3, H, W)` in [0, 1].
-            mask: `(B, 1, H, W)`, 1 = hole; read only where `uses_mask` is True.
+            mask: `(B, 1, H, W)`, 1 = hole; read only if `uses_mask`.
 
         Returns:
-            The features of every layer, first layer first, then the logits, before any sigmoid.
+            The features of every layer in order, then the logits, before any sigmoid.
         """
         raise NotImplementedError
 
@@ -56,7 +56,7 @@ class Discriminator(Rebuildable):
 
 
 def _smallest_side(layers: Sequence[nn.Conv2d], least: int = 1) -> int:
-    """The side of the smallest square that the convolutions, in this order, turn into one of side `least`."""
+    """Side of the smallest square that these convolutions, in this order, turn into one of side `least`."""
     side = least
     for layer in reversed(layers):
         side = max((side - 1) * layer.stride[0] + layer.kernel_size[0] - 2 * int(layer.padding[0]), 1)
@@ -73,12 +73,12 @@ def _leaky_layers(layers: nn.ModuleList, features: Tensor) -> list[Tensor]:
 
 
 def _applied(layer: nn.Module, features: Tensor) -> Tensor:
-    """The layer's output, under autocast on a CPU too, where torch 2.14 and 2.15 fail on maps of one column.
+    """The layer's output, without the errors of torch 2.14 and 2.15 on one-column maps under CPU autocast.
 
-    In bfloat16 the weight's gradient of a strided convolution then holds whatever lay in memory, NaN included; on
-    processors with matrix units (AMX) so does the output, if it has one column.
+    There, the bfloat16 weight gradient of a strided convolution contains uninitialised memory, NaN included; on
+    processors with matrix units (AMX) so does a one-column output.
     """
-    # Strides are 1 or 2: what has more columns has an output of several.
+    # Strides are 1 or 2, so wider maps have outputs of several columns.
     if features.shape[3] > 3 or features.device.type != "cpu" or not torch.is_autocast_enabled("cpu"):
         return layer(features)
     with torch.autocast("cpu", enabled=False):
@@ -91,10 +91,10 @@ class PENNetDiscriminator(Discriminator):
     4,318,401 parameters at the default width. Source: https://arxiv.org/abs/1904.07475, section 3.3.
 
     Args:
-        width: channels of the first layer; the others have 2, 4 and 8 times as many.
+        width: channels of the first layer; the next three have 2, 4 and 8 times as many.
     """
 
-    strides: ClassVar[tuple[int, ...]] = (2, 2, 2, 1, 1)  # the last one is that of the logits
+    strides: ClassVar[tuple[int, ...]] = (2, 2, 2, 1, 1)  # the last one belongs to the logits
 
     def __init__(self, width: int = 64) -> None:
         super().__init__()
@@ -123,7 +123,7 @@ class PENNetDiscriminator(Discriminator):
 class SRPNetDiscriminator(PENNetDiscriminator):
     """Global and local discriminator of SRPNet (table A2): PEN-Net's with stride 2 throughout, 7x7 logits at 256x256.
 
-    4,318,401 parameters at the default width. Spectral norm is not in the table and taken from PEN-Net. Source: Luo and
+    4,318,401 parameters at the default width. Spectral norm is not in the table; it is PEN-Net's. Source: Luo and
     Zheng, Information 2022, https://doi.org/10.3390/info13020071, section 3.4. Sides must be 63 or more.
     """
 
@@ -133,11 +133,11 @@ class SRPNetDiscriminator(PENNetDiscriminator):
 class SPNDiscriminator(Discriminator):
     """Discriminator of deterministic SPN and of SPL: 4x4 layers with spectral norm, 30x30 logits at 256x256.
 
-    2,763,776 parameters at the default width, no biases. As released it reads images in [0, 1] as they are. Source:
-    https://arxiv.org/abs/2112.04107, section 4.1.3, and the authors' code.
+    2,763,776 parameters at the default width, no biases. As released, it reads images in [0, 1] without rescaling.
+    Source: https://arxiv.org/abs/2112.04107, section 4.1.3, and the authors' code.
 
     Args:
-        width: channels of the first layer; the others have 2, 4 and 8 times as many.
+        width: channels of the first layer; the next three have 2, 4 and 8 times as many.
     """
 
     def __init__(self, width: int = 64) -> None:
@@ -155,13 +155,13 @@ class SPNDiscriminator(Discriminator):
 
 
 class SPNProbabilisticDiscriminator(SPNDiscriminator):
-    """Discriminator of probabilistic SPN: spectral and instance norm in the three layers between first and logits.
+    """Discriminator of probabilistic SPN: spectral and instance norm in the three middle layers.
 
-    2,763,841 parameters at the default width; the first layer and the logits' have biases. Reads images in [0, 1] as
-    they are. Feature matching compares features 1, 2 and 3 (from 0). Source as for `SPNDiscriminator`.
+    2,763,841 parameters at the default width; the first layer and the logits layer have biases. Reads images in [0, 1]
+    without rescaling. Feature matching compares features 1, 2 and 3 (from 0). Source as for `SPNDiscriminator`.
 
     Args:
-        width: channels of the first layer; the others have 2, 4 and 8 times as many.
+        width: channels of the first layer; the next three have 2, 4 and 8 times as many.
     """
 
     def __init__(self, width: int = 64) -> None:
@@ -174,7 +174,7 @@ class SPNProbabilisticDiscriminator(SPNDiscriminator):
 
 
 def _spn_convolutions(name: str, width: int, biased: Sequence[int]) -> list[nn.Conv2d]:
-    """Four layers and the logits', with PyTorch's default initialisation; `biased` ones have a bias."""
+    """Four layers and the logits layer, initialised as PyTorch does; those in `biased` have a bias."""
     if width < 1:
         raise ValueError(f"{name}: width must be 1 or more, got {width}")
     channels, strides = (3, width, 2 * width, 4 * width, 8 * width, 1), (2, 2, 2, 1, 1)
@@ -192,7 +192,7 @@ class SNPatchDiscriminator(Discriminator):
 
     Args:
         width: channels of the first layer; the others have 2, then 4 times as many.
-        num_layers: layers in all, 2 or more.
+        num_layers: number of layers, 2 or more.
         padding: see `inpaintzoo.layers.gated.SameConv2d`; `same_tf` for weights that TensorFlow trained.
     """
 
@@ -213,7 +213,7 @@ class SNPatchDiscriminator(Discriminator):
         )
 
     def forward(self, image: Tensor, mask: Tensor) -> list[Tensor]:
-        """Features of all layers; the last one's are the logits, `(B, 4 * width, H / 64, W / 64)` at six layers."""
+        """Features of all layers; the last ones are the logits, `(B, 4 * width, H / 64, W / 64)` at six layers."""
         self.check_size(image)
         picture = torch.cat([2 * image - 1, mask.to(image.dtype)], dim=1)
         return _leaky_layers(self.layers, picture)
@@ -227,14 +227,14 @@ class PatchDiscriminator(Discriminator):
     Args:
         width: channels of the first layer; they double with each layer up to `max_width`.
         num_layers: layers with stride 2; one with stride 1 and the logits follow.
-        kernel: side of the kernels; the padding is `padding` on every side.
-        padding: zeros around each layer's input.
-        max_width: greatest number of channels.
+        kernel: kernel size.
+        padding: zero padding of each layer.
+        max_width: maximum number of channels.
         norm: `spectral` on all layers but the logits; `instance` on all but the first and the logits;
             `spectral+instance` both; `none`.
-        last_stride: stride of the layer in front of the logits and of the logits layer.
+        last_stride: stride of the last two layers, the logits layer included.
         uses_mask: whether the mask is a fourth input channel.
-        plain_first: whether the first layer goes without spectral norm too, as in SPADE's released code, whose
+        plain_first: whether the first layer has no spectral norm either, as in SPADE's released code, whose
             multi-scale discriminator is three of these with `padding` 2 and `spectral+instance`.
     """
 

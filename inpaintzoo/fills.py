@@ -1,17 +1,17 @@
-"""Fills without a network: the mean colour, diffusion (harmonic) and biharmonic. Baselines to hold a network against.
+"""Fills without a network, as baselines: the mean colour, diffusion (harmonic) and biharmonic.
 
-Diffusion solves Laplace's equation in the hole (five-point stencil), with the known pixels as boundary values and no
-flux through the frame. The system is solved by conjugate gradients with a multilevel preconditioner (Bramble, Pasciak
-and Xu 1990, https://doi.org/10.1090/S0025-5718-1990-1023042-6), so the number of iterations hardly grows with the hole.
+Diffusion solves Laplace's equation in the hole (five-point stencil) with the known pixels as boundary values and no
+flux through the frame.
 """
 
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
+from functools import partial
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from inpaintzoo.generator import Generator
@@ -19,14 +19,14 @@ from inpaintzoo.ops import composite
 from inpaintzoo.types import Output
 
 GREY = 0.5
-"""The colour of a picture of which nothing is known."""
+"""Colour of a picture without a known pixel."""
 
 
 # -- mean colour -----------------------------------------------------------------------------------------------------
 
 
 def mean_fill(image: Tensor, mask: Tensor) -> Tensor:
-    """Each hole in the mean colour of its picture's known pixels; a picture that is all hole becomes mid-grey.
+    """Each hole filled with the mean colour of its picture's known pixels; a picture that is all hole becomes mid-grey.
 
     Args:
         image: `(B, 3, H, W)` in [0, 1]; whatever lies in the hole is ignored.
@@ -45,123 +45,52 @@ def mean_fill(image: Tensor, mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def diffusion_fill(image: Tensor, mask: Tensor, tolerance: float = 1e-3, max_iterations: int = 500) -> Tensor:
+def diffusion_fill(image: Tensor, mask: Tensor) -> Tensor:
     """Each hole filled with the harmonic function that continues the known pixels.
+
+    Solved exactly, one picture after another on the CPU: about 0.2 s for a hole of 128x128, 3 s for one of 512x512.
 
     Args:
         image: `(B, 3, H, W)` in [0, 1]; whatever lies in the hole is ignored.
         mask: `(B, 1, H, W)`, exactly 0 or 1, 1 = hole.
-        tolerance: bound on the error of every pixel (one step of 8 bits is 4e-3), by an estimate with a margin of ten.
-        max_iterations: bound on the iterations; a warning says when it was reached.
 
     Returns:
-        `(B, 3, H, W)`, the known pixels bit-identical, the hole within the range of the known pixels but for the
-        tolerance; a picture that is all hole becomes mid-grey. It carries no gradient.
+        `(B, 3, H, W)`, the known pixels bit-identical, the hole within the range of the known pixels; a picture that is
+        all hole becomes mid-grey. It carries no gradient.
     """
-    start = mean_fill(image, mask)
-    # A hole as large as the frame has no boundary: every constant solves it, and mean_fill chose one.
-    hole = mask * (mask < 1).flatten(1).any(dim=1).to(mask.dtype).view(-1, 1, 1, 1)
-    dtype = torch.promote_types(image.dtype, torch.float32)
-    with torch.autocast(image.device.type, enabled=False):
-        filled = _solve(start.to(dtype), hole.to(dtype), tolerance, max_iterations)
+    return _fill_each(image, mask, _harmonic)
+
+
+def _fill_each(image: Tensor, mask: Tensor, solve: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Tensor:
+    """Fill picture after picture: `solve` takes `(H, W, 3)` in float64 and the hole, `(H, W)` bool."""
+    # Starting from the mean colour: pictures that are all hole are done, and nothing in the hole is read.
+    filled = mean_fill(image, mask)
+    for index, hole in enumerate((mask[:, 0] > 0.5).cpu().numpy()):
+        if hole.any() and not hole.all():
+            result = solve(filled[index].permute(1, 2, 0).double().cpu().numpy(), hole)
+            filled[index] = torch.from_numpy(np.ascontiguousarray(result.transpose(2, 0, 1))).to(filled)
     return composite(image, filled.clamp(0, 1), mask)
 
 
-def _solve(picture: Tensor, hole: Tensor, tolerance: float, max_iterations: int) -> Tensor:
-    """Preconditioned conjugate gradients, one independent system a sample and channel."""
-    levels = _coarser_holes(hole)
-    residual = -hole * _laplacian(picture)
-    step = _precondition(residual, levels)
-    direction, energy = step, _dot(residual, step)
-    for _ in range(max_iterations):
-        # The preconditioned residual approximates the error; it fell short of it by up to five times in trials.
-        if 10 * step.abs().max() <= tolerance:
-            return picture
-        image = hole * _laplacian(direction)
-        # Systems that are solved already have energy 0 and must stay where they are.
-        length = energy / _positive(_dot(direction, image))
-        picture = picture + length * direction
-        residual = residual - length * image
-        step = _precondition(residual, levels)
-        new_energy = _dot(residual, step)
-        direction = step + new_energy / _positive(energy) * direction
-        energy = new_energy
-    left = 10 * float(step.abs().max())
-    warnings.warn(
-        f"diffusion_fill stopped after {max_iterations} iterations with an error of about {left:.1e} (tolerance "
-        f"{tolerance:.1e}); raise max_iterations or the tolerance",
-        stacklevel=4,
-    )
-    return picture
+def _harmonic(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
+    """Every hole pixel equals the mean of its neighbours: a sparse system, solved directly."""
+    from scipy import sparse  # here: it takes a while to import, and little else needs it
+    from scipy.sparse.linalg import splu
 
-
-def _dot(a: Tensor, b: Tensor) -> Tensor:
-    return (a * b).sum(dim=(2, 3), keepdim=True)
-
-
-def _positive(value: Tensor) -> Tensor:
-    return torch.where(value > 0, value, 1.0)
-
-
-def _laplacian(picture: Tensor) -> Tensor:
-    """Negative Laplacian: each pixel times its number of neighbours, less the neighbours; none beyond the frame."""
-    down = picture[..., 1:, :] - picture[..., :-1, :]
-    right = picture[..., :, 1:] - picture[..., :, :-1]
-    # What flows out of a pixel less what flows in, on both axes.
-    return F.pad(down, (0, 0, 1, 0)) - F.pad(down, (0, 0, 0, 1)) + F.pad(right, (1, 0)) - F.pad(right, (0, 1))
-
-
-def _coarser_holes(hole: Tensor) -> list[Tensor]:
-    """The hole at 1, 1/2, 1/4, ...: a cell belongs to it where all four finer ones do; as long as anything is left."""
-    levels = [hole]
-    while min(levels[-1].shape[-2:]) > 1:
-        height, width = levels[-1].shape[-2:]
-        # The frame's edge lets nothing through, so the hole continues there.
-        padded = F.pad(levels[-1], (0, width % 2, 0, height % 2), mode="replicate")
-        coarser = -F.max_pool2d(-padded, 2)
-        if not coarser.any():
-            break
-        levels.append(coarser)
-    return levels
-
-
-def _precondition(residual: Tensor, levels: list[Tensor]) -> Tensor:
-    """An approximate inverse of the Laplacian in the hole: the sum of its diagonals' inverses over all levels."""
-    residuals = [residual]
-    for hole in levels[1:]:
-        residuals.append(hole * _restrict(residuals[-1]))
-    # In two dimensions the Laplacian's diagonal is the same at each level.
-    result = residuals[-1] / 4
-    for residual, hole in zip(residuals[-2::-1], levels[-2::-1], strict=True):
-        result = residual / 4 + hole * _prolong(result, (residual.shape[-2], residual.shape[-1]))
-    return result
-
-
-def _kernel(like: Tensor) -> Tensor:
-    """Bilinear interpolation by two as a `(C, 1, 4, 4)` convolution kernel."""
-    line = torch.tensor([0.25, 0.75, 0.75, 0.25], dtype=like.dtype, device=like.device)
-    return (line[:, None] * line).expand(like.shape[1], 1, 4, 4)
-
-
-def _prolong(coarse: Tensor, size: tuple[int, int]) -> Tensor:
-    """Bilinear to twice the size, level beyond the frame, and cut to `size`."""
-    padded = F.pad(coarse, (1, 1, 1, 1), mode="replicate")
-    fine = F.conv_transpose2d(padded, _kernel(coarse), stride=2, padding=3, groups=coarse.shape[1])
-    return fine[..., : size[0], : size[1]]
-
-
-def _restrict(fine: Tensor) -> Tensor:
-    """Half size, rounded up; the exact transpose of `_prolong`, as conjugate gradients need it."""
-    even = F.pad(fine, (0, fine.shape[-1] % 2, 0, fine.shape[-2] % 2))
-    padded = F.conv2d(even, _kernel(fine), stride=2, padding=3, groups=fine.shape[1])
-    # The transpose of repeating an edge is adding the repetition to it.
-    rows = padded[..., 1:-1, :].clone()
-    rows[..., 0, :] += padded[..., 0, :]
-    rows[..., -1, :] += padded[..., -1, :]
-    coarse = rows[..., 1:-1].clone()
-    coarse[..., 0] += rows[..., 0]
-    coarse[..., -1] += rows[..., -1]
-    return coarse
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    box = slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2)
+    filled, hole = picture.copy(), hole[box]
+    pixels, unknown = np.arange(hole.size).reshape(hole.shape), hole.ravel()
+    one = np.concatenate([pixels[1:].ravel(), pixels[:, 1:].ravel()])
+    other = np.concatenate([pixels[:-1].ravel(), pixels[:, :-1].ravel()])
+    one, other = np.concatenate([one, other]), np.concatenate([other, one])
+    kept = unknown[one]
+    links = sparse.csr_array((np.ones(kept.sum()), (one[kept], other[kept])), shape=(hole.size, hole.size))[unknown]
+    matrix = sparse.diags(links.sum(axis=1)) - links[:, unknown]
+    # Ordering and pivots as suit a symmetric, diagonally dominant matrix.
+    factors = splu(matrix.tocsc(), "MMD_AT_PLUS_A", diag_pivot_thresh=0.0, options={"SymmetricMode": True})
+    filled[box][hole] = factors.solve(links[:, ~unknown] @ filled[box][~hole])
+    return filled
 
 
 # -- biharmonic ------------------------------------------------------------------------------------------------------
@@ -171,7 +100,7 @@ def _restrict(fine: Tensor) -> Tensor:
 def biharmonic_fill(image: Tensor, mask: Tensor) -> Tensor:
     """Each hole filled with the biharmonic function that continues the known pixels and their slopes.
 
-    scikit-image's sparse direct solver, one picture after the other on the CPU: about 0.3 s for a hole of 128x128, and
+    scikit-image's sparse direct solver, one picture after another on the CPU: about 0.3 s for a hole of 128x128, and
     growing faster than its area.
 
     Args:
@@ -184,14 +113,7 @@ def biharmonic_fill(image: Tensor, mask: Tensor) -> Tensor:
     """
     from skimage.restoration import inpaint_biharmonic  # here: it takes a second, and little else needs it
 
-    # From the mean colour, so that pictures that are all hole are done and nothing in the hole is read.
-    filled = mean_fill(image, mask)
-    for index, hole in enumerate((mask[:, 0] > 0.5).cpu().numpy()):
-        if hole.any() and not hole.all():
-            picture = filled[index].permute(1, 2, 0).double().cpu().numpy()
-            result = inpaint_biharmonic(picture, hole, channel_axis=-1)
-            filled[index] = torch.from_numpy(np.ascontiguousarray(result.transpose(2, 0, 1))).to(filled)
-    return composite(image, filled.clamp(0, 1), mask)
+    return _fill_each(image, mask, partial(inpaint_biharmonic, channel_axis=-1))
 
 
 # -- as generators ---------------------------------------------------------------------------------------------------
@@ -210,23 +132,23 @@ class Diffusion(Generator):
     """`diffusion_fill` as a generator without parameters.
 
     Args:
-        tolerance: bound on the error of every pixel, above 0.
-        max_iterations: bound on the iterations, 1 or more.
+        tolerance: ignored, with a warning: the solution is exact.
+        max_iterations: ignored, with a warning.
     """
 
-    def __init__(self, tolerance: float = 1e-3, max_iterations: int = 500) -> None:
+    def __init__(self, tolerance: float | None = None, max_iterations: int | None = None) -> None:
         super().__init__()
-        if tolerance <= 0 or max_iterations < 1:
-            raise ValueError(
-                f"Diffusion: tolerance must be above 0 and max_iterations 1 or more, got {tolerance}, {max_iterations}"
+        if tolerance is not None or max_iterations is not None:
+            warnings.warn(
+                "Diffusion: tolerance and max_iterations have no effect, the solution is exact; leave them out",
+                DeprecationWarning,
+                stacklevel=2,
             )
-        self.tolerance = tolerance
-        self.max_iterations = max_iterations
 
     def forward(self, image: Tensor, mask: Tensor) -> Output:
         """Fill the hole; see `diffusion_fill`."""
         self.check_size(image, mask)
-        return Output(image=diffusion_fill(image, mask, self.tolerance, self.max_iterations))
+        return Output(image=diffusion_fill(image, mask))
 
 
 class Biharmonic(Generator):

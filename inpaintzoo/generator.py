@@ -16,15 +16,15 @@ from inpaintzoo.types import ConfigError, DataError, Output
 class Generator(Rebuildable):
     """Fills holes: `forward(image, mask) -> Output`.
 
-    The Inpainter hands in `image * (1 - mask)`; a subclass must still not rely on what lies in the hole (call
-    `hide_hole` first), so that library users cannot leak the truth by passing a whole picture.
+    The Inpainter passes `image * (1 - mask)`. A subclass must still call `hide_hole` first, so that the truth cannot
+    leak when a library user passes a whole picture.
 
     Attributes:
         size_multiple: height and width must be multiples of this.
         smallest_side: height and width must be at least this, in pixels.
         needs_labels: whether training needs `batch["labels"]`.
-        num_classes: labels that it predicts, from 0; None if it predicts none.
-        stochastic: whether two forwards of the same input may differ.
+        num_classes: number of labels that it predicts; None if it predicts none.
+        stochastic: whether two forward passes of the same input may differ.
         accepts_guidance: whether `forward` takes `guidance`, which steers its patch attention.
     """
 
@@ -43,36 +43,36 @@ class Generator(Rebuildable):
             mask: `(B, 1, H, W)`, exactly 0 or 1, 1 = hole.
 
         Returns:
-            The raw prediction for the whole frame, and what the method's losses read.
+            The raw prediction for the whole frame, and whatever else the method's losses read.
         """
         raise NotImplementedError
 
     def sample(
         self, image: Tensor, mask: Tensor, n: int, generator: torch.Generator | Sequence[torch.Generator] | None = None
     ) -> Tensor:
-        """Several fills of the same holes; a stochastic generator overrides it.
+        """Draw several fills of the same holes; stochastic generators override it.
 
-        What does not depend on the noise is worth doing once for all of them.
+        Overrides should compute only once what does not depend on the noise.
 
         Args:
             image: `(B, 3, H, W)` in [0, 1]; whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
-            n: samples an image, 1 or more.
-            generator: source of the noise; a sequence has one an image, so that an image's samples do not depend on
-                its batch. None: torch's global one.
+            n: samples per image, 1 or more.
+            generator: source of the noise; a sequence has one per image, so that an image's samples do not depend on
+                its batch. None: torch's global generator.
 
         Returns:
             `(B, n, 3, H, W)`, raw predictions.
 
         Raises:
-            ValueError: of a deterministic generator, which has one fill: its `forward`.
+            ValueError: the generator is deterministic.
         """
-        raise ValueError(f"{type(self).__name__} is deterministic: it has one fill for a hole, its forward")
+        raise ValueError(f"{type(self).__name__} is deterministic: it has one fill, its forward's")
 
     def noise_shape(self, height: int, width: int) -> tuple[int, ...] | None:
-        """Shape of the noise of one fill, without the batch: what `forward(..., noise=[values])` may be handed.
+        """Shape of one fill's noise, without the batch, for `forward(..., noise=[values])`.
 
-        None where `forward` takes no noise: of deterministic generators, and of those that only draw it themselves.
+        None if `forward` takes no noise: the generator is deterministic, or always draws its own.
 
         Args:
             height: of the image.
@@ -83,8 +83,8 @@ class Generator(Rebuildable):
     def check_size(self, image: Tensor, mask: Tensor) -> None:
         """Raise `DataError` (a `ValueError`) unless the pair fits the contract and this generator's sizes.
 
-        The mask's values are looked at where that costs next to nothing: not in training on an accelerator, which would
-        have to wait for the answer, and not while a graph is recorded.
+        The mask's values are checked only where that is nearly free: not in training on an accelerator, which would
+        have to synchronise, and not while a graph is recorded.
         """
         height, width = image.shape[-2:]
         if image.ndim != 4 or image.shape[1] != 3:
@@ -98,7 +98,6 @@ class Generator(Rebuildable):
                 f"{type(self).__name__} needs height and width that are multiples of {self.size_multiple}, got "
                 f"{height}x{width}; resize or crop the images, or pad them with inpaintzoo.ops.pad_to_multiple"
             )
-
         if min(height, width) < self.smallest_side:
             raise DataError(
                 f"{type(self).__name__} needs height and width of at least {self.smallest_side}, got {height}x{width}; "
@@ -117,7 +116,7 @@ class Generator(Rebuildable):
             )
 
     def read_guidance(self, guidance: Tensor | None, mask: Tensor) -> Guidance | None:
-        """Check a guidance map before it is used; None stays None.
+        """Check a guidance map and wrap it; None stays None.
 
         Args:
             guidance: `(B, 1, H, W)`, permissions or class ids, see `inpaintzoo.layers.attention.Guidance`.
@@ -135,7 +134,7 @@ class Generator(Rebuildable):
 
     @staticmethod
     def hide_hole(image: Tensor, mask: Tensor, fill: float = 0.0) -> Tensor:
-        """The image with the hole replaced by `fill`; NaN or infinity inside the hole cannot pass either."""
+        """The image with the hole replaced by `fill`, NaN and infinity in the hole included."""
         return image.masked_fill(mask.bool(), fill)
 
 

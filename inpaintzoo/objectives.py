@@ -1,6 +1,6 @@
-"""Adversarial objectives: what a discriminator and a generator minimise, given logits.
+"""Adversarial objectives: the losses of discriminator and generator, given logits.
 
-All arithmetic is in float32, whatever the networks run in.
+All arithmetic is in float32, whatever precision the networks use.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class Objective(nn.Module):
         penalises_gradients: whether `penalty` differentiates through the discriminator's gradient.
 
     Args:
-        average: take the mean of the real and the fake half of the discriminator's loss instead of their sum,
-            as the released PEN-Net and SPN codes do.
+        average: average the real and fake terms of the discriminator's loss instead of adding them, as PEN-Net's and
+            SPN's released code do.
     """
 
     needs_real: ClassVar[bool] = False
@@ -35,11 +35,11 @@ class Objective(nn.Module):
         self.average = average
 
     def real_loss(self, logits: Tensor) -> Tensor:
-        """What the discriminator pays for its logits of a real picture."""
+        """The discriminator's loss on the logits of real pictures."""
         raise NotImplementedError
 
     def fake_loss(self, logits: Tensor) -> Tensor:
-        """What the discriminator pays for its logits of a fake picture."""
+        """The discriminator's loss on the logits of generated pictures."""
         raise NotImplementedError
 
     def discriminator_loss(self, real: Tensor, fake: Tensor) -> Tensor:
@@ -57,15 +57,15 @@ class Objective(nn.Module):
 
         Args:
             fake: logits of the generated pictures.
-            real: logits of the real pictures; only where `needs_real`.
+            real: logits of the real pictures; needed only if `needs_real`.
         """
         raise NotImplementedError
 
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, mask: Tensor) -> Tensor | None:
-        """An addition to the discriminator's loss that looks at its gradient, or None.
+        """A penalty on the discriminator's gradient, added to its loss; None for most objectives.
 
         Args:
-            critic: from `(B, 3, H, W)` pictures to one value a sample, `(B,)`.
+            critic: maps `(B, 3, H, W)` pictures to one value per sample, `(B,)`.
             real: `(B, 3, H, W)` real pictures.
             fake: `(B, 3, H, W)` generated pictures, detached.
             mask: `(B, 1, H, W)`, 1 = hole.
@@ -119,8 +119,8 @@ class WassersteinGP(Objective):
 
     Args:
         penalty_weight: lambda of the paper.
-        hole_only: measure the gradient inside the hole only (Yu et al. 2018, equation 4), since real and
-            composite agree elsewhere.
+        hole_only: penalise the gradient inside the hole only (Yu et al. 2018, equation 4), since real and composite
+            agree elsewhere.
     """
 
     penalises_gradients: ClassVar[bool] = True
@@ -144,20 +144,20 @@ class WassersteinGP(Objective):
     def penalty(self, critic: Critic, real: Tensor, fake: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
         blend = torch.rand(real.shape[0], 1, 1, 1, device=real.device, dtype=real.dtype)
         between = torch.lerp(real, fake.to(real.dtype), blend).requires_grad_(True)
-        # Reduced precision would round the slope that is to be 1.
+        # In full precision: the slope should be exactly 1.
         with torch.autocast(between.device.type, enabled=False):
-            # The samples do not touch each other, so the gradient of the sum holds each sample's own.
+            # Samples are independent, so the gradient of the sum is each sample's own.
             (gradient,) = torch.autograd.grad(critic(between).sum(), between, create_graph=True)
         if self.hole_only:
             gradient = gradient * mask
-        slope = (gradient.float().square().sum(dim=(1, 2, 3)) + 1e-12).sqrt()  # the root has no slope at 0
+        slope = (gradient.float().square().sum(dim=(1, 2, 3)) + 1e-12).sqrt()  # the root's gradient is infinite at 0
         return self.penalty_weight * (slope - 1).square().mean()
 
 
 class RelativisticAverage(Objective):
-    """Judges pictures relative to the average of the other kind (Jolicoeur-Martineau 2019, section 4).
+    """Judges real pictures relative to the average fake one and vice versa (Jolicoeur-Martineau 2019, section 4).
 
-    The averages are over the batch of one process: with several processes, each has its own.
+    Averages are over the batch of each process, not over all processes.
 
     Args:
         form: the objective applied to the relative logits; the paper's RaSGAN is `NonSaturating`.
@@ -182,5 +182,5 @@ class RelativisticAverage(Objective):
         if real is None:
             raise ValueError("RelativisticAverage: the generator's loss needs the logits of the real pictures too")
         real, fake = real.float(), fake.float()
-        # The generator plays the discriminator's game with the roles exchanged.
+        # The generator minimises the discriminator's loss with real and fake swapped.
         return self.form.discriminator_loss(fake - real.mean(), real - fake.mean())

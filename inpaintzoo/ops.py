@@ -1,4 +1,4 @@
-"""Operations on images, masks, processes and networks that every room of the zoo shares; each exists once."""
+"""Operations on images, masks, processes and networks that the whole package shares."""
 
 from __future__ import annotations
 
@@ -16,35 +16,37 @@ from torch import Tensor, nn
 
 from inpaintzoo.types import ConfigError
 
+ResizeMode = Literal["bilinear", "nearest", "any"]
+
 # Liu et al. 2018 (https://arxiv.org/abs/1804.07723): the six levels of the NVIDIA irregular test masks.
 RATIO_EDGES: tuple[float, ...] = (0.01, 0.1, 0.2, 0.3, 0.4, 0.5, 0.6)
 
 
 def composite(image: Tensor, prediction: Tensor, mask: Tensor) -> Tensor:
-    """The prediction inside the hole, the image outside: `mask * prediction + (1 - mask) * image`.
+    """Paste the prediction into the hole: `mask * prediction + (1 - mask) * image`.
 
     Args:
         image: `(B, 3, H, W)`, the known picture.
         prediction: `(B, 3, H, W)`.
         mask: `(B, 1, H, W)`, 1 = hole.
     """
-    # where() rather than arithmetic: known pixels stay bit-identical, also under reduced precision.
+    # where() instead of arithmetic keeps known pixels bit-identical, even in reduced precision.
     return torch.where(mask.bool(), prediction.to(image.dtype), image)
 
 
-def resize_mask(mask: Tensor, size: tuple[int, int], mode: Literal["any", "nearest", "bilinear"] = "any") -> Tensor:
+def resize_mask(mask: Tensor, size: tuple[int, int], mode: ResizeMode = "any") -> Tensor:
     """Resize a `(B, 1, H, W)` mask.
 
     Args:
         mask: 1 = hole.
-        size: height and width wanted.
-        mode: `any`: a cell that contains any hole pixel is hole (exact when shrinking); `nearest`;
+        size: target height and width.
+        mode: `any`: a cell with any hole pixel becomes hole (exact when shrinking); `nearest`;
             `bilinear`: with aligned corners, values between 0 and 1 (PEN-Net's released code).
     """
     if mode == "any":
         rows, columns = mask.shape[-2] // size[0], mask.shape[-1] // size[1]
         if (rows * size[0], columns * size[1]) == tuple(mask.shape[-2:]):
-            # The same cells; unlike the adaptive form it can be exported for sizes that are not known yet.
+            # Same result as the adaptive form, but it can be exported with dynamic sizes.
             return F.max_pool2d(mask, (int(rows), int(columns)))
         return F.adaptive_max_pool2d(mask, size)
     if mode == "nearest":
@@ -66,9 +68,9 @@ def hole_box(mask: Tensor) -> Tensor:
 
 
 def pad_to_multiple(image: Tensor, multiple: int, mode: str = "reflect") -> tuple[Tensor, tuple[int, int]]:
-    """Pad `(B, C, H, W)` on the right and bottom until both sides are multiples; returns it with the old size.
+    """Pad `(B, C, H, W)` on the right and bottom until both sides are multiples; returns it with the original size.
 
-    Reflection cannot pad by a side's own length or more, so such sides are padded by repetition of the edge.
+    Reflection cannot pad a side by its own length or more; in that case the edge is repeated.
     """
     height, width = image.shape[-2:]
     bottom, right = -height % multiple, -width % multiple
@@ -78,12 +80,12 @@ def pad_to_multiple(image: Tensor, multiple: int, mode: str = "reflect") -> tupl
 
 
 def unpad(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Undo `pad_to_multiple`: keep the upper left `size` of `(B, C, H, W)`."""
+    """Undo `pad_to_multiple`: crop `(B, C, H, W)` to its upper left `size`."""
     return image[..., : size[0], : size[1]]
 
 
 def mask_ratio(mask: Tensor) -> Tensor:
-    """Hole pixels over all pixels, one value a sample.
+    """Share of hole pixels, one value per sample.
 
     Args:
         mask: `(B, 1, H, W)`, 1 = hole.
@@ -99,12 +101,11 @@ def mask_ratio(mask: Tensor) -> Tensor:
 def ratio_bin(ratio: float, edges: Sequence[float] = RATIO_EDGES) -> str:
     """The label of the bin a hole ratio falls into, such as `0.2-0.3`.
 
-    Bins are open on the left and closed on the right, as in the papers: 0.2 belongs to `0.1-0.2`. What lies
-    outside the edges has a bin too, `0-0.01` (with 0 itself) and `0.6-1`, so that no sample vanishes from a table.
+    Bins are open on the left and closed on the right, as in the papers: 0.2 belongs to `0.1-0.2`. Ratios outside
+    the edges get the bins `0-0.01` (0 included) and `0.6-1`, so that no sample is missing from a table.
 
     Args:
-        ratio: in [0, 1]. It is compared after rounding to 7 decimals, so that a ratio that went through float32
-            stays on its side of an edge.
+        ratio: in [0, 1]; rounded to 7 decimals first, so that a float32 ratio stays on its side of an edge.
         edges: strictly increasing, in [0, 1].
 
     Raises:
@@ -112,19 +113,19 @@ def ratio_bin(ratio: float, edges: Sequence[float] = RATIO_EDGES) -> str:
     """
     if not 0.0 <= ratio <= 1.0:  # also refuses NaN
         raise ValueError(f"a hole ratio must lie in [0, 1], got {ratio}")
-    bounds = _bounds(edges)
+    bounds = _with_ends(edges)
     rounded = round(ratio, 7)
     position = next(i for i in range(1, len(bounds)) if rounded <= bounds[i])
     return _label(bounds[position - 1], bounds[position])
 
 
 def bin_labels(edges: Sequence[float] = RATIO_EDGES) -> list[str]:
-    """Every label that `ratio_bin` can return, from small holes to large: the rows of a table."""
-    bounds = _bounds(edges)
+    """Every label that `ratio_bin` can return, smallest holes first: the rows of a table."""
+    bounds = _with_ends(edges)
     return [_label(low, high) for low, high in itertools.pairwise(bounds)]
 
 
-def _bounds(edges: Sequence[float]) -> list[float]:
+def _with_ends(edges: Sequence[float]) -> list[float]:
     ordered = all(low < high for low, high in itertools.pairwise(edges))
     if not edges or not ordered or not all(math.isfinite(edge) and 0.0 <= edge <= 1.0 for edge in edges):
         raise ValueError(f"ratio edges must increase strictly within [0, 1], got {list(edges)}")
@@ -141,15 +142,15 @@ IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 def normalise(
     image: Tensor, mean: Sequence[float] = IMAGENET_MEAN, deviation: Sequence[float] = IMAGENET_STD
 ) -> Tensor:
-    """`(image - mean) / deviation` of each channel of `(B, 3, H, W)`; the defaults are those of ImageNet's networks."""
+    """`(image - mean) / deviation` of each channel of `(B, 3, H, W)`; the defaults are ImageNet's."""
     return (image - image.new_tensor(mean).view(-1, 1, 1)) / image.new_tensor(deviation).view(-1, 1, 1)
 
 
 def find_device(device: str) -> torch.device:
-    """The device that a user means; `auto` takes this process's GPU where there is one.
+    """The device for a user's setting; `auto` is this process's GPU if there is one, else the CPU.
 
     Raises:
-        ConfigError: it cannot be used.
+        ConfigError: the device cannot be used.
     """
     name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
     if name == "cuda":
@@ -158,14 +159,14 @@ def find_device(device: str) -> torch.device:
         return torch.zeros((), device=name).device
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise ConfigError(f"device {device} cannot be used ({reason}); auto takes what there is") from error
+        raise ConfigError(f"device {device} cannot be used ({reason}); auto picks an available one") from error
 
 
 def mean_over_ranks(value: Tensor) -> Tensor:
-    """Mean of a statistic over all training processes (itself when there is one), without gradient.
+    """Mean of a statistic over all training processes, without gradient.
 
-    For normalisers such as the mean hole area: with it, a loss split over processes equals the loss of the
-    whole batch in one process. Every process must call it at the same point.
+    For normalisers such as the mean hole area: a loss split over processes then equals that of the whole batch in
+    one process. Every process must call it at the same point.
     """
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return value.detach()
@@ -175,7 +176,7 @@ def mean_over_ranks(value: Tensor) -> Tensor:
 
 
 def gather_over_ranks(value: Any) -> list[Any]:
-    """What each training process has, by rank; every process must call it at the same point."""
+    """The values of all training processes, by rank; every process must call it at the same point."""
     if not (dist.is_available() and dist.is_initialized()) or dist.get_world_size() == 1:
         return [value]
     values: list[Any] = [None] * dist.get_world_size()
@@ -184,14 +185,14 @@ def gather_over_ranks(value: Any) -> list[Any]:
 
 
 def is_exporting() -> bool:
-    """Whether an exported program is being traced, where code may differ from what is fastest in eager mode."""
-    # torch 2.6 knows only whether anything is being traced.
-    return bool(getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)())
+    """Whether the model is being traced or exported; the fastest eager code may not be the best there."""
+    # torch 2.6 cannot tell exporting from compiling.
+    return torch.jit.is_tracing() or bool(getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)())
 
 
 @contextlib.contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
-    """No gradients for the module's parameters inside the block; restored whatever happens."""
+    """Inside the block the module's parameters get no gradients; afterwards, even on errors, they do again."""
     trainable = [parameter for parameter in module.parameters() if parameter.requires_grad]
     try:
         for parameter in trainable:
@@ -204,7 +205,7 @@ def frozen(module: nn.Module) -> Iterator[None]:
 
 @contextlib.contextmanager
 def evaluating(module: nn.Module) -> Iterator[None]:
-    """Eval mode inside the block; afterwards every part is in the mode it was in."""
+    """Eval mode inside the block; afterwards each submodule returns to its previous mode."""
     modes = [(part, part.training) for part in module.modules()]
     module.eval()
     try:

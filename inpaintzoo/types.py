@@ -1,4 +1,4 @@
-"""What travels between the parts of the zoo: the batch, a generator's output, and the errors a caller may catch."""
+"""Types that all parts of the zoo share: the batch, a generator's output, and the errors that callers may catch."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any, Literal, TypedDict, TypeVar
 from torch import Tensor
 
 IGNORE = 255
-"""The label of pixels that neither losses nor metrics count."""
+"""Label of pixels that losses and metrics leave out."""
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, Split, Split] = ("train", "val", "test")
@@ -25,12 +25,12 @@ class Batch(_RequiredBatch, total=False):
     """One batch of training or evaluation pairs.
 
     Keys:
-        image: `(B, 3, H, W)` float in [0, 1], the whole truth.
+        image: `(B, 3, H, W)` float in [0, 1], the ground truth.
         mask: `(B, 1, H, W)` float, exactly 0 or 1, **1 = hole**.
         labels: `(B, H, W)` int64 class indices, 255 = ignore; present where the data has labels.
         tags: `(B, T)` float 0/1 image-level tags; present where the data has them.
-        name: names of the images, one a sample.
-        index: `(B,)` int64, the sample's stable position in its split (exact distributed evaluation relies on it).
+        name: one image name per sample.
+        index: `(B,)` int64, the sample's fixed position in its split; distributed evaluation relies on it.
     """
 
     labels: Tensor
@@ -50,14 +50,14 @@ class Output:
     image: Tensor
 
     def detach(self: OutputT) -> OutputT:
-        """The same output cut from the graph: every tensor in it, however deep in lists, tuples or dicts."""
+        """The same output with every tensor detached, including those in nested lists, tuples and dicts."""
         fields = {field.name: _detached(getattr(self, field.name)) for field in dataclasses.fields(self)}
         return dataclasses.replace(self, **fields)
 
 
 @dataclasses.dataclass
 class PyramidOutput(Output):
-    """An output with smaller pictures beside the full-size one.
+    """An output with smaller images in addition to the full-size one.
 
     Attributes:
         pyramid: `(B, 3, h, w)` images in [0, 1], finest first (PEN-Net and SRPNet: five, from half the size to a 32nd).
@@ -73,7 +73,7 @@ def _detached(value: Any) -> Any:
         return {key: _detached(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
         items = [_detached(item) for item in value]
-        # A named tuple takes its items one by one.
+        # A named tuple's constructor takes separate arguments.
         return type(value)(*items) if hasattr(value, "_fields") else type(value)(items)
     return value
 

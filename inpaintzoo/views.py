@@ -1,4 +1,4 @@
-"""Views: which part of the generator's work a discriminator judges, and against which truth."""
+"""Views: which picture a discriminator judges, and against which ground truth."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Seen(NamedTuple):
 
     Attributes:
         fake: `(B, 3, h, w)` from the generator.
-        real: `(B, 3, h, w)`, the same part of the truth.
+        real: `(B, 3, h, w)`, the same part of the ground truth.
         mask: `(B, 1, h, w)`, the hole in it.
     """
 
@@ -37,7 +37,7 @@ class View(ABC):
 
 
 class Composite(View):
-    """The prediction pasted into the known picture (PEN-Net equation 7; what a user will see)."""
+    """The prediction pasted into the known picture (PEN-Net equation 7): what users see."""
 
     def __call__(self, output: Any, batch: Batch) -> Seen:  # noqa: D102
         return Seen(composite(batch["image"], output.image, batch["mask"]), batch["image"], batch["mask"])
@@ -51,7 +51,7 @@ class RawPrediction(View):
 
 
 class Samples(View):
-    """Both raw predictions of a stochastic generator in training, each against the truth (probabilistic SPN)."""
+    """Both raw predictions of a stochastic generator in training, each against the ground truth (probabilistic SPN)."""
 
     def __call__(self, output: Any, batch: Batch) -> Seen:  # noqa: D102
         second = getattr(output, "second_sample", None)
@@ -65,7 +65,7 @@ class Samples(View):
 
 
 class HoleMasked(View):
-    """The frame with everything but the hole black: a local judge for holes of any shape (SRPNet)."""
+    """The frame, black outside the hole: a local view for holes of any shape (SRPNet)."""
 
     def __call__(self, output: Any, batch: Batch) -> Seen:  # noqa: D102
         image, mask = batch["image"], batch["mask"]
@@ -73,10 +73,10 @@ class HoleMasked(View):
 
 
 class HoleBox(View):
-    """The box around each sample's hole, brought to one size: a local judge for rectangles.
+    """The box around each sample's hole, resized: a local view for rectangular holes.
 
-    The boxes of a batch may differ: each is resampled bilinearly to `size`; a box of exactly that size is cut out
-    without resampling. A sample without a hole shows its whole frame.
+    Each box is resampled bilinearly to `size`, or cropped as it is if it has that size. Without a hole the whole frame
+    is shown.
 
     Args:
         size: side of the square that the discriminator sees, in pixels; None takes half the frame's height
@@ -94,14 +94,14 @@ class HoleBox(View):
         boxes = [box[None] for box in hole_box(seen.mask).float()]
 
         def crop(picture: Tensor) -> Tensor:
-            # float32: the coordinates of large frames are not exact in half precision
+            # float32, since half precision cannot represent the coordinates of large frames
             return roi_align(picture.float(), boxes, size, sampling_ratio=1, aligned=True)
 
         return Seen(crop(seen.fake), crop(seen.real), (crop(seen.mask) > 0.5).to(seen.mask))
 
 
 class PyramidLevel(View):
-    """One predicted picture of the output's pyramid, composed at its own size.
+    """One predicted picture of the output's pyramid, composited at its own size.
 
     Args:
         level: position in `output.pyramid`, 0 = the first.

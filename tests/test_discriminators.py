@@ -101,21 +101,9 @@ CASES = [
 
 
 @pytest.mark.parametrize(("network", "layers"), CASES)
-def test_contract(network, layers):
-    image = torch.rand(2, 3, 128, 192).requires_grad_()
-    mask = torch.zeros(2, 1, 128, 192)
-    mask[:, :, 40:80, 30:90] = 1
-    network.eval()
-    outputs = network(image, mask)
+def test_one_feature_map_for_each_layer(network, layers):
+    outputs = network(torch.rand(1, 3, 128, 192), torch.zeros(1, 1, 128, 192))
     assert len(outputs) == layers + (not isinstance(network, SNPatchDiscriminator))
-    changed = network(image, torch.zeros_like(mask))[-1]
-    assert torch.equal(changed, outputs[-1]) is (not network.uses_mask)
-    sum(output.square().mean() for output in outputs).backward()
-    assert all(p.grad is not None and p.grad.isfinite().all() for p in network.parameters())
-    assert image.grad.abs().sum() > 0
-    # Two forwards before a backward, as a GAN step needs them.
-    network.train()
-    (network(image, mask)[-1].mean() - network(image.flip(3), mask)[-1].mean()).backward()
 
 
 def test_logits_of_an_image_in_0_1_are_those_of_the_same_image_in_minus_1_to_1():
@@ -157,17 +145,8 @@ SIDES = [
 
 
 @pytest.mark.parametrize(("network", "side"), SIDES)
-def test_the_smallest_side_is_exact_and_below_it_one_sentence_tells(network, side, monkeypatch):
+def test_the_smallest_side(network, side):
     assert network.smallest_side == side
-    assert network(torch.rand(1, 3, side, side), torch.zeros(1, 1, side, side))[-1].numel() > 0
-    if side > 1:
-        small = torch.rand(1, 3, side + 1, side - 1), torch.zeros(1, 1, side + 1, side - 1)
-        with pytest.raises(ValueError, match=rf"at least {side}x{side}, got {side + 1}x{side - 1}; enlarge"):
-            network(*small)
-        monkeypatch.setattr(network, "check_size", lambda image: None)
-        square = small[0][:, :, : side - 1], small[1]
-        with pytest.raises((RuntimeError, ValueError)):
-            network(*square)
 
 
 def weight_gradients(network, image, autocast):

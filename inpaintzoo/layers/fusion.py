@@ -1,8 +1,8 @@
-"""Attentional feature fusion: two maps are blended, and a network decides for every pixel and channel how.
+"""Attentional feature fusion: a network decides for every pixel and channel how two maps are blended.
 
-Dai et al., "Attentional Feature Fusion", WACV 2021, https://arxiv.org/abs/2009.14082, sections 3 and 4.1. The equations
-cited are those of the dissertation that brought it to inpainting (chapter 4, see `inpaintzoo.models.aff`). The released
-code returns twice the blend of equation 4.1; here it is the equation.
+Dai et al., "Attentional Feature Fusion", WACV 2021, https://arxiv.org/abs/2009.14082, sections 3 and 4.1. Equation
+numbers refer to the dissertation that applied it to inpainting (chapter 4, see `inpaintzoo.models.aff`). The released
+code returns twice the blend of equation 4.1; this is the equation.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 from inpaintzoo.types import ConfigError
 
-Norm = Literal["batch", "group"]
+FusionNorm = Literal["batch", "group"]
 
 
 class MSCAM(nn.Module):
@@ -24,27 +24,27 @@ class MSCAM(nn.Module):
     `channels^2 + 7.5 * channels` parameters at a reduction of 4.
 
     Args:
-        channels: of the map, at least `reduction` (three times that with `group`).
-        reduction: how many times fewer channels there are between the two convolutions of each context.
-        norm: `batch`: batch normalisation, as published; the global averages have one cell, so in training it needs a
-            batch of 4 or more: of two values normalisation leaves plus and minus 1, whatever they are, of three little
-            more. `group`: group normalisation in one group, for which samples do not depend on their batch; more groups
-            would leave next to nothing of a map of one cell.
+        channels: of the map, at least `reduction`, or three times that with `group`.
+        reduction: factor by which the channels shrink between the two convolutions of each context.
+        norm: `batch`: batch normalisation, as published. The global averages have one cell, so training needs a batch
+            of 4 or more: normalising two values always gives plus and minus 1, and three are hardly better.
+            `group`: group normalisation in one group, which makes samples independent of their batch; more groups
+            would lose nearly all information in a map of one cell.
 
     Raises:
-        ValueError: a bad argument, or in training a batch of one that batch normalisation cannot normalise.
+        ValueError: a bad argument, or batch normalisation in training with a batch of one.
 
     Warns:
-        UserWarning: once, of a training batch of 2 or 3 with batch normalisation.
+        UserWarning: once, if batch normalisation trains with a batch of 2 or 3.
     """
 
-    def __init__(self, channels: int, reduction: int = 4, norm: Norm = "batch") -> None:
+    def __init__(self, channels: int, reduction: int = 4, norm: FusionNorm = "batch") -> None:
         super().__init__()
         if norm not in ("batch", "group"):
             raise ValueError(f"MSCAM: norm must be 'batch' or 'group', got {norm!r}")
         if reduction < 1:
             raise ValueError(f"MSCAM: reduction must be 1 or more, got {reduction}")
-        # Two averages of one group would become plus and minus 1, whatever they are.
+        # A group of two averages would always become plus and minus 1.
         least = reduction if norm == "batch" else 3 * reduction
         if channels < least:
             raise ValueError(
@@ -56,13 +56,13 @@ class MSCAM(nn.Module):
         self._warned = False
 
     def forward(self, features: Tensor) -> Tensor:
-        """Weights in (0, 1) of the shape of `features`, `(B, channels, h, w)`; W of equation 4.4."""
+        """Weights in (0, 1), shaped like `features`, `(B, channels, h, w)`; W of equation 4.4."""
         self._check_batch(features)
         average = features.mean(dim=(2, 3), keepdim=True)
         return torch.sigmoid(self.local(features) + self.overall(average))
 
     def _check_batch(self, features: Tensor) -> None:
-        # Synchronised batch normalisation is another class: it counts the samples of all processes.
+        # SyncBatchNorm, which sees the samples of all processes, is another class.
         if not self.training or features.shape[0] > 3 or not isinstance(self.overall[1], nn.BatchNorm2d):
             return
         remedy = "use norm 'group' (AFFNet: --model.generator.norm group) or a batch of 4 or more (--data.batch_size 4)"
@@ -88,7 +88,7 @@ class AFF(nn.Module):
         norm: see `MSCAM`.
     """
 
-    def __init__(self, channels: int, reduction: int = 4, norm: Norm = "batch") -> None:
+    def __init__(self, channels: int, reduction: int = 4, norm: FusionNorm = "batch") -> None:
         super().__init__()
         self.attention = MSCAM(channels, reduction, norm)
 
@@ -96,15 +96,15 @@ class AFF(nn.Module):
         """Blend two `(B, channels, h, w)` of one shape; the result lies between them everywhere.
 
         Raises:
-            ValueError: the shapes differ.
+            ValueError: the shapes of the maps differ.
         """
         if x.shape != y.shape:
             raise ValueError(f"AFF: both maps must have the same shape, got {tuple(x.shape)} and {tuple(y.shape)}")
-        weight = self.attention(x + y).to(y.dtype)  # group normalisation is in float32 also under autocast
+        weight = self.attention(x + y).to(y.dtype)  # group normalisation returns float32 even under autocast
         return y + weight * (x - y)
 
 
-def _context(channels: int, hidden: int, norm: Norm) -> nn.Sequential:
+def _context(channels: int, hidden: int, norm: FusionNorm) -> nn.Sequential:
     """Equations 4.2 and 4.3: two 1x1 convolutions across the channels, each normalised, with a ReLU between them."""
     return nn.Sequential(
         nn.Conv2d(channels, hidden, 1),
@@ -115,5 +115,5 @@ def _context(channels: int, hidden: int, norm: Norm) -> nn.Sequential:
     )
 
 
-def _normalisation(channels: int, norm: Norm) -> nn.Module:
+def _normalisation(channels: int, norm: FusionNorm) -> nn.Module:
     return nn.BatchNorm2d(channels) if norm == "batch" else nn.GroupNorm(1, channels)

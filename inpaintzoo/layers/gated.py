@@ -1,8 +1,8 @@
-"""Gated convolutions, and the pieces that both stages of a gated two-stage network are built from.
+"""Gated convolutions, and the building blocks of both stages of a gated two-stage network.
 
 Yu et al., "Free-Form Image Inpainting with Gated Convolution" (DeepFill v2), ICCV 2019,
-https://arxiv.org/abs/1806.03589, section 3.1. There is no norm anywhere. What a method adds to the network, such as a
-fusion of maps, comes in as a module; the pieces know nothing about it.
+https://arxiv.org/abs/1806.03589, section 3.1. There are no normalisation layers. A method's own additions, such as a
+fusion of maps, are passed in as modules.
 """
 
 from __future__ import annotations
@@ -17,27 +17,27 @@ from torch import Tensor, nn
 Padding = Literal["same", "same_tf"]
 Activation = Literal["elu", "relu"]
 
-# Of independent standard normal a and b, ELU(a) * sigmoid(b) has the mean square 0.645 * 0.293 = 1 / 2.3^2.
+# For independent standard normal a and b, ELU(a) * sigmoid(b) has the mean square 0.645 * 0.293 = 1 / 2.3^2.
 _GATED_GAIN = 2.3
 
 
 def check_padding(owner: str, padding: str) -> None:
-    """Raise `ValueError`, naming the owner, unless `padding` is one that `SameConv2d` knows."""
+    """Raise `ValueError`, naming the owner, unless `SameConv2d` supports this padding."""
     if padding not in get_args(Padding):
         raise ValueError(f"{owner}: padding must be 'same' or 'same_tf', got {padding!r}")
 
 
 class SameConv2d(nn.Conv2d):
-    """A convolution whose output has the input's size, divided by the stride and rounded up.
+    """A convolution whose output has the input's size divided by the stride, rounded up.
 
     Args:
         in_channels: channels of the input.
         out_channels: channels of the output.
         kernel: side of the kernel, odd.
         stride: stride.
-        dilation: distance of the kernel's taps.
-        padding: where the zeros go. `same` puts as many before as behind; `same_tf` puts the odd one behind, as
-            TensorFlow does, and differs where the stride is above 1: released TensorFlow weights need it.
+        dilation: spacing of the kernel's taps.
+        padding: `same` pads equally on both sides; `same_tf` puts an odd zero on the right or bottom, as TensorFlow
+            does, and differs only if the stride is above 1. Released TensorFlow weights need it.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class GatedConv2d(nn.Module):
         out_channels: channels of the output; the convolution has twice as many.
         kernel: side of the kernel, odd.
         stride: stride.
-        dilation: distance of the kernel's taps.
+        dilation: spacing of the kernel's taps.
         activation: `elu` or `relu`.
         padding: see `SameConv2d`.
     """
@@ -122,19 +122,19 @@ class GatedUp(nn.Module):
 
     def forward(self, features: Tensor) -> Tensor:
         """`(B, in_channels, h, w)` to `(B, out_channels, 2h, 2w)`."""
-        # With aligned corners, as TensorFlow resizes, doubling picks the same neighbours.
+        # TensorFlow's aligned corners would pick the same neighbours.
         return self.convolution(F.interpolate(features, scale_factor=2, mode="nearest"))
 
 
 class GatedEncoder(nn.Module):
-    """A 5x5 layer and two strided ones, each of them followed by plain ones, down to a quarter of the size.
+    """A 5x5 layer, then two strided layers with plain ones after each, down to a quarter of the size.
 
     Args:
         in_channels: channels of the input.
-        width: channels at full size; there are 2 and 4 times as many at a half and a quarter.
+        width: channels at full size; 2 and 4 times as many at a half and a quarter.
         strided: channels of the two strided layers, in units of `width`: (2, 4) in the coarse stage, (1, 2) and (1, 4)
             in the branches of the refine stage.
-        activation: of the last layer; `relu` in front of the attention.
+        activation: of the last layer; `relu` before the attention.
         padding: see `SameConv2d`.
     """
 
@@ -171,9 +171,8 @@ class DilatedStack(nn.Module):
 
     Args:
         channels: channels of the map.
-        dilations: one layer each.
-        fusion: a module with two arguments, which gets the stack's input and its output; its result, of their shape,
-            is the output then. None: the stack's output is.
+        dilations: one per layer.
+        fusion: called as `fusion(input, output)`; its result, of the same shape, replaces the output. None disables it.
         padding: see `SameConv2d`.
     """
 
@@ -199,14 +198,14 @@ class DilatedStack(nn.Module):
 
 
 class GatedDecoder(nn.Module):
-    """Twice doubled, each time with a gated layer behind, then the picture by a plain layer and tanh.
+    """Doubles the size twice, each time followed by a gated layer, then predicts the picture by a plain layer and tanh.
 
     Args:
         in_channels: channels of the map at a quarter of the size.
-        width: of the network; the map has twice as many channels at half the size, as many at full size.
-        skips: two modules with two arguments, for half and full size. They get the encoder's map and the decoder's,
-            which have equally many channels; their result, which has as many too, is concatenated to the decoder's
-            map. None: no skip connections.
+        width: channels at full size; twice as many at half the size.
+        skips: two modules, for half and full size, called as `skip(encoder_map, decoder_map)`; both maps and the
+            result have the same number of channels, and the result is concatenated to the decoder's map. None: no skip
+            connections.
         padding: see `SameConv2d`.
     """
 
@@ -236,8 +235,8 @@ class GatedDecoder(nn.Module):
 
         Args:
             features: `(B, in_channels, h, w)`, at a quarter of the size.
-            half: `(B, 2 * width, 2h, 2w)`, the encoder's map; read by skips only.
-            full: `(B, width, 4h, 4w)`, likewise.
+            half: `(B, 2 * width, 2h, 2w)`, the encoder's map; only skips read it.
+            full: `(B, width, 4h, 4w)`, the encoder's map; only skips read it.
 
         Returns:
             `(B, 3, 4h, 4w)` in [-1, 1].
@@ -251,11 +250,11 @@ class GatedDecoder(nn.Module):
 
 
 def init_gated(network: nn.Module) -> None:
-    """Normal weights that keep the size of a signal through gated layers, zero biases; other modules are left alone.
+    """Initialise gated layers with normal weights that preserve the signal's scale, and zero biases.
 
-    The authors' code leaves TensorFlow's default, Glorot's uniform distribution, which knows nothing of gates: each
-    gate then halves its layer, and after thirty of them the picture no longer depends on the input by more than 1e-7.
-    Trained for 160 iterations from there, holes are still grey.
+    The authors' code uses TensorFlow's default, Glorot's uniform distribution, which ignores gates: each gate halves
+    its layer, and after thirty of them the output depends on the input by less than 1e-7. Holes are then still grey
+    after 160 training iterations. Modules other than `SameConv2d` and `GatedConv2d` are left alone.
     """
     for module in network.modules():
         if isinstance(module, SameConv2d):

@@ -15,7 +15,7 @@ from inpaintzoo.layers.attention.guidance import Guidance
 from inpaintzoo.layers.gated import DilatedStack, GatedConv2d, GatedDecoder, GatedEncoder, Padding
 
 
-def _pair(in_channels: int, channels: int, padding: Padding) -> nn.Sequential:
+def _two_gated(in_channels: int, channels: int, padding: Padding) -> nn.Sequential:
     return nn.Sequential(
         GatedConv2d(in_channels, channels, padding=padding), GatedConv2d(channels, channels, padding=padding)
     )
@@ -26,7 +26,7 @@ class CoarseNetwork(nn.Module):
 
     Args:
         in_channels: channels of the input: masked picture, ones and mask make 5.
-        feature_channels: channels of further features that the decoder gets.
+        feature_channels: channels of additional features for the decoder.
         width: channels at full size, even.
         dilations: of the dilated layers.
         fusion: see `DilatedStack`; its maps have `4 * width` channels.
@@ -47,7 +47,7 @@ class CoarseNetwork(nn.Module):
         super().__init__()
         self.encoder = GatedEncoder(in_channels, width, (2, 4), padding=padding)
         self.dilated = DilatedStack(4 * width, dilations, fusion, padding)
-        self.bottleneck = _pair(4 * width, 4 * width, padding)
+        self.bottleneck = _two_gated(4 * width, 4 * width, padding)
         self.decoder = GatedDecoder(4 * width + feature_channels, width, skips, padding)
 
     def forward(self, picture: Tensor, features: Tensor | None = None) -> Tensor:
@@ -58,8 +58,8 @@ class CoarseNetwork(nn.Module):
         """The picture.
 
         Args:
-            maps: what `encoder` made of the input.
-            features: `(B, feature_channels, H / 4, W / 4)`, where there are any.
+            maps: the result of `encoder`.
+            features: `(B, feature_channels, H / 4, W / 4)`, or None.
 
         Returns:
             `(B, 3, H, W)` in [-1, 1].
@@ -72,13 +72,13 @@ class CoarseNetwork(nn.Module):
 class RefineNetwork(nn.Module):
     """The second stage: a branch of dilated layers and one of contextual attention, merged and decoded.
 
-    Each branch has an input of its own, so that a method may give one of them more to see.
+    Each branch has its own input, so that a method can show one of them more.
 
     Args:
         attention: a module called as `attention(features, mask, guidance)`, such as a `ContextualAttention`.
         convolution_channels: input channels of the branch of dilated layers.
         attention_channels: input channels of the attention branch.
-        feature_channels: channels of further features that the decoder gets beside the merged ones.
+        feature_channels: channels of additional features for the decoder.
         width: channels at full size, even.
         dilations: of the dilated layers.
         fusion: see `DilatedStack`; its maps have `4 * width` channels.
@@ -104,8 +104,8 @@ class RefineNetwork(nn.Module):
         self.dilated = DilatedStack(deep, dilations, fusion, padding)
         self.attention_encoder = GatedEncoder(attention_channels, width, (1, 4), "relu", padding)
         self.attention = attention
-        self.attended = _pair(deep, deep, padding)
-        self.merge = _pair(2 * deep, deep, padding)
+        self.attended = _two_gated(deep, deep, padding)
+        self.merge = _two_gated(2 * deep, deep, padding)
         self.decoder = GatedDecoder(deep + feature_channels, width, skips, padding)
 
     def forward(
@@ -123,8 +123,8 @@ class RefineNetwork(nn.Module):
             attention_picture: `(B, attention_channels, H, W)`, input of the attention branch; the baseline gives both
                 the same.
             mask: `(B, 1, H, W)`, 1 = hole.
-            features: `(B, feature_channels, H / 4, W / 4)`, where there are any.
-            guidance: what the hole may be filled from.
+            features: `(B, feature_channels, H / 4, W / 4)`, or None.
+            guidance: where the hole may be filled from.
 
         Returns:
             `(B, 3, H, W)` in [-1, 1].

@@ -1,7 +1,7 @@
-"""The prior learner of SPN and SPL: it predicts, from a masked picture, what a teacher sees in the whole one.
+"""The prior learner of SPN and SPL: from a masked picture it predicts a teacher's features of the whole one.
 
 Zhang et al., "Fully Context-Aware Image Inpainting with a Learned Semantic Pyramid", https://arxiv.org/abs/2112.04107,
-section 3.1. Where the released code departs from the paper see `inpaintzoo.models.spn`.
+section 3.1. `inpaintzoo.models.spn` lists where the released code differs from the paper.
 """
 
 from __future__ import annotations
@@ -25,20 +25,20 @@ class Posterior(NamedTuple):
 
 
 def run_block(block: nn.Module, *inputs: Tensor | None, checkpointing: bool) -> Tensor:
-    """The block's result; with checkpointing it keeps its inputs alone and is computed again in the backward pass."""
+    """The block's result; with checkpointing only its inputs are kept, and it is recomputed in the backward pass."""
     if checkpointing and torch.is_grad_enabled():
         return checkpoint(block, *inputs, use_reentrant=False)
     return block(*inputs)
 
 
 class PriorEncoder(nn.Module):
-    """Enc_prior of equation 2, and the dense blocks behind it.
+    """Enc_prior of equation 2, and the dense blocks after it.
 
     Args:
         width: channels of the first convolution.
-        growth: channels that a layer adds in a dense block.
-        dense_blocks: how many dense blocks there are.
-        negative_slope: of the activation; 0 is ReLU (SPN), SPL has 0.1.
+        growth: channels that each layer of a dense block adds.
+        dense_blocks: number of dense blocks.
+        negative_slope: of the activation: 0 (ReLU) in SPN, 0.1 in SPL.
         checkpointing: recompute the dense blocks in the backward pass.
     """
 
@@ -106,7 +106,7 @@ class VariationalModule(nn.Module):
 
 
 class PriorDecoder(nn.Module):
-    """Equation 3: residual blocks, then a step to twice the size for each further level.
+    """Equation 3: residual blocks, then an upsampling step for each additional level.
 
     Args:
         width: channels at full size; 2 and 4 times as many at a half and a quarter of it.
@@ -120,7 +120,7 @@ class PriorDecoder(nn.Module):
         self.blocks = nn.ModuleList([ResBlock(in_channels or deep, deep), *(ResBlock(deep) for _ in range(3))])
         channels = [deep, 2 * width, width][:levels]
         self.ups = nn.ModuleList(ShuffleUp(channels[i], channels[i + 1]) for i in range(levels - 1))
-        # A skip map has as many channels as the features that are enlarged to meet it.
+        # A skip map has as many channels as the features enlarged to its size.
         self.merges = nn.ModuleList(ResBlock(channels[i] + channels[i + 1], channels[i + 1]) for i in range(levels - 1))
 
     def forward(self, features: Tensor, skips: Sequence[Tensor]) -> list[Tensor]:

@@ -1,6 +1,6 @@
-"""What PEN-Net and SRPNet share: encoding a pyramid of maps, filling it, decoding it with an RGB image a level.
+"""What PEN-Net and SRPNet share: encoding a pyramid of maps, filling it, decoding it into an RGB image per level.
 
-All follow section 3 of Zeng et al., CVPR 2019 (https://arxiv.org/abs/1904.07475) and its figure 2; the residual
+They follow section 3 of Zeng et al., CVPR 2019 (https://arxiv.org/abs/1904.07475) and its figure 2; the residual
 blocks are those of Luo and Zheng, "Semantic Residual Pyramid Network for Image Inpainting", Information 2022
 (https://doi.org/10.3390/info13020071), section 3.1 and table A1.
 """
@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from inpaintzoo.layers.attention.guidance import Guidance
 from inpaintzoo.layers.attention.transfer import AttentionTransfer
+from inpaintzoo.layers.residual import reflect
 from inpaintzoo.types import PyramidOutput
 
 
@@ -38,14 +39,14 @@ def init_normal(module: nn.Module, std: float = 0.02) -> None:
 
 
 class ResidualBlock(nn.Module):
-    """Two 3x3 convolutions with instance normalisation beside the identity; the first one is dilated.
+    """Two 3x3 convolutions with instance normalisation plus the identity; the first one is dilated.
 
-    Table A1 prints "stride 2, padding 0", which no identity path can have: read as reflection padding and dilation.
-    The convolutions have no bias, which the normalisation would remove.
+    Table A1 prints "stride 2, padding 0", which is impossible with an identity path; here it is read as reflection
+    padding and dilation. The convolutions have no bias, since the normalisation would remove it.
 
     Args:
         channels: of the map.
-        dilation: of the first convolution. On maps too small to be padded by that much, the largest that fits.
+        dilation: of the first convolution; on maps too small for its padding, the largest that fits.
     """
 
     def __init__(self, channels: int, dilation: int = 2) -> None:
@@ -59,24 +60,20 @@ class ResidualBlock(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Refine `(B, channels, h, w)`, both sides 2 or more; the shape stays."""
         dilation = min(self.dilation, *(side - 1 for side in features.shape[-2:]))  # reflection needs smaller pads
-        inner = F.conv2d(_reflect(features, dilation), self.dilated.weight, dilation=dilation)
+        inner = F.conv2d(reflect(features, dilation), self.dilated.weight, dilation=dilation)
         inner = F.relu(F.instance_norm(inner))
-        return features + F.instance_norm(self.plain(_reflect(inner, 1)))
-
-
-def _reflect(features: Tensor, pad: int) -> Tensor:
-    return F.pad(features, (pad, pad, pad, pad), mode="reflect")
+        return features + F.instance_norm(self.plain(reflect(inner, 1)))
 
 
 class PyramidEncoder(nn.Module):
-    """Six strided convolutions on the image and its mask, each followed by residual blocks where asked for.
+    """Six strided convolutions on the image and its mask, each optionally followed by residual blocks.
 
-    Without residual blocks it is PEN-Net's encoder, whose deepest map passes a ReLU (released code); with them
-    SRPNet's, where all six pass LeakyReLU 0.2 (table A1).
+    Without residual blocks it is PEN-Net's encoder, with a ReLU after the deepest map (released code); with them it is
+    SRPNet's, with LeakyReLU 0.2 after all six (table A1).
 
     Args:
         width: channels of the first map, see `pyramid_channels`.
-        num_residual_blocks: behind each convolution.
+        num_residual_blocks: number after each convolution.
         dilation: of the residual blocks.
     """
 
@@ -107,7 +104,7 @@ class PyramidContext(nn.Module):
     """Fills encoder maps from deep to shallow, each with the attention of the filled map below it (equation 1).
 
     Args:
-        transfers: one attention transfer a level, finest first; a level with None passes its map on as it is.
+        transfers: one attention transfer per level, finest first; None passes a level's map on unchanged.
     """
 
     def __init__(self, transfers: Sequence[AttentionTransfer | None]) -> None:
@@ -120,7 +117,7 @@ class PyramidContext(nn.Module):
         Args:
             features: encoder maps, finest first, each half the size of the one before; one more than transfers.
             mask: `(B, 1, H, W)`, 1 = hole.
-            guidance: what the hole may be filled from.
+            guidance: where the hole may be filled from.
 
         Returns:
             The filled maps, finest first.
@@ -180,12 +177,12 @@ def predict_pyramid(
     """Encode, fill the maps from deep to shallow, decode: the forward of PEN-Net and SRPNet.
 
     Args:
-        encoder: of image and mask.
-        context: fills its maps.
-        decoder: of the filled maps.
-        masked_image: `(B, 3, H, W)` in [-1, 1], nothing of the truth in the hole.
+        encoder: encodes image and mask.
+        context: fills the encoder's maps.
+        decoder: decodes the filled maps.
+        masked_image: `(B, 3, H, W)` in [-1, 1], the hole already hidden.
         mask: `(B, 1, H, W)`, 1 = hole.
-        guidance: what the hole may be filled from.
+        guidance: where the hole may be filled from.
 
     Returns:
         Pictures in [0, 1].

@@ -1,4 +1,4 @@
-"""Region normalisation: hole and valid pixels are standardised apart from each other.
+"""Region normalisation: hole and valid pixels are standardised separately.
 
 Yu et al., "Region Normalization for Image Inpainting", AAAI 2020, https://arxiv.org/abs/1911.10375. The released code
 fills the outside of each region with the region's mean, applies instance normalisation to the two planes and scales
@@ -6,7 +6,7 @@ them by `sqrt(area / (h * w))`. Without the filled planes this is, for a region 
 
     y = (x - mean) / sqrt(variance + eps * h * w / area)
 
-which is what stands here. As released, the shifts of both regions are added everywhere.
+which is what this module computes. As released, the shifts of both regions are added everywhere.
 """
 
 from __future__ import annotations
@@ -47,17 +47,12 @@ def normalize_regions(features: Tensor, hole: Tensor, eps: float = 1e-5) -> Tens
 
 def _means(values: Tensor, regions: Sequence[Tensor], areas: Sequence[Tensor]) -> list[Tensor]:
     """Mean of each sample and channel over each region; 0 where it is empty."""
-    # onnxruntime adds up all cells one by one: of large flat areas that leaves errors which the variance magnifies.
-    total = _sum_by_rows if is_exporting() else _sum
-    return [total(values * cells) / area for cells, area in zip(regions, areas, strict=True)]
-
-
-def _sum(values: Tensor) -> Tensor:
-    return values.sum(dim=(2, 3), keepdim=True)
-
-
-def _sum_by_rows(values: Tensor) -> Tensor:
-    return values.sum(dim=3, keepdim=True).sum(dim=2, keepdim=True)
+    # Row by row when exported: onnxruntime adds cells one by one, which on large flat areas leaves errors that the
+    # variance magnifies.
+    parts = [values * cells for cells in regions]
+    if is_exporting():
+        parts = [part.sum(dim=3, keepdim=True) for part in parts]
+    return [part.sum(dim=(2, 3), keepdim=True) / area for part, area in zip(parts, areas, strict=True)]
 
 
 class RegionNorm(nn.Module):
@@ -84,10 +79,10 @@ class RegionNorm(nn.Module):
 
 
 class LearnedRegionNorm(nn.Module):
-    """Region normalisation by a map that the features themselves yield (RN-L), where the mask is no longer valid.
+    """Region normalisation by a map computed from the features (RN-L), for layers where the mask no longer applies.
 
-    Mean and maximum over the channels give a map in [0, 1]; its cells at `threshold` or above are one region. The map
-    itself, without the threshold, gives scale and shift, one channel each.
+    Mean and maximum over the channels give a map in [0, 1]; its cells at `threshold` or above are one region. Scale
+    and shift, one channel each, are computed from the map before thresholding.
 
     Args:
         threshold: of the map; 0.8 as released.

@@ -13,13 +13,13 @@ def reflect(features: Tensor, padding: int) -> Tensor:
 
 
 class ResBlock(nn.Module):
-    """Two 3x3 convolutions with mirrored borders and a ReLU between them, beside a shortcut.
+    """Two 3x3 convolutions with mirrored borders and a ReLU between them, plus a shortcut.
 
-    The shortcut is the identity, or where the number of channels changes another 3x3 convolution (as in SPN).
+    The shortcut is the identity, or another 3x3 convolution if the number of channels changes (as in SPN).
 
     Args:
         channels: of the input.
-        out_channels: of the result; None: as the input.
+        out_channels: of the result; None: the same as the input.
     """
 
     def __init__(self, channels: int, out_channels: int | None = None) -> None:
@@ -44,7 +44,7 @@ class ResidualDenseBlock(nn.Module):
     Args:
         channels: of the features.
         growth: channels that each layer adds.
-        layers: how many there are.
+        layers: number of layers.
     """
 
     def __init__(self, channels: int, growth: int = 32, layers: int = 6) -> None:

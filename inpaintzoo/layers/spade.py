@@ -1,9 +1,9 @@
-"""Spatially-adaptive normalisation: a map of priors or labels decides scale and shift of every pixel.
+"""Spatially-adaptive normalisation: scale and shift of every pixel come from a map of priors or labels.
 
 Park et al., "Semantic Image Synthesis with Spatially-Adaptive Normalization", CVPR 2019,
-https://arxiv.org/abs/1903.07291, section 3 and figure 2. As released, the scale is `1 + gamma`. Faster than the plain
-form, with the same numbers: gamma and beta come from one convolution, and modulations that read the same prior share
-one convolution for their hidden maps (`HiddenMaps`).
+https://arxiv.org/abs/1903.07291, section 3 and figure 2. As released, the scale is `1 + gamma`. For speed, and with
+the same result, gamma and beta come from one convolution, and modulations that read the same prior share one
+convolution for their hidden maps (`HiddenMaps`).
 """
 
 from __future__ import annotations
@@ -14,12 +14,11 @@ from torch import Tensor, nn
 
 
 def instance_normalize(features: Tensor, eps: float = 1e-5) -> Tensor:
-    """Zero mean and unit variance for every sample and channel of `(B, C, h, w)`; nothing is learned.
+    """Zero mean and unit variance for every sample and channel of `(B, C, h, w)`, without learned parameters.
 
-    Statistics are computed in float32 (float64 for float64) and the result has the dtype of the input. A map that is
-    constant becomes 0.
+    Statistics are computed in float32 (float64 for float64); the result has the input's dtype. Constant maps become 0.
     """
-    # One group a channel: unlike instance_norm, this keeps channels_last and is twice as fast on CPU.
+    # One group per channel: unlike instance_norm, this keeps channels_last and is twice as fast on a CPU.
     return F.group_norm(features, features.shape[1], eps=eps).to(features.dtype)
 
 
@@ -29,7 +28,7 @@ class HiddenMaps(nn.Module):
     Args:
         prior_channels: of the prior.
         hidden: channels of each hidden map.
-        maps: how many modulations there are.
+        maps: number of modulations.
     """
 
     def __init__(self, prior_channels: int, hidden: int = 128, maps: int = 1) -> None:
@@ -71,7 +70,7 @@ class Modulation(nn.Module):
 
 
 class SPADE(nn.Module):
-    """One modulation with a hidden map of its own.
+    """One modulation with its own hidden map.
 
     Args:
         channels: of the features.

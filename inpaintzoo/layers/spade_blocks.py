@@ -1,4 +1,4 @@
-"""SPADE residual blocks, in which a prior modulates the features; for ablations the same blocks without a prior.
+"""SPADE residual blocks, in which a prior modulates the features, and for ablations the same blocks without a prior.
 
 Zhang et al., "Fully Context-Aware Image Inpainting with a Learned Semantic Pyramid", https://arxiv.org/abs/2112.04107,
 section 3.2, after Park et al. (`inpaintzoo.layers.spade`).
@@ -20,7 +20,7 @@ Conditioning = Literal["spade", "concat", "none"]
 
 
 class _NoHiddenMaps(nn.Module):
-    """Stands for the hidden maps of a block that no prior modulates."""
+    """Placeholder for the hidden maps of a block without a prior."""
 
     def __init__(self, maps: int) -> None:
         super().__init__()
@@ -31,14 +31,14 @@ class _NoHiddenMaps(nn.Module):
 
 
 class _NoModulation(nn.Module):
-    """Stands for the modulation of a block that no prior modulates."""
+    """Placeholder for the modulation of a block without a prior."""
 
     def forward(self, normalised: Tensor, hidden: None) -> Tensor:
         return normalised
 
 
 def _conditioner(channels: Sequence[int], prior_channels: int, hidden: int) -> tuple[nn.Module, nn.ModuleList]:
-    """Hidden maps of one prior and the modulations that read them; `prior_channels` 0: they change nothing."""
+    """Hidden maps of one prior and the modulations that read them; placeholders if `prior_channels` is 0."""
     if prior_channels == 0:
         return _NoHiddenMaps(len(channels)), nn.ModuleList(_NoModulation() for _ in channels)
     return HiddenMaps(prior_channels, hidden, len(channels)), nn.ModuleList(Modulation(c, hidden) for c in channels)
@@ -76,7 +76,7 @@ class SPADEUpBlock(nn.Module):
         out_channels: of the result.
         prior_channels: of the prior.
         hidden: channels of SPADE's hidden maps.
-        conditioning: `spade`: the prior modulates; `concat`: it is concatenated to the input; `none`: it is not used.
+        conditioning: `spade`: the prior modulates; `concat`: it is concatenated to the input; `none`: it is ignored.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class SPADEUpBlock(nn.Module):
 
     def forward(self, features: Tensor, prior: Tensor | None) -> Tensor:
         """`(B, channels, h, w)` to `(B, out_channels, 2h, 2w)`."""
-        # Repeating every pixel changes neither mean nor variance: both are taken from the small map, for both branches.
+        # Repeating pixels changes neither mean nor variance, so the small map is normalised, once for both branches.
         normalised = F.interpolate(instance_normalize(features), scale_factor=2.0, mode="nearest")
         if self.concat and prior is not None:
             normalised = torch.cat([normalised, prior], dim=1)

@@ -2,8 +2,8 @@
 
 Miyato et al., "Spectral Normalization for Generative Adversarial Networks", ICLR 2018, https://arxiv.org/abs/1802.05957,
 algorithm 1: v from u first, then u from v. `torch.nn.utils.parametrizations.spectral_norm` takes the two steps in the
-other order, so that its numbers drift from those of released discriminators until the vectors have converged. Names
-of the stored tensors are the same here and there.
+other order, so its results differ from those of released discriminators until the vectors have converged. The stored
+tensors have the same names as torch's.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ _START_ITERATIONS = 15
 
 
 class SpectralNorm(nn.Module):
-    """Divides a weight by an estimate of its largest singular value; one power iteration a call in training.
+    """Divides a weight by an estimate of its largest singular value; one power iteration per call in training.
 
     Args:
         weight: the weight to be normalised, output channels first.
-        eps: least norm in a division.
+        eps: minimum norm in a division.
     """
 
     _u: Tensor
@@ -46,7 +46,7 @@ class SpectralNorm(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         """The normalised weight."""
         matrix = weight.flatten(1)
-        # In half precision the estimate would be worth little, and mixed dtypes would not multiply.
+        # In half precision the estimate would be poor, and mixed dtypes cannot be multiplied.
         with torch.autocast(weight.device.type, enabled=False):
             if self.training:
                 self._iterate(matrix)

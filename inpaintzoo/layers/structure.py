@@ -1,12 +1,12 @@
-"""Structure images: a picture without its texture, edges kept.
+"""Structure images: pictures without texture, with their edges kept.
 
 Relative total variation is Xu, Yan, Xia, Jia: "Structure Extraction from Texture via Relative Total Variation", ACM
-Transactions on Graphics 31(6), 2012, https://doi.org/10.1145/2366145.2366158, in the discretisation of the authors'
-code, which leaves out one of the paper's blurs, with the constants of StructureFlow (https://arxiv.org/abs/1908.03852).
+Transactions on Graphics 31(6), 2012, https://doi.org/10.1145/2366145.2366158, as discretised in the authors'
+code, which omits one of the paper's blurs, with the constants of StructureFlow (https://arxiv.org/abs/1908.03852).
 That code stops the linear solver early; here the tolerance is an argument.
 
-Where a picture has a hole, its structure is that of the known part: no filter looks into the hole, and the step from
-the picture to the empty hole is no edge.
+The structure of a picture with a hole is that of its known part: filters never read the hole, and its border does not
+count as an edge.
 """
 
 from __future__ import annotations
@@ -28,16 +28,16 @@ from inpaintzoo.types import ConfigError, DataError
 HoleBorder = Literal["cut", "flat"]
 
 _STRONGEST = 1.0
-_ROUND = 16  # steps of the solver between two looks at what is left
+_ROUND = 16  # solver steps between two checks of the residual
 
 
 class StructureFilter(Rebuildable, ABC):
-    """Smooths texture away and keeps edges; has no parameters and gives no gradients."""
+    """Removes texture and keeps edges; without parameters and gradients."""
 
     @torch.compiler.disable
     @torch.no_grad()
     def forward(self, image: Tensor, mask: Tensor | None = None) -> Tensor:
-        """The structure of a batch; a sample's does not depend on the others'.
+        """The structure of a batch; samples are independent of each other.
 
         Args:
             image: `(B, C, H, W)` in [0, 1]; whatever lies in the hole is ignored.
@@ -56,26 +56,26 @@ class StructureFilter(Rebuildable, ABC):
                 f"{tuple(image.shape)} and {tuple(mask.shape)}"
             )
         hole = mask.bool()
-        # Differences of a thousandth decide about the weights: no half precision, nor that of autocast.
+        # Weights depend on differences of a thousandth, which half precision and autocast would lose.
         known = image.to(torch.promote_types(image.dtype, torch.float32)).masked_fill(hole, 0.0)
         reduced = torch.is_autocast_enabled(image.device.type)
-        # Only where there is something to switch off: an exported program cannot hold such a block around a loop.
+        # Only if autocast is on: exported programs do not support such a block around a loop.
         with torch.autocast(image.device.type, enabled=False) if reduced else contextlib.nullcontext():
             return self.smooth(known, hole.to(known.dtype)).masked_fill(hole, 0.0)
 
     @abstractmethod
     def smooth(self, image: Tensor, mask: Tensor) -> Tensor:
-        """The structure of `(B, C, H, W)`, whose hole is 0; what this returns in the hole is overwritten with 0."""
+        """The structure of `(B, C, H, W)`, whose hole is 0; the result in the hole is overwritten with 0."""
 
 
 class BilateralStructure(StructureFilter):
-    """A bilateral filter, some times over: cheaper than relative total variation, and it keeps strong texture.
+    """A repeated bilateral filter: cheaper than relative total variation, but it keeps strong texture.
 
     Args:
         kernel: side of the window in pixels, odd.
-        sigma_colour: how different, in [0, 1] and summed over the channels, two pixels may be and still be averaged.
+        sigma_colour: of the Gaussian of colour differences, in [0, 1] and summed over channels.
         sigma_space: of the Gaussian window, in pixels.
-        iterations: times the filter is applied.
+        iterations: number of times that the filter is applied.
     """
 
     def __init__(
@@ -91,7 +91,7 @@ class BilateralStructure(StructureFilter):
     def smooth(self, image: Tensor, mask: Tensor) -> Tensor:  # noqa: D102
         from kornia.filters import bilateral_blur  # here: kornia takes a second, and little else needs it
 
-        # A hole of a colour that no pixel is like has no weight in any average.
+        # A hole of a very different colour has no weight in any average.
         far, hole = 1e3, mask.bool()
         for _ in range(self.iterations):
             image = bilateral_blur(
@@ -105,17 +105,18 @@ class BilateralStructure(StructureFilter):
 
 
 class RelativeTotalVariation(StructureFilter):
-    """Smoothing by relative total variation: what varies back and forth within a window is texture, and goes.
+    """Smoothing by relative total variation: whatever varies back and forth within a window is texture and is removed.
 
     Args:
-        strength: lambda of the paper, up to 1: beyond, hardly anything is left of a picture and its
-            system takes long to solve.
+        strength: lambda of the paper, at most 1; greater values would leave hardly anything of a picture and
+            take long to solve.
         sigma: of the first iteration's window, in pixels; it halves with each, down to 0.5.
-        sharpness: eps_s of the paper: least mean gradient, in [0, 1] a pixel, that counts.
-        iterations: of reweighting; each solves one linear system.
-        epsilon: the same for gradients of the window.
-        tolerance: the conjugate gradients stop where the residual's norm is this part of the picture's, in each sample
-            and channel. At 0.01 pixels are within 0.003 of the exact solution, 0.0002 on average (measured at 128x128).
+        sharpness: eps_s of the paper: lower bound of the mean gradient, in [0, 1] per pixel.
+        iterations: number of reweightings; each solves one linear system.
+        epsilon: lower bound of the window's gradients.
+        tolerance: the conjugate gradients stop once the residual's norm is at most this fraction of the picture's, in
+            each sample and channel. At 0.01 pixels are within 0.003 of the exact solution, 0.0002 on average (measured
+            at 128x128).
         hole_border: `cut`: links between pixels that touch the hole are left out, so known pixels are smoothed
             among themselves. `flat`: differences at pixels of the hole count as 0 and the links stay; the pixels
             right of and below the hole then take on its black.
@@ -149,7 +150,7 @@ class RelativeTotalVariation(StructureFilter):
         structure, sigma = image, self.sigma
         for _ in range(self.iterations):
             links = self._weights(structure, mask, sigma)
-            # The energy's derivative, whence the half. The last structure is near the next.
+            # Half, since this is the energy's derivative. The last structure is a good initial guess for the next.
             links = Links(*(self.strength / 2 * weight for weight in links))
             structure = solve_smoothing(image, links, structure, self.tolerance)
             sigma = max(sigma / 2, 0.5)
@@ -173,11 +174,11 @@ class RelativeTotalVariation(StructureFilter):
 
 
 class Links(NamedTuple):
-    """Something for each pair of neighbouring pixels.
+    """One value for each pair of neighbouring pixels.
 
     Attributes:
-        right: `(B, C, H, W - 1)`, of a pixel and the one right of it.
-        down: `(B, C, H - 1, W)`, of a pixel and the one below.
+        right: `(B, C, H, W - 1)`, for each pixel and its right neighbour.
+        down: `(B, C, H - 1, W)`, for each pixel and the one below it.
     """
 
     right: Tensor
@@ -187,37 +188,37 @@ class Links(NamedTuple):
 def solve_smoothing(image: Tensor, links: Links, start: Tensor, tolerance: float) -> Tensor:
     """The picture `x` that minimises `sum (x - image)^2 + sum links * (difference of the linked pixels of x)^2`.
 
-    Conjugate gradients, for what the guess lacks, on the system scaled to a diagonal of ones. Each channel of each
-    sample is a system of its own, which rests once it is solved.
+    Conjugate gradients for the correction of the guess, on the system scaled to a unit diagonal. Each channel of each
+    sample is a separate system, which stops changing once it is solved.
 
     Args:
         image: `(B, C, H, W)`.
         links: weights, 0 or more, with one channel.
-        start: `(B, C, H, W)`, a guess.
-        tolerance: largest norm of the residual, as a part of that of the image.
+        start: `(B, C, H, W)`, an initial guess.
+        tolerance: maximum norm of the residual, as a fraction of the image's norm.
 
     Raises:
         DataError: the image is not finite.
         ConfigError: the links are too strong for the precision.
 
     Warns:
-        UserWarning: the steps ran out, and the picture is within a larger tolerance only.
+        UserWarning: the maximum number of steps was reached before the tolerance.
     """
     scale = _diagonal(links).rsqrt()
     pulls = Links(-links.right * scale[..., 1:] * scale[..., :-1], -links.down * scale[..., 1:, :] * scale[..., :-1, :])
-    # The residual of the guess by differences: of the scaled system it would be lost in rounding.
+    # The guess's residual by differences; from the scaled system it would be lost in rounding.
     residual = (image - start - _divergence(start, links)) * scale
     limit = tolerance**2 * _dot(image, image)
     search = _Search(torch.zeros_like(residual), residual, residual, _dot(residual, residual))
-    # As many steps as pixels in exact arithmetic, and far fewer in practice; rounding may ask for more.
+    # At most as many steps as pixels in exact arithmetic and usually far fewer; rounding may need more.
     most = 10 * image.shape[2] * image.shape[3] + 1
     if torch.compiler.is_compiling():
-        return start + _traced(search, pulls, scale, limit, most).correction * scale
+        return start + _solve_traced(search, pulls, scale, limit, most).correction * scale
     for step in range(most):
         if step % _ROUND == 0:
             left = _left(search, scale)
-            unsolved = ~(left <= limit)  # NaN is unsolved
-            # Looking waits for the device.
+            unsolved = ~(left <= limit)  # NaN counts as unsolved
+            # This check waits for the device.
             goes_on, finite = torch.stack([unsolved.any(), left.isfinite().all()]).tolist()
             if not finite:
                 raise _failure(image)
@@ -225,18 +226,23 @@ def solve_smoothing(image: Tensor, links: Links, start: Tensor, tolerance: float
                 break
         search = _step(search, pulls, unsolved)
     else:
-        _warn_of_steps(_left(search, scale) / _dot(image, image), tolerance)
+        reached = (_left(search, scale) / _dot(image, image)).nan_to_num().max().sqrt().item()
+        warnings.warn(
+            f"relative total variation was solved to a tolerance of {reached:.2g} instead of {tolerance:g}; raise the "
+            f"tolerance, or take a smaller strength",
+            stacklevel=2,
+        )
     return start + search.correction * scale
 
 
 class _Search(NamedTuple):
-    """How far the conjugate gradients are, all of the scaled system.
+    """State of the conjugate gradients, for the scaled system.
 
     Attributes:
-        correction: `(B, C, H, W)`, of the guess.
+        correction: `(B, C, H, W)`, to be added to the guess.
         residual: `(B, C, H, W)`.
         direction: `(B, C, H, W)`, of the next step.
-        energy: `(B, C, 1, 1)`, squares of the residual.
+        energy: `(B, C, 1, 1)`, squared norms of the residual.
     """
 
     correction: Tensor
@@ -246,12 +252,12 @@ class _Search(NamedTuple):
 
 
 def _left(search: _Search, scale: Tensor) -> Tensor:
-    """Squares of the residual as it was: scaled, large smooth areas would hardly count."""
+    """Squared norms of the unscaled residual; scaled, large smooth areas would hardly count."""
     return _dot(search.residual / scale, search.residual / scale)
 
 
 def _step(search: _Search, pulls: Links, unsolved: Tensor) -> _Search:
-    """A step of the systems that are unsolved, `(B, C, 1, 1)`."""
+    """One step of the unsolved systems, `(B, C, 1, 1)` bool."""
     correction, residual, direction, before = search
     tiny = torch.finfo(before.dtype).tiny
     pulled = _scaled_system(direction, pulls)
@@ -262,8 +268,8 @@ def _step(search: _Search, pulls: Links, unsolved: Tensor) -> _Search:
     return _Search(correction, residual, torch.addcmul(residual, energy / before.clamp(min=tiny), direction), energy)
 
 
-def _traced(search: _Search, pulls: Links, scale: Tensor, limit: Tensor, most: int) -> _Search:
-    """The same search as a loop of the program that is being traced; where a picture is not finite it just ends."""
+def _solve_traced(search: _Search, pulls: Links, scale: Tensor, limit: Tensor, most: int) -> _Search:
+    """The same search as a loop of the traced program; it simply ends if a picture is not finite."""
 
     def goes_on(step: Tensor, unsolved: Tensor, *search: Tensor) -> Tensor:
         return (step < most) & unsolved.any()
@@ -275,7 +281,7 @@ def _traced(search: _Search, pulls: Links, scale: Tensor, limit: Tensor, most: i
         return step + 1, unsolved & (passes | ((left > limit) & left.isfinite())), *after
 
     first = torch.zeros((), dtype=torch.int64, device=limit.device)
-    # A tensor of its own for each: what a loop is given may not be one and the same.
+    # Cloned, since the loop's inputs may not alias each other.
     _, _, *found = while_loop(
         goes_on, advance, (first, _left(search, scale) > limit, *(part.clone() for part in search))
     )
@@ -283,25 +289,17 @@ def _traced(search: _Search, pulls: Links, scale: Tensor, limit: Tensor, most: i
 
 
 def _failure(image: Tensor) -> Exception:
-    """What to raise when the residual is no number any more."""
+    """The error to raise when the residual is no longer finite."""
     if not bool(image.isfinite().all()):
-        return DataError("the structure of a picture with NaN or infinite pixels is not defined; mend the picture")
+        return DataError("the structure of a picture with NaN or infinite pixels is not defined; replace those pixels")
     return ConfigError(
         "the linear system of relative total variation cannot be solved in this precision; take a smaller strength, or "
         "a larger sharpness or epsilon (RelativeTotalVariation)"
     )
 
 
-def _warn_of_steps(squares: Tensor, tolerance: float) -> None:
-    warnings.warn(
-        f"relative total variation was not solved down to tolerance {tolerance:g}, but to "
-        f"{squares.nan_to_num().max().sqrt().item():.2g}; take that as the tolerance, or a smaller strength",
-        stacklevel=3,
-    )
-
-
 def _diagonal(links: Links) -> Tensor:
-    """One and the weights of a pixel's four links."""
+    """One plus the weights of a pixel's four links."""
     return (
         1
         + F.pad(links.right, (0, 1))
@@ -335,9 +333,9 @@ def _differences(picture: Tensor) -> Links:
 
 
 def _window_differences(picture: Tensor, kept: Links, sigma: float) -> Links:
-    """Differences of the blurred picture: the blur of its differences, of which the links that are not kept are 0.
+    """Differences of the blurred picture, as the blur of its differences; links that are not kept count as 0.
 
-    Beyond the frame the picture is 0, as in the authors' code, so the frame's border has differences too.
+    The picture is 0 beyond the frame, as in the authors' code, so its border has differences too.
     """
     right = _blurred(F.pad(picture, (1, 1)).diff(dim=3) * F.pad(kept.right, (1, 1), value=1.0), sigma)
     down = _blurred(F.pad(picture, (0, 0, 1, 1)).diff(dim=2) * F.pad(kept.down, (0, 0, 1, 1), value=1.0), sigma)
@@ -345,7 +343,7 @@ def _window_differences(picture: Tensor, kept: Links, sigma: float) -> Links:
 
 
 def _blurred(picture: Tensor, sigma: float) -> Tensor:
-    """Gaussian blur, zeros beyond the frame; the window has the authors' width, 5 sigma rounded to an odd number."""
+    """Gaussian blur, zeros beyond the frame; the window is 5 sigma wide, rounded to an odd number, as the authors'."""
     radius = math.floor(5 * sigma + 0.5) // 2
     offsets = torch.arange(-radius, radius + 1, device=picture.device, dtype=picture.dtype)
     kernel = torch.exp(-(offsets**2) / (2 * sigma**2))

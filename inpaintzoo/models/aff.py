@@ -1,16 +1,16 @@
 """AFFNet: the gated network whose maps are fused by attention.
 
-"Image Inpainting with Attention Feature Fusion", chapter 4 of a dissertation on image inpainting. Two additions to the
-gated two-stage network (`inpaintzoo.models.gated`): skip connection attention fusion (SCAF) hands the encoder's maps to
-the decoder, and dilated convolution residual (DCR) leads the input of the dilated layers round them; both blend by
+"Image Inpainting with Attention Feature Fusion", chapter 4 of a dissertation on image inpainting. It adds two
+things to the gated two-stage network (`inpaintzoo.models.gated`): skip connection attention fusion (SCAF) passes the
+encoder's maps to the decoder, and the dilated convolution residual (DCR) bypasses the dilated layers; both blend maps by
 attentional feature fusion (`inpaintzoo.layers.fusion`).
 
-No code was released. What the text leaves open, and what stands here:
+No code was released. Choices where the text leaves details open:
 
 | | dissertation | here |
 |---|---|---|
-| maps that SCAF fuses | figure 4.1 draws one stage | half and full size, behind the upsampling, in both stages; the refine stage's encoder is that of the branch of dilated layers |
-| stages with DCR | likewise | both |
+| maps that SCAF fuses | figure 4.1 draws one stage | half and full size, after the upsampling, in both stages; in the refine stage from the encoder of the dilated branch |
+| stages with DCR | figure 4.1 draws one stage | both |
 | x and y of equation 4.1 | not said | SCAF: encoder's map, decoder's; DCR: input of the dilated layers, their output |
 | reduction of the channels | not said | 4, as in attentional feature fusion |
 """  # noqa: E501
@@ -21,38 +21,39 @@ from typing import Literal, get_args
 
 from torch import Tensor, nn
 
-from inpaintzoo.layers.attention.transfer import Engine, MaskResize
-from inpaintzoo.layers.fusion import AFF, Norm
+from inpaintzoo.layers.attention.transfer import Engine
+from inpaintzoo.layers.fusion import AFF, FusionNorm
 from inpaintzoo.layers.gated import GatedDecoder, Padding, init_gated
 from inpaintzoo.models.gated import GatedNet
+from inpaintzoo.ops import ResizeMode
 
 Skip = Literal["none", "concat", "attention"]
 
 
 class PlainSkip(nn.Module):
-    """A skip connection without fusion: the encoder's map as it is (table 4.2, first row)."""
+    """A skip connection without fusion: the encoder's map unchanged (table 4.2, first row)."""
 
     def forward(self, encoded: Tensor, decoded: Tensor) -> Tensor:
-        """`encoded`, whatever `decoded` is; both `(B, C, h, w)`."""
+        """Return `encoded`, ignoring `decoded`; both are `(B, C, h, w)`."""
         return encoded
 
 
 class AFFNet(GatedNet):
     """The gated two-stage network with attentional feature fusion (figure 4.1).
 
-    4,172,502 parameters at the defaults. Without skip connections and DCR it is `GatedNet`, with the same names.
+    4,172,502 parameters at the defaults. Without skip connections and DCR it is `GatedNet`, with the same weight names.
 
     Args:
-        width: channels at full size, even; at least `reduction` where skip connections attend, with `norm="group"`
-            three times that.
-        skip: what the decoders get of the encoders' maps beside their own: `none`; `concat`, the map itself;
+        width: channels at full size, even; with `skip="attention"` at least `reduction`, or three times that with
+            `norm="group"`.
+        skip: what the decoders get in addition to their own maps: `none`; `concat`, the encoder's map;
             `attention`, both maps fused (SCAF).
-        dcr: dilated convolution residual: the input of the dilated layers is fused with their output.
+        dcr: dilated convolution residual: fuse the input of the dilated layers with their output.
         reduction: see `inpaintzoo.layers.fusion.MSCAM`.
         norm: normalisation within the fusions: `batch`, or `group`, which trains with batches of one; see
             `inpaintzoo.layers.fusion.MSCAM`.
-        padding: as `GatedNet`'s, like the following ones.
-        fuse: whether neighbours agree where the attention copies from.
+        padding: see `GatedNet`, as for the following arguments.
+        fuse: whether neighbouring places copy from neighbouring patches.
         scale: factor of the attention's scores in the softmax.
         mask_resize: how the attention learns which patches are known.
         engine: how the attention is computed.
@@ -64,11 +65,11 @@ class AFFNet(GatedNet):
         skip: Skip = "attention",
         dcr: bool = True,
         reduction: int = 4,
-        norm: Norm = "batch",
+        norm: FusionNorm = "batch",
         padding: Padding = "same",
         fuse: bool = True,
         scale: float = 10.0,
-        mask_resize: MaskResize = "nearest",
+        mask_resize: ResizeMode = "nearest",
         engine: Engine = "auto",
     ) -> None:
         if skip not in get_args(Skip):

@@ -2,9 +2,9 @@
 
 Yu, Lin, Yang, Shen, Lu, Huang: "Free-Form Image Inpainting with Gated Convolution", ICCV 2019,
 https://arxiv.org/abs/1806.03589, without the sketch input of its section 3.5. Widths and order of the layers are those
-of the authors' code, whose attention departs from the papers (see `layers.attention.contextual`). Differences here: a
-batch gives what its samples give one by one (public code takes the first mask for all), a mask without known patches
-does not give NaN, and memory does not grow with the fourth power of the side.
+of the authors' code, whose attention differs from the papers (see `layers.attention.contextual`). Differences here: a
+batch gives the same result as its samples one by one (public code uses the first mask for all), a mask without known
+patches does not give NaN, and memory does not grow with the fourth power of the side.
 """
 
 from __future__ import annotations
@@ -16,16 +16,16 @@ from torch import Tensor
 
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers.attention.contextual import ContextualAttention
-from inpaintzoo.layers.attention.transfer import Engine, MaskResize
+from inpaintzoo.layers.attention.transfer import Engine
 from inpaintzoo.layers.gated import Padding, check_padding, init_gated
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
-from inpaintzoo.ops import composite
+from inpaintzoo.ops import ResizeMode, composite
 from inpaintzoo.types import Output
 
 
 @dataclasses.dataclass
 class GatedOutput(Output):
-    """An output with the first stage's picture beside the final one.
+    """An output with the first stage's picture in addition to the final one.
 
     Attributes:
         coarse: `(B, 3, H, W)` in [0, 1], the raw prediction of the first stage.
@@ -35,7 +35,7 @@ class GatedOutput(Output):
 
 
 def coarse_input(masked_image: Tensor, mask: Tensor) -> Tensor:
-    """What the first stage reads: masked picture, ones (they tell it where the frame ends) and mask, `(B, 5, H, W)`."""
+    """Input of the first stage, `(B, 5, H, W)`: masked picture, ones (which show where the frame ends) and mask."""
     mask = mask.to(masked_image.dtype)
     return torch.cat([masked_image, torch.ones_like(mask), mask], dim=1)
 
@@ -47,12 +47,12 @@ class GatedNet(Generator):
 
     Args:
         width: channels at full size, even; 24 in the authors' code (48 before gating).
-        padding: where strided convolutions put the odd zero, and how the attention halves maps: `same`, or `same_tf`
-            for weights that TensorFlow trained.
+        padding: `same`, or `same_tf` for weights trained by TensorFlow; see `SameConv2d`. It also decides how the
+            attention halves maps.
         dilations: of the four layers at a quarter of the size, in both stages.
-        fuse: whether neighbours agree where the attention copies from.
+        fuse: whether neighbouring places copy from neighbouring patches.
         scale: factor of the attention's scores in the softmax.
-        mask_resize: how the attention learns which patches are known, see
+        mask_resize: how the attention decides which patches are known, see
             `inpaintzoo.layers.attention.ContextualAttention`. The authors' `nearest` misses holes that are thinner
             than 8 pixels, `any` does not.
         engine: how the attention is computed, see `inpaintzoo.layers.attention.contextual_attention`.
@@ -68,14 +68,14 @@ class GatedNet(Generator):
         dilations: tuple[int, ...] = (2, 4, 8, 16),
         fuse: bool = True,
         scale: float = 10.0,
-        mask_resize: MaskResize = "nearest",
+        mask_resize: ResizeMode = "nearest",
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
         if width < 2 or width % 2:
             raise ValueError(f"GatedNet: width must be positive and even, got {width}")
         check_padding("GatedNet", padding)
-        aligned = padding == "same_tf"  # the two belong to TensorFlow's conventions
+        aligned = padding == "same_tf"  # TensorFlow's convention too
         attention = ContextualAttention(fuse, scale, mask_resize, aligned, engine)
         self.coarse = CoarseNetwork(width=width, dilations=dilations, padding=padding)
         self.refine = RefineNetwork(attention, width=width, dilations=dilations, padding=padding)
@@ -87,11 +87,11 @@ class GatedNet(Generator):
         Args:
             image: `(B, 3, H, W)` in [0, 1], sides multiples of 8; whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
-            guidance: `(B, 1, H, W)`, what the hole may be filled from: permissions (floating point or bool) or class
+            guidance: `(B, 1, H, W)`, where the hole may be filled from: permissions (floating point or bool) or class
                 ids (integers), see `inpaintzoo.layers.attention.Guidance`.
 
         Raises:
-            ValueError: if the shapes do not fit.
+            ValueError: the shapes do not fit.
         """
         self.check_size(image, mask)
         masked_image = self.hide_hole(2 * image - 1, mask)

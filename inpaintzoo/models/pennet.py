@@ -1,7 +1,7 @@
 """PEN-Net: pyramid-context encoder network.
 
 Zeng, Fu, Chao, Guo: "Learning Pyramid-Context Encoder Network for High-Quality Image Inpainting", CVPR 2019,
-https://arxiv.org/abs/1904.07475. The authors' released code, whose weights this network loads, departs from the paper
+https://arxiv.org/abs/1904.07475. The authors' released code, whose weights this network loads, differs from the paper
 in the attention transfer:
 
 | | paper | released |
@@ -11,7 +11,7 @@ in the attention transfer:
 | filled | the hole (equation 4) | the whole map |
 | mask of a level | nearest | bilinear with aligned corners |
 
-`faithful` chooses between the two columns; each row is an argument of its own as well.
+`faithful` chooses a column; each row is also an argument.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from typing import Literal
 from torch import Tensor
 
 from inpaintzoo.generator import Generator
-from inpaintzoo.layers.attention.transfer import AttentionTransfer, Engine, Fill, HoleKeys, MaskResize
+from inpaintzoo.layers.attention.transfer import AttentionTransfer, Engine, FillRegion, HoleKeys
 from inpaintzoo.layers.pyramid import (
     PyramidContext,
     PyramidDecoder,
@@ -31,6 +31,7 @@ from inpaintzoo.layers.pyramid import (
     predict_pyramid,
     pyramid_channels,
 )
+from inpaintzoo.ops import ResizeMode
 from inpaintzoo.types import PyramidOutput
 
 
@@ -41,8 +42,8 @@ class _Reading:
     normalize_query: bool
     scale: float
     hole_keys: HoleKeys
-    fill: Fill
-    mask_resize: MaskResize
+    fill: FillRegion
+    mask_resize: ResizeMode
 
 
 _READINGS = {
@@ -58,16 +59,16 @@ class PENNet(Generator):
 
     Args:
         width: channels of the finest map, 32 in the paper; a multiple of 4.
-        faithful: `released` computes what the authors' code does (its weights load), `paper` what the equations say.
-            It chooses the five arguments below that are None.
-        attention: `pyramid` is the paper's network; `single` has one attention transfer, at the deepest level, and
-            `none` is the plain U-Net (the ablations of table 6 and figure 8).
-        normalize_query: compare patches by cosine; None as `faithful` says.
-        scale: factor of the scores in the softmax (10 or 1, the paper's equation 3 has none); None as `faithful` says.
-        hole_keys: `zero_score` or `exclude`, see `inpaintzoo.layers.attention.transfer_patches`; None likewise.
-        fill: rebuild `everywhere` or only the `hole`; None likewise.
+        faithful: `released` follows the authors' code, whose weights load, `paper` the equations. It sets those of the
+            next five arguments that are None.
+        attention: `pyramid` is the paper's network; `single` has one attention transfer, at the deepest level; `none`
+            is the plain U-Net (ablations of table 6 and figure 8).
+        normalize_query: compare patches by cosine; None: as `faithful`.
+        scale: factor of the scores in the softmax (10 or 1; equation 3 has none); None: as `faithful`.
+        hole_keys: `zero_score` or `exclude`, see `inpaintzoo.layers.attention.transfer_patches`; None: as `faithful`.
+        fill: rebuild `everywhere` or only the `hole`; None: as `faithful`.
         mask_resize: how a level decides which cells are hole: `bilinear`, `nearest`, or `any`, which is exact where
-            the other two miss thin holes; None likewise.
+            the other two miss thin holes; None: as `faithful`.
         engine: how the attention is computed, see `inpaintzoo.layers.attention.transfer_patches`.
     """
 
@@ -82,12 +83,17 @@ class PENNet(Generator):
         normalize_query: bool | None = None,
         scale: float | None = None,
         hole_keys: HoleKeys | None = None,
-        fill: Fill | None = None,
-        mask_resize: MaskResize | None = None,
+        fill: FillRegion | None = None,
+        mask_resize: ResizeMode | None = None,
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
-        _check_choices(width, faithful, attention)
+        if width < 4 or width % 4:
+            raise ValueError(f"PENNet: width must be a positive multiple of 4, got {width}")
+        if faithful not in _READINGS:
+            raise ValueError(f"PENNet: faithful must be 'released' or 'paper', got {faithful!r}")
+        if attention not in ("pyramid", "single", "none"):
+            raise ValueError(f"PENNet: attention must be 'pyramid', 'single' or 'none', got {attention!r}")
         preset = _READINGS[faithful]
         reading = _Reading(
             normalize_query=preset.normalize_query if normalize_query is None else normalize_query,
@@ -118,22 +124,13 @@ class PENNet(Generator):
         Args:
             image: `(B, 3, H, W)` in [0, 1], sides multiples of 64; whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
-            guidance: `(B, 1, H, W)`, what the hole may be filled from: permissions (floating point or bool) or class
+            guidance: `(B, 1, H, W)`, where the hole may be filled from: permissions (floating point or bool) or class
                 ids (integers), see `inpaintzoo.layers.attention.Guidance`.
 
         Raises:
-            ValueError: if the shapes do not fit.
+            ValueError: the shapes do not fit.
         """
         self.check_size(image, mask)
         masked_image = self.hide_hole(2 * image - 1, mask, fill=1.0)  # white
         guide = self.read_guidance(guidance, mask)
         return predict_pyramid(self.encoder, self.context, self.decoder, masked_image, mask, guide)
-
-
-def _check_choices(width: int, faithful: str, attention: str) -> None:
-    if width < 4 or width % 4:
-        raise ValueError(f"PENNet: width must be a positive multiple of 4, got {width}")
-    if faithful not in _READINGS:
-        raise ValueError(f"PENNet: faithful must be 'released' or 'paper', got {faithful!r}")
-    if attention not in ("pyramid", "single", "none"):
-        raise ValueError(f"PENNet: attention must be 'pyramid', 'single' or 'none', got {attention!r}")

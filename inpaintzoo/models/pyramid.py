@@ -1,19 +1,19 @@
-"""Pyramid generator: structure first at a quarter of the size, then the picture at a half, then its details.
+"""Pyramid generator: structure at a quarter of the size, then the picture at half the size, then its details.
 
 Source: chapter 3, "Image Inpainting with Pyramid Generator", of a dissertation on image inpainting; no code was
-released. Sub-generators are stacked from small to large, each one gets the result of the one below; all are trained
-together. They are made of the gated network's stages (`inpaintzoo.models.gated`).
+released. Sub-generators are stacked from small to large; each gets the result of the one below, and all are trained
+together. They consist of the gated network's stages (`inpaintzoo.models.gated`).
 
-What the chapter leaves open, and what stands here:
+Choices where the chapter leaves details open:
 
-| | there | here |
+| | dissertation | here |
 |---|---|---|
 | sub-generators | "similar", gated, two strided layers | the gated network's coarse stage; at full size both stages |
 | smaller pictures | downsampled | the mean of each cell |
 | smaller masks | downsampled | a cell with any hole pixel is hole, so that no cell mixes hole and picture |
-| structure of the input | of "the masked image" | of the known part; 0 in the hole |
+| structure of the input | that of "the masked image" | that of the known part; 0 in the hole |
 | a level's result | upsampled | bilinear, as predicted, known pixels not pasted |
-| refine stage | coarse result and the level below | known pixels pasted into the former, mask appended |
+| refine stage | coarse result and the level below | known pixels pasted into the coarse result, mask appended |
 | feature-level fusion | encoder's features, upsampled | its map at a quarter of the size, to the decoder's input |
 | PG_S+256 (table 3.4) | not said | two levels without a full-size one; the result is enlarged bilinearly |
 """
@@ -33,12 +33,12 @@ from torch import Tensor, nn
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers.attention.contextual import ContextualAttention
 from inpaintzoo.layers.attention.guidance import Guidance
-from inpaintzoo.layers.attention.transfer import Engine, MaskResize
+from inpaintzoo.layers.attention.transfer import Engine
 from inpaintzoo.layers.gated import init_gated
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
 from inpaintzoo.layers.structure import RelativeTotalVariation, StructureFilter
 from inpaintzoo.models.gated import coarse_input
-from inpaintzoo.ops import composite, resize_mask
+from inpaintzoo.ops import ResizeMode, composite, resize_mask
 from inpaintzoo.types import PyramidOutput
 
 Fusion = Literal["image", "attention", "convolution", "coarse", "feature_coarse", "feature_refine"]
@@ -49,8 +49,8 @@ class PyramidGeneratorOutput(PyramidOutput):
     """An output with the pictures of all levels; `pyramid` holds those below full size, finest first.
 
     Attributes:
-        coarse: `(B, 3, H, W)` in [0, 1], the raw prediction of the full-size level's first stage, where there is one.
-        structure: `(B, 3, h, w)` in [0, 1], the predicted structure image, where there is one.
+        coarse: `(B, 3, H, W)` in [0, 1], the raw prediction of the full-size level's first stage; None without one.
+        structure: `(B, 3, h, w)` in [0, 1], the predicted structure image; None without one.
     """
 
     coarse: Tensor | None
@@ -58,26 +58,26 @@ class PyramidGeneratorOutput(PyramidOutput):
 
 
 def adaptive_dilations(level: int) -> tuple[int, ...]:
-    """Dilations of a level (section 3.2.3): the larger its pictures, the farther it must see.
+    """Dilations of a level (section 3.2.3): larger pictures need a wider view.
 
     Args:
-        level: full size over the level's.
+        level: full size divided by the level's size.
     """
     return {1: (2, 4, 8, 12, 16), 2: (2, 4, 8, 16)}.get(level, (2, 4, 8))
 
 
 def enlarge(picture: Tensor, size: Sequence[int]) -> Tensor:
-    """Bilinear, to `size` (height, width)."""
+    """Resize bilinearly to `size` (height, width)."""
     return F.interpolate(picture, size=(size[0], size[1]), mode="bilinear", align_corners=False)
 
 
 class FullSizeLevel(nn.Module):
-    """The top of the pyramid: the gated network's two stages, and what comes from the level below (figure 3.3).
+    """The top of the pyramid: the gated network's two stages, fed by the level below (figure 3.3).
 
     Args:
         width: channels at full size.
         dilations: of both stages.
-        fusion: where the level below comes in, see `PyramidGenerator`.
+        fusion: where the result of the level below enters, see `PyramidGenerator`.
         attention: of the refine stage.
     """
 
@@ -105,8 +105,8 @@ class FullSizeLevel(nn.Module):
             image: `(B, 3, H, W)` in [-1, 1], 0 in the hole.
             mask: `(B, 1, H, W)`, 1 = hole.
             below: `(B, 3, H, W)` in [-1, 1], the result of the level below, enlarged.
-            features: `(B, 4 * width, H / 4, W / 4)`, of its encoder, enlarged.
-            guidance: what the hole may be filled from.
+            features: `(B, 4 * width, H / 4, W / 4)`, the features of its encoder, enlarged.
+            guidance: where the hole may be filled from.
 
         Returns:
             The refined and the coarse picture, `(B, 3, H, W)` in [-1, 1].
@@ -132,25 +132,25 @@ class PyramidGenerator(Generator):
     Initialised by `init_gated`. 7,497,660 parameters with the defaults.
 
     Args:
-        levels: full size over each level's size, coarsest first, two or more; 4, 2, 1 are the paper's 128, 256 and
-            512 of 512. Only a level of full size has a second stage; without one the finest picture is enlarged.
-        structure: whether the first level predicts a structure image instead of a small picture, and gets that of
-            the known part to see; it needs `StructureL1` then.
-        structure_filter: makes it; None: `RelativeTotalVariation()`.
+        levels: full size divided by each level's size, coarsest first, two or more; 4, 2, 1 are the paper's 128, 256
+            and 512. Only a level of full size has a second stage; without one the finest picture is enlarged.
+        structure: whether the first level predicts a structure image instead of a small picture, from that of the
+            known part; requires the loss `StructureL1`.
+        structure_filter: computes structure images; None: `RelativeTotalVariation()`.
         width: channels of each sub-generator at its full size, even.
-        dilations: of the dilated layers, one list a level; None: more for larger levels (`adaptive_dilations`).
-            `[2, 4, 8, 16]` for each is the paper's "standard" (table 3.6).
-        fusion: where the full-size level gets the result of the one below (table 3.5). `image`: as a picture, both
-            branches of the refine stage; `attention`, `convolution`: only that branch; `coarse`: as a picture, the
-            coarse stage; `feature_coarse`, `feature_refine`: as features of its encoder, the decoder of that stage.
+        dilations: of the dilated layers, one list per level; None: more for larger levels (`adaptive_dilations`).
+            `[2, 4, 8, 16]` for all is the paper's "standard" (table 3.6).
+        fusion: where the result of the level below enters the full-size level (table 3.5). `image`: as a picture, in
+            both branches of the refine stage; `attention`, `convolution`: in that branch only; `coarse`: as a picture,
+            in the coarse stage; `feature_coarse`, `feature_refine`: as encoder features, in that stage's decoder.
             Levels below full size always get a picture.
-        mask_resize: how the attention learns which patches are known, see
+        mask_resize: how the attention decides which patches are known, see
             `inpaintzoo.layers.attention.ContextualAttention`.
         engine: how the attention is computed, see `inpaintzoo.layers.attention.contextual_attention`.
 
     Attributes:
-        size_multiple: 16 with the defaults: each level's sides must be multiples of 4, those of the attention's map
-            of 2.
+        size_multiple: 16 at the defaults: each level's sides must be multiples of 4, and those of the attention's map
+            multiples of 2.
     """
 
     def __init__(
@@ -161,19 +161,19 @@ class PyramidGenerator(Generator):
         width: int = 24,
         dilations: tuple[tuple[int, ...], ...] | None = None,
         fusion: Fusion = "image",
-        mask_resize: MaskResize = "nearest",
+        mask_resize: ResizeMode = "nearest",
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
         levels = tuple(levels)
-        _check(levels, structure, structure_filter, width, dilations, fusion)
+        _check_pyramid(levels, structure, structure_filter, width, dilations, fusion)
         self.levels = levels
         self.structure_filter = (structure_filter or RelativeTotalVariation()) if structure else None
         self.size_multiple = math.lcm(*(8 if level == 1 else 4 * level for level in levels))  # type: ignore[misc]
         stacks = dilations or [adaptive_dilations(level) for level in levels]
         below_full = [level for level in levels if level > 1]
         self.small = nn.ModuleList(
-            # Beside picture, ones and mask: the structure, the picture from below, or at the very bottom nothing.
+            # In addition to picture, ones and mask: the structure or the picture from below, if there is one.
             CoarseNetwork(8 if i or structure else 5, width=width, dilations=stacks[i])
             for i in range(len(below_full))
         )
@@ -188,11 +188,11 @@ class PyramidGenerator(Generator):
         Args:
             image: `(B, 3, H, W)` in [0, 1], sides multiples of `size_multiple`; whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
-            guidance: `(B, 1, H, W)`, what the hole may be filled from: permissions (floating point or bool) or class
-                ids (integers), see `inpaintzoo.layers.attention.Guidance`. The full-size level has the attention.
+            guidance: `(B, 1, H, W)`, where the hole may be filled from: permissions (floating point or bool) or class
+                ids (integers), see `inpaintzoo.layers.attention.Guidance`. Only the full-size level has attention.
 
         Raises:
-            ValueError: if the shapes do not fit.
+            ValueError: the shapes do not fit.
         """
         self.check_size(image, mask)
         guide = self.read_guidance(guidance, mask)
@@ -229,7 +229,7 @@ class PyramidGenerator(Generator):
         return predicted, features
 
 
-def _check(
+def _check_pyramid(
     levels: tuple[int, ...],
     structure: bool,
     structure_filter: StructureFilter | None,
@@ -239,7 +239,7 @@ def _check(
 ) -> None:
     if len(levels) < 2 or levels[-1] < 1 or any(a <= b for a, b in pairwise(levels)):
         raise ValueError(
-            f"PyramidGenerator: levels must be two or more falling whole numbers such as [4, 2, 1], got {list(levels)}"
+            f"PyramidGenerator: levels must be two or more decreasing integers such as [4, 2, 1], got {list(levels)}"
         )
     if structure_filter is not None and not structure:
         raise ValueError(

@@ -1,10 +1,10 @@
-"""SGE-Net: semantic guidance and evaluation network, with SG-Net and Base-Net as two of its settings.
+"""SGE-Net: semantic guidance and evaluation network, with SG-Net and Base-Net as variants.
 
 Liao, Xiao, Wang, Lin, Satoh: "Guidance and Evaluation: Semantic-Aware Image Inpainting for Mixed Scenes", ECCV 2020,
 https://arxiv.org/abs/2003.06877. A decoder predicts image and labels at five scales, coarse to fine; the labels of a
-scale modulate the features of the next one (SGIM), and where they are unsure the features are corrected (SCEM, SGIM+).
+scale modulate the features of the next one (SGIM), and uncertain places are corrected (SCEM, SGIM+).
 
-No code was released. What the paper leaves open, and what stands here:
+No code was released. Choices where the paper leaves details open:
 
 | | paper | here |
 |---|---|---|
@@ -49,8 +49,8 @@ class SGENetOutput(PyramidOutput):
         segmentations: `(B, num_classes, h, w)`, logits of the labels at each scale; empty for `variant="base"`.
         confidences: `(B, 1, h, w)` in (0, 1], the probability of each pixel's likeliest label, without gradient;
             `variant="evaluated"` only.
-        unreliable: `(B, 1, h, w)`, 1 = to be corrected: the mask that the module of each scale was fed. That of
-            scale l tells where the confidence of scale l + 1 is low, at twice its size; the coarsest one is the hole.
+        unreliable: `(B, 1, h, w)`, 1 = to be corrected: the mask that each scale's module got. At scale l it marks
+            where the confidence of scale l + 1 is low, at twice its size; the coarsest one is the hole.
             `variant="evaluated"` only.
     """
 
@@ -63,7 +63,7 @@ class SGENetOutput(PyramidOutput):
 
 
 def probabilities(logits: Tensor) -> Tensor:
-    """Softmax over the classes of `(B, classes, h, w)`, in float32 at least."""
+    """Softmax over the classes of `(B, classes, h, w)`, in float32 or wider."""
     return F.softmax(logits, dim=1, dtype=torch.promote_types(logits.dtype, torch.float32))
 
 
@@ -72,7 +72,7 @@ def evaluate_confidence(chances: Tensor, rho: float) -> tuple[Tensor, Tensor]:
 
     Args:
         chances: `(B, classes, h, w)`, probabilities.
-        rho: a pixel is reliable if its confidence exceeds `rho` times the greatest one of its sample.
+        rho: a pixel is reliable if its confidence exceeds `rho` times the greatest confidence in its sample.
 
     Returns:
         The confidence, `(B, 1, h, w)`, and the mask of unreliable pixels, 1 = unreliable.
@@ -95,7 +95,7 @@ class Encoder(nn.Module):
     def __init__(self, width: int) -> None:
         super().__init__()
         channels = pyramid_channels(width)
-        # No bias where a normalisation would remove it.
+        # No bias before normalisations, which would remove it.
         self.levels = nn.ModuleList(
             [nn.Conv2d(4, width, 5, padding=2)]
             + [nn.Conv2d(a, b, 4, 2, padding=1, bias=False) for a, b in pairwise(channels)]
@@ -132,7 +132,7 @@ class DilatedContext(nn.Module):
 
 
 class FullyConnectedContext(nn.Module):
-    """Context inference for one size: every cell of a channel sees all the others, then 1x1 across the channels.
+    """Context inference for one size: a fully connected layer within each channel, then a 1x1 convolution across them.
 
     Pathak et al., "Context Encoders", CVPR 2016, https://arxiv.org/abs/1604.07379, section 3.1.
 
@@ -147,7 +147,7 @@ class FullyConnectedContext(nn.Module):
         self.weight = nn.Parameter(torch.empty(channels, cells, cells))
         self.shift = nn.Parameter(torch.zeros(channels, cells, 1))
         self.across = nn.Conv2d(channels, channels, 1)
-        nn.init.uniform_(self.weight, -(cells**-0.5), cells**-0.5)  # as a linear layer
+        nn.init.uniform_(self.weight, -(cells**-0.5), cells**-0.5)  # as nn.Linear does
 
     def forward(self, features: Tensor) -> Tensor:
         """Infer `(B, channels, side, side)` from itself."""
@@ -169,7 +169,7 @@ class InferenceModule(nn.Module):
         channels: of the coarser features.
         skip_channels: of the encoder's map.
         out_channels: of the result.
-        num_classes: labels that modulate the features; 0: they are only normalised.
+        num_classes: number of labels that modulate the features; 0: features are only normalised.
         hidden: channels of SPADE's hidden map.
         corrects: whether to have the bias-net of SGIM+.
     """
@@ -178,7 +178,7 @@ class InferenceModule(nn.Module):
         self, channels: int, skip_channels: int, out_channels: int, num_classes: int, hidden: int, corrects: bool
     ) -> None:
         super().__init__()
-        # No bias: what follows is normalised.
+        # No bias: a normalisation follows.
         self.merge = nn.Conv2d(channels + skip_channels, out_channels, 3, padding=1, bias=False)
         self.spade = SPADE(out_channels, num_classes, hidden) if num_classes else None
         self.base_net = _two_convolutions(out_channels, out_channels)
@@ -191,8 +191,8 @@ class InferenceModule(nn.Module):
         Args:
             features: `(B, channels, h, w)`.
             skip: `(B, skip_channels, 2h, 2w)`.
-            chances: `(B, num_classes, h, w)`, probabilities of the labels; read if there are labels.
-            unreliable: `(B, 1, 2h, 2w)`, 1 = to be corrected; read by SGIM+.
+            chances: `(B, num_classes, h, w)`, label probabilities; None without labels.
+            unreliable: `(B, 1, 2h, 2w)`, 1 = to be corrected; only SGIM+ reads it.
 
         Returns:
             `(B, out_channels, 2h, 2w)`.
@@ -210,8 +210,8 @@ class InferenceModule(nn.Module):
         return result
 
 
-def _head(channels: int, out_channels: int, kernel: int) -> nn.Sequential:
-    """Conv3, ReLU, and a convolution to the prediction (equation 1)."""
+def _prediction_head(channels: int, out_channels: int, kernel: int) -> nn.Sequential:
+    """A 3x3 convolution, ReLU, and a convolution to the prediction (equation 1)."""
     return nn.Sequential(
         nn.Conv2d(channels, channels, 3, padding=1),
         nn.ReLU(),
@@ -226,21 +226,21 @@ class SGENet(Generator):
     """Semantic guidance and evaluation network (figure 3); SG-Net (figure 2) and Base-Net by `variant`.
 
     43,706,869 parameters at the defaults, 37,275,925 guided and 32,946,415 base. Sides must be multiples of 32 from 64
-    up. Weights that variants share have the same names in all of them. Initialised as PyTorch does by default.
+    up. Weights that variants share have the same names. PyTorch's default initialisation.
 
     Args:
         variant: `base`: images at five scales and no labels (table 3, first row); `guided`: SG-Net, the labels of a
-            scale modulate the next one; `evaluated`: SGE-Net, which also corrects where the labels are unsure.
-        num_classes: labels, 2 to 255: 14 in the built-in scenes, 8 in Outdoor Scenes, 20 in Cityscapes.
+            scale modulate the next one; `evaluated`: SGE-Net, which also corrects features where labels are uncertain.
+        num_classes: number of labels, 2 to 255: 14 in the built-in scenes, 8 in Outdoor Scenes, 20 in Cityscapes.
         width: channels at full size; 2, 4, 8 and 16 times as many below.
-        rho: of the threshold of SCEM, above 0 and below 1: the share of the sample's greatest confidence that a
-            pixel's must exceed. Greater: more is corrected.
+        rho: threshold of SCEM, between 0 and 1: the fraction of the sample's greatest confidence that a pixel's must
+            exceed to be reliable. The greater, the more is corrected.
         hidden: channels of SPADE's hidden maps.
         cim: the context inference module: `dilated`, or Context Encoders' `fully_connected` for one size of images.
-        image_size: side of the square images that the fully connected context is made for.
+        image_size: side of the square images that the fully connected context accepts.
 
     Attributes:
-        needs_labels: training needs labels: of all but `base`.
+        needs_labels: whether training needs labels: all variants but `base`.
     """
 
     size_multiple = 32
@@ -271,16 +271,16 @@ class SGENet(Generator):
         )
         classes = num_classes if self.needs_labels else 0
         self.num_classes = classes or None
-        # Finest first; no labels exist yet where the coarsest one starts.
+        # Finest first; the coarsest has no labels to be guided by.
         self.decoder = nn.ModuleList(
             InferenceModule(channels[i + 1], c, c, classes if i < 4 else 0, hidden, variant == "evaluated")
             for i, c in enumerate(channels[:5])
         )
-        self.image_heads = nn.ModuleList(_head(c, 3, 3) for c in channels[:5])
-        self.label_heads = nn.ModuleList(_head(c, classes, 1) for c in channels[:5]) if classes else None
+        self.image_heads = nn.ModuleList(_prediction_head(c, 3, 3) for c in channels[:5])
+        self.label_heads = nn.ModuleList(_prediction_head(c, classes, 1) for c in channels[:5]) if classes else None
 
     def check_size(self, image: Tensor, mask: Tensor) -> None:
-        """Raise `DataError` unless the shapes fit; a fully connected context takes one size only."""
+        """Raise `DataError` unless the shapes fit; a fully connected context accepts only one size."""
         super().check_size(image, mask)
         size = self.image_size
         if size and tuple(image.shape[-2:]) != (size, size):
@@ -297,7 +297,7 @@ class SGENet(Generator):
             mask: `(B, 1, H, W)`, 1 = hole.
 
         Raises:
-            ValueError: if the shapes do not fit.
+            ValueError: the shapes do not fit.
         """
         self.check_size(image, mask)
         hole = mask.to(image.dtype)
@@ -336,7 +336,7 @@ def _check_settings(variant: str, num_classes: int, width: int, rho: float, hidd
 
 
 def _context_size(cim: str, image_size: int | None) -> int | None:
-    """The side that the context is tied to; None if to none."""
+    """The only image side that the context accepts; None if it accepts any."""
     if cim not in ("dilated", "fully_connected"):
         raise ValueError(f"SGENet: cim must be 'dilated' or 'fully_connected', got {cim!r}")
     if cim == "dilated":

@@ -2,8 +2,8 @@
 
 Zhang, Zhu, Tai, Wang, Chu, Ni, Wang, Yang: "Context-Aware Image Inpainting with Learned Semantic Priors", IJCAI 2021,
 https://arxiv.org/abs/2106.07220. SPN's prior learner with one level (`inpaintzoo.models.spn`), and a decoder with
-pixel shuffle and learned region normalisation. The architecture is that of the authors' released code, whose weights
-load; it has LeakyReLU 0.1 in the prior encoder where SPN has ReLU.
+pixel shuffle and learned region normalisation. The architecture follows the authors' released code, whose weights
+load; its prior encoder has LeakyReLU 0.1 instead of SPN's ReLU.
 """
 
 from __future__ import annotations
@@ -20,16 +20,15 @@ from inpaintzoo.models.spn import PriorGuided, SPNOutput
 class SPL(PriorGuided):
     """Semantic prior learner.
 
-    45,597,223 parameters at the defaults. Sides must be multiples of 4 from 12 up. Initialised as PyTorch does by
-    default.
+    45,597,223 parameters at the defaults. Sides must be multiples of 4 from 12 up. PyTorch's default initialisation.
 
     Args:
         prior_channels: channels of the teacher's features at a quarter of the size.
-        blocks: SPADE blocks.
+        blocks: number of SPADE blocks.
         checkpointing: recompute SPADE blocks and dense blocks in the backward pass: less memory, more time.
         width: channels at full size.
-        growth: channels that a layer adds in the prior learner's dense blocks.
-        dense_blocks: how many of them there are.
+        growth: channels that each layer of the prior learner's dense blocks adds.
+        dense_blocks: number of dense blocks.
         hidden: channels of SPADE's hidden maps.
         threshold: of the learned region normalisation.
 
@@ -76,7 +75,7 @@ class SPL(PriorGuided):
             The prediction, and in training mode the head's prediction of the teacher's features.
 
         Raises:
-            ValueError: if the shapes do not fit.
+            ValueError: the shapes do not fit.
         """
         masked_image, hole = self._whiten(image, mask)
         pyramid = self._pyramid(masked_image, hole)
@@ -87,7 +86,7 @@ class SPL(PriorGuided):
         return SPNOutput(prediction, self._predictions(pyramid))
 
     def prior_features(self, image: Tensor, mask: Tensor) -> list[Tensor]:
-        """The prior map in a list of one, `(B, 4 * width, H / 4, W / 4)`, as target of another network."""
+        """The prior map in a list of one, `(B, 4 * width, H / 4, W / 4)`, as a target for another network."""
         return self._pyramid(*self._whiten(image, mask))
 
     def _pyramid(self, masked_image: Tensor, mask: Tensor) -> list[Tensor]:

@@ -1,9 +1,9 @@
 """SPN: semantic pyramid network, deterministic and probabilistic.
 
 Zhang, Wang, Ni, Yang: "Fully Context-Aware Image Inpainting with a Learned Semantic Pyramid", Pattern Recognition 2023,
-https://arxiv.org/abs/2112.04107. A prior learner predicts, from the masked picture, the features that a teacher has
-of the whole one (`Output.priors`); an image generator lets the learner's maps (not the heads' predictions) modulate its
-own. The architecture is that of the authors' released code, whose weights load, where it departs from the paper:
+https://arxiv.org/abs/2112.04107. From the masked picture, a prior learner predicts a teacher's features of the
+whole one (`SPNOutput.priors`); the learner's maps (not the heads' predictions) modulate those of an image generator.
+The architecture follows the authors' released code, whose weights load, where it differs from the paper:
 
 | | paper | released, and here |
 |---|---|---|
@@ -12,11 +12,11 @@ own. The architecture is that of the authors' released code, whose weights load,
 | after the last downsampling | "a residual block" | 16 residual dense blocks and their fusion |
 | SPADE (equation 8) | gamma * IN(F) + beta | (1 + gamma) * IN(F) + beta |
 | hidden width of SPADE | not said | 128; if stochastic, no more than the prior has channels |
-| upsampling in the decoder | behind each SPADE block | in front of it |
+| upsampling in the decoder | after each SPADE block | before it |
 
-What the paper's ablations leave open, and what stands here: with fewer `levels` (table 3) the finest decoder blocks
-have no prior and only normalise; with `conditioning="concat"` (figure 7) the prior is concatenated to the input of each
-decoder block and merged by a 3x3 convolution in front of the middle blocks, which only normalise. SPL, the first row
+Choices where the ablations leave details open: with fewer `levels` (table 3) the finest decoder blocks have no prior
+and only normalise; with `conditioning="concat"` (figure 7) the prior is concatenated to the input of each decoder
+block and merged by a 3x3 convolution before the middle blocks, which only normalise. SPL, the first row
 of table 3, is `inpaintzoo.models.SPL`.
 """
 
@@ -45,9 +45,9 @@ class SPNOutput(Output):
     Attributes:
         priors: predictions of the teacher's features, finest first; empty in eval mode (section 3.1.1: the heads are
             "removed from SPN during testing").
-        posterior: of the latent, if stochastic.
-        second_sample: `(B, 3, H, W)` in [0, 1], drawn with another latent; training of a stochastic network only.
-        second_priors: the predictions that belong to the second sample; empty otherwise.
+        posterior: distribution of the latent, if stochastic.
+        second_sample: `(B, 3, H, W)` in [0, 1], drawn with another latent; stochastic networks in training only.
+        second_priors: the second sample's predictions; empty without one.
     """
 
     priors: list[Tensor] = dataclasses.field(default_factory=list)
@@ -88,10 +88,10 @@ class PriorGuided(Generator):
     Args:
         levels: of the prior pyramid: 1 is a quarter of the size, 2 adds a half, 3 full size.
         blocks: SPADE blocks at a quarter of the size.
-        prior_channels: channels of the teacher's features, finest first; one a level, or one for each of the three.
+        prior_channels: channels of the teacher's features, finest first; one per level, or all three.
         width: channels at full size, 64 in the paper.
-        growth: channels that a layer adds in the prior learner's dense blocks.
-        dense_blocks: how many of them there are.
+        growth: channels that each layer of the prior learner's dense blocks adds.
+        dense_blocks: number of dense blocks.
         hidden: channels of SPADE's hidden maps.
         latent: channels of the latent; 0: deterministic.
         negative_slope: of the prior encoder's activation.
@@ -99,7 +99,7 @@ class PriorGuided(Generator):
         checkpointing: recompute SPADE blocks and dense blocks in the backward pass: less memory, more time.
 
     Attributes:
-        prior_channels: channels of the heads' predictions, one a level, finest first.
+        prior_channels: channels of the heads' predictions, one per level, finest first.
         prior_strides: the levels' strides, finest first.
         training_only: names of the sub-modules that inference does not need.
     """
@@ -126,7 +126,7 @@ class PriorGuided(Generator):
         for name, value in sizes.items():
             if value < 1:
                 raise ValueError(f"{type(self).__name__}: {name} must be 1 or more, got {value}")
-        # Two pixels are mirrored at a quarter of the size, which takes three.
+        # Mirroring two pixels at a quarter of the size needs three.
         self.smallest_side = 12
         self.checkpointing = checkpointing
         self.prior_strides = (1, 2, 4)[3 - levels :]
@@ -143,13 +143,13 @@ class PriorGuided(Generator):
         self.set_prior_channels(prior_channels[3 - levels :] if len(prior_channels) == 3 else prior_channels)
 
     def set_prior_channels(self, channels: Sequence[int]) -> None:
-        """Give the heads the channel counts of another teacher; where a count changes, the heads start anew.
+        """Size the heads for another teacher; if a channel count changes, all heads are initialised again.
 
         Args:
             channels: of the teacher's features at `prior_strides`, finest first.
 
         Raises:
-            ValueError: if there are not as many as levels, or one is not positive.
+            ValueError: not one positive number per level.
         """
         channels = tuple(channels)
         if len(channels) != len(self.prior_strides) or min(channels) < 1:
@@ -187,7 +187,7 @@ class PriorGuided(Generator):
 
 @dataclasses.dataclass
 class _Encoded:
-    """What does not depend on the latent."""
+    """The part of a forward pass that does not depend on the latent."""
 
     features: Tensor  # F_enc^L
     deep: Tensor  # S_enc^L
@@ -195,7 +195,7 @@ class _Encoded:
     posterior: Posterior | None
 
     def repeat(self, times: int) -> _Encoded:
-        """The batch, and the batch again behind it."""
+        """The batch, repeated."""
         features, deep, *skips = (x.repeat(times, 1, 1, 1) for x in (self.features, self.deep, *self.skips))
         return _Encoded(features, deep, skips, self.posterior)
 
@@ -204,24 +204,24 @@ class SPN(PriorGuided):
     """Semantic pyramid network (figure 2).
 
     50,702,643 parameters at the defaults, 68,512,883 if stochastic. Sides must be multiples of 4 from 12 up, of 32 if
-    stochastic. Initialised as PyTorch does by default. In training mode a stochastic network draws two latents an
-    image, in eval mode one.
+    stochastic. PyTorch's default initialisation. A stochastic network draws two latents per image in training mode, one
+    in eval mode.
 
     Args:
         levels: of the prior pyramid (table 3): 1 is a quarter of the size, 2 adds a half, 3 full size.
         blocks: SPADE blocks at a quarter of the size (table 4).
-        stochastic: whether to have the variational module (section 3.1.2).
-        prior_channels: channels of the teacher's features, finest first; one a level, or one for each of the three.
+        stochastic: whether to add the variational module (section 3.1.2).
+        prior_channels: channels of the teacher's features, finest first; one per level, or all three.
         conditioning: `spade`, or `concat` for the ablation of figure 7.
         checkpointing: recompute SPADE blocks and dense blocks in the backward pass: less memory, more time.
         width: channels at full size.
-        growth: channels that a layer adds in the prior learner's dense blocks.
-        dense_blocks: how many of them there are.
-        hidden: channels of SPADE's hidden maps; if stochastic, no more than the prior has.
+        growth: channels that each layer of the prior learner's dense blocks adds.
+        dense_blocks: number of dense blocks.
+        hidden: channels of SPADE's hidden maps; if stochastic, at most as many as the prior has.
         latent: channels of the latent.
 
     Attributes:
-        prior_channels: channels of the heads' predictions, one a level, finest first.
+        prior_channels: channels of the heads' predictions, one per level, finest first.
         prior_strides: the levels' strides, finest first: `(1, 2, 4)`, `(2, 4)` or `(4,)`.
         training_only: names of the sub-modules that inference does not need.
     """
@@ -278,11 +278,11 @@ class SPN(PriorGuided):
         Args:
             image: `(B, 3, H, W)` in [0, 1]; whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
-            noise: standard normal values in place of drawn ones, `(B, latent, H / 32, W / 32)` for each sample: two
+            noise: standard normal values to use instead of drawing them, `(B, latent, H / 32, W / 32)` per sample: two
                 in training mode, one in eval mode; stochastic networks only.
 
         Raises:
-            ValueError: if the shapes do not fit.
+            ValueError: the shapes do not fit.
         """
         encoded = self._encode(*self._whiten(image, mask))
         draws = 2 if self.training and self.stochastic else 1
@@ -296,7 +296,7 @@ class SPN(PriorGuided):
         return SPNOutput(first, [half[0] for half in halves], encoded.posterior, second, [half[1] for half in halves])
 
     def noise_shape(self, height: int, width: int) -> tuple[int, ...] | None:
-        """Of the latent, `(latent, H / 32, W / 32)`; None if deterministic."""
+        """Shape of the latent, `(latent, H / 32, W / 32)`; None if deterministic."""
         return (self.latent, height // 32, width // 32) if self.stochastic else None
 
     @torch.no_grad()
@@ -307,21 +307,21 @@ class SPN(PriorGuided):
         n: int,
         generator: torch.Generator | Sequence[torch.Generator] | None = None,
     ) -> Tensor:
-        """Several fillings of every hole, without gradients; what does not depend on the noise is computed once.
+        """Several fills of every hole, without gradients; the encoders run once for all of them.
 
         Args:
             image: `(B, 3, H, W)` in [0, 1].
             mask: `(B, 1, H, W)`, 1 = hole.
-            n: samples an image.
-            generator: source of the noise, for repeatable samples. It draws image after image, and for each image
-                sample after sample, so that the first image's samples depend neither on those behind it nor on `n`.
-                A sequence has one for each image.
+            n: samples per image.
+            generator: source of the noise, for repeatable samples. It draws all samples of one image, then of the next,
+                so that the first image's samples depend neither on later images nor on `n`. A sequence has one per
+                image.
 
         Returns:
             `(B, n, 3, H, W)` in [0, 1], raw predictions like `Output.image`.
 
         Raises:
-            ValueError: if the network is deterministic, `n` is not positive, or the generators do not fit the batch.
+            ValueError: the network is deterministic, `n` is not positive, or the generators do not fit the batch.
         """
         if not self.stochastic:
             raise ValueError("SPN: only a stochastic network has samples to draw; build it with stochastic=True")
@@ -329,13 +329,13 @@ class SPN(PriorGuided):
             raise ValueError(f"SPN: n must be 1 or more, got {n}")
         encoded = self._encode(*self._whiten(image, mask))
         assert encoded.posterior is not None
-        noise = _draw(encoded.posterior.mean, n, generator)
+        noise = _draw_noise(encoded.posterior.mean, n, generator)
         return torch.stack(
             [self._decode(encoded, self._latent(encoded.posterior, 1, [noise[:, i]]))[0] for i in range(n)], dim=1
         )
 
     def prior_features(self, image: Tensor, mask: Tensor) -> list[Tensor]:
-        """The prior pyramid, finest first, as targets of another network (table 5); if stochastic, that of the mean.
+        """The prior pyramid, finest first, as targets for another network (table 5); if stochastic, at the mean latent.
 
         Args:
             image: `(B, 3, H, W)` in [0, 1].
@@ -354,7 +354,7 @@ class SPN(PriorGuided):
         return _Encoded(self.image_encoder(masked_image, mask), deep, skips, posterior)
 
     def _latent(self, posterior: Posterior | None, draws: int, noise: Sequence[Tensor] | None) -> Tensor | None:
-        """`draws` latents an image, all images' first ones first."""
+        """`draws` latents per image: first one for every image, then the second."""
         if posterior is None:
             if noise is not None:
                 raise ValueError("SPN: a deterministic network takes no noise; build it with stochastic=True")
@@ -388,14 +388,16 @@ class SPN(PriorGuided):
         return (torch.tanh(raw) + 1) / 2, pyramid
 
 
-def _draw(like: Tensor, n: int, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
-    """Standard normal values `(B, n, ...)` for a batch `(B, ...)`, image after image and sample after sample."""
+def _draw_noise(like: Tensor, n: int, generator: torch.Generator | Sequence[torch.Generator] | None) -> Tensor:
+    """Standard normal values `(B, n, ...)` for a batch `(B, ...)`, drawn image by image, sample by sample."""
     batch = len(like)
     if generator is None:
         return torch.randn(batch, n, *like.shape[1:], device=like.device, dtype=like.dtype)
     sources = [generator] * batch if isinstance(generator, torch.Generator) else list(generator)
     if len(sources) != batch:
-        raise ValueError(f"SPN: one generator an image is needed, got {len(sources)} for {batch} images")
+        raise ValueError(
+            f"SPN: generator must have one random generator per image, got {len(sources)} for {batch} images"
+        )
     drawn = [
         torch.randn(like.shape[1:], generator=source, device=source.device) for source in sources for _ in range(n)
     ]

@@ -5,7 +5,7 @@ https://doi.org/10.3390/info13020071. PEN-Net (`inpaintzoo.models.pennet`) with 
 1x1 patches at all levels of the attention transfer; its two discriminators are `SRPNetDiscriminator` twice, with the
 views `Composite` and `HoleMasked` or `HoleBox`.
 
-No code was released. What the paper leaves open, and what stands here:
+No code was released. Choices where the paper leaves details open:
 
 | | paper | here |
 |---|---|---|
@@ -20,7 +20,7 @@ from __future__ import annotations
 from torch import Tensor
 
 from inpaintzoo.generator import Generator
-from inpaintzoo.layers.attention.transfer import AttentionTransfer, Engine, Fill, HoleKeys, MaskResize
+from inpaintzoo.layers.attention.transfer import AttentionTransfer, Engine, FillRegion, HoleKeys
 from inpaintzoo.layers.pyramid import (
     PyramidContext,
     PyramidDecoder,
@@ -29,6 +29,7 @@ from inpaintzoo.layers.pyramid import (
     predict_pyramid,
     pyramid_channels,
 )
+from inpaintzoo.ops import ResizeMode
 from inpaintzoo.types import PyramidOutput
 
 
@@ -39,9 +40,9 @@ class SRPNet(Generator):
 
     Args:
         width: channels of the finest map, 32 in the paper; a multiple of 4.
-        num_residual_blocks: behind each encoder convolution; 0 is PEN-Net's encoder (the ablation of table 5).
-        dilation: of each block's first convolution. The deepest map of an input with a side below 192 has fewer than
-            3 cells there: its dilation is 1.
+        num_residual_blocks: number after each encoder convolution; 0 is PEN-Net's encoder (the ablation of table 5).
+        dilation: of each block's first convolution; 1 where an input side below 192 leaves the deepest map fewer than
+            3 cells.
         kernel: side of the compared patches at all levels but the deepest, where it is 1: 1 (table A1) or 3 (PEN-Net).
         normalize_query: compare patches by cosine (equation 2).
         scale: factor of the scores in the softmax.
@@ -65,14 +66,14 @@ class SRPNet(Generator):
         normalize_query: bool = True,
         scale: float = 10.0,
         hole_keys: HoleKeys = "exclude",
-        fill: Fill = "hole",
-        mask_resize: MaskResize = "nearest",
+        fill: FillRegion = "hole",
+        mask_resize: ResizeMode = "nearest",
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
         if width < 4 or width % 4:
             raise ValueError(f"SRPNet: width must be a positive multiple of 4, got {width}")
-        # Instance normalisation of the deepest map needs more than one cell, reflection two a side.
+        # On the deepest map instance normalisation needs more than one cell, and reflection two per side.
         self.smallest_side = 128 if num_residual_blocks else 64
         transfers = [
             AttentionTransfer(
@@ -100,11 +101,11 @@ class SRPNet(Generator):
             image: `(B, 3, H, W)` in [0, 1], sides multiples of 64 from 128 up (from 64 without residual blocks);
                 whatever lies in the hole is ignored.
             mask: `(B, 1, H, W)`, 1 = hole.
-            guidance: `(B, 1, H, W)`, what the hole may be filled from: permissions (floating point or bool) or class
+            guidance: `(B, 1, H, W)`, where the hole may be filled from: permissions (floating point or bool) or class
                 ids (integers), see `inpaintzoo.layers.attention.Guidance`.
 
         Raises:
-            ValueError: if the shapes do not fit.
+            ValueError: the shapes do not fit.
         """
         self.check_size(image, mask)
         masked_image = self.hide_hole(2 * image - 1, mask, fill=1.0)  # white

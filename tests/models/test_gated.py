@@ -4,7 +4,6 @@ import pytest
 import torch
 from contract import (
     assert_layout_and_bfloat16_change_little,
-    assert_the_hole_is_not_seen,
     three_pairs,
     without_gradient,
 )
@@ -256,39 +255,6 @@ def test_shapes_ranges_and_gradients(arguments):
         assert picture.shape == image.shape and picture.min() >= 0 and picture.max() <= 1
     output.image.square().sum().backward()
     assert without_gradient(network) == []  # the coarse stage learns through the refine stage too
-
-
-@pytest.mark.parametrize("arguments", [{}, {"padding": "same_tf"}])
-def test_the_hole_is_not_seen(arguments):
-    network, (image, mask) = small(**arguments), small_case()
-
-    def run(image):
-        output = network(image, mask)
-        return [output.image, output.coarse]
-
-    assert_the_hole_is_not_seen(run, image, mask)
-
-
-@pytest.mark.parametrize("arguments", [{}, {"padding": "same_tf"}])
-def test_batch_equals_samples(arguments):
-    network, (image, mask) = small(**arguments), small_case()
-    with torch.no_grad():
-        together = network(image, mask).image
-        alone = torch.cat([network(image[i : i + 1], mask[i : i + 1]).image for i in range(3)])
-    torch.testing.assert_close(together, alone, atol=1e-5, rtol=0)
-
-
-@pytest.mark.parametrize("value", [0, 1])
-def test_no_hole_and_nothing_but_hole(value):
-    network, (image, mask) = small(), small_case()
-    output = network(image, torch.full_like(mask, value))
-    output.image.sum().backward()
-    assert output.image.isfinite().all()
-    assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
-
-
-def test_smallest_size():
-    assert GatedNet(width=4)(torch.rand(1, 3, 8, 8), torch.zeros(1, 1, 8, 8)).image.shape == (1, 3, 8, 8)
 
 
 def test_the_first_stage_is_pasted_into_the_hole():

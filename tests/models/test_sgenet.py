@@ -5,6 +5,7 @@ import re
 import pytest
 import torch
 import torch.nn.functional as F
+import yaml
 from golden_recipe import golden_keys, golden_tensors, recipe_weights
 from places import CONFIGS
 from safetensors.torch import save_file
@@ -340,3 +341,15 @@ def test_golden_multi_scale_discriminator():
     for scale, features in enumerate(scales):
         torch.testing.assert_close(features[-1], golden[f"out_scale{scale}"], atol=1e-5, rtol=1e-5)
         assert len(features) == 5
+
+
+def test_sgnets_config_is_sgenets_but_for_the_variant():
+    """A config cannot include another, and each must run alone: the copy may not drift."""
+    guided, evaluated = (yaml.safe_load((CONFIGS / f"{name}.yaml").read_text()) for name in ("sgnet", "sgenet"))
+    generators = [config["model"]["init_args"]["generator"]["init_args"] for config in (guided, evaluated)]
+    assert [generator.pop("variant") for generator in generators] == ["guided", "evaluated"]
+    assert [config["trainer"].pop("default_root_dir") for config in (guided, evaluated)] == [
+        "runs/sgnet",
+        "runs/sgenet",
+    ]
+    assert guided == evaluated

@@ -1,14 +1,14 @@
-"""Contextual attention: a map is rebuilt from its own known patches, and neighbours agree where to copy from.
+"""Contextual attention: maps are rebuilt from their known patches; neighbours copy from neighbouring patches.
 
 Yu et al., "Generative Image Inpainting with Contextual Attention", CVPR 2018, https://arxiv.org/abs/1801.07892,
 section 4, as in the code of the gated network that followed it (https://arxiv.org/abs/1806.03589). The papers write the
-similarity as a cosine; the code normalises the keys only, and so does this. Every sample has its own mask (public code
-takes the first one of the batch for all), and a mask without any known patch gives zeros.
+similarity as a cosine; their code normalises only the keys, as here. Every sample has its own mask (public code uses
+the first one for the whole batch), and a mask without a known patch gives zeros.
 
-What sets it apart from `layers.attention.transfer` is the agreement of neighbours ("attention propagation"): the
+It differs from `layers.attention.transfer` in the agreement of neighbours ("attention propagation"): the
 score of query q and key k is summed over the pairs (q - 1, k - 1), (q, k), (q + 1, k + 1), once along the rows of the
-flattened map and once along its columns. The N x N matrix of scores is made some image rows of queries at a time, so
-that memory does not grow with the fourth power of the side.
+flattened map and once along its columns. The N x N matrix of scores is computed a few image rows of queries at a
+time, so that memory does not grow with the fourth power of the side.
 """
 
 from __future__ import annotations
@@ -24,20 +24,19 @@ from inpaintzoo.layers.attention.guidance import Guidance, PairGuidance, PatchGu
 from inpaintzoo.layers.attention.tiles import from_blocks, to_blocks
 from inpaintzoo.layers.attention.transfer import (
     Engine,
-    MaskResize,
-    _check_shapes,
-    _exporting,
+    check_patch_shapes,
     patch_norm,
     transfer_patches,
     valid_keys,
 )
+from inpaintzoo.ops import ResizeMode, is_exporting
 
-# Bytes of one buffer of scores, half a dozen of which are alive at a time: a CPU should keep them in its caches.
+# Bytes of one buffer of scores; about six exist at a time. On a CPU they should fit into its caches.
 _CPU_PIECE = 8 * 2**20
 _GPU_PIECE = 512 * 2**20
-# Least image rows in a piece: each piece also computes the row above and the row below it.
+# Minimum image rows in a piece; each piece also computes the row above and the row below.
 _LEAST_ROWS = 4
-# A training step keeps matrices of scores up to this many bytes and computes larger ones again in its backward pass.
+# Training keeps score matrices up to this many bytes and recomputes larger ones in the backward pass.
 _KEPT = 128 * 2**20
 
 
@@ -54,15 +53,15 @@ def contextual_attention(
 ) -> Tensor:
     """Rebuild a map from its own 4x4 patches, weighted by the fused similarity of 3x3 patches of maps half its size.
 
-    Scores and softmax are computed in float32 at least, also under autocast.
+    Scores and softmax are computed in float32 or wider, even under autocast.
 
     Args:
         query: `(B, C, h, w)`, features of the places to fill.
         key: `(B, C, h, w)`, features of the places to copy from; their patches are normalised to length 1.
-        value: `(B, D, 2h, 2w)`, the map to copy from: patch (y, x) covers rows 2y - 1 to 2y + 2, columns likewise.
+        value: `(B, D, 2h, 2w)`, the map to copy from: patch (y, x) covers rows 2y - 1 to 2y + 2, and the same columns.
         valid: `(B, 1, h, w)`, 1 where a patch may be copied from, else 0 (`inpaintzoo.layers.attention.valid_keys`).
-            Other keys stay in the softmax with a score of 0 and lose their weight afterwards, as in the authors' code.
-        fuse: whether neighbours agree where to copy from.
+            Other keys stay in the softmax with a score of 0, and their weights are dropped afterwards (authors' code).
+        fuse: whether neighbouring places copy from neighbouring patches.
         scale: factor of the scores in the softmax.
         engine: `tiled` computes in pieces; `dense` holds the whole score matrix in plain operators, for export; `auto`
             takes `dense` while a model is exported and `tiled` otherwise.
@@ -73,12 +72,12 @@ def contextual_attention(
     """
     if not fuse:
         return transfer_patches(query, key, value, valid, scale=scale, floor=0.0, engine=engine, guidance=guidance)
-    _check_shapes(query, key, value, valid, 3)
+    check_patch_shapes(query, key, value, valid, 3)
     dtype, compute = value.dtype, torch.promote_types(value.dtype, torch.float32)
     query, key, value, valid = (tensor.to(compute) for tensor in (query, key, value, valid))
-    dense = engine == "dense" or (engine == "auto" and _exporting())
+    dense = engine == "dense" or (engine == "auto" and is_exporting())
     with torch.autocast(query.device.type, enabled=False):
-        filled = (_dense if dense else _in_pieces)(query, key, value, valid, scale, guidance)
+        filled = (_fill_dense if dense else _fill_in_pieces)(query, key, value, valid, scale, guidance)
     return (filled / 4).to(dtype)
 
 
@@ -99,10 +98,10 @@ def _weights(
 # --- the whole matrix ----------------------------------------------------------------------------------------------
 
 
-def _dense(
+def _fill_dense(
     query: Tensor, key: Tensor, value: Tensor, valid: Tensor, scale: float, guidance: PatchGuidance | None
 ) -> Tensor:
-    """What `_in_pieces` computes, in plain operators that every exporter knows."""
+    """The result of `_fill_in_pieces` in plain operators, which every exporter supports."""
     height, width = key.shape[2:]
     queries, keys = _unfolded(query, key)
     guide = None if guidance is None else guidance.pairs()
@@ -113,8 +112,8 @@ def _dense(
 
 def _fuse(scores: Tensor, height: int, width: int) -> Tensor:
     """Sums of `(B, N, N)` along the diagonals of the map flattened by rows, then by columns."""
-    by_columns = _swap(_sum_diagonal(scores), height, width)
-    return _swap(_sum_diagonal(by_columns), width, height)
+    by_columns = _by_columns(_sum_diagonal(scores), height, width)
+    return _by_columns(_sum_diagonal(by_columns), width, height)
 
 
 def _sum_diagonal(scores: Tensor) -> Tensor:
@@ -122,8 +121,8 @@ def _sum_diagonal(scores: Tensor) -> Tensor:
     return padded[:, :-2, :-2] + scores + padded[:, 2:, 2:]
 
 
-def _swap(scores: Tensor, height: int, width: int) -> Tensor:
-    """Both sides of the matrix from a map flattened by rows to the same map flattened by columns."""
+def _by_columns(scores: Tensor, height: int, width: int) -> Tensor:
+    """Reorder both sides of the matrix from a map flattened by rows to one flattened by columns."""
     cells = scores.unflatten(2, (height, width)).unflatten(1, (height, width))
     return cells.permute(0, 2, 1, 4, 3).flatten(3).flatten(1, 2)
 
@@ -131,7 +130,7 @@ def _swap(scores: Tensor, height: int, width: int) -> Tensor:
 # --- the matrix in pieces ------------------------------------------------------------------------------------------
 
 
-def _in_pieces(
+def _fill_in_pieces(
     query: Tensor, key: Tensor, value: Tensor, valid: Tensor, scale: float, guidance: PatchGuidance | None
 ) -> Tensor:
     """The overlapping patches' sum, a few samples or a few image rows of queries at a time."""
@@ -155,7 +154,7 @@ def _in_pieces(
 
 
 def _piece_shape(key: Tensor) -> tuple[int, int]:
-    """How many samples and image rows of queries make a piece of about the size that suits the device."""
+    """Samples and image rows of queries in a piece that suits the device."""
     batch, _, height, width = key.shape
     budget = _CPU_PIECE if key.device.type == "cpu" else _GPU_PIECE
     row = width * height * width * key.element_size()
@@ -175,19 +174,19 @@ def _piece(
     last: int,
     size: tuple[int, int],
 ) -> Tensor:
-    """What the queries of the image rows `first` to `last` copy: `(B, rows + 1, w + 1, 4 * D)` blocks."""
+    """What the queries in image rows `first` to `last` copy: `(B, rows + 1, w + 1, 4 * D)` blocks."""
     scores = _fuse_rows(queries, keys, first, last, size)
     asked = slice(first * size[1], last * size[1])
     weights = _weights(scores.flatten(3).flatten(1, 2), valid, scale, guide, asked)
-    spread = _spread(weights.view_as(scores))
+    spread = _block_weights(weights.view_as(scores))
     return (spread.flatten(3).flatten(1, 2) @ blocks).unflatten(1, spread.shape[1:3])
 
 
 def _fuse_rows(queries: Tensor, keys: Tensor, first: int, last: int, size: tuple[int, int]) -> Tensor:
     """`_fuse` for the queries of a few image rows: `(B, rows, w, h, w)`.
 
-    Along the columns the neighbours of a query are the cells above and below it; beyond the upper and the lower edge a
-    column goes on in the one before and behind it. The same holds for the keys.
+    Along the columns the neighbours of a query are the cells above and below it; beyond the upper and lower edge
+    a column continues in the previous and next one. The same holds for the keys.
     """
     height, width = size
     rows = _sum_along_rows(queries, keys, max(first - 1, 0) * width, min(last + 1, height) * width)
@@ -209,7 +208,7 @@ def _fuse_rows(queries: Tensor, keys: Tensor, first: int, last: int, size: tuple
 
 
 def _sum_along_rows(queries: Tensor, keys: Tensor, start: int, stop: int) -> Tensor:
-    """Scores of the queries `start` to `stop`, with those of the pairs one further and one back: `(B, queries, N)`."""
+    """Scores of the queries `start` to `stop`, plus those of the pairs before and after each: `(B, queries, N)`."""
     scores = queries[:, start : stop + 2] @ keys  # the first row of `queries` is padding
     total = scores[:, 1:-1].clone()
     total[:, :, 1:] += scores[:, :-2, :-1]
@@ -217,10 +216,10 @@ def _sum_along_rows(queries: Tensor, keys: Tensor, start: int, stop: int) -> Ten
     return total
 
 
-def _spread(weights: Tensor) -> Tensor:
-    """Weights of 4x4 patches to those of the four 2x2 blocks in each: `(B, r, w, h, w)`, all four sides one longer.
+def _block_weights(weights: Tensor) -> Tensor:
+    """Turn weights of 4x4 patches into weights of 2x2 blocks: `(B, r, w, h, w)`, each of the four sides one longer.
 
-    A block belongs to four patches, so this is a sum over four diagonal shifts (see `attention_tiles`).
+    A block belongs to four patches, so this is a sum over four diagonal shifts (see `layers.attention.tiles`).
     """
     batch, rows, width, height, _ = weights.shape
     across = weights.new_zeros(batch, rows, width + 1, height, width + 1)
@@ -240,7 +239,7 @@ def _resize_aligned(image: Tensor, size: tuple[int, int]) -> Tensor:
     for dim, out in zip((2, 3), size, strict=True):
         steps = max(out - 1, 1)
         places = torch.arange(out, device=image.device) * (image.shape[dim] - 1)
-        image = image.index_select(dim, (2 * places + steps) // (2 * steps))  # rounded, halves up, in whole numbers
+        image = image.index_select(dim, (2 * places + steps) // (2 * steps))  # rounded, halves up, in integers
     return image
 
 
@@ -250,12 +249,12 @@ class ContextualAttention(nn.Module):
     Queries and keys are the map halved by nearest neighbour, 3x3 patches of it; values are its 4x4 patches.
 
     Args:
-        fuse: whether neighbours agree where to copy from.
+        fuse: whether neighbouring places copy from neighbouring patches.
         scale: factor of the scores in the softmax.
-        mask_resize: how a patch learns whether it is known: `nearest` samples the mask as the authors' code does and
-            misses thin holes, `any` is exact, `bilinear` samples between pixels.
+        mask_resize: how the mask is resized to decide which patches are known: `nearest`, as the authors' code, misses
+            thin holes; `any` is exact; `bilinear` samples between pixels.
         aligned: whether maps and masks are halved with aligned corners, as TensorFlow does for the released weights;
-            the mask is sampled by nearest neighbour then.
+            requires `mask_resize="nearest"`.
         engine: see `contextual_attention`.
     """
 
@@ -263,14 +262,14 @@ class ContextualAttention(nn.Module):
         self,
         fuse: bool = True,
         scale: float = 10.0,
-        mask_resize: MaskResize = "nearest",
+        mask_resize: ResizeMode = "nearest",
         aligned: bool = False,
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
         if scale <= 0:
             raise ValueError(f"ContextualAttention: scale must be above 0, got {scale}")
-        for name, value, choice in (("mask_resize", mask_resize, MaskResize), ("engine", engine, Engine)):
+        for name, value, choice in (("mask_resize", mask_resize, ResizeMode), ("engine", engine, Engine)):
             if value not in get_args(choice):
                 allowed = ", ".join(map(repr, get_args(choice)))
                 raise ValueError(f"ContextualAttention: {name} must be one of {allowed}, got {value!r}")
@@ -285,13 +284,13 @@ class ContextualAttention(nn.Module):
         Args:
             features: `(B, C, h, w)`, sides even.
             mask: `(B, 1, H, W)`, 1 = hole, at a multiple of the map's size.
-            guidance: what the hole may be filled from.
+            guidance: where the hole may be filled from.
 
         Returns:
             `(B, C, h, w)`.
 
         Raises:
-            ValueError: if a side of the map is odd.
+            ValueError: a side of the map is odd.
         """
         if features.shape[2] % 2 or features.shape[3] % 2:
             raise ValueError(f"contextual attention needs maps with even sides, got {tuple(features.shape)}")

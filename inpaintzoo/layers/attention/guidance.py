@@ -1,15 +1,15 @@
-"""Structural guidance: a map that says, at inference, which known places a hole may be filled from.
+"""Structural guidance: at inference, a map restricts which known places a hole may be filled from.
 
-The source is the dissertation behind the pyramid generator (`inpaintzoo.models.pyramid`), section 5.4: a map multiplies
-the similarities of patch attention (equation 5.12). Needs no training. Two points differ from the equation:
+Source: section 5.4 of the dissertation that describes the pyramid generator (`inpaintzoo.models.pyramid`). A map
+multiplies the similarities of patch attention (equation 5.12); no training is needed. Two differences:
 
-* A similarity of 0 still has exp(0) in the softmax, so what must not be copied from is left out of it: its weight is
-  exactly 0 and takes nothing from the others'.
-* The equation leaves open what becomes of a place that guidance leaves nothing to copy from: it is filled unguided.
+* A similarity of 0 still adds exp(0) to the softmax, so forbidden patches are left out of it: their weight is exactly 0
+  and takes nothing from the others'.
+* The equation does not cover places that guidance leaves nothing to copy from: they are filled unguided.
 
-Features are copied as 4x4 patches of the attended map (stride 2, padding 1), and the pixels below a patch decide: a key
-is permitted, or of a class, only if all known pixels of its patch are. Equation 5.9 compares known patches with unknown
-ones, so guidance leaves places alone whose patch touches no hole.
+Features are copied as 4x4 patches of the attended map (stride 2, padding 1), and the pixels under a patch decide: a key
+is permitted, or has a class, only if all known pixels of its patch do. Equation 5.9 compares known patches with unknown
+ones, so guidance does not affect places whose patch touches no hole.
 """
 
 from __future__ import annotations
@@ -23,25 +23,25 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inpaintzoo.ops import resize_mask
+from inpaintzoo.ops import is_exporting, resize_mask
 from inpaintzoo.types import DataError
 
-CLASSES = 65536  # class ids are below
+CLASSES = 65536  # class ids are smaller than this
 
-# Score of what the softmax leaves out. Not minus infinity, so that products with a zero gradient stay zero.
+# Score of keys that the softmax leaves out; finite, so that its product with a zero gradient is zero.
 NEVER = -1e30
 
-_UNGUIDED = -1.0  # a query that may copy from any key, or a key that guidance keeps no query from
-_MIXED = -2.0  # a key of no class
+_UNGUIDED = -1.0  # a query that may copy from any key, or a key that any query may copy from
+_MIXED = -2.0  # a key whose patch mixes classes
 
 
 class PatchGuidance(NamedTuple):
-    """Guidance at the size of one attention's queries and keys, all maps `(B, 1, h, w)` float32.
+    """Guidance at the size of one attention's queries and keys; all maps are `(B, 1, h, w)` float32.
 
     Attributes:
-        wanted: of each query, the class it copies from; negative where it is not guided.
-        found: of each key, its class; -1 where its patch is all hole, -2 where classes mix.
-        permission: of each key, the factor of a guided query's similarity to it; None for 1.
+        wanted: the class that each query copies from; negative where it is not guided.
+        found: the class of each key; -1 if its patch is all hole, -2 if it mixes classes.
+        permission: the factor of guided queries' similarity to each key; None for 1.
     """
 
     wanted: Tensor
@@ -61,7 +61,7 @@ class PatchGuidance(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class PairGuidance:
-    """What the scores of (query, key) pairs become; a matrix is only made of the queries asked for.
+    """Guidance of the scores of (query, key) pairs; matrices are built only for the requested queries.
 
     Attributes:
         wanted: `(B, Q, 1)`, see `PatchGuidance`.
@@ -74,7 +74,7 @@ class PairGuidance:
     permission: Tensor | None
 
     def forbidden(self, queries: slice = slice(None)) -> Tensor:
-        """`(B, q, K)` bool: pairs that must get no weight."""
+        """`(B, q, K)` bool: pairs whose weight must be 0."""
         wanted = self.wanted[:, queries]
         return (wanted != self.found) & (wanted >= 0) & (self.found != _UNGUIDED)
 
@@ -85,27 +85,27 @@ class PairGuidance:
         return torch.where(self.wanted[:, queries] >= 0, self.permission, 1)
 
     def guided(self, scores: Tensor, queries: slice = slice(None)) -> Tensor:
-        """Scores `(B, q, K)` times their factors, those of forbidden pairs out of the softmax's reach."""
+        """Scores `(B, q, K)` times their factors, with forbidden pairs excluded from the softmax."""
         factors = self.factors(queries)
         return (scores if factors is None else scores * factors).masked_fill(self.forbidden(queries), NEVER)
 
 
 class Guidance:
-    """A guidance map at the images' size, ready to be read at any attention's.
+    """A guidance map at image size, which can be read at the size of any attention.
 
     Args:
         guidance: `(B, 1, H, W)`. Floating point or bool is a permission map: 1 = may be copied from, 0 = not, values
-            between weigh the similarity; what it holds in the hole does not matter. Integers are class ids: a place is
-            filled from known patches of its own class, hole pixels being of the class drawn there.
+            between weight the similarity; its values in the hole do not matter. Integers are class ids: a place is
+            filled from known patches of its own class, and in the hole the map says which class that is.
         mask: `(B, 1, H, W)`, 1 = hole.
 
     Raises:
-        DataError: if shape, device, type or values of the map do not fit.
+        DataError: shape, device, type or values of the map do not fit.
     """
 
     def __init__(self, guidance: Tensor, mask: Tensor) -> None:
-        _check(guidance, mask)
-        if not _recorded():
+        _check_map(guidance, mask)
+        if not is_exporting():  # values are unknown then; compiled code breaks its graph here
             _check_values(guidance, mask)
         self._by_class = not (guidance.is_floating_point() or guidance.dtype == torch.bool)
         self._weighs = guidance.is_floating_point()
@@ -116,11 +116,10 @@ class Guidance:
         """Read the map for one attention.
 
         Args:
-            valid: `(B, 1, h, w)`, 1 where a key may be copied from as far as the mask goes; the copied map is
-                `(B, D, 2h, 2w)`.
+            valid: `(B, 1, h, w)`, 1 where the mask allows copying from a key; the copied map is `(B, D, 2h, 2w)`.
 
         Warns:
-            UserWarning: once, if places of the hole have known patches to copy from but guidance leaves them none.
+            UserWarning: once, if guidance forbids all known patches for some place in the hole.
         """
         size = (valid.shape[2], valid.shape[3])
         known = self._range(self._hole, size)
@@ -137,37 +136,31 @@ class Guidance:
         return PatchGuidance(wanted, found, permission)
 
     def _range(self, left_out: Tensor, size: tuple[int, int]) -> tuple[Tensor, Tensor]:
-        """Least and greatest value of each patch, without some pixels; infinity and its negative if none is left."""
+        """Minimum and maximum of each patch without the pixels left out; infinity and its negative if none remain."""
         both = torch.cat([-self._values, self._values], dim=1).masked_fill(left_out, -torch.inf)
         low, high = _highest(both, size).chunk(2, dim=1)
         return -low, high
 
     def _drawn(self, size: tuple[int, int]) -> Tensor:
-        """The class that a patch's hole pixels have; where they have several, that of the cell's centre."""
+        """The class of a patch's hole pixels; if there are several, the one at the cell's centre."""
         low, high = self._range(~self._hole, size)
         return torch.where(low == high, high, F.interpolate(self._values, size, mode="nearest-exact"))
 
     def _where_something_remains(self, wanted: Tensor, found: Tensor, valid: Tensor) -> Tensor:
-        """`wanted`, but unguided where no valid key has the class."""
-        places = (torch.where(valid, found, _MIXED).flatten(1) - _MIXED).long()  # the two negative codes come first
+        """`wanted`, with queries unguided where no valid key has their class."""
+        places = (torch.where(valid, found, _MIXED).flatten(1) - _MIXED).long()  # the two negative codes map to 0 and 1
         present = torch.zeros(len(found), CLASSES + 2, device=found.device).scatter(1, places, 1.0)
         remains = present.gather(1, (wanted.flatten(1) - _MIXED).long()).view_as(wanted) > 0
         lost = (wanted >= 0) & ~remains
-        if not self._warned and not _recorded():
+        if not self._warned and not is_exporting():
             self._warned = _warned_of(lost & valid.flatten(1).any(dim=1).view(-1, 1, 1, 1))
         return torch.where(lost, _UNGUIDED, wanted)
 
 
 def _highest(values: Tensor, size: tuple[int, int]) -> Tensor:
-    """Greatest value of the pixels that each 4x4 patch (stride 2, padding 1) of a map of twice `size` touches."""
-    cells = resize_mask(values, (2 * size[0], 2 * size[1]), "any")  # the greatest in each cell
+    """Maximum over the pixels that each 4x4 patch (stride 2, padding 1) of a map of twice `size` touches."""
+    cells = resize_mask(values, (2 * size[0], 2 * size[1]), "any")  # the maximum of each cell
     return F.max_pool2d(cells, 4, stride=2, padding=1)
-
-
-def _recorded() -> bool:
-    """Whether a network is traced or exported, so that values are unknown; compiled ones leave their graph to look."""
-    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # older versions lack the former
-    return torch.jit.is_tracing() or exporting()
 
 
 @torch.compiler.disable
@@ -182,7 +175,7 @@ def _warned_of(lost: Tensor) -> bool:
     return True
 
 
-def _check(guidance: Tensor, mask: Tensor) -> None:
+def _check_map(guidance: Tensor, mask: Tensor) -> None:
     if not isinstance(guidance, Tensor):
         raise DataError(f"guidance must be a tensor {tuple(mask.shape)} to fit the mask, got {type(guidance).__name__}")
     if guidance.shape != mask.shape:
@@ -200,12 +193,12 @@ def _check_values(guidance: Tensor, mask: Tensor) -> None:
     if guidance.dtype == torch.bool or guidance.numel() == 0:
         return
     if not guidance.is_floating_point():
-        ids = guidance.to(torch.int64)  # of 16 and more bits without a sign torch finds no minimum
+        ids = guidance.to(torch.int64)  # torch has no min() of unsigned types of 16 bits and more
         low, high = int(ids.min()), int(ids.max())
         if not 0 <= low <= high < CLASSES:
             raise DataError(f"class ids of a guidance map must be from 0 to {CLASSES - 1}, got {low} to {high}")
         return
-    known = guidance.masked_fill(mask > 0, 0.0)  # what a permission map holds in the hole means nothing
+    known = guidance.masked_fill(mask > 0, 0.0)  # a permission map's values in the hole have no meaning
     least, greatest = known.min().item(), known.max().item()
     if math.isnan(least):
         raise DataError("a guidance map holds permissions from 0 to 1, got NaN where the picture is known; replace it")

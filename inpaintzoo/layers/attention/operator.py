@@ -1,6 +1,6 @@
-"""The operator of patch attention, forward and backward: opaque to `torch.compile`, one call each.
+"""Patch attention as a custom operator, forward and backward; opaque to `torch.compile`.
 
-The arguments stand where torch reads an operator's schema from; `inpaintzoo.layers.attention.tiles` does the computing.
+The signatures define the operators' schemas; the computation is in `inpaintzoo.layers.attention.tiles`.
 """
 
 from __future__ import annotations
@@ -51,8 +51,8 @@ def tiled_transfer(
         allowed: `(B, 1, h, w)`, 1 where a key may be copied from, else 0.
         kernel: side of the compared patches, 1 or 3.
         exclude: whether the softmax leaves out keys that are not allowed.
-        floor: least weight of any patch; patches that are not allowed get it.
-        wanted: `(B, 1, h, w)`, with `found` and `permission` a `PatchGuidance`, which an operator cannot take; or None.
+        floor: minimum weight of a patch; patches that are not allowed get exactly this.
+        wanted: `(B, 1, h, w)` or None; the fields of a `PatchGuidance`, which an operator cannot take.
         found: `(B, 1, h, w)` or None.
         permission: `(B, 1, h, w)` or None.
 
@@ -86,7 +86,7 @@ def _tiled_backward(
     wanted: Tensor | None = None,
     found: Tensor | None = None,
     permission: Tensor | None = None,
-) -> List[Tensor]:  # noqa: UP006  (torch 2.6 knows typing's list alone in an operator's signature)
+) -> List[Tensor]:  # noqa: UP006  (torch 2.6 accepts only typing.List in an operator's signature)
     """Gradients with respect to query, key, value, key gain and query gain."""
     height, width = key.shape[2:]
     results: list[list[Tensor]] = [[], [], [], [], []]

@@ -1,7 +1,7 @@
-"""Patch attention in row tiles: the passes behind the operator `inpaintzoo.layers.attention.operator.tiled_transfer`.
+"""Patch attention in row tiles: the passes of the operator `inpaintzoo.layers.attention.operator.tiled_transfer`.
 
-Attention over patches is usually written with unfolded 3x3 keys, an N x N score matrix and unfolded 4x4 values. The
-same numbers cost far less when the sums are taken in another order:
+Patch attention is usually written with unfolded 3x3 keys, an N x N score matrix and unfolded 4x4 values. Summing in
+another order gives the same numbers at a fraction of the cost:
 
 * The score of two 3x3 patches is the sum of the nine scores of their pixels, so it is the Gram matrix of *pixels*
   summed over nine diagonal shifts: nine times fewer products.
@@ -10,12 +10,12 @@ same numbers cost far less when the sums are taken in another order:
   blocks, which do not overlap: four times fewer products.
 
 Both maps live on one grid of `(h + 1) * (w + 1)` cells whose first row and column are zero. On that grid a shift by
-(dy, dx) is a shift by `dy * (w + 1) + dx` of the flattened cells, what would fall off a border falls on a zero, and a
-diagonal shift of the (flattened) score matrix is one offset into memory. The matrix is made a few image rows of
-queries at a time and never stored; the backward pass makes the tiles again. Memory grows with `h * w * w`, not with
+(dy, dx) is a shift by `dy * (w + 1) + dx` of the flattened cells, cells shifted over a border land on zeros, and a
+diagonal shift of the (flattened) score matrix is one offset into memory. The matrix is computed a few image rows of
+queries at a time and never stored; the backward pass recomputes the tiles. Memory grows with `h * w * w`, not with
 `(h * w) ** 2`.
 
-Everything here computes in the dtype it is given.
+All computation is in the dtype of the arguments.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from torch import Tensor
 
 from inpaintzoo.layers.attention.guidance import NEVER, PairGuidance, PatchGuidance
 
-# Bytes of one buffer of a tile. On a CPU a tile should stay in the shared cache; on a GPU it should fill the device.
+# Bytes of a tile's buffer. On a CPU a tile should fit into the shared cache, on a GPU it should fill the device.
 _CPU_TILE = 4 * 2**20
 _GPU_TILE = 512 * 2**20
 
@@ -44,8 +44,8 @@ class _Problem:
         value: `(b, n, 4 * D)`, 2x2 pixel blocks.
         key_gain: `(b, 1, n)`, factor of a key's scores; 0 on the padding.
         query_gain: `(b, (h + 3) * (w + 1), 1)` or None.
-        lower: `(n,)`, the least weight of a key; 0 on the padding.
-        upper: `(b, 1, n)`, the greatest weight of a key.
+        lower: `(n,)`, the minimum weight of a key; 0 on the padding.
+        upper: `(b, 1, n)`, the maximum weight of a key.
         banned: `(b, 1, n)` bool or None: keys that the softmax leaves out.
         guidance: of the `(h + 3) * (w + 1)` queries and the keys, or None.
         rows: image rows in a tile.
@@ -72,7 +72,7 @@ class _Problem:
 
     @property
     def cells(self) -> int:
-        """Grid cells in all."""
+        """Total number of grid cells."""
         return (self.height + 1) * self.stride
 
     def queries(self, first: int, rows: int) -> slice:
@@ -81,7 +81,7 @@ class _Problem:
 
 
 class _Buffer:
-    """Memory for one tile, allocated once: fresh pages cost a CPU as much as the arithmetic."""
+    """Memory for one tile, allocated once: on a CPU fresh pages cost as much as the arithmetic."""
 
     def __init__(self, problem: _Problem) -> None:
         self.batch, self.row, self.cells = len(problem.key), problem.stride, problem.cells
@@ -94,7 +94,7 @@ class _Buffer:
 
 
 class _Window:
-    """A few rows of the score matrix that a vertical shift needs: `carry` old image rows, then the new ones."""
+    """The rows of the score matrix that a vertical shift needs: `carry` old image rows, then the new ones."""
 
     def __init__(self, problem: _Problem, carry: int) -> None:
         self.carry, self.size = carry, problem.stride * problem.cells
@@ -104,14 +104,14 @@ class _Window:
         self.filled = 0
 
     def advance(self, rows: int) -> Tensor:
-        """Keep the last `carry` rows and return the flat place of `rows` new ones, to be written by the caller."""
+        """Keep the last `carry` rows; return the memory of `rows` new ones, for the caller to fill."""
         for row in range(self.carry):  # one by one: the ranges may overlap
             self._rows(row, 1).copy_(self._rows(row + self.filled, 1))
         self.filled = rows
         return self._rows(self.carry, rows)
 
     def shifted(self, first: int, rows: int, shift: int) -> Tensor:
-        """`rows` rows from `first` on, as seen `shift` matrix elements later."""
+        """`rows` rows starting at `first`, shifted by `shift` matrix elements."""
         start = self.slack + first * self.size + shift
         return self.buffer[:, start : start + rows * self.size]
 
@@ -143,7 +143,7 @@ def from_blocks(blocks: Tensor, height: int, width: int) -> Tensor:
 
 
 def _tile_shape(batch: int, height: int, width: int, like: Tensor) -> tuple[int, int]:
-    """How many samples and image rows make a tile of about the size that suits the device."""
+    """Samples and image rows in a tile that suits the device."""
     budget = _CPU_TILE if like.device.type == "cpu" else _GPU_TILE
     row = (height + 1) * (width + 1) ** 2 * like.element_size()
     rows = max(1, min(height + 2, budget // row))
@@ -201,7 +201,7 @@ def _guidance_on_grid(guidance: PatchGuidance) -> PairGuidance:
 
 
 def _add_shifted(out: Tensor, source: Tensor, shift: int) -> None:
-    """`out[k] = source[k] + source[k + shift]` along the last dimension, nothing beyond the ends."""
+    """`out[k] = source[k] + source[k + shift]` along the last dimension; 0 beyond its ends."""
     if shift > 0:
         torch.add(source[:, :-shift], source[:, shift:], out=out[:, :-shift])
         out[:, -shift:].copy_(source[:, -shift:])
@@ -217,7 +217,7 @@ def _sum_columns(out: Tensor, source: Tensor, step: int) -> None:
 
 
 def _row_blocks(problem: _Problem) -> Iterator[tuple[int, int]]:
-    """First image row of the grid and number of rows of each tile; two rows more than the map, to flush windows."""
+    """First image row and number of rows of each tile; two more rows than the map has, to flush the windows."""
     end = problem.height + 3
     for first in range(1, end, problem.rows):
         yield first, min(problem.rows, end - first)
@@ -239,7 +239,7 @@ class _PatchSum:
             return pixels
         step, flat = self.problem.cells + 1, pixels.flatten(1)
         _sum_columns(self.window.advance(rows), flat, step)
-        turn = self.problem.stride  # what a shift by one image row moves the column by
+        turn = self.problem.stride  # a shift by one image row moves the column by this much
         torch.add(self.window.shifted(0, rows, -turn), self.window.shifted(1, rows, 0), out=flat)
         flat.add_(self.window.shifted(2, rows, turn))
         return pixels
@@ -248,7 +248,7 @@ class _PatchSum:
 def _score_blocks(problem: _Problem) -> Iterator[tuple[int, int, Tensor]]:
     """Scores tile by tile: first image row of the grid, number of rows, `(b, rows * stride, n)`.
 
-    The tensor is overwritten by the next tile. Rows outside the map and padding queries hold no meaning.
+    The next tile overwrites the tensor. Rows outside the map and padding queries have no meaning.
     """
     stride, total = problem.stride, _PatchSum(problem)
     buffer, key = _Buffer(problem), problem.key.transpose(1, 2)
@@ -260,7 +260,10 @@ def _score_blocks(problem: _Problem) -> Iterator[tuple[int, int, Tensor]]:
         if problem.query_gain is not None:
             scores.mul_(problem.query_gain[:, problem.queries(first, rows)])
         if problem.guidance is not None:
-            _guide(scores, problem.guidance, problem.queries(first, rows))
+            queries = problem.queries(first, rows)
+            if (factors := problem.guidance.factors(queries)) is not None:
+                scores.mul_(factors)
+            scores.masked_fill_(problem.guidance.forbidden(queries), NEVER)
         if problem.banned is not None:
             scores.masked_fill_(problem.banned, NEVER)
         scores[:, :, :stride] = NEVER
@@ -268,15 +271,8 @@ def _score_blocks(problem: _Problem) -> Iterator[tuple[int, int, Tensor]]:
         yield first, rows, scores
 
 
-def _guide(scores: Tensor, guidance: PairGuidance, queries: slice) -> None:
-    factors = guidance.factors(queries)
-    if factors is not None:
-        scores.mul_(factors)
-    scores.masked_fill_(guidance.forbidden(queries), NEVER)
-
-
 def _clamp_weights(soft: Tensor, problem: _Problem, first: int, rows: int, out: Tensor) -> Tensor:
-    """Weights within their bounds; what guidance forbids has none."""
+    """Clamp weights to their bounds; forbidden pairs get 0."""
     torch.clamp(soft, problem.lower, problem.upper, out=out)
     if problem.guidance is not None:
         out.masked_fill_(problem.guidance.forbidden(problem.queries(first, rows)), 0)
@@ -285,7 +281,7 @@ def _clamp_weights(soft: Tensor, problem: _Problem, first: int, rows: int, out: 
 
 
 def _clear_padding(weights: Tensor, problem: _Problem, first: int, rows: int) -> None:
-    """Zero the queries that are no pixels: the first column of the grid, and rows outside the map."""
+    """Zero the padding queries: the first column of the grid, and rows outside the map."""
     weights.unflatten(1, (rows, problem.stride))[:, :, 0] = 0
     for row in range(rows):
         if not 1 <= first + row <= problem.height:

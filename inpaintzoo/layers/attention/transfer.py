@@ -2,9 +2,9 @@
 
 PEN-Net (Zeng et al., "Learning Pyramid-Context Encoder Network for High-Quality Image Inpainting", CVPR 2019,
 https://arxiv.org/abs/1904.07475) calls it attention transfer; its section 3.1 and the released code differ in five
-points, each of which is an argument of `AttentionTransfer`. SRPNet uses the same operation with 1x1 patches.
+points; each is an argument of `AttentionTransfer`. SRPNet uses the same operation with 1x1 patches.
 
-Masks belong to samples: a batch gives what its samples give one by one.
+Each sample has its own mask; a batch gives the same result as its samples one by one.
 """
 
 from __future__ import annotations
@@ -17,24 +17,23 @@ from torch import Tensor, nn
 
 from inpaintzoo.layers.attention.guidance import NEVER, Guidance, PatchGuidance
 from inpaintzoo.layers.attention.operator import tiled_transfer
-from inpaintzoo.ops import resize_mask
+from inpaintzoo.ops import ResizeMode, is_exporting, resize_mask
 
-MaskResize = Literal["bilinear", "nearest", "any"]
 HoleKeys = Literal["zero_score", "exclude"]
-Fill = Literal["everywhere", "hole"]
+FillRegion = Literal["everywhere", "hole"]
 Engine = Literal["auto", "tiled", "dense"]
 
 _LEAST_NORM = 1e-4
 
 
-def valid_keys(mask: Tensor, size: tuple[int, int], kernel: int = 3, resize: MaskResize = "bilinear") -> Tensor:
-    """Which patches of a feature map contain no hole at all.
+def valid_keys(mask: Tensor, size: tuple[int, int], kernel: int = 3, resize: ResizeMode = "bilinear") -> Tensor:
+    """Which patches of a feature map contain no hole pixel.
 
     Args:
         mask: `(B, 1, H, W)`, 1 = hole.
         size: height and width of the feature map.
-        kernel: side of the patches, odd; what lies outside the map counts as known.
-        resize: how the mask gets the map's size, see `inpaintzoo.ops.resize_mask`. `bilinear` (PEN-Net's released
+        kernel: side of the patches, odd; everything outside the map counts as known.
+        resize: how the mask is resized to the map, see `inpaintzoo.ops.resize_mask`. `bilinear` (PEN-Net's released
             code) samples the mask and misses thin holes; `any` is exact.
 
     Returns:
@@ -49,7 +48,7 @@ def patch_norm(features: Tensor, kernel: int) -> Tensor:
     energy = features.square().sum(dim=1, keepdim=True)
     if kernel > 1:
         energy = F.avg_pool2d(energy, kernel, stride=1, padding=kernel // 2) * kernel**2
-    # Clamped before the root, whose slope at 0 is infinite.
+    # Clamped before the root, whose gradient at 0 is infinite.
     return energy.clamp(min=_LEAST_NORM**2).sqrt()
 
 
@@ -74,15 +73,15 @@ def transfer_patches(
     Args:
         query: `(B, C, h, w)`, features of the places to fill.
         key: `(B, C, h, w)`, features of the places to copy from; their patches are normalised to length 1.
-        value: `(B, D, 2h, 2w)`, the map to copy from: patch (y, x) covers rows 2y - 1 to 2y + 2, columns likewise.
+        value: `(B, D, 2h, 2w)`, the map to copy from: patch (y, x) covers rows 2y - 1 to 2y + 2, and the same columns.
         valid: `(B, 1, h, w)`, 1 where a patch may be copied from, else 0.
         kernel: side of the compared patches, 1 or 3.
         scale: factor of the scores in the softmax (an inverse temperature).
-        normalize_query: whether query patches are normalised as well, which makes the score a cosine.
-        hole_keys: what becomes of keys that are not valid: `zero_score` keeps them in the softmax with a score of 0
-            and drops their weight afterwards (released code), `exclude` leaves them out of it. Without any valid key
-            the result is 0, but for `floor`.
-        floor: least weight of every patch.
+        normalize_query: whether to normalise query patches too, so that scores are cosines.
+        hole_keys: what happens to invalid keys: `zero_score` keeps them in the softmax with a score of 0
+            and drops their weight afterwards (released code), `exclude` leaves them out of it. Without a valid key
+            the result is 0, apart from `floor`.
+        floor: minimum weight of every patch.
         engine: `tiled` computes in small pieces and is the fast one; `dense` holds the whole score matrix in plain
             operators, for export; `auto` takes `dense` while a model is exported and `tiled` otherwise.
         guidance: which of the valid patches each place may copy from; the others' weight is 0, without a floor.
@@ -91,7 +90,7 @@ def transfer_patches(
         `(B, D, 2h, 2w)` in `value`'s dtype: the overlapping patches' sum divided by 4. One pixel along the border
         lies in half as many patches, so it is attenuated.
     """
-    _check_shapes(query, key, value, valid, kernel)
+    check_patch_shapes(query, key, value, valid, kernel)
     dtype, compute = value.dtype, torch.promote_types(value.dtype, torch.float32)
     query, key, value, valid = (tensor.to(compute) for tensor in (query, key, value, valid))
     with torch.autocast(query.device.type, enabled=False):
@@ -99,14 +98,15 @@ def transfer_patches(
         if hole_keys == "zero_score":
             key_gain = key_gain * valid
         query_gain = 1 / patch_norm(query, kernel) if normalize_query else None
-        dense = engine == "dense" or (engine == "auto" and _exporting())
+        dense = engine == "dense" or (engine == "auto" and is_exporting())
         problem = (query, key, value, key_gain, query_gain, valid, kernel, hole_keys == "exclude", floor)
-        # An operator takes tensors only.
+        # Operators only take tensors.
         total = _dense_transfer(*problem, guidance) if dense else tiled_transfer(*problem, *(guidance or ()))
     return (total / 4).to(dtype)
 
 
-def _check_shapes(query: Tensor, key: Tensor, value: Tensor, valid: Tensor, kernel: int) -> None:
+def check_patch_shapes(query: Tensor, key: Tensor, value: Tensor, valid: Tensor, kernel: int) -> None:
+    """Raise `ValueError` unless the maps of a patch attention fit each other; see `transfer_patches`."""
     if kernel not in (1, 3):
         raise ValueError(f"patch attention compares patches of side 1 or 3, got kernel={kernel}")
     batch, _, height, width = key.shape
@@ -117,13 +117,6 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor, valid: Tensor, kern
             raise ValueError(
                 f"{name} must be {tuple(expected[name])} to fit keys of {tuple(key.shape)}, got {tuple(tensor.shape)}"
             )
-
-
-def _exporting() -> bool:
-    if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
-        return True
-    is_exporting = getattr(torch.compiler, "is_exporting", None)  # torch 2.7 and later
-    return bool(is_exporting()) if is_exporting else False
 
 
 def _dense_transfer(
@@ -138,7 +131,7 @@ def _dense_transfer(
     floor: float,
     guidance: PatchGuidance | None,
 ) -> Tensor:
-    """What `tiled_transfer` computes, in plain operators that every exporter knows."""
+    """The result of `tiled_transfer` in plain operators, which every exporter supports."""
     queries, keys = (F.unfold(side, kernel, padding=kernel // 2) for side in (query, key))
     scores = queries.transpose(1, 2) @ (keys * key_gain.flatten(2))
     if query_gain is not None:
@@ -200,7 +193,7 @@ class AttentionTransfer(nn.Module):
         normalize_query: compare by cosine (equation 2) instead of by products with normalised keys.
         hole_keys: `zero_score` or `exclude`, see `transfer_patches`.
         fill: `everywhere` rebuilds the whole map, `hole` keeps what is known.
-        mask_resize: how the mask gets the maps' size, see `valid_keys`.
+        mask_resize: how the mask is resized to the maps, see `valid_keys`.
         engine: see `transfer_patches`.
     """
 
@@ -212,8 +205,8 @@ class AttentionTransfer(nn.Module):
         scale: float = 10.0,
         normalize_query: bool = False,
         hole_keys: HoleKeys = "zero_score",
-        fill: Fill = "everywhere",
-        mask_resize: MaskResize = "bilinear",
+        fill: FillRegion = "everywhere",
+        mask_resize: ResizeMode = "bilinear",
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
@@ -221,7 +214,7 @@ class AttentionTransfer(nn.Module):
             raise ValueError(f"AttentionTransfer: scale must be above 0, got {scale}")
         if kernel not in (1, 3):
             raise ValueError(f"AttentionTransfer: kernel must be 1 or 3, got {kernel}")
-        choices = {"hole_keys": HoleKeys, "fill": Fill, "mask_resize": MaskResize, "engine": Engine}
+        choices = {"hole_keys": HoleKeys, "fill": FillRegion, "mask_resize": ResizeMode, "engine": Engine}
         given = {"hole_keys": hole_keys, "fill": fill, "mask_resize": mask_resize, "engine": engine}
         for name, choice in choices.items():
             if given[name] not in get_args(choice):
@@ -229,7 +222,7 @@ class AttentionTransfer(nn.Module):
                 raise ValueError(f"AttentionTransfer: {name} must be one of {allowed}, got {given[name]!r}")
         self.kernel, self.scale, self.normalize_query = kernel, scale, normalize_query
         self.hole_keys, self.fill, self.mask_resize, self.engine = hole_keys, fill, mask_resize, engine
-        # The released code's floor has no place in the paper's equation 3.
+        # Only the released code has a floor; equation 3 does not.
         self.floor = 1e-8 if hole_keys == "zero_score" else 0.0
         self.fusion = DilatedFusion(channels) if fuse else nn.Identity()
 
@@ -240,7 +233,7 @@ class AttentionTransfer(nn.Module):
             shallow: `(B, channels, 2h, 2w)`.
             deep: `(B, C, h, w)`, the already filled deeper map.
             mask: `(B, 1, H, W)`, 1 = hole, at any size.
-            guidance: what the hole may be filled from.
+            guidance: where the hole may be filled from.
 
         Returns:
             The filled map, shaped like `shallow`.
