@@ -11,7 +11,17 @@ from typing import Any
 
 from torch import nn
 
-from inpaintzoo import Discriminator, Generator, Objective, discriminators, losses, metrics, models, objectives, teachers
+from inpaintzoo import (
+    Discriminator,
+    Generator,
+    Objective,
+    discriminators,
+    losses,
+    metrics,
+    models,
+    objectives,
+    teachers,
+)
 from inpaintzoo.data import masks
 from inpaintzoo.losses import Loss
 from inpaintzoo.metrics import Metric

