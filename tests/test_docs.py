@@ -4,6 +4,7 @@ import functools
 import importlib
 import re
 import shlex
+from pathlib import Path
 
 import pytest
 from pages import PAGES, ROOT, ParsedOnly, blocks
@@ -105,9 +106,11 @@ def test_weight_commands_parse(command):
 
 @pytest.mark.parametrize(
     ("page", "text"),
-    named([(page, text) for page in PAGES for text in blocks(page, "yaml") if not text.startswith("# configs/")]),
+    named(
+        [(page, text) for page in PAGES for text in blocks(page, "yaml") if not re.match(r"# \S+\.yaml$", text, re.M)]
+    ),
 )
-def test_yaml_blocks_parse_behind_a_method(page, text, workplace, tmp_path):
+def test_yaml_blocks_layer_over_a_method(page, text, workplace, tmp_path):
     (tmp_path / "layer.yaml").write_text(text)
     layered = ParsedOnly(["--config", PENNET, "--config", str(tmp_path / "layer.yaml")], run=False)
     plain = ParsedOnly(["--config", PENNET], run=False)
@@ -169,3 +172,36 @@ def test_six_lines_are_six():
     text = (ROOT / "docs" / "recipes.md").read_text()
     assert "in six lines" in text
     assert len(blocks(ROOT / "docs" / "recipes.md", "yaml")[0].splitlines()) == 6
+
+
+EXTENDING = ROOT / "docs" / "extending.md"
+SMALL = {
+    "pennet": ["--model.generator.width=8"],
+    "spl": [f"--model.generator.{name}=4" for name in ("width", "hidden", "growth")]
+    + [f"--model.generator.{name}=1" for name in ("blocks", "dense_blocks")],
+}
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """A folder with all the files that the page prints."""
+    folder = tmp_path_factory.mktemp("extended")
+    (folder / "configs").symlink_to(ROOT / "configs")
+    for text in blocks(EXTENDING, "python") + blocks(EXTENDING, "yaml"):
+        (folder / text.split("\n", 1)[0].removeprefix("# ")).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("line", [line for text in blocks(EXTENDING, "bash") for line in text.splitlines()])
+def test_extensions_run_as_printed(line, extended, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(extended)
+    monkeypatch.syspath_prepend(str(extended))
+    path, program, command, *options = shlex.split(line)
+    assert (path, program) == ("PYTHONPATH=.", "inpaintzoo")
+    small = ["--data.image_size=64", "--data.batch_size=2", "--data.num_workers=0", "--data.train_size=4"]
+    small += ["--data.test_size=2", "--model.max_iterations=1", "--trainer.limit_val_batches=0"]
+    small += ["--trainer.accelerator=cpu", f"--trainer.default_root_dir={tmp_path}", *SMALL[Path(options[1]).stem]]
+    assert main([command, *options, *small]) == 0
+    mine = Path(options[3]).stem
+    assert f"{mine}." in next(tmp_path.rglob("config.yaml")).read_text(), "the run's config names the class"
+    assert command == "fit" or mine in capsys.readouterr().out, "the table has the metric"
