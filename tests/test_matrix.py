@@ -1,26 +1,57 @@
 """Every generator with every objective and every discriminator: two steps of training, from YAML.
 
 By default each generator meets each discriminator and each objective, the objectives in turn; `-m slow` runs the rest.
-A new class joins by being public; `needs.py` says what a network needs beyond the defaults.
+A new class joins by being public; a generator that needs more than the defaults has a line in `NEEDS`.
 """
 
+import inspect
 from itertools import product
 
 import pytest
 import yaml
-from needs import DISCRIMINATORS, GENERATORS, OBJECTIVES, arguments_of, need
 from places import TESTS
 from torch.optim import Adam
 
-from inpaintzoo import Inpainter, models
+from inpaintzoo import Discriminator, Generator, Inpainter, Objective, discriminators, models, objectives
 from inpaintzoo.commands import main
 
 MATRIX = str(TESTS / "conf" / "matrix.yaml")
+
+
+def public(module, base):
+    """The subclasses of `base` that a module makes public, by name."""
+    found = {name: kind for name, kind in sorted(vars(module).items()) if inspect.isclass(kind) and name[0] != "_"}
+    return {name: kind for name, kind in found.items() if issubclass(kind, base) and kind is not base}
+
+
+GENERATORS = public(models, Generator)
+OBJECTIVES = public(objectives, Objective)
+DISCRIMINATORS = public(discriminators, Discriminator)
 JUDGES = [*DISCRIMINATORS, "MultiScaleAdversary"]
+
+# Arguments that keep a network small, given to each one that takes them.
+SMALL = {"width": 4, "hidden": 4, "blocks": 1, "growth": 4, "dense_blocks": 1}
+
+# What a generator needs beyond that: other arguments, losses without which some of its parameters would learn nothing
+# (the default is an L1), and the size of its pictures in pixels (64).
+PYRAMID = {"HoleL1": {}, "PyramidL1": {}}
+PRIORS = {"L1": {}, "PriorDistillation": {"teacher": {"class_path": "RandomTeacher"}}}
+NEEDS = {
+    "PENNet": {"arguments": {"width": 8}, "losses": PYRAMID},
+    "PyramidGenerator": {"losses": {"L1": {}, "PyramidL1": {}, "StructureL1": {}}},
+    "SGENet": {"losses": {"L1": {"which": "pyramid"}, "SegmentationLoss": {}}},
+    "SPL": {"losses": PRIORS},
+    "SPN": {"losses": PRIORS},
+    "SRPNet": {"arguments": {"width": 8}, "losses": PYRAMID, "size": 128},
+}
 
 
 def block(name, arguments):
     return {"class_path": name, "init_args": arguments}
+
+
+def small(kind):
+    return {name: value for name, value in SMALL.items() if name in inspect.signature(kind).parameters}
 
 
 def adversary(discriminator, objective):
@@ -28,7 +59,7 @@ def adversary(discriminator, objective):
     if discriminator == "MultiScaleAdversary":
         scale = block("PatchDiscriminator", {"width": 4, "num_layers": 1, "norm": "spectral+instance"})
         return block(discriminator, arguments | {"discriminators": [scale] * 3})
-    network = block(discriminator, arguments_of(DISCRIMINATORS[discriminator]))
+    network = block(discriminator, small(DISCRIMINATORS[discriminator]))
     return block("Adversary", arguments | {"discriminator": network})
 
 
@@ -40,6 +71,7 @@ def fit(folder, size=64, **arguments):
 
 def test_the_matrix_is_complete():
     assert set(GENERATORS) == set(models.__all__)
+    assert set(NEEDS) <= set(GENERATORS), "a line for a generator that is gone"
     assert len(DISCRIMINATORS) > 5 and len(OBJECTIVES) > 4
 
 
@@ -51,10 +83,11 @@ def combinations():
 
 @pytest.mark.parametrize(("generator", "objective", "discriminator"), list(combinations()))
 def test_two_steps(tmp_path, generator, objective, discriminator):
-    network = block(generator, arguments_of(GENERATORS[generator]))
-    losses = {name.lower(): block(name, arguments) for name, arguments in need(generator, "losses").items()}
+    needs = {"arguments": {}, "losses": {"L1": {}}, "size": 64} | NEEDS.get(generator, {})
+    network = block(generator, small(GENERATORS[generator]) | needs["arguments"])
+    losses = {name.lower(): block(name, arguments) for name, arguments in needs["losses"].items()}
     judge = {"judge": adversary(discriminator, objective)}
-    assert fit(tmp_path, need(generator, "size"), generator=network, losses=losses, adversaries=judge) == 0
+    assert fit(tmp_path, needs["size"], generator=network, losses=losses, adversaries=judge) == 0
 
 
 def test_the_watch_sees_a_wrong_update(tmp_path, monkeypatch):
