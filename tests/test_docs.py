@@ -104,17 +104,12 @@ def test_weight_commands_parse(command):
     assert name == "list" or parsed.force is ("--force" in options)
 
 
-@pytest.mark.parametrize(
-    ("page", "text"),
-    named(
-        [
-            (page, text)
-            for page in PAGES
-            for text in blocks(page, "yaml")
-            if not re.match(r"# (configs/|\w+\.yaml\n)", text)
-        ]
-    ),
-)
+def layers(page):
+    """The YAML blocks that layer over any method's config: those that say of no other file that they are it."""
+    return [text for text in blocks(page, "yaml") if not re.match(r"# (configs/|\w+\.yaml\n)", text)]
+
+
+@pytest.mark.parametrize(("page", "text"), named([(page, text) for page in PAGES for text in layers(page)]))
 def test_yaml_blocks_layer_over_a_method(page, text, workplace, tmp_path):
     (tmp_path / "layer.yaml").write_text(text)
     layered = ParsedOnly(["--config", PENNET, "--config", str(tmp_path / "layer.yaml")], run=False)
