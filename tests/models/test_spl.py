@@ -8,8 +8,8 @@ from contract import (
     three_pairs,
     without_gradient,
 )
-from slow_reference import slow_reference
 
+from benchmarks.reference.spn import plain_forms
 from inpaintzoo.models import SPL
 from inpaintzoo.models.spn import SPNOutput
 from inpaintzoo.types import DataError
@@ -86,7 +86,7 @@ def test_equals_the_plain_forms():
     image, mask = image.double(), mask.double()
     with torch.no_grad():
         found = network(image, mask).image
-        with slow_reference("spn").plain_forms():
+        with plain_forms():
             expected = network(image, mask).image
     torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
 
