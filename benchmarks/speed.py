@@ -152,7 +152,7 @@ STRUCTURE_FILTERS: dict[str, Callable[[], StructureFilter]] = {
 
 
 def _structure(generator: Generator) -> Term:
-    """L1 of the structure image, its target filtered in every step, and L1 of the level at half the size."""
+    """The structure's L1, every target filtered anew, and that of the level at half the size."""
     structure, smaller = StructureL1(memory=0), _pyramid(generator)
     structure.attach(generator)
     return lambda output, batch: structure(output, batch) + smaller(output, batch)
