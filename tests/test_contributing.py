@@ -14,7 +14,7 @@ from places import ROOT
 
 GUIDE = ROOT / "CONTRIBUTING.md"
 MODEL, CONFIG, TEST = "inpaintzoo/models/dilated.py", "configs/dilated.yaml", "tests/models/test_dilated.py"
-REGISTRY = "inpaintzoo/models/__init__.py"
+REGISTRY, CONTRACTS = "inpaintzoo/models/__init__.py", "tests/test_contracts.py"
 
 
 @pytest.fixture(scope="module")
@@ -36,6 +36,9 @@ def copy(tmp_path_factory):
     assert f'"{name}"' in registry
     (folder / REGISTRY).write_text(registry)
     done(folder, "ruff check --fix --quiet", REGISTRY)
+    (entry,) = [text for text in blocks(GUIDE, "") if text.startswith("    ")]
+    contracts = (folder / CONTRACTS).read_text()
+    (folder / CONTRACTS).write_text(contracts.replace("\nGENERATORS = {\n", f"\nGENERATORS = {{\n{entry}", 1))
     return folder
 
 
@@ -55,7 +58,7 @@ def commands(start):
 
 def test_the_written_files_pass_ruff(copy):
     for check in ("ruff check", "ruff format --check"):
-        done(copy, check, MODEL, TEST, REGISTRY)
+        done(copy, check, MODEL, TEST, REGISTRY, CONTRACTS)
 
 
 def test_the_config_is_doctored_and_trains(copy):
