@@ -75,7 +75,7 @@ class NormFreeGenerator(Generator):
 
 
 class TinyDiscriminator(Discriminator):
-    """Two convolutions; the mask is looked at too."""
+    """Two convolutions on picture and mask."""
 
     def __init__(self, width: int = 4) -> None:
         super().__init__()
@@ -122,7 +122,7 @@ class NoiseData(InpaintingData):
 
 
 class UpdateWatch(Callback):
-    """Stops a run in which an optimizer moves what is not its own, leaves its own alone, or meets a bad gradient."""
+    """Fails a run whose optimizers move what is not theirs, leave their own alone, or meet a gradient of NaN."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.steps = {"generator": 0, "adversaries": 0}
