@@ -4,11 +4,12 @@
     python benchmarks/speed.py spn --tasks forward train --variants reference plain channels_last
     python benchmarks/speed.py pyramid --tasks train --batches 2 --sizes 512
 
-The last one shows which part of a training step the structure images take: their filter against one that does nothing.
+The last command shows how much of a training step the structure images take: their filter against one that does
+nothing.
 
-Each row is measured with the variants in turn (one run of each, again and again), so that what else the machine does
-hits all alike; the table shows medians. Memory is the peak of a process of its own that runs one variant only: of the
-process on a CPU (the interpreter's own share is shown in the header), of PyTorch's allocator on a GPU.
+The variants of a row run in turn, one run of each per round, so that other load on the machine affects all of them
+equally; the table shows medians. Peak memory comes from a separate process that runs one variant only: on a CPU it is
+the memory of that process (the header shows the interpreter's share), on a GPU that of PyTorch's allocator.
 """
 
 from __future__ import annotations
@@ -66,10 +67,10 @@ class Method:
 
     Attributes:
         network: the generator of a variant.
-        discriminators: what trains it.
-        terms: what the generator learns from beside L1 and discriminators, made for it.
-        reference: inside it, the variant `reference` runs in its plain form.
-        variants: the forms compared; the first one is what the others' ratios refer to.
+        discriminators: its adversaries in training.
+        terms: its losses beside L1 and adversaries, built for a generator.
+        reference: the context in which the network computes in its plain form, for the variant `reference`.
+        variants: the forms to compare; ratios are relative to the first.
     """
 
     network: Callable[[str], Generator]
@@ -100,12 +101,12 @@ def _plain_contextual() -> AbstractContextManager[object]:
 
 
 def _coarse(generator: Generator) -> Term:
-    """L1 of the coarse picture, as the gated networks."""
+    """L1 of the coarse picture, as in the gated networks."""
     return L1(which="coarse")
 
 
 def _pyramid(generator: Generator) -> Term:
-    """L1 of every level, as PEN-Net and SRPNet."""
+    """L1 of every level, as in PEN-Net and SRPNet."""
 
     def term(output: object, batch: Batch) -> Tensor:
         total = batch["image"].new_zeros(())
@@ -118,7 +119,7 @@ def _pyramid(generator: Generator) -> Term:
 
 
 def _segmentation(generator: Generator) -> Term:
-    """L1 and labels of every scale, as SGE-Net; which labels these are makes no difference to the time."""
+    """L1 and labels of every scale, as in SGE-Net; the labels' values make no difference to the time."""
     scales, labels = _pyramid(generator), SegmentationLoss()
 
     def term(output: object, batch: Batch) -> Tensor:
@@ -129,17 +130,17 @@ def _segmentation(generator: Generator) -> Term:
 
 
 def _distillation(generator: Generator) -> Term:
-    """Distillation of the built-in teacher, as SPN and SPL."""
+    """Distillation of the built-in teacher, as in SPN and SPL."""
     loss = PriorDistillation()
     loss.attach(generator)
     return loss.to(next(generator.parameters()).device)
 
 
 class Unfiltered(StructureFilter):
-    """Takes no time, so that what the others take shows."""
+    """A filter that takes no time: the baseline of the others."""
 
     def smooth(self, image: Tensor, mask: Tensor) -> Tensor:
-        """The picture as it is."""
+        """The image, unchanged."""
         return image
 
 
@@ -166,7 +167,7 @@ SPN_VARIANTS = ("reference", "plain", "channels_last", "checkpointing")
 
 
 def _spn(network: Callable[..., Generator], discriminator: Callable[[], torch.nn.Module]) -> Method:
-    """What the networks of the SPN family have in common."""
+    """A network of the SPN family."""
     return Method(
         lambda variant: network(checkpointing=variant == "checkpointing"),
         lambda: [discriminator()],
@@ -203,7 +204,7 @@ METHODS = {
     "spl": _spn(SPL, SPNDiscriminator),
     "sgenet": Method(
         lambda variant: SGENet(num_classes=20),
-        lambda: [PatchDiscriminator(padding=2, norm="spectral+instance", plain_first=True)],  # of three scales one
+        lambda: [PatchDiscriminator(padding=2, norm="spectral+instance", plain_first=True)],  # one of three scales
         _segmentation,
         nullcontext,
         ("plain", "channels_last"),
@@ -263,10 +264,10 @@ def forward_step(method: str, variant: str, batch: int, size: int, device: str) 
 
 
 def training_step(method: str, variant: str, batch: int, size: int, device: str) -> Step:
-    """One update of discriminators and generator: L1, the method's own terms, adversaries that see the composite.
+    """One update of discriminators and generator: L1, the method's own terms, adversaries that judge the composite.
 
-    PEN-Net's released code, and so the reference, also computes the generator loss's gradients of the discriminators,
-    which nobody uses; the zoo freezes them there.
+    PEN-Net's released code, and therefore the reference, also computes gradients of the discriminators from the
+    generator's loss, which nothing uses; the zoo freezes the discriminators there.
     """
     generator = _network(method, variant, device)
     term = METHODS[method].terms(generator)
@@ -323,7 +324,7 @@ def measure(
 
 
 def peak_gigabytes(method: str, task: str, variant: str, batch: int, size: int, device: str, threads: int) -> float:
-    """Peak memory of one variant, in a process of its own."""
+    """Peak memory of one variant, measured in a separate process."""
     arguments = ["--peak", task, variant, str(batch), str(size), "--device", device, "--threads", str(threads)]
     done = subprocess.run([sys.executable, __file__, method, *arguments], capture_output=True, text=True, check=False)
     if done.returncode:
@@ -342,7 +343,7 @@ def _process_peak() -> float:
     """Peak memory of this process in GB."""
     status = Path("/proc/self/status")
     if status.exists():
-        # Not getrusage: on Linux its peak starts at that of the process which started this one.
+        # Not getrusage: on Linux its peak starts at that of the parent process.
         (peak,) = [line.split()[1] for line in status.read_text().splitlines() if line.startswith("VmHWM")]
         return int(peak) * 1024 / 1e9
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e9  # bytes, as macOS counts
@@ -401,7 +402,7 @@ def main() -> None:
     parser.add_argument("--tasks", nargs="+", choices=TASKS, default=["forward"])
     parser.add_argument("--sizes", nargs="+", type=int, default=[256])
     parser.add_argument("--batches", nargs="+", type=int, default=[1])
-    parser.add_argument("--variants", nargs="+", help="forms to compare, default all that the method has")
+    parser.add_argument("--variants", nargs="+", help="forms to compare; all that the method has by default")
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--device", choices=["cpu", "cuda"], default="cuda" if torch.cuda.is_available() else "cpu")
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())

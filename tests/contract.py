@@ -1,4 +1,4 @@
-"""What the tests of every generator have in common: three holes, and the promises of the contract."""
+"""What the tests of all generators share: three holes, and checks of the contract."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ def without_gradient(network, noise=0.0):
 
     Args:
         network: after the backward pass.
-        noise: a gradient up to this part of the greatest in its own layer counts as none. The gradient of a bias that
-            a normalisation removes is a sum that cancels but for rounding, some 1e-7 of the weight's: 1e-5 finds such
-            biases, which networks after released weights have.
+        noise: a gradient counts as none up to this fraction of the greatest in its layer. A bias that a normalisation
+            removes, as in some released networks, has a gradient that cancels except for rounding, about 1e-7 of the
+            weight's; 1e-5 finds such biases.
     """
     greatest = {}
     for name, p in network.named_parameters():
@@ -47,7 +47,7 @@ def assert_the_hole_is_not_seen(run, image, mask):
 
 
 def assert_layout_and_bfloat16_change_little(network, image, mask):
-    """Channels-last gives the same picture to rounding, bfloat16 nearly."""
+    """Channels-last gives the same picture up to rounding, bfloat16 nearly the same."""
     with torch.no_grad():
         expected = network(image, mask).image
         last = network.to(memory_format=torch.channels_last)(image.to(memory_format=torch.channels_last), mask).image

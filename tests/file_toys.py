@@ -6,6 +6,7 @@ import struct
 import zlib
 
 import numpy as np
+import predictor_toys
 import torch
 from PIL import Image, ImageCms
 
@@ -30,15 +31,7 @@ PREDICTOR = Predictor(Green(), device="cpu")
 
 
 def noise(mode="RGB", size=(WIDTH, HEIGHT)):
-    rng = np.random.default_rng(1)
-    if mode == "I;16":
-        return Image.fromarray(rng.integers(0, 65536, size[::-1], dtype=np.uint16))
-    if mode == "F":
-        return Image.fromarray(rng.random(size[::-1], dtype=np.float32))
-    colours = Image.fromarray(rng.integers(0, 256, (*size[::-1], 4), dtype=np.uint8))
-    if mode == "P":
-        return colours.convert("RGB").quantize(30)
-    return colours if mode == "RGBA" else colours.convert("LA" if mode == "LA" else "RGB").convert(mode)
+    return predictor_toys.noise(mode, *size[::-1], seed=1, colours=30)
 
 
 @functools.cache  # a profile holds the second it was made in

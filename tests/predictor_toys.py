@@ -58,7 +58,7 @@ class Limited(Paints):
         return super().forward(image, mask)
 
 
-def noise(mode, height=40, width=50, seed=0):
+def noise(mode, height=40, width=50, seed=0, colours=40):
     rng = np.random.default_rng(seed)
     if mode == "I;16":
         return Image.fromarray(rng.integers(0, 65536, (height, width), dtype=np.uint16))
@@ -66,10 +66,10 @@ def noise(mode, height=40, width=50, seed=0):
         return Image.fromarray(rng.integers(0, 65536, (height, width), dtype=np.int32))
     if mode == "F":
         return Image.fromarray(rng.random((height, width), dtype=np.float32))
-    colours = Image.fromarray(rng.integers(0, 256, (height, width, 4), dtype=np.uint8))
+    rgba = Image.fromarray(rng.integers(0, 256, (height, width, 4), dtype=np.uint8))
     if mode == "P":
-        return colours.convert("RGB").quantize(40)
-    return colours if mode == "RGBA" else colours.convert("LA" if mode == "LA" else "RGB").convert(mode)
+        return rgba.convert("RGB").quantize(colours)
+    return rgba if mode == "RGBA" else rgba.convert("LA" if mode == "LA" else "RGB").convert(mode)
 
 
 def square(height=40, width=50, top=10, left=12, side=9):

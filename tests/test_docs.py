@@ -4,9 +4,9 @@ import functools
 import importlib
 import re
 import shlex
+from pathlib import Path
 
 import pytest
-import torch
 from pages import PAGES, ROOT, ParsedOnly, blocks
 from torchvision.utils import save_image
 
@@ -66,7 +66,7 @@ def test_links_lead_somewhere(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_pages_name_files_and_classes_that_exist(page):
     text = page.read_text(encoding="utf-8")
-    made_up = {"configs/dilated.yaml", "tests/test_dilated.py"}  # the walk-through's own
+    made_up = {"configs/dilated.yaml", "tests/models/test_dilated.py"}  # the walk-through's own
     named = set(re.findall(r"(?<![\w/-])((?:configs|tests|docs)/[\w/-]+\.(?:py|yaml|md))", text)) - made_up
     assert [name for name in sorted(named) if not (ROOT / name).exists()] == []
     for name in set(re.findall(r"`(inpaintzoo(?:\.\w+)+)`", text)):
@@ -104,11 +104,13 @@ def test_weight_commands_parse(command):
     assert name == "list" or parsed.force is ("--force" in options)
 
 
-@pytest.mark.parametrize(
-    ("page", "text"),
-    named([(page, text) for page in PAGES for text in blocks(page, "yaml") if not text.startswith("# configs/")]),
-)
-def test_yaml_blocks_parse_behind_a_method(page, text, workplace, tmp_path):
+def layers(page):
+    """The YAML blocks that layer over any method's config: those that say of no other file that they are it."""
+    return [text for text in blocks(page, "yaml") if not re.match(r"# (configs/|\w+\.yaml\n)", text)]
+
+
+@pytest.mark.parametrize(("page", "text"), named([(page, text) for page in PAGES for text in layers(page)]))
+def test_yaml_blocks_layer_over_a_method(page, text, workplace, tmp_path):
     (tmp_path / "layer.yaml").write_text(text)
     layered = ParsedOnly(["--config", PENNET, "--config", str(tmp_path / "layer.yaml")], run=False)
     plain = ParsedOnly(["--config", PENNET], run=False)
@@ -154,30 +156,6 @@ def test_trainer_layers_parse(layer, settings):
     assert trainer["val_check_interval"] == 1000, "the rest stays the method's"
 
 
-def test_the_method_walked_through_works(tmp_path, monkeypatch, capsys):
-    page = ROOT / "CONTRIBUTING.md"
-    files = {text.split("\n", 1)[0][2:]: text for kind in ("python", "yaml") for text in blocks(page, kind)}
-    assert set(files) == {"inpaintzoo/models/dilated.py", "configs/dilated.yaml", "tests/test_dilated.py"}
-    (tmp_path / "dilated.py").write_text(files["inpaintzoo/models/dilated.py"])
-    (tmp_path / "dilated.yaml").write_text(files["configs/dilated.yaml"])
-    monkeypatch.syspath_prepend(str(tmp_path))
-    importlib.import_module("dilated")
-    tests: dict = {}
-    exec(files["tests/test_dilated.py"].replace("inpaintzoo.models", "dilated"), tests)
-    found = [value for name, value in tests.items() if name.startswith("test_")]
-    assert len(found) == 4
-    for test in found:
-        test()
-    small = "--model.generator.width 4 --data.image_size 64 --data.batch_size 2 --data.num_workers 0"
-    small += " --data.train_size 4 --data.val_size 1 --trainer.val_check_interval 2 --trainer.accelerator cpu"
-    options = ["--config", str(tmp_path / "dilated.yaml"), *small.split()]
-    assert (
-        main(["fit", *options, "--model.max_iterations", "2", "--trainer.default_root_dir", str(tmp_path / "run")]) == 0
-    )
-    state = torch.load(next((tmp_path / "run").rglob("last.ckpt")), weights_only=True)
-    assert state["inpainter"]["iteration"] == 2
-
-
 @pytest.mark.parametrize(
     "text", [pytest.param(text, id=str(i)) for i, text in enumerate(blocks(ROOT / "docs" / "recipes.md", "yaml"))]
 )
@@ -194,3 +172,36 @@ def test_six_lines_are_six():
     text = (ROOT / "docs" / "recipes.md").read_text()
     assert "in six lines" in text
     assert len(blocks(ROOT / "docs" / "recipes.md", "yaml")[0].splitlines()) == 6
+
+
+EXTENDING = ROOT / "docs" / "extending.md"
+SMALL = {
+    "pennet": ["--model.generator.width=8"],
+    "spl": [f"--model.generator.{name}=4" for name in ("width", "hidden", "growth")]
+    + [f"--model.generator.{name}=1" for name in ("blocks", "dense_blocks")],
+}
+
+
+@pytest.fixture(scope="module")
+def extended(tmp_path_factory):
+    """A folder with all the files that the page prints."""
+    folder = tmp_path_factory.mktemp("extended")
+    (folder / "configs").symlink_to(ROOT / "configs")
+    for text in blocks(EXTENDING, "python") + blocks(EXTENDING, "yaml"):
+        (folder / text.split("\n", 1)[0].removeprefix("# ")).write_text(text)
+    return folder
+
+
+@pytest.mark.parametrize("line", [line for text in blocks(EXTENDING, "bash") for line in text.splitlines()])
+def test_extensions_run_as_printed(line, extended, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(extended)
+    monkeypatch.syspath_prepend(str(extended))
+    path, program, command, *options = shlex.split(line)
+    assert (path, program) == ("PYTHONPATH=.", "inpaintzoo")
+    small = ["--data.image_size=64", "--data.batch_size=2", "--data.num_workers=0", "--data.train_size=4"]
+    small += ["--data.test_size=2", "--model.max_iterations=1", "--trainer.limit_val_batches=0"]
+    small += ["--trainer.accelerator=cpu", f"--trainer.default_root_dir={tmp_path}", *SMALL[Path(options[1]).stem]]
+    assert main([command, *options, *small]) == 0
+    mine = Path(options[3]).stem
+    assert f"{mine}." in next(tmp_path.rglob("config.yaml")).read_text(), "the run's config names the class"
+    assert command == "fit" or mine in capsys.readouterr().out, "the table has the metric"

@@ -4,14 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from toys import rand
 
 from inpaintzoo.fills import Biharmonic, Diffusion, MeanColour, biharmonic_fill, diffusion_fill, mean_fill
 
 FILLS = [mean_fill, diffusion_fill, biharmonic_fill]
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def scene(batch: int, height: int, width: int) -> Tensor:

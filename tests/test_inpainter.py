@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.plugins.precision import MixedPrecision
-from toys import NoiseData, NormFreeGenerator, TinyDiscriminator, TinyGenerator
+from toys import NoiseData, NormFreeGenerator, TinyDiscriminator, TinyGenerator, quiet_trainer
 
 from inpaintzoo.adversary import Adversary
 from inpaintzoo.callbacks import Checkpoints, GeneratorEMA
@@ -35,15 +35,7 @@ def inpainter(generator=None, adversarial=True, **options):
 
 
 def fit(model, data=None, callbacks=(), **options):
-    options = {"max_epochs": 1, "enable_progress_bar": False, "enable_model_summary": False, **options}
-    trainer = Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        callbacks=list(callbacks),
-        limit_val_batches=0,
-        **options,
-    )
+    trainer = quiet_trainer(**{"max_epochs": 1, "callbacks": list(callbacks), "limit_val_batches": 0, **options})
     trainer.fit(model, data or NoiseData())
     return trainer
 
@@ -215,10 +207,7 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     model = inpainter(losses={"root": RootOfZero()}, adversarial=False, max_iterations=6)
     checkpoints = Checkpoints(every_iterations=1)
     checkpoints.dirpath = str(tmp_path)
-    trainer = Trainer(
-        accelerator="cpu", logger=False, max_epochs=-1, callbacks=[checkpoints], limit_val_batches=0,
-        enable_progress_bar=False, enable_model_summary=False,
-    )  # fmt: skip
+    trainer = quiet_trainer(callbacks=[checkpoints], limit_val_batches=0, enable_checkpointing=True)
     with pytest.raises(NonFiniteLossError, match=r"iteration 4: .* no longer finite.*were not saved"):
         trainer.fit(model, NoiseData())
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
@@ -289,16 +278,7 @@ def test_ema_stands_in_for_validation_only():
         def on_validation_batch_start(self, trainer, module, *args):
             during.append(weights(module.generator))
 
-    trainer = Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        callbacks=[ema, Look()],
-        max_epochs=1,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        num_sanity_val_steps=0,
-    )
+    trainer = quiet_trainer(callbacks=[ema, Look()], max_epochs=1, num_sanity_val_steps=0)
     trainer.fit(model, NoiseData())
     assert torch.equal(during[-1]["head.weight"], ema.average["head.weight"])
     assert not torch.equal(model.generator.head.weight, ema.average["head.weight"])

@@ -1,41 +1,48 @@
 """Every generator with every objective and every discriminator: two steps of training, from YAML.
 
 By default each generator meets each discriminator and each objective, the objectives in turn; `-m slow` runs the rest.
+A new class joins by being public; a generator that needs more than the defaults has a line in `NEEDS`.
 """
+
+import inspect
+from itertools import product
 
 import pytest
 import yaml
 from places import TESTS
 from torch.optim import Adam
 
-from inpaintzoo import Generator, Inpainter, models
+from inpaintzoo import Discriminator, Generator, Inpainter, Objective, discriminators, models, objectives
 from inpaintzoo.commands import main
 
 MATRIX = str(TESTS / "conf" / "matrix.yaml")
 
-# Arguments, and the losses without which some of the network's parameters would learn nothing.
+
+def public(module, base):
+    """The subclasses of `base` that a module makes public, by name."""
+    found = {name: kind for name, kind in sorted(vars(module).items()) if inspect.isclass(kind) and name[0] != "_"}
+    return {name: kind for name, kind in found.items() if issubclass(kind, base) and kind is not base}
+
+
+GENERATORS = public(models, Generator)
+OBJECTIVES = public(objectives, Objective)
+DISCRIMINATORS = public(discriminators, Discriminator)
+JUDGES = [*DISCRIMINATORS, "MultiScaleAdversary"]
+
+# Arguments that keep a network small, given to each one that takes them.
+SMALL = {"width": 4, "hidden": 4, "blocks": 1, "growth": 4, "dense_blocks": 1}
+
+# What a generator needs beyond that: other arguments, losses without which some of its parameters would learn nothing
+# (the default is an L1), and the size of its pictures in pixels (64).
 PYRAMID = {"HoleL1": {}, "PyramidL1": {}}
 PRIORS = {"L1": {}, "PriorDistillation": {"teacher": {"class_path": "RandomTeacher"}}}
-NARROW = {"width": 4, "blocks": 1, "growth": 4, "dense_blocks": 1, "hidden": 4}
-GENERATORS = {
-    "PENNet": ({"width": 8}, PYRAMID),
-    "PyramidGenerator": ({"width": 4}, {"L1": {}, "PyramidL1": {}, "StructureL1": {}}),
-    "SRPNet": ({"width": 8}, PYRAMID),
-    "SGENet": ({"width": 4, "hidden": 4}, {"L1": {"which": "pyramid"}, "SegmentationLoss": {}}),
-    "SPN": (NARROW, PRIORS),
-    "SPL": (NARROW, PRIORS),
-    "AFFNet": ({"width": 4}, {"L1": {}}),
-    "GatedNet": ({"width": 4}, {"L1": {}}),
-}
-OBJECTIVES = ["NonSaturating", "Hinge", "LeastSquares", "WassersteinGP", "RelativisticAverage"]
-DISCRIMINATORS = {
-    "PENNetDiscriminator": {"width": 4},
-    "SRPNetDiscriminator": {"width": 4},
-    "SNPatchDiscriminator": {"width": 4},
-    "SPNDiscriminator": {"width": 4},
-    "SPNProbabilisticDiscriminator": {"width": 4},
-    "PatchDiscriminator": {"width": 4},
-    "MultiScaleAdversary": {"width": 4, "num_layers": 1, "norm": "spectral+instance"},
+NEEDS = {
+    "PENNet": {"arguments": {"width": 8}, "losses": PYRAMID},
+    "PyramidGenerator": {"losses": {"L1": {}, "PyramidL1": {}, "StructureL1": {}}},
+    "SGENet": {"losses": {"L1": {"which": "pyramid"}, "SegmentationLoss": {}}},
+    "SPL": {"losses": PRIORS},
+    "SPN": {"losses": PRIORS},
+    "SRPNet": {"arguments": {"width": 8}, "losses": PYRAMID, "size": 128},
 }
 
 
@@ -43,41 +50,44 @@ def block(name, arguments):
     return {"class_path": name, "init_args": arguments}
 
 
+def small(kind):
+    return {name: value for name, value in SMALL.items() if name in inspect.signature(kind).parameters}
+
+
 def adversary(discriminator, objective):
     arguments = {"objective": block(objective, {}), "weight": 0.1}
-    if discriminator != "MultiScaleAdversary":
-        return block("Adversary", arguments | {"discriminator": block(discriminator, DISCRIMINATORS[discriminator])})
-    scales = [block("PatchDiscriminator", DISCRIMINATORS[discriminator])] * 3
-    return block("MultiScaleAdversary", arguments | {"discriminators": scales})
+    if discriminator == "MultiScaleAdversary":
+        scale = block("PatchDiscriminator", {"width": 4, "num_layers": 1, "norm": "spectral+instance"})
+        return block(discriminator, arguments | {"discriminators": [scale] * 3})
+    network = block(discriminator, small(DISCRIMINATORS[discriminator]))
+    return block("Adversary", arguments | {"discriminator": network})
 
 
-def fit(folder, size, **arguments):
+def fit(folder, size=64, **arguments):
     layer = folder / "layer.yaml"
     layer.write_text(yaml.safe_dump({"model": {"init_args": arguments}, "data": {"init_args": {"image_size": size}}}))
     return main(["fit", "--config", MATRIX, "--config", str(layer), "--trainer.default_root_dir", str(folder)])
 
 
 def test_the_matrix_is_complete():
-    generators = {name for name in models.__all__ if issubclass(getattr(models, name), Generator)}
-    assert set(GENERATORS) == generators
+    assert set(GENERATORS) == set(models.__all__)
+    assert set(NEEDS) <= set(GENERATORS), "a line for a generator that is gone"
+    assert len(DISCRIMINATORS) > 5 and len(OBJECTIVES) > 4
 
 
 def combinations():
-    for i, generator in enumerate(GENERATORS):
-        for j, discriminator in enumerate(DISCRIMINATORS):
-            for k, objective in enumerate(OBJECTIVES):
-                marks = () if (i + j) % len(OBJECTIVES) == k else pytest.mark.slow
-                yield pytest.param(generator, objective, discriminator, marks=marks)
+    for (i, generator), (j, judge), (k, objective) in product(*map(enumerate, (GENERATORS, JUDGES, OBJECTIVES))):
+        marks = () if (i + j) % len(OBJECTIVES) == k else pytest.mark.slow
+        yield pytest.param(generator, objective, judge, marks=marks)
 
 
-@pytest.mark.parametrize(("generator", "objective", "discriminator"), combinations())
+@pytest.mark.parametrize(("generator", "objective", "discriminator"), list(combinations()))
 def test_two_steps(tmp_path, generator, objective, discriminator):
-    judge = adversary(discriminator, objective)
-    arguments, losses = GENERATORS[generator]
-    terms = {name.lower(): block(name, arguments) for name, arguments in losses.items()}
-    size = 128 if generator == "SRPNet" else 64
-    network = block(generator, arguments)
-    assert fit(tmp_path, size, generator=network, losses=terms, adversaries={"judge": judge}) == 0
+    needs = {"arguments": {}, "losses": {"L1": {}}, "size": 64} | NEEDS.get(generator, {})
+    network = block(generator, small(GENERATORS[generator]) | needs["arguments"])
+    losses = {name.lower(): block(name, arguments) for name, arguments in needs["losses"].items()}
+    judge = {"judge": adversary(discriminator, objective)}
+    assert fit(tmp_path, needs["size"], generator=network, losses=losses, adversaries=judge) == 0
 
 
 def test_the_watch_sees_a_wrong_update(tmp_path, monkeypatch):
@@ -97,4 +107,4 @@ def test_the_watch_sees_a_wrong_update(tmp_path, monkeypatch):
     monkeypatch.setattr(Inpainter, "configure_optimizers", configure)
     monkeypatch.setattr(Adam, "step", crossing)
     with pytest.raises(AssertionError, match=r"the generator's update moved \['adversaries', 'generator'\]"):
-        fit(tmp_path, 64, adversaries={"judge": adversary("PatchDiscriminator", "Hinge")})
+        fit(tmp_path, adversaries={"judge": adversary("PatchDiscriminator", "Hinge")})

@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from lightning import Callback, Trainer
-from toys import NoiseData, TinyDiscriminator, TinyGenerator
+from lightning import Callback
+from toys import NoiseData, TinyDiscriminator, TinyGenerator, quiet_trainer
 
 from inpaintzoo.adversary import Adversary
 from inpaintzoo.callbacks import Checkpoints, GeneratorEMA
@@ -55,13 +55,9 @@ def run(
     checkpoints = Checkpoints(every_iterations=save_every)
     checkpoints.dirpath = str(folder)
     callbacks = [ema, record, *extra, checkpoints] + ([Kill(kill)] if kill is not None else [])
-    trainer = Trainer(
-        accelerator="cpu",
-        logger=False,
-        max_epochs=-1,
+    trainer = quiet_trainer(
         callbacks=callbacks,
-        enable_progress_bar=False,
-        enable_model_summary=False,
+        enable_checkpointing=True,
         check_val_every_n_epoch=None,
         val_check_interval=validate_every,
         **(trainer_options or {}),

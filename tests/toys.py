@@ -1,6 +1,10 @@
-"""Small stand-ins that the tests plug into the real parts."""
+"""Small stand-ins that the tests plug into the real parts, and what they are run with."""
 
 from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -13,6 +17,32 @@ from inpaintzoo.data.source import ImageSource, Sample, Split
 from inpaintzoo.discriminators import Discriminator
 from inpaintzoo.generator import Generator
 from inpaintzoo.types import Output
+
+
+def rand(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float32) -> Tensor:
+    """Uniform noise in [0, 1], the same for the same seed."""
+    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+
+
+def quiet_trainer(**options: object) -> Trainer:
+    """A Trainer on the CPU that prints nothing, and writes only what its callbacks write."""
+    quiet = {
+        "logger": False,
+        "enable_checkpointing": False,
+        "enable_progress_bar": False,
+        "enable_model_summary": False,
+    }
+    return Trainer(**{"accelerator": "cpu", "max_epochs": -1, **quiet, **options})
+
+
+@contextlib.contextmanager
+def process_of(world: int, rank: int, folder: Path) -> Iterator[None]:
+    """A forked process as one of several, which meet at a file in the folder."""
+    torch.set_num_threads(1)
+    meeting = f"file://{folder}/rendezvous"
+    torch.distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=world)
+    yield
+    torch.distributed.destroy_process_group()
 
 
 class TinyGenerator(Generator):
@@ -45,7 +75,7 @@ class NormFreeGenerator(Generator):
 
 
 class TinyDiscriminator(Discriminator):
-    """Two convolutions; the mask is looked at too."""
+    """Two convolutions on picture and mask."""
 
     def __init__(self, width: int = 4) -> None:
         super().__init__()
@@ -92,7 +122,7 @@ class NoiseData(InpaintingData):
 
 
 class UpdateWatch(Callback):
-    """Stops a run in which an optimizer moves what is not its own, leaves its own alone, or meets a bad gradient."""
+    """Fails a run whose optimizers move what is not theirs, leave their own alone, or meet a gradient of NaN."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         self.steps = {"generator": 0, "adversaries": 0}

@@ -1,7 +1,7 @@
-"""Attention transfer the way PEN-Net's released code computes it: one sample after the other, patches as kernels.
+"""Attention transfer the way PEN-Net's released code computes it: one sample at a time, patches as kernels.
 
-Written from the description of that behaviour, for clarity and not for speed. It is what `benchmarks/speed.py`
-measures against and what the tests compare with.
+Written from a description of that code, for clarity and not for speed. `benchmarks/speed.py` measures against it, and
+the tests compare with it.
 """
 
 from __future__ import annotations

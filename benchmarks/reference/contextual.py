@@ -1,7 +1,7 @@
-"""Contextual attention the way public code computes it: one sample after the other, patches as kernels, whole matrices.
+"""Contextual attention the way public code computes it: one sample at a time, patches as kernels, whole matrices.
 
-Written from the description of that behaviour, for clarity and not for speed. It is what `benchmarks/speed.py`
-measures against and what the tests compare with.
+Written from a description of that code, for clarity and not for speed. `benchmarks/speed.py` measures against it, and
+the tests compare with it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ def agree(scores: Tensor, height: int, width: int) -> Tensor:
     Args:
         scores: `(1, keys, h, w)`, one plane a key.
         height: of the map, in cells.
-        width: likewise.
+        width: of the map, in cells.
     """
     cells, identity = height * width, torch.eye(3, dtype=scores.dtype, device=scores.device)[None, None]
     plane = scores.flatten(2)[:, None]  # (1, 1, keys, queries)

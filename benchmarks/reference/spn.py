@@ -1,7 +1,7 @@
 """Region normalisation and SPADE the way SPN's released code computes them.
 
-Written from the description of that behaviour, for clarity and not for speed. It is what the benchmarks measure against
-and what the tests compare with.
+Written from a description of that code, for clarity and not for speed. `benchmarks/speed.py` measures against it, and
+the tests compare with it.
 """
 
 from __future__ import annotations
@@ -75,7 +75,7 @@ def up_block(block: torch.nn.Module, features: Tensor, prior: Tensor) -> Tensor:
 
 @contextmanager
 def plain_forms() -> Iterator[None]:
-    """Inside, SPN and SPL compute with the functions above."""
+    """A context in which SPN and SPL compute with the functions above."""
     from inpaintzoo.layers import region_norm as norms
     from inpaintzoo.layers import spade_blocks
 

@@ -6,7 +6,7 @@ import pytest
 import torch
 from lightning import Callback, Trainer
 from PIL import Image
-from toys import NoiseData, NormFreeGenerator
+from toys import NoiseData, NormFreeGenerator, quiet_trainer
 
 from inpaintzoo.callbacks import (
     Checkpoints,
@@ -66,10 +66,7 @@ def test_comparison_tells_when_the_network_is_worse(tmp_path, capsys):
     with torch.no_grad():
         generator.head.bias.fill_(-20.0)  # black
     model = Inpainter(generator, {"frame": L1(0.0)}, max_iterations=1)
-    trainer = Trainer(
-        accelerator="cpu", logger=False, max_epochs=1, callbacks=[CompareFills()], default_root_dir=tmp_path,
-        enable_model_summary=False, enable_progress_bar=False, enable_checkpointing=False, limit_val_batches=0,
-    )  # fmt: skip
+    trainer = quiet_trainer(max_epochs=1, callbacks=[CompareFills()], default_root_dir=tmp_path, limit_val_batches=0)
     trainer.fit(model, NoiseData())
     assert "NormFreeGenerator is NOT better than mean colour" in capsys.readouterr().out
 
@@ -165,11 +162,8 @@ class WithPriors(NormFreeGenerator):
 def test_prior_maps_are_drawn(tmp_path):
     torch.manual_seed(0)
     model = Inpainter(WithPriors(), {"frame": L1()}, max_iterations=2)
-    trainer = Trainer(
-        accelerator="cpu", logger=False, callbacks=[PriorMaps(count=2)], default_root_dir=tmp_path,
-        enable_model_summary=False, enable_progress_bar=False, enable_checkpointing=False, max_epochs=-1,
-        check_val_every_n_epoch=None, val_check_interval=2,
-    )  # fmt: skip
+    validation = {"check_val_every_n_epoch": None, "val_check_interval": 2}
+    trainer = quiet_trainer(callbacks=[PriorMaps(count=2)], default_root_dir=tmp_path, **validation)
     trainer.fit(model, NoiseData())
     pair = next(iter(NoiseData().val_dataloader()))
     rows = PriorMaps(count=2).rows(model, pair)

@@ -8,7 +8,7 @@ import lightning
 import pytest
 import torch
 from torch.utils.data import DataLoader
-from toys import NoiseData
+from toys import NoiseData, quiet_trainer
 
 from inpaintzoo.callbacks.report import TestReport
 from inpaintzoo.data.manifest import Manifest
@@ -98,8 +98,7 @@ def test_silent_without_results_or_on_other_ranks(tmp_path, capsys, changes, mod
 
 def test_plain_trainer_without_checkpoint_or_datamodule(tmp_path):
     loader = DataLoader([sample(i) for i in range(3)], batch_size=2)
-    options = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "accelerator": "cpu"}
-    trainer = lightning.Trainer(default_root_dir=tmp_path, callbacks=[TestReport()], **options)
+    trainer = quiet_trainer(default_root_dir=tmp_path, callbacks=[TestReport()], enable_checkpointing=True)
     trainer.test(Module(), loader, verbose=False)
     trainer.validate(Module(), loader, verbose=False)
     assert sorted(path.name for path in tmp_path.iterdir()) == ["test", "validate"]

@@ -13,7 +13,7 @@ from lightning import Trainer
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from PIL import Image
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
-from toys import NormFreeGenerator
+from toys import NormFreeGenerator, process_of
 
 from inpaintzoo import Inpainter
 from inpaintzoo.callbacks import ConfidencePlot, SegmentationMaps, segmentation
@@ -175,22 +175,19 @@ def test_the_plot_gathers_what_the_metric_measures(tmp_path, caplog):
 
 def plotted_by(rank, folder, world):
     """One process of a test: its moments stand in for what it would have seen."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=world)
-    callback, trainer = ConfidencePlot(bins=4), SimpleNamespace(is_global_zero=rank == 0)
-    callback.on_test_start(trainer, None)
-    callback._folder = folder / str(rank)
-    a = 0.25 + 0.5 * rank
-    callback._moments = [np.array([[10, 10 * a, 1 - rank, 10 * a * a, 0.2, (1 - rank) * a]])]
-    callback._binned += rank + 1
-    drawn = []
-    with pytest.MonkeyPatch.context() as patch:
+    with process_of(world, rank, folder), pytest.MonkeyPatch.context() as patch:
+        callback, trainer = ConfidencePlot(bins=4), SimpleNamespace(is_global_zero=rank == 0)
+        callback.on_test_start(trainer, None)
+        callback._folder = folder / str(rank)
+        a = 0.25 + 0.5 * rank
+        callback._moments = [np.array([[10, 10 * a, 1 - rank, 10 * a * a, 0.2, (1 - rank) * a]])]
+        callback._binned += rank + 1
+        drawn = []
         real = segmentation.confidence_plot
         patch.setattr(segmentation, "confidence_plot", lambda *args: drawn.append(args) or real(*args))
         callback.on_test_end(trainer, None)
     rows = [(len(rows), binned.tolist()) for rows, binned in drawn]
     (folder / f"{rank}.json").write_text(json.dumps(rows))
-    torch.distributed.destroy_process_group()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")

@@ -6,11 +6,10 @@ import torch
 from gated_golden import pictures, released_discriminator
 from gated_golden import released as released_gated
 from golden_recipe import golden_keys, golden_tensors, recipe_weights
-from lightning import Trainer
 from spn_golden import inputs, released_weights
 from teacher_toys import published_file as published_teacher
 from torch import nn
-from toys import NoiseData
+from toys import NoiseData, quiet_trainer
 
 import inpaintzoo
 from inpaintzoo import Adversary, Inpainter, load_model
@@ -38,16 +37,7 @@ def inpainter(width=4, **settings):
 
 
 def fit(model, folder, **settings):
-    trainer = Trainer(
-        accelerator="cpu",
-        logger=False,
-        enable_checkpointing=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        limit_val_batches=0,
-        default_root_dir=folder,
-        callbacks=[GeneratorEMA(0.5)],
-    )
+    trainer = quiet_trainer(limit_val_batches=0, default_root_dir=folder, callbacks=[GeneratorEMA(0.5)])
     trainer.fit(model, NoiseData(count=4, size=64), **settings)
     return trainer
 

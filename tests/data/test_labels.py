@@ -3,9 +3,8 @@
 import numpy as np
 import pytest
 from label_toys import LabelGenerator, LabelNoiseData
-from lightning import Trainer
 from picture_files import write_folder, write_labels
-from toys import NoiseData, NormFreeGenerator
+from toys import NoiseData, NormFreeGenerator, quiet_trainer
 
 from inpaintzoo import Inpainter
 from inpaintzoo.data import FolderData, LabelClasses, VOCClasses
@@ -43,11 +42,6 @@ def labelled(folder, value=0, val_labels=True, **arguments):
     )
 
 
-def trainer(folder):
-    switches = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    return Trainer(accelerator="cpu", max_epochs=-1, default_root_dir=folder, enable_model_summary=False, **switches)
-
-
 def said(model, data, capsys):
     code = examine(model, data)
     return code, capsys.readouterr().out
@@ -62,7 +56,7 @@ def test_more_classes_than_the_generator_has_stop_fit_and_doctor(value, argument
     data, model = labelled(tmp_path, value, **arguments), sgenet(num_classes=4)
     sentence = f"the data has {wanted} classes, 0 to {wanted - 1}, and SGENet predicts 4, 0 to 3; set its num_classes"
     with pytest.raises(DataError, match=f"{sentence} to {wanted}: --model.generator.num_classes {wanted}"):
-        trainer(tmp_path).fit(model, data)
+        quiet_trainer(default_root_dir=tmp_path).fit(model, data)
     code, text = said(model, data, capsys)
     assert code == 1 and f"ERROR    {sentence}" in text
 
@@ -83,7 +77,7 @@ def test_ignored_classes_need_no_place(tmp_path):
 
 def test_validation_without_labels_is_said(tmp_path, caplog):
     with caplog.at_level("INFO"):
-        trainer(tmp_path).fit(sgenet(), labelled(tmp_path, val_labels=False))
+        quiet_trainer(default_root_dir=tmp_path).fit(sgenet(), labelled(tmp_path, val_labels=False))
     assert "WARNING: val: no label maps, so validation cannot measure the predicted labels; give" in caplog.text
     assert check_labels(sgenet(metrics=[L1Hole()]), labelled(tmp_path, val_labels=False)) == []
 
@@ -92,7 +86,7 @@ def test_heads_that_nothing_teaches_are_refused(tmp_path, capsys):
     sentence = "SGENet predicts labels, and no loss reads them, so they would never be learnt; add SegmentationLoss"
     model = sgenet("evaluated", losses={"hole": HoleL1()})
     with pytest.raises(DataError, match=sentence):
-        trainer(tmp_path).fit(model, labelled(tmp_path))
+        quiet_trainer(default_root_dir=tmp_path).fit(model, labelled(tmp_path))
     code, text = said(model, labelled(tmp_path), capsys)
     assert code == 1 and sentence in text
 
@@ -107,10 +101,10 @@ def test_base_net_leaves_label_maps_alone(tmp_path, caplog):
     data.label_paths["train"] = data.label_paths["val"] = tmp_path / "nowhere"
     model = sgenet("base", metrics=[L1Hole()])
     with caplog.at_level("INFO"):
-        trainer(tmp_path).fit(model, data)
+        quiet_trainer(default_root_dir=tmp_path).fit(model, data)
     assert "train: label maps are left alone, since nothing in this run reads them" in caplog.text
     with pytest.raises(DataError, match="nowhere does not exist"):  # mIoU reads them
-        trainer(tmp_path).fit(sgenet("base"), data)
+        quiet_trainer(default_root_dir=tmp_path).fit(sgenet("base"), data)
 
 
 def test_others_read_no_labels():

@@ -4,12 +4,10 @@ import pytest
 import torch
 import torch.nn.functional as F
 from golden_recipe import golden_tensors, recipe_weights
-from slow_reference import slow_reference
 
+from benchmarks.reference import attention as reference
 from inpaintzoo.layers.attention import operator, tiles
 from inpaintzoo.layers.attention.transfer import AttentionTransfer, DilatedFusion, transfer_patches, valid_keys
-
-reference = slow_reference("attention")
 
 
 @pytest.fixture(scope="module")

@@ -3,13 +3,11 @@
 import pytest
 import torch
 from golden_recipe import golden_tensors
-from slow_reference import slow_reference
 
+from benchmarks.reference import contextual as reference
 from inpaintzoo.layers.attention import contextual
 from inpaintzoo.layers.attention.contextual import ContextualAttention, contextual_attention
 from inpaintzoo.layers.attention.transfer import valid_keys
-
-reference = slow_reference("contextual")
 
 
 @pytest.fixture(scope="module")

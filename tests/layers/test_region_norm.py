@@ -6,11 +6,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from golden_recipe import GOLDEN, golden_tensors, recipe_tensor
-from slow_reference import slow_reference
 
+from benchmarks.reference import spn as reference
 from inpaintzoo.layers.region_norm import LearnedRegionNorm, RegionNorm, normalize_regions
-
-reference = slow_reference("spn")
 
 
 def masks(batch, height, width):

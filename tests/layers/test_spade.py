@@ -4,11 +4,9 @@ import pytest
 import torch
 import torch.nn.functional as F
 from golden_recipe import golden_keys, golden_tensors, recipe_weights
-from slow_reference import slow_reference
 
+from benchmarks.reference import spn as reference
 from inpaintzoo.layers.spade import SPADE, HiddenMaps, Modulation, instance_normalize
-
-reference = slow_reference("spn")
 
 
 def loaded(released, prefix=""):

@@ -2,11 +2,13 @@
 
 import copy
 import dataclasses
+import functools
 import inspect
 import types
 
 import pytest
 import torch
+import toys
 import yaml
 from torch import Tensor, nn
 
@@ -47,8 +49,7 @@ class SampledOutput(Output):
     second_sample: Tensor
 
 
-def rand(*shape: int, seed: int = 0, dtype: torch.dtype = torch.float64) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed), dtype=dtype)
+rand = functools.partial(toys.rand, dtype=torch.float64)
 
 
 @pytest.fixture

@@ -11,6 +11,7 @@ import safetensors.torch
 import torch
 import torchvision
 from torch import Tensor, nn
+from toys import rand
 
 from inpaintzoo.losses import Perceptual, PerceptualStyle, Style, VGGFeatures
 from inpaintzoo.losses.perceptual import feature_distance, gram, layer_names, style_distance
@@ -20,10 +21,6 @@ pytestmark = pytest.mark.filterwarnings("ignore:.*has random weights.*")
 
 CONFIGURATIONS = {"vgg16": "D", "vgg19": "E"}
 SMALL = ("relu1_1", "relu2_1")
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(*shape, generator=torch.Generator().manual_seed(seed))
 
 
 def torchvision_stack(architecture: str, until: int | None = None) -> nn.Sequential:

@@ -9,7 +9,7 @@ import pytest
 import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
-from toys import TinyGenerator
+from toys import TinyGenerator, process_of
 
 from inpaintzoo import Inpainter
 from inpaintzoo.losses import L1, Perceptual, SegmentationLoss, VGGFeatures
@@ -159,19 +159,15 @@ def test_the_divisor_is_that_of_all_processes(monkeypatch):
 
 def _strangers(rank, folder):
     """Process 1 alone meets wrong labels: first a class that is none, then maps of another type."""
-    torch.set_num_threads(1)
-    dist.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
     scales, labels = case()
     said = []
-    for other in (labels.masked_fill(labels == 3, 77), labels.float()):
-        try:
-            segmentation_loss(scales, other if rank == 1 else labels)
-        except ConfigError as error:
-            said.append(f"ConfigError {error}")
-        except DataError as error:
-            said.append(f"DataError {error}")
+    with process_of(2, rank, folder):
+        for other in (labels.masked_fill(labels == 3, 77), labels.float()):
+            try:
+                segmentation_loss(scales, other if rank == 1 else labels)
+            except (ConfigError, DataError) as error:
+                said.append(f"{type(error).__name__} {error}")
     (folder / f"{rank}.txt").write_text("\n".join(said))
-    dist.destroy_process_group()
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")

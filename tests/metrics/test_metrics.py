@@ -12,6 +12,7 @@ import torch.multiprocessing as mp
 import yaml
 from jsonargparse import ArgumentParser
 from metric_toys import as_batch, pairs
+from toys import process_of
 
 from inpaintzoo.metrics import (
     L1,
@@ -216,11 +217,9 @@ def test_set_metrics_follow_bins_and_drop_repeats():
 
 def one_of_two(rank, folder, split):
     """A process of two: measures its part and leaves what it gets."""
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    suite = suite_of(split[rank], batch_size=2)
-    (folder / f"{rank}.json").write_text(json.dumps([suite.rows, suite.summary()]))
-    torch.distributed.destroy_process_group()
+    with process_of(2, rank, folder):
+        suite = suite_of(split[rank], batch_size=2)
+        (folder / f"{rank}.json").write_text(json.dumps([suite.rows, suite.summary()]))
 
 
 def suite_of(indices, batch_size):

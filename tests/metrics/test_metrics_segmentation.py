@@ -10,7 +10,7 @@ import torch
 import torch.multiprocessing as mp
 import torch.nn.functional as F
 from label_toys import LabelGenerator, LabelNoiseData
-from lightning import Trainer
+from toys import process_of, quiet_trainer
 
 from inpaintzoo import Inpainter
 from inpaintzoo.doctor import examine
@@ -193,10 +193,8 @@ def suite_of(indices, size):
 
 
 def one_of_two(rank, folder, split):
-    torch.set_num_threads(1)
-    torch.distributed.init_process_group("gloo", init_method=f"file://{folder}/rendezvous", rank=rank, world_size=2)
-    (folder / f"{rank}.json").write_text(json.dumps(suite_of(split[rank], 2)))
-    torch.distributed.destroy_process_group()
+    with process_of(2, rank, folder):
+        (folder / f"{rank}.json").write_text(json.dumps(suite_of(split[rank], 2)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="forks")
@@ -217,14 +215,9 @@ def inpainter(**options):
     return Inpainter(LabelGenerator(**options), losses, metrics=suite, max_iterations=1)
 
 
-def trainer(folder):
-    switches = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    return Trainer(accelerator="cpu", max_epochs=-1, default_root_dir=folder, enable_model_summary=False, **switches)
-
-
 def test_the_inpainter_hands_on_what_the_generator_predicts(tmp_path):
     model, data = inpainter(), LabelNoiseData()
-    trainer(tmp_path).test(model, data, verbose=False)
+    quiet_trainer(default_root_dir=tmp_path).test(model, data, verbose=False)
     flat = model.test_results.flat()
     assert flat.keys() == {"l1_hole", "miou", "miou_hole", "confidence_correlation"}
     by_hand = MetricSuite(model.metrics.metrics)
@@ -238,10 +231,10 @@ def test_the_inpainter_hands_on_what_the_generator_predicts(tmp_path):
 def test_training_on_data_without_labels_is_refused(tmp_path):
     sentence = "LabelGenerator learns from label maps and the training data has none; give"
     with pytest.raises(DataError, match=sentence):
-        trainer(tmp_path).fit(inpainter(), LabelNoiseData(labelled=False))
+        quiet_trainer(default_root_dir=tmp_path).fit(inpainter(), LabelNoiseData(labelled=False))
     with pytest.raises(ConfigError, match=sentence):  # loaders alone, without a data module
-        trainer(tmp_path).fit(inpainter(), LabelNoiseData(labelled=False).train_dataloader())
-    trainer(tmp_path).fit(inpainter(needs_labels=False), LabelNoiseData(labelled=False))
+        quiet_trainer(default_root_dir=tmp_path).fit(inpainter(), LabelNoiseData(labelled=False).train_dataloader())
+    quiet_trainer(default_root_dir=tmp_path).fit(inpainter(needs_labels=False), LabelNoiseData(labelled=False))
 
 
 def test_doctor_looks_at_labels(capsys):

@@ -6,8 +6,8 @@ from contract import (
     assert_layout_and_bfloat16_change_little,
     three_pairs,
 )
-from slow_reference import slow_reference
 
+from benchmarks.reference.spn import plain_forms
 from inpaintzoo.models import SPL
 from inpaintzoo.models.spn import SPNOutput
 from inpaintzoo.types import DataError
@@ -54,7 +54,7 @@ def test_equals_the_plain_forms():
     image, mask = image.double(), mask.double()
     with torch.no_grad():
         found = network(image, mask).image
-        with slow_reference("spn").plain_forms():
+        with plain_forms():
             expected = network(image, mask).image
     torch.testing.assert_close(found, expected, atol=1e-10, rtol=0)
 

@@ -7,8 +7,8 @@ from contract import (
     assert_layout_and_bfloat16_change_little,
     three_pairs,
 )
-from slow_reference import slow_reference
 
+from benchmarks.reference.spn import plain_forms
 from inpaintzoo.discriminators import SPNDiscriminator, SPNProbabilisticDiscriminator
 from inpaintzoo.layers.prior_learner import Posterior
 from inpaintzoo.models import SPN
@@ -161,7 +161,7 @@ def test_equals_the_plain_forms(arguments):
     found = []
     for plain in (False, True):
         network.zero_grad()
-        with slow_reference("spn").plain_forms() if plain else torch.enable_grad():
+        with plain_forms() if plain else torch.enable_grad():
             output = network(image, mask, **noise)
         output.image.square().sum().backward()
         found.append([output.image, *(p.grad for p in network.parameters() if p.grad is not None)])

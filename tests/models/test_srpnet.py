@@ -3,15 +3,12 @@
 import pytest
 import torch
 from contract import three_pairs
-from slow_reference import slow_reference
 
+from benchmarks.reference import attention as reference
 from inpaintzoo.layers.attention.transfer import AttentionTransfer
 from inpaintzoo.layers.pyramid import PyramidEncoder, ResidualBlock
 from inpaintzoo.models import PENNet, SRPNet
 from inpaintzoo.types import PyramidOutput
-
-reference = slow_reference("attention")
-
 
 # --- oracles -------------------------------------------------------------------------------------------------------
 

@@ -4,8 +4,8 @@ import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor
 from torchmetrics.functional.classification import multilabel_average_precision
+from toys import rand
 
 from inpaintzoo.data.scenes import SCENE_TAGS, SceneSource
 from inpaintzoo.teachers import (
@@ -16,10 +16,6 @@ from inpaintzoo.teachers import (
 )
 from inpaintzoo.teachers.builtin import SHIPPED, soft_maximum
 from inpaintzoo.types import WeightsError
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
 def test_shipped_weights_are_small_and_name_their_network_and_training() -> None:

@@ -9,6 +9,7 @@ from safetensors.torch import save_file
 from skimage.feature import canny
 from teacher_toys import published_file, released_state
 from torch import Tensor, nn
+from toys import rand
 
 from inpaintzoo.data.scenes import SceneSource
 from inpaintzoo.generator import Generator
@@ -24,10 +25,6 @@ from inpaintzoo.teachers import (
 from inpaintzoo.teachers.asl import PUBLISHED, convert
 from inpaintzoo.teachers.base import double
 from inpaintzoo.types import DataError, Output, WeightsError
-
-
-def rand(*shape: int, seed: int = 0) -> Tensor:
-    return torch.rand(shape, generator=torch.Generator().manual_seed(seed))
 
 
 @pytest.fixture(scope="module")
