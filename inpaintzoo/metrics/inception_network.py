@@ -14,8 +14,8 @@ import torch
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
+from inpaintzoo.files.published import published_file, read_state
 from inpaintzoo.metrics.base import SetMetric
-from inpaintzoo.metrics.pretrained import pretrained_state
 from inpaintzoo.types import WeightsError
 
 _LAYERS = ["2048", "logits_unbiased"]
@@ -56,7 +56,7 @@ class Inception:
             WeightsError: the weights are missing and cannot be fetched, or do not fit.
         """
         if self.network is None:
-            self.network = _load(what, pretrained_state(what, URL_INCEPTION_V3, self.weights))
+            self.network = _load(what, read_state(published_file(URL_INCEPTION_V3, what, self.weights), what))
         self.network.to(device)
 
     def __call__(self, images: Tensor) -> tuple[Tensor, Tensor]:

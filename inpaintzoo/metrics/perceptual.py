@@ -11,8 +11,8 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights, VGG16_Weights
 
+from inpaintzoo.files.published import published_file, read_state
 from inpaintzoo.metrics.base import ImageMetric, check_shapes
-from inpaintzoo.metrics.pretrained import pretrained_state
 from inpaintzoo.types import WeightsError
 
 _BACKBONE_URL = {"alex": AlexNet_Weights.IMAGENET1K_V1.url, "vgg": VGG16_Weights.IMAGENET1K_V1.url}
@@ -53,8 +53,9 @@ class LPIPS(ImageMetric):
             WeightsError: the backbone's weights are missing and cannot be fetched, or do not fit.
         """
         if self._network is None:
-            state = pretrained_state(f"LPIPS(net={self.net!r})", _BACKBONE_URL[self.net], self.weights)
-            self._network = _network(self.net, state)
+            owner = f"LPIPS(net={self.net!r})"
+            file = published_file(_BACKBONE_URL[self.net], owner, self.weights)
+            self._network = _network(self.net, read_state(file, owner))
         self._network.to(device)
 
     def __call__(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:

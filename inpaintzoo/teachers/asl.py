@@ -13,17 +13,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inpaintzoo.files.published import check_shapes, load_state, published_file, read_state, some
+from inpaintzoo.files.published import check_fit, load_state, published_file, read_state
 from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.teachers.base import Doubling, Teacher, check_image, double
 from inpaintzoo.types import WeightsError
+from inpaintzoo.words import some
 
 PUBLISHED = "https://miil-public-eu.oss-eu-central-1.aliyuncs.com/model-zoo/ASL/Open_ImagesV6_TRresNet_L_448.pth"
 """The authors' file of OpenImages weights; its key `model` holds the state dict."""
@@ -89,7 +89,7 @@ def convert(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
             f"({some(missing)}) and {len(unknown)} are unknown ({some(unknown)})"
         )
     converted = {names[key]: value for key, value in before.items()}
-    check_shapes(converted, wanted, "this state dict of ASL's TResNet-L")
+    check_fit(converted, {key: wanted[key] for key in converted}, "this state dict of ASL's TResNet-L")
     for key in wanted:
         if key.endswith("bn.weight"):
             converted[key] = converted[key].abs() + 1e-5
@@ -128,7 +128,7 @@ class ASLTeacher(Teacher):
     def __init__(self, weights: str | None = None, upsample: Doubling = "nearest") -> None:
         super().__init__()
         check_upsample("ASLTeacher", upsample)
-        file = published_file(PUBLISHED, "ASLTeacher") if weights is None else Path(weights).expanduser()
+        file = published_file(PUBLISHED, "ASLTeacher", weights)
         self.upsample = upsample
         self.network = Trunk()
         state = read_state(file, "ASLTeacher", "model")

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -19,6 +18,7 @@ from torchvision.models import ResNet
 from torchvision.ops import FrozenBatchNorm2d
 
 from inpaintzoo.files.published import load_state, published_file, read_state
+from inpaintzoo.ops import normalise
 from inpaintzoo.teachers.asl import check_upsample
 from inpaintzoo.teachers.base import Doubling, Teacher, check_image, double
 from inpaintzoo.teachers.random_weights import random_state
@@ -38,7 +38,6 @@ TorchvisionNetwork = Literal[
 ]
 
 _STAGES = ("conv1", "bn1", "layer1", "layer2")
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ResNetTrunk(nn.Module):
@@ -87,9 +86,6 @@ class TorchvisionTeacher(Teacher):
         WeightsError: the weights cannot be had or do not fit.
     """
 
-    mean: Tensor
-    std: Tensor
-
     def __init__(
         self,
         network: TorchvisionNetwork = "resnet50",
@@ -108,8 +104,6 @@ class TorchvisionTeacher(Teacher):
         self.channels = self.network.channels
         self.name = f"torchvision's {network} ({_purpose(network)}; the paper's teacher is the ASL TResNet-L)"
         self._load(network, weights)
-        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
 
     def _load(self, network: str, weights: str | None) -> None:
@@ -119,17 +113,14 @@ class TorchvisionTeacher(Teacher):
             self.name = f"torchvision's {network} with random weights, which teach nothing"
             self.network.load_state_dict(random_state(self.network, 0), assign=True)
             return
-        if weights == "torchvision":
-            url = torchvision.models.get_model_weights(network).DEFAULT.url
-            file = published_file(url, owner)
-        else:
-            file = Path(weights).expanduser()
+        url = torchvision.models.get_model_weights(network).DEFAULT.url
+        file = published_file(url, owner, None if weights == "torchvision" else weights)
         load_state(self.network, _beginning(read_state(file, owner), network, f"{owner}: {file}"), f"{owner}: {file}")
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of `(B, 3, H, W)` in [0, 1] at strides 1, 2 and 4, all at least 0."""
         check_image("TorchvisionTeacher", image)
-        return self.network((double(image, self.upsample) - self.mean) / self.std)
+        return self.network(normalise(double(image, self.upsample)))
 
 
 def _purpose(network: str) -> str:

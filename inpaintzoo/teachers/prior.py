@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inpaintzoo.files.published import check_state, load_state, read_file
+from inpaintzoo.files.published import load_state, plain_state, read_file
 from inpaintzoo.generator import Generator
 from inpaintzoo.teachers.base import Teacher, check_image
 from inpaintzoo.types import WeightsError
@@ -77,11 +77,11 @@ class PriorTeacher(Teacher):
 def _generator_state(content: Mapping[str, Any], file: Path) -> dict[str, Tensor]:
     """The generator's tensors in a file; of a checkpoint the averaged ones, where it has an average."""
     if "state_dict" not in content:
-        return check_state(content, file, "PriorTeacher")
+        return plain_state(content, file, "PriorTeacher")
     average = content.get("callbacks", {}).get("GeneratorEMA", {}).get("average")
     if average:
-        return check_state(average, file, "PriorTeacher")
-    state = check_state(content["state_dict"], file, "PriorTeacher")
+        return plain_state(average, file, "PriorTeacher")
+    state = plain_state(content["state_dict"], file, "PriorTeacher")
     kept = {key.removeprefix(_PREFIX): value for key, value in state.items() if key.startswith(_PREFIX)}
     if not kept:
         raise WeightsError(f"PriorTeacher: {file} is no checkpoint of an Inpainter: no tensor is named {_PREFIX}…")

@@ -9,12 +9,13 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from inpaintzoo.files.published import check_kinds, some
+from inpaintzoo.files.published import check_kinds
 from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.types import ConfigError, WeightsError
 from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, find_checkpoint, read_checkpoint
 from inpaintzoo.weights.files import read_weights
 from inpaintzoo.weights.networks import Description, describe, not_finite
+from inpaintzoo.words import some
 
 LEAST_SHARE = 0.5
 

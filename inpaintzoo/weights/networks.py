@@ -22,11 +22,12 @@ from torch.nn.modules.module import (
 
 from inpaintzoo import discriminators, fills, models
 from inpaintzoo.discriminators import Discriminator
-from inpaintzoo.files.published import check_kinds, some
+from inpaintzoo.files.published import check_fit
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.teachers import asl
 from inpaintzoo.types import WeightsError
+from inpaintzoo.words import some
 
 # The modules whose classes a file may name: importing them here is what makes them known.
 HOMES = (models, discriminators, fills, asl)
@@ -167,20 +168,7 @@ def fill(network: nn.Module, description: Description, state: Mapping[str, Tenso
 
 def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:
     """Raise `WeightsError` unless both have the same names, shapes and kinds of numbers, and the first is finite."""
-    missing, unknown = ([name for name in a if name not in b] for a, b in ((wanted, state), (state, wanted)))
-    if missing or unknown:
-        raise WeightsError(
-            f"{where} does not fit its network: of {len(wanted)} tensors {len(missing)} are missing "
-            f"({some(missing)}) and {len(unknown)} are unknown ({some(unknown)})"
-        )
-    wrong = [name for name in wanted if state[name].shape != wanted[name].shape]
-    if wrong:
-        given, expected = tuple(state[wrong[0]].shape), tuple(wanted[wrong[0]].shape)
-        raise WeightsError(
-            f"{where} does not fit its network: {len(wrong)} of {len(wanted)} tensors have another shape, such as "
-            f"{wrong[0]}, which is {given} instead of {expected}"
-        )
-    check_kinds(state, wanted, where)
+    check_fit(state, wanted, where)
     bad = not_finite(state)
     if bad:
         raise WeightsError(f"{where}: {len(bad)} tensors hold values that are not finite, such as {bad[0]}")

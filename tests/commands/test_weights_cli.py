@@ -241,7 +241,7 @@ def test_convert_errors(source, content, reason, tmp_path, capsys):
         (None, "there is no file"),
         ({0: torch.zeros(1)}, "holds no state dict: an entry is called 0, which is no text"),
         ({"netG": {1: torch.zeros(1)}}, "holds no state dict: an entry is called 1, which is no text"),
-        (nn.Linear(1, 1), "no readable weight file: it is damaged, or holds other objects than tensors"),
+        (nn.Linear(1, 1), "not a readable weight file: it is damaged, or holds objects other than tensors"),
         ({f"layer{i}": torch.zeros(1) for i in range(500)}, "unknown: layer0, layer1, layer10, … (500 in all)"),
     ],
 )
@@ -261,7 +261,7 @@ def test_convert_knows_its_sources_and_runs_no_code(tmp_path, capsys):
     assert (
         main(["convert", "--from", "pennet", str(tmp_path / "module.pth"), "-o", str(tmp_path / "b.safetensors")]) == 1
     )
-    assert "no readable weight file" in capsys.readouterr().err
+    assert "not a readable weight file" in capsys.readouterr().err
 
 
 # --- init_from -----------------------------------------------------------------------------------------------------
