@@ -184,9 +184,13 @@ def gather_over_ranks(value: Any) -> list[Any]:
 
 
 def is_exporting() -> bool:
-    """Whether an exported program is being traced, where code may differ from what is fastest in eager mode."""
-    # torch 2.6 knows only whether anything is being traced.
-    return bool(getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)())
+    """Whether the network is being exported (`torch.export`, ONNX or a TorchScript trace).
+
+    Exported programs may need other operators than those that are fastest in eager mode, and values are unknown.
+    """
+    # torch 2.6 cannot tell an export from a compilation.
+    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+    return torch.jit.is_tracing() or bool(exporting())
 
 
 @contextlib.contextmanager

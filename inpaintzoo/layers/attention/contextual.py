@@ -26,11 +26,11 @@ from inpaintzoo.layers.attention.transfer import (
     Engine,
     MaskResize,
     _check_shapes,
-    _exporting,
     patch_norm,
     transfer_patches,
     valid_keys,
 )
+from inpaintzoo.ops import is_exporting
 
 # Bytes of one buffer of scores, half a dozen of which are alive at a time: a CPU should keep them in its caches.
 _CPU_PIECE = 8 * 2**20
@@ -76,7 +76,7 @@ def contextual_attention(
     _check_shapes(query, key, value, valid, 3)
     dtype, compute = value.dtype, torch.promote_types(value.dtype, torch.float32)
     query, key, value, valid = (tensor.to(compute) for tensor in (query, key, value, valid))
-    dense = engine == "dense" or (engine == "auto" and _exporting())
+    dense = engine == "dense" or (engine == "auto" and is_exporting())
     with torch.autocast(query.device.type, enabled=False):
         filled = (_dense if dense else _in_pieces)(query, key, value, valid, scale, guidance)
     return (filled / 4).to(dtype)

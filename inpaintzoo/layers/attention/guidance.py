@@ -23,7 +23,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inpaintzoo.ops import resize_mask
+from inpaintzoo.ops import is_exporting, resize_mask
 from inpaintzoo.types import DataError
 
 CLASSES = 65536  # class ids are below
@@ -105,7 +105,7 @@ class Guidance:
 
     def __init__(self, guidance: Tensor, mask: Tensor) -> None:
         _check(guidance, mask)
-        if not _recorded():
+        if not is_exporting():
             _check_values(guidance, mask)
         self._by_class = not (guidance.is_floating_point() or guidance.dtype == torch.bool)
         self._weighs = guidance.is_floating_point()
@@ -153,7 +153,7 @@ class Guidance:
         present = torch.zeros(len(found), CLASSES + 2, device=found.device).scatter(1, places, 1.0)
         remains = present.gather(1, (wanted.flatten(1) - _MIXED).long()).view_as(wanted) > 0
         lost = (wanted >= 0) & ~remains
-        if not self._warned and not _recorded():
+        if not self._warned and not is_exporting():
             self._warned = _warned_of(lost & valid.flatten(1).any(dim=1).view(-1, 1, 1, 1))
         return torch.where(lost, _UNGUIDED, wanted)
 
@@ -162,12 +162,6 @@ def _highest(values: Tensor, size: tuple[int, int]) -> Tensor:
     """Greatest value of the pixels that each 4x4 patch (stride 2, padding 1) of a map of twice `size` touches."""
     cells = resize_mask(values, (2 * size[0], 2 * size[1]), "any")  # the greatest in each cell
     return F.max_pool2d(cells, 4, stride=2, padding=1)
-
-
-def _recorded() -> bool:
-    """Whether a network is traced or exported, so that values are unknown; compiled ones leave their graph to look."""
-    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)  # older versions lack the former
-    return torch.jit.is_tracing() or exporting()
 
 
 @torch.compiler.disable

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 
 from inpaintzoo.layers.attention.guidance import NEVER, Guidance, PatchGuidance
 from inpaintzoo.layers.attention.operator import tiled_transfer
-from inpaintzoo.ops import resize_mask
+from inpaintzoo.ops import is_exporting, resize_mask
 
 MaskResize = Literal["bilinear", "nearest", "any"]
 HoleKeys = Literal["zero_score", "exclude"]
@@ -99,7 +99,7 @@ def transfer_patches(
         if hole_keys == "zero_score":
             key_gain = key_gain * valid
         query_gain = 1 / patch_norm(query, kernel) if normalize_query else None
-        dense = engine == "dense" or (engine == "auto" and _exporting())
+        dense = engine == "dense" or (engine == "auto" and is_exporting())
         problem = (query, key, value, key_gain, query_gain, valid, kernel, hole_keys == "exclude", floor)
         # An operator takes tensors only.
         total = _dense_transfer(*problem, guidance) if dense else tiled_transfer(*problem, *(guidance or ()))
@@ -117,13 +117,6 @@ def _check_shapes(query: Tensor, key: Tensor, value: Tensor, valid: Tensor, kern
             raise ValueError(
                 f"{name} must be {tuple(expected[name])} to fit keys of {tuple(key.shape)}, got {tuple(tensor.shape)}"
             )
-
-
-def _exporting() -> bool:
-    if torch.jit.is_tracing() or torch.onnx.is_in_onnx_export():
-        return True
-    is_exporting = getattr(torch.compiler, "is_exporting", None)  # torch 2.7 and later
-    return bool(is_exporting()) if is_exporting else False
 
 
 def _dense_transfer(
