@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from inpaintzoo.commands.export import add_file_options
 from inpaintzoo.commands.run import run_command
-from inpaintzoo.models.released.conversion import SOURCES
+from inpaintzoo.models.released import SOURCES
 from inpaintzoo.weights.files import DTYPES, SUFFIX
 from inpaintzoo.weights.released import convert_file
 

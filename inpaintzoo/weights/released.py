@@ -11,7 +11,7 @@ from torch import Tensor
 
 from inpaintzoo.files.published import load_state, read_file
 from inpaintzoo.layers.rebuildable import Rebuildable
-from inpaintzoo.models.released.conversion import convert_state_dict, released_network
+from inpaintzoo.models.released import convert_state_dict, released_network
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights.files import save_model
 
