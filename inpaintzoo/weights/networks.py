@@ -8,17 +8,13 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.modules.module import (
-    register_module_buffer_registration_hook,
-    register_module_parameter_registration_hook,
-)
+from torch.overrides import TorchFunctionMode
 
 from inpaintzoo import discriminators, fills, models
 from inpaintzoo.discriminators import Discriminator
@@ -92,7 +88,7 @@ def build(
     try:
         if state is not None:
             _check_integers(description["init_args"], max(_LARGE, sum(tensor.numel() for tensor in state.values())))
-        with _counted(state):
+        with contextlib.nullcontext() if state is None else _Bounded(len(state)):
             try:
                 with torch.device("meta"):
                     return _construct(network_class, description)
@@ -127,27 +123,19 @@ def _check_integers(value: Any, most: int) -> None:
         raise WeightsError(f"{value} is too large a number for a file of this size")
 
 
-@contextlib.contextmanager
-def _counted(state: Mapping[str, Tensor] | None) -> Iterator[None]:
-    """Stop a constructor of this thread that makes many more tensors than the file holds."""
-    # Parametrisations register a tensor more than once, and some buffers are in no file.
-    most, thread, made = 4 * len(state or ()) + 256, threading.get_ident(), 0
+class _Bounded(TorchFunctionMode):
+    """Stops a constructor that makes many more tensors than the file holds."""
 
-    def count(module: nn.Module, name: str, tensor: Tensor | None) -> None:
-        nonlocal made
-        made += threading.get_ident() == thread
-        if made > most:
-            raise WeightsError(f"the network has far more tensors than the file, which holds {len(state or ())}")
+    def __init__(self, tensors: int) -> None:
+        super().__init__()
+        self.tensors, self.calls = tensors, 0
 
-    if state is None:
-        yield
-        return
-    handles = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # Creating a tensor takes about 10 calls; spectral norm's power iterations add up to 2000 in all.
+        self.calls += 1
+        if self.calls > 64 * self.tensors + 4096:
+            raise WeightsError(f"the network has far more tensors than the file, which holds {self.tensors}")
+        return func(*args, **(kwargs or {}))
 
 
 def fill(network: nn.Module, description: Description, state: Mapping[str, Tensor], where: str) -> Rebuildable:
