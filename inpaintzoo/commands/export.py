@@ -13,7 +13,7 @@ from inpaintzoo.generator import Generator
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights.checkpoints import find_checkpoint
 from inpaintzoo.weights.export import SUFFIXES, Exported, export_model
-from inpaintzoo.weights.files import DTYPES, SUFFIX, load_model, read_about, save_model
+from inpaintzoo.weights.files import DTYPES, SUFFIX, load_described, save_model
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -54,8 +54,8 @@ def _export(config: Namespace) -> None:
         raise WeightsError(f"--to {config.to!r} must end in {SUFFIX}, {' or '.join(SUFFIXES)}")
     if target.suffix in SUFFIXES and config.dtype != "fp32":
         raise WeightsError(f"--dtype {config.dtype} is for {SUFFIX}; exported programs have float32 weights")
-    about = read_about(source, config.raw)
-    model, licence = load_model(source, dtype=torch.float32, raw=config.raw), config.licence or about.licence
+    model, about = load_described(source, dtype=torch.float32, raw=config.raw)
+    licence = config.licence or about.licence
     if target.suffix in SUFFIXES:
         _tell_program(model, export_model(model, target, config.force, about.facts, licence))
         return

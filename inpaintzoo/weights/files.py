@@ -108,31 +108,42 @@ def load_model(
     Raises:
         WeightsError: the file is missing, damaged, no weight file of the zoo, or does not fit what it says it is.
     """
-    network = _load(path, device, dtype, raw, Generator)
+    return load_described(path, device, dtype, raw)[0]
+
+
+def load_described(
+    path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, raw: bool = False
+) -> tuple[Generator, WeightFile]:
+    """`load_model`, together with what the file says about the network; it is read once.
+
+    Raises:
+        WeightsError: as `load_model`.
+    """
+    network, about = _load(path, device, dtype, raw, Generator)
     assert isinstance(network, Generator)
-    return network
+    return network, about
 
 
 def load_network(
     path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, raw: bool = False
 ) -> Rebuildable:
-    """`load_model` for any network: of a `.safetensors` file also a discriminator or a teacher's trunk.
+    """`load_model` for any network: a `.safetensors` file may also hold a discriminator or a teacher's trunk.
 
     Raises:
         WeightsError: as `load_model`.
     """
-    return _load(path, device, dtype, raw, Rebuildable)
+    return _load(path, device, dtype, raw, Rebuildable)[0]
 
 
 def _load(
     path: str | Path, device: str | torch.device, dtype: torch.dtype | None, raw: bool, kind: type[Rebuildable]
-) -> Rebuildable:
+) -> tuple[Rebuildable, WeightFile]:
     _check_dtype(dtype)
     about, state = read_weights(path, raw)
     description = Description(class_path=about.class_path, init_args=about.init_args)
     network = build(description, str(path), state, kind)
     state = {name: _wanted(tensor, dtype) for name, tensor in state.items()}
-    return fill(network, description, state, str(path)).to(device)
+    return fill(network, description, state, str(path)).to(device), about
 
 
 def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[str, Tensor]]:

@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from toys import TinyGenerator
 
-from inpaintzoo import discriminators
+from inpaintzoo import Predictor, discriminators
 from inpaintzoo.layers.structure import BilateralStructure
 from inpaintzoo.models import SPL, SPN, GatedNet, PENNet, PyramidGenerator, SGENet, SRPNet
 from inpaintzoo.types import WeightsError
@@ -321,6 +321,14 @@ def test_a_checkpoint_as_runs_write_it_loads(callbacks, tmp_path):
     content["state_dict"]["losses.mine._extra_state"] = {"seen": 3}  # a loss of the user's
     torch.save(content, tmp_path / "last.ckpt")
     assert isinstance(load_model(tmp_path / "last.ckpt"), PENNet)
+
+
+def test_a_predictor_reads_its_checkpoint_once(tmp_path, monkeypatch):
+    torch.save(checkpoint(), tmp_path / "last.ckpt")
+    read, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda *args, **options: read.append(args[0]) or load(*args, **options))
+    assert isinstance(Predictor(tmp_path).generator, PENNet)
+    assert read == [tmp_path / "last.ckpt"]
 
 
 @pytest.mark.parametrize(
