@@ -15,6 +15,8 @@ import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
+from inpaintzoo.files.writing import free_path, write_text
+
 PACKAGES = ("inpaintzoo", "torch", "torchvision", "lightning", "torchmetrics", "kornia", "numpy", "pillow")
 
 
@@ -64,9 +66,5 @@ class RunRecord(Callback):
             "precision": trainer.precision,
         }
         folder.mkdir(parents=True, exist_ok=True)
-        path = folder / "run.json"
-        number = 1
-        while path.exists():  # a resumed run may share the folder
-            path = folder / f"run-{number}.json"
-            number += 1
-        path.write_text(json.dumps(facts, indent=2) + "\n")
+        path = free_path(folder / "run.json")  # a resumed run may share the folder
+        write_text(path, json.dumps(facts, indent=2) + "\n")

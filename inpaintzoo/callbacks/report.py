@@ -11,6 +11,7 @@ from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
 from inpaintzoo.callbacks.record import versions
 from inpaintzoo.data.module import InpaintingData
+from inpaintzoo.files.writing import new_folder
 from inpaintzoo.metrics import MetricResults
 from inpaintzoo.types import DataError
 
@@ -40,24 +41,12 @@ class TestReport(Callback):
         root = trainer.log_dir or trainer.default_root_dir  # asks all processes, so before the others leave
         if results is None or not trainer.is_global_zero:
             return
-        folder = new_folder(Path(root), name)
+        folder = new_folder(Path(root) / name)
         facts = {**provenance(trainer), "manifest_digest": save_pairs(trainer, folder) if name == "test" else None}
         (folder / "metrics.json").write_text(results.to_json(facts), encoding="utf-8")
         results.to_csv(folder / "per_image.csv")
         print(f"\n{results.table()}\n", flush=True)
         rank_zero_info(f"{name}: results written to {folder}")
-
-
-def new_folder(root: Path, name: str) -> Path:
-    """Make `root/name`, or `root/name-1`, `root/name-2`, … if it is taken."""
-    number = 0
-    while True:
-        folder = root / (f"{name}-{number}" if number else name)
-        try:
-            folder.mkdir(parents=True)
-            return folder
-        except FileExistsError:
-            number += 1
 
 
 def save_pairs(trainer: Trainer, folder: Path) -> str | None:
