@@ -1,8 +1,8 @@
-"""Classifiers, detectors and segmenters of torchvision as teachers: other supervisions, as in the paper's figure 8.
+"""Torchvision's classifiers, detectors and segmenters as teachers: other supervision, as in the paper's figure 8.
 
-There the detector is YOLOv5 (COCO) and the segmenter HRNet (ADE20K); torchvision has neither, and offers ResNet-based
-ones trained on COCO. All networks here begin with a ResNet, of which the stem (before its pooling) and the first two
-stages are used; on the doubled image (the paper's equation 1) their features lie exactly at strides 1, 2 and 4.
+There the detector is YOLOv5 (COCO) and the segmenter HRNet (ADE20K); torchvision has neither, but ResNet-based ones
+trained on COCO. All networks here begin with a ResNet, whose stem (before its pooling) and first two stages are used:
+on the doubled image (the paper's equation 1) their features are exactly at strides 1, 2 and 4.
 """
 
 from __future__ import annotations
@@ -45,14 +45,14 @@ class ResNetTrunk(nn.Module):
 
     Args:
         architecture: `resnet18` and so on.
-        frozen_norm: batch norm in the form that torchvision's detectors were trained with, whose published weights
-            belong to an epsilon of 0.
+        frozen_norm: use the frozen batch norm of torchvision's detectors, whose published weights need an epsilon
+            of 0.
     """
 
     def __init__(self, architecture: str, frozen_norm: bool = False) -> None:
         super().__init__()
         norm = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
-        with torch.device("meta"):  # the initial weights are replaced: no time and no random draw for them
+        with torch.device("meta"):  # the initial weights are replaced
             whole: ResNet = getattr(torchvision.models, architecture)(weights=None, norm_layer=norm)
         self.conv1, self.bn1 = whole.conv1, whole.bn1
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
@@ -71,7 +71,7 @@ class ResNetTrunk(nn.Module):
 
 
 class TorchvisionTeacher(Teacher):
-    """The beginning of a network that torchvision has weights for.
+    """The first stages of a network that torchvision has weights for.
 
     Args:
         network: `resnet…` classify (ImageNet), `…rcnn…` and `retinanet…` detect (COCO), `fcn…` and `deeplabv3…` segment
@@ -130,7 +130,7 @@ def _purpose(network: str) -> str:
 
 
 def _beginning(state: Mapping[str, Tensor], network: str, owner: str) -> dict[str, Tensor]:
-    """The tensors of the stem and the first two stages, without the prefix that detectors and segmenters put before."""
+    """The tensors of the stem and the first two stages, without the prefix that detectors and segmenters add."""
     prefix = "" if network.startswith("resnet") else "backbone.body." if network.endswith("_fpn") else "backbone."
     kept = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     kept = {key: value for key, value in kept.items() if key.split(".")[0] in _STAGES}

@@ -1,4 +1,4 @@
-"""Networks by class path and arguments: how a weight file names one, and how that becomes a network again.
+"""Networks as class path and arguments: how weight files describe them, and how they are rebuilt.
 
 A class path in a file is code to run, so it is looked up among the zoo's own classes; nothing is imported for it.
 """
@@ -25,23 +25,23 @@ from inpaintzoo.teachers import asl
 from inpaintzoo.types import WeightsError
 from inpaintzoo.words import some
 
-# The modules whose classes a file may name: importing them here is what makes them known.
+# The modules whose classes a file may name; importing them registers the classes.
 HOMES = (models, discriminators, fills, asl)
-_LARGE = 2**14  # integers up to here are fine in any file
+_LARGE = 2**14  # integers up to this are accepted in any file
 
 
 class Description(TypedDict):
-    """A network as a file names it: a class, and its constructor's arguments as plain values."""
+    """A network as files describe it: a class, and its constructor's arguments as plain values."""
 
     class_path: str
     init_args: dict[str, Any]
 
 
 def describe(network: nn.Module) -> Description:
-    """How to build a network like this one.
+    """The description of a network.
 
     Raises:
-        WeightsError: it is no network of the zoo, or was built from arguments that no file can hold.
+        WeightsError: it is not a network of the zoo, or a file cannot hold its arguments.
     """
     if not isinstance(network, Rebuildable):
         raise WeightsError(
@@ -59,16 +59,16 @@ def describe(network: nn.Module) -> Description:
 def build(
     description: Description, where: str, state: Mapping[str, Tensor] | None = None, kind: type | None = None
 ) -> Rebuildable:
-    """The network of a description, on the meta device where that is possible: names and shapes, no values.
+    """Builds the network of a description, on the meta device if possible: names and shapes, no values.
 
     Args:
-        description: class path and arguments, not to be trusted.
+        description: class path and arguments; not trusted.
         where: the file, for errors.
-        state: the file's tensors: they bound what is built, so that a small file cannot take much memory or time.
-        kind: the class must be one of these; None allows any.
+        state: the file's tensors; they limit the network, so that a small file cannot take much memory or time.
+        kind: the expected base class; None allows any.
 
     Raises:
-        WeightsError: the class is not the zoo's or of another kind, its constructor does not take the arguments, or the
+        WeightsError: the class is not the zoo's or not of this kind, its constructor refuses the arguments, or the
             network is larger than the file.
     """
     try:
@@ -76,7 +76,7 @@ def build(
     except WeightsError as error:
         raise WeightsError(f"{where}: {error}") from error
     if kind is not None and not issubclass(network_class, kind):
-        does = "fills no holes" if kind is Generator else f"is no {kind.__name__}"
+        does = "fills no holes" if kind is Generator else f"is not a {kind.__name__}"
         raise WeightsError(
             f"{where} holds a {network_class.__name__}, which {does}; give a {kind.__name__.lower()}'s file"
         )
@@ -97,7 +97,7 @@ def build(
                     return _construct(network_class, description)
                 with FakeTensorMode():
                     shapes = _construct(network_class, description).state_dict()
-    except Exception as error:  # whatever a constructor makes of arguments that are not to be trusted
+    except Exception as error:  # the arguments are not trusted: anything may be raised
         raise WeightsError(f"{where}: {network_class.__name__} cannot be built from its arguments: {error}") from error
     assert state is not None
     check_state(state, shapes, where)  # before memory is taken
@@ -107,7 +107,7 @@ def build(
 def _construct(network_class: type[Rebuildable], description: Description) -> Rebuildable:
     try:
         arguments = {name: _with_tuples(value) for name, value in description["init_args"].items()}
-    except (RuntimeError, WeightsError):  # as of the network itself
+    except (RuntimeError, WeightsError):  # raised as for the network itself
         raise
     except Exception as error:
         raise WeightsError(f"a part of {network_class.__name__} cannot be built: {error}") from error
@@ -115,7 +115,7 @@ def _construct(network_class: type[Rebuildable], description: Description) -> Re
 
 
 def _check_integers(value: Any, most: int) -> None:
-    """No width, depth or number of steps is beyond what the file holds."""
+    """Raises `WeightsError` if a width, depth or number of steps exceeds what the file holds."""
     if isinstance(value, (dict, list)):
         for item in value.values() if isinstance(value, dict) else value:
             _check_integers(item, most)
@@ -139,7 +139,7 @@ class _Bounded(TorchFunctionMode):
 
 
 def fill(network: nn.Module, description: Description, state: Mapping[str, Tensor], where: str) -> Rebuildable:
-    """Put values into a network that `build` made; it ends in eval mode.
+    """Loads values into a network made by `build`, and puts it into eval mode.
 
     Raises:
         WeightsError: a tensor is missing, unknown, of another shape, or not finite.
@@ -147,7 +147,7 @@ def fill(network: nn.Module, description: Description, state: Mapping[str, Tenso
     check_state(state, network.state_dict(), where)
     network.load_state_dict(state, assign=True)
     if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
-        # Buffers that no state dict holds have their values from the constructor.
+        # Buffers outside the state dict get their values from the constructor.
         network = _construct(_find_class(description["class_path"]), description)
         network.load_state_dict(state, assign=True)
     assert isinstance(network, Rebuildable)
@@ -155,7 +155,7 @@ def fill(network: nn.Module, description: Description, state: Mapping[str, Tenso
 
 
 def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:
-    """Raise `WeightsError` unless both have the same names, shapes and kinds of numbers, and the first is finite."""
+    """Raises `WeightsError` unless a state fits the wanted one and is finite."""
     check_fit(state, wanted, where)
     bad = not_finite(state)
     if bad:
@@ -164,7 +164,7 @@ def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where
 
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:
     """Names of the tensors with a NaN or an infinity."""
-    # The extremes show it in one pass: NaN is both of them.
+    # One pass: NaN is both minimum and maximum.
     return [
         name
         for name, tensor in state.items()
@@ -173,7 +173,7 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def _find_class(class_path: str) -> type[Rebuildable]:
-    """The zoo's class of that path: its module's, or a package's above that exports it (`inpaintzoo.models.SPN`)."""
+    """The zoo's class of a path, which may name its module or a package above it (`inpaintzoo.models.SPN`)."""
     package, _, name = class_path.rpartition(".")
     if package.split(".")[0] != "inpaintzoo":
         raise WeightsError(
@@ -183,7 +183,7 @@ def _find_class(class_path: str) -> type[Rebuildable]:
         module = candidate.__module__
         if candidate.__qualname__ == name and (module == package or module.startswith(f"{package}.")):
             return candidate
-    raise WeightsError(f"the class path {class_path} is no generator or discriminator of this version of inpaintzoo")
+    raise WeightsError(f"the class path {class_path} is not a generator or discriminator of this version of inpaintzoo")
 
 
 def _subclasses(of: type) -> Iterator[type[Rebuildable]]:
@@ -208,7 +208,7 @@ def _part(value: Rebuildable) -> Description:
 
 
 def _with_tuples(value: Any) -> Any:
-    """JSON knows lists only, the zoo's constructors take tuples; and parts of a network are built."""
+    """Turns JSON's lists into tuples, and builds the parts of a network."""
     if isinstance(value, dict):
         part = {name: _with_tuples(item) for name, item in value.get("init_args", {}).items()}
         return _find_class(str(value.get("class_path", "")))(**part)

@@ -239,10 +239,13 @@ def test_convert_errors(source, content, reason, tmp_path, capsys):
     ("content", "reason"),
     [
         (None, "there is no file"),
-        ({0: torch.zeros(1)}, "holds no state dict: an entry is called 0, which is no text"),
-        ({"netG": {1: torch.zeros(1)}}, "holds no state dict: an entry is called 1, which is no text"),
+        ({0: torch.zeros(1)}, "holds no state dict: an entry is called 0, which is not text"),
+        ({"netG": {1: torch.zeros(1)}}, "holds no state dict: an entry is called 1, which is not text"),
         (nn.Linear(1, 1), "not a readable weight file: it is damaged, or holds objects other than tensors"),
-        ({f"layer{i}": torch.zeros(1) for i in range(500)}, "unknown: layer0, layer1, layer10, layer100, layer101, … (495 more)"),
+        (
+            {f"layer{i}": torch.zeros(1) for i in range(500)},
+            "unknown: layer0, layer1, layer10, layer100, layer101, … (495 more)",
+        ),
     ],
 )
 def test_what_cannot_be_converted_is_one_sentence(content, reason, tmp_path, capsys):

@@ -377,7 +377,7 @@ def test_what_cannot_teach_priors_is_refused(tmp_path) -> None:
     with pytest.raises(WeightsError, match="4 are missing"):
         PriorTeacher(Priors(), str(file))
     torch.save({"state_dict": {"network.x": torch.zeros(1)}}, tmp_path / "classifier.ckpt")
-    with pytest.raises(WeightsError, match="is no checkpoint of an Inpainter"):
+    with pytest.raises(WeightsError, match="is not a checkpoint of an Inpainter"):
         PriorTeacher(Priors(), str(tmp_path / "classifier.ckpt"))
 
 
