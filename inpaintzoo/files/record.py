@@ -46,7 +46,9 @@ class Record:
         if before is None:
             return []
         names = [name for name in {**before, **self.settings} if before.get(name) != self.settings.get(name)]
-        return [f"{name} was {_short(before.get(name))} and is {_short(self.settings.get(name))}" for name in names]
+        return [
+            f"{name} was {_abridged(before.get(name))} and is {_abridged(self.settings.get(name))}" for name in names
+        ]
 
     def write(self) -> None:
         """Write the settings atomically; creates the folder if needed."""
@@ -54,7 +56,7 @@ class Record:
         write_text(self.path, json.dumps(dict(self.settings), indent=2) + "\n")
 
 
-def _short(value: object) -> str:
+def _abridged(value: object) -> str:
     if value is None:
         return "not there"
     text = str(value)

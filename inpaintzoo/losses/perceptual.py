@@ -86,7 +86,7 @@ class VGGFeatures(nn.Module):
         # Without storage at first: default initialisation would cost time and draw from the global random state.
         with torch.device("meta"):
             self.features = _stack(self.names)
-        _load(self.features, architecture, weights)
+        _load_weights(self.features, architecture, weights)
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
@@ -128,7 +128,7 @@ def _stack(names: Sequence[str]) -> nn.Sequential:
 # -- its weights -----------------------------------------------------------------------------------------------------
 
 
-def _load(features: nn.Sequential, architecture: Architecture, weights: str | None) -> None:
+def _load_weights(features: nn.Sequential, architecture: Architecture, weights: str | None) -> None:
     """Loads weights into the truncated network."""
     if weights is None:
         warnings.warn(

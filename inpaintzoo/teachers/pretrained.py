@@ -102,7 +102,9 @@ class TorchvisionTeacher(Teacher):
         architecture = next(part for part in network.split("_") if part.startswith("resnet"))
         self.network = ResNetTrunk(architecture, frozen_norm=network.endswith("_fpn"))
         self.channels = self.network.channels
-        self.name = f"torchvision's {network} ({_purpose(network)}; the paper's teacher is the ASL TResNet-L)"
+        purpose = "classification of ImageNet" if network.startswith("resnet") else "segmentation on COCO"
+        purpose = "detection on COCO" if network.endswith("_fpn") else purpose
+        self.name = f"torchvision's {network} ({purpose}; the paper's teacher is the ASL TResNet-L)"
         self._load(network, weights)
         self.eval().requires_grad_(False)
 
@@ -121,12 +123,6 @@ class TorchvisionTeacher(Teacher):
         """Features of `(B, 3, H, W)` in [0, 1] at strides 1, 2 and 4, all at least 0."""
         check_image("TorchvisionTeacher", image)
         return self.network(normalise(double(image, self.upsample)))
-
-
-def _purpose(network: str) -> str:
-    if network.endswith("_fpn"):
-        return "detection on COCO"
-    return "classification of ImageNet" if network.startswith("resnet") else "segmentation on COCO"
 
 
 def _beginning(state: Mapping[str, Tensor], network: str, owner: str) -> dict[str, Tensor]:

@@ -79,8 +79,8 @@ class Checkpoint:
         if config:
             data = config["data"]
             masks = (data.get("init_args") or {}).get("masks")
-            facts |= {"data": _short(data["class_path"]), "config": config}
-            facts |= {"masks": _short(masks["class_path"])} if masks else {}
+            facts |= {"data": _class_name(data["class_path"]), "config": config}
+            facts |= {"masks": _class_name(masks["class_path"])} if masks else {}
         return facts
 
 
@@ -198,7 +198,7 @@ def check_resumes(checkpoint: Mapping[str, Any], own_state: Mapping[str, Tensor]
         )
 
 
-def _short(class_path: str) -> str:
+def _class_name(class_path: str) -> str:
     return class_path.rpartition(".")[2]
 
 

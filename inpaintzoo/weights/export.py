@@ -76,7 +76,7 @@ class Exported:
         return max((comparison.difference for comparison in self.comparisons), default=math.nan)
 
 
-class Filler(nn.Module):
+class Exportable(nn.Module):
     """The exported module: tensors in, the composite of the generator's prediction out.
 
     Args:
@@ -125,7 +125,7 @@ def export_model(
     _check_exportable(model)
     if target.suffix == ".onnx":
         _need("onnx", "onnxscript")
-    filler = Filler(model)
+    filler = Exportable(model)
     done: list[tuple[int, list[Comparison]]] = []
 
     def write_and_compare(file: str) -> None:
@@ -162,7 +162,7 @@ def _need(*packages: str) -> None:
         raise WeightsError(f"export to ONNX needs {' and '.join(missing)}; pip install 'inpaintzoo[onnx]'")
 
 
-def _traced(filler: Filler) -> ExportedProgram:
+def _traced(filler: Exportable) -> ExportedProgram:
     """Traces the program for any batch and all sizes that the generator accepts."""
     generator = filler.generator
     multiple = generator.size_multiple
@@ -173,7 +173,7 @@ def _traced(filler: Filler) -> ExportedProgram:
     sizes = [(multiple, multiple)] * 2
     if noise := generator.noise_shape(multiple, multiple):
         sizes.append((noise[1], noise[2]))
-    shapes = tuple({0: batch, 2: _times(a, steps[0]), 3: _times(b, steps[1])} for a, b in sizes)
+    shapes = tuple({0: batch, 2: _multiple_of(a, steps[0]), 3: _multiple_of(b, steps[1])} for a, b in sizes)
     try:
         examples = _example(generator, 2, sides[0] * multiple, sides[1] * multiple)
         return torch.export.export(filler, examples, dynamic_shapes=shapes, strict=False)
@@ -182,7 +182,7 @@ def _traced(filler: Filler) -> ExportedProgram:
         raise WeightsError(f"{type(generator).__name__} cannot be exported for all sizes: {reason[0]}") from error
 
 
-def _times(factor: int, steps: Dim) -> Dim:
+def _multiple_of(factor: int, steps: Dim) -> Dim:
     return factor * steps if factor > 1 else steps  # torch refuses a factor of 1
 
 
@@ -214,7 +214,7 @@ def _example(generator: Generator, batch: int, height: int, width: int) -> tuple
     return (image, mask) if noise is None else (image, mask, torch.randn(batch, *noise, generator=source))
 
 
-def _compared(filler: Filler, run: Program) -> tuple[int, list[Comparison]]:
+def _compared(filler: Exportable, run: Program) -> tuple[int, list[Comparison]]:
     """The smallest side at which the program works, and comparisons there and at other sizes."""
     generator = filler.generator
     multiple, least = generator.size_multiple, _least(generator)
@@ -238,7 +238,7 @@ def _compared(filler: Filler, run: Program) -> tuple[int, list[Comparison]]:
     return smallest * multiple, comparisons
 
 
-def _difference(filler: Filler, run: Program, batch: int, height: int, width: int) -> Comparison:
+def _difference(filler: Exportable, run: Program, batch: int, height: int, width: int) -> Comparison:
     example = _example(filler.generator, batch, height, width)
     return Comparison((batch, height, width), float((run(*example) - filler(*example)).abs().max()))
 

@@ -158,7 +158,7 @@ def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[
         description = checkpoint.description("generator")
         return WeightFile(**description, facts=checkpoint.facts(raw)), checkpoint.generator_state(raw)
     with _opened(path) as file:
-        about = _about(file.metadata(), path, raw)
+        about = _parse_metadata(file.metadata(), path, raw)
         try:
             return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
         except Exception as error:  # safetensors raises whatever the bytes lead to
@@ -175,7 +175,7 @@ def read_about(path: str | Path, raw: bool = False) -> WeightFile:
     if path.suffix == CHECKPOINT_SUFFIX:
         return read_weights(path, raw)[0]
     with _opened(path) as file:
-        return _about(file.metadata(), path, raw)
+        return _parse_metadata(file.metadata(), path, raw)
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
@@ -216,7 +216,7 @@ def _opened(path: Path) -> Any:
         raise WeightsError(f"{path}: the file is not a safetensors file, or it is damaged ({error})") from error
 
 
-def _about(metadata: Mapping[str, str] | None, path: Path, raw: bool) -> WeightFile:
+def _parse_metadata(metadata: Mapping[str, str] | None, path: Path, raw: bool) -> WeightFile:
     found = (metadata or {}).get("inpaintzoo_format")
     if found is None:
         raise WeightsError(f"{path} is not a weight file of inpaintzoo: it does not say which network it holds")

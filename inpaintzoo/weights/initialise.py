@@ -90,19 +90,17 @@ def initialise(generator: nn.Module, adversaries: nn.ModuleDict, init_from: str 
             raise ConfigError(f"init_from: there is no {some(unknown)} here; there are {', '.join(parts)}")
         empty = [name for name, path in init_from.items() if not path]
         if empty:
-            raise ConfigError(f"init_from: {some(empty)} is given no file; name one, or leave it out")
-        return [_load(parts[name], name, str(find_checkpoint(path))) for name, path in init_from.items()]
+            raise ConfigError(f"init_from: {some(empty)} has no file; name one, or leave it out")
+        return [_load_part(parts[name], name, str(find_checkpoint(path))) for name, path in init_from.items()]
     file = str(find_checkpoint(init_from))
-    chosen = _parts_in(file, parts) if Path(file).suffix == CHECKPOINT_SUFFIX else ["generator"]
-    return [_load(parts[name], name, file) for name in chosen]
+    chosen = ["generator"]
+    if Path(file).suffix == CHECKPOINT_SUFFIX:
+        checkpoint = read_checkpoint(file)
+        chosen += [name for name in adversaries if checkpoint.state(f"adversaries.{name}")]
+    return [_load_part(parts[name], name, file) for name in chosen]
 
 
-def _parts_in(path: str, parts: Mapping[str, nn.Module]) -> list[str]:
-    checkpoint = read_checkpoint(path)
-    return [name for name in parts if name == "generator" or checkpoint.state(f"adversaries.{name}")]
-
-
-def _load(network: nn.Module, part: str, path: str) -> Matched:
+def _load_part(network: nn.Module, part: str, path: str) -> Matched:
     description, state = _described_state(part, path)
     own = network.state_dict()
     if part != "generator" and not own.keys() & state.keys():

@@ -47,7 +47,10 @@ def convert_file(
     Raises:
         WeightsError: the file cannot be read safely, or is not what `source` says.
     """
-    state = unwrapped(_read(Path(path)), str(path), _DISCRIMINATORS if "discriminator" in source else _GENERATORS)
+    if not Path(path).is_file():
+        raise WeightsError(f"convert: there is no file {path}; give the path of the authors' file")
+    own = _DISCRIMINATORS if "discriminator" in source else _GENERATORS
+    state = unwrapped(read_file(Path(path), "convert"), str(path), own)
     converted = convert_state_dict(source, state)  # type: ignore[arg-type]
     network = released_network(source, state)  # type: ignore[arg-type]
     load_state(network, converted, str(path))
@@ -55,12 +58,6 @@ def convert_file(
     note = licence or f"converted from the authors' {source}; their terms hold"
     save_model(network.eval(), out, facts, note, dtype, overwrite)
     return network
-
-
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise WeightsError(f"convert: there is no file {path}; give the path of the authors' file")
-    return read_file(path, "convert")
 
 
 def unwrapped(content: Mapping[str, Any], where: str, own: tuple[str, ...] = _GENERATORS) -> dict[str, Tensor]:

@@ -334,7 +334,7 @@ def test_a_file_of_another_program_is_no_start(tmp_path):
     safetensors.torch.save_file(model.state_dict(), tmp_path / "net.safetensors", metadata)
     with pytest.raises(WeightsError, match=r"os\.system is outside of inpaintzoo"):
         initialise(model, nn.ModuleDict(), str(tmp_path / "net.safetensors"))
-    with pytest.raises(ConfigError, match="generator is given no file"):
+    with pytest.raises(ConfigError, match="generator has no file"):
         initialise(model, nn.ModuleDict(), {"generator": None})
 
 
