@@ -26,7 +26,7 @@ MOVED = {
     "data.classes": "data.labels.classes",
     "data.images": "pictures.images",
     "teachers.files": "files.published",
-    "weights.conversion": "models.released.conversion",
+    "weights.conversion": "models.released",
     **{f"benchmark.{name}": f"benchmark.run.{name}" for name in _RUN.split()},
     **{f"benchmark.{name}": f"benchmark.report.{name}" for name in _REPORT.split()},
     "benchmark.protocol": "benchmark.protocols.protocol",

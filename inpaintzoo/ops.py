@@ -185,9 +185,13 @@ def gather_over_ranks(value: Any) -> list[Any]:
 
 
 def is_exporting() -> bool:
-    """Whether the model is being traced or exported; the fastest eager code may not be the best there."""
-    # torch 2.6 cannot tell exporting from compiling.
-    return torch.jit.is_tracing() or bool(getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)())
+    """Whether the network is being exported (`torch.export`, ONNX or a TorchScript trace).
+
+    Exported programs may need other operators than those that are fastest in eager mode, and values are unknown.
+    """
+    # torch 2.6 cannot tell an export from a compilation.
+    exporting = getattr(torch.compiler, "is_exporting", torch.compiler.is_compiling)
+    return torch.jit.is_tracing() or bool(exporting())
 
 
 @contextlib.contextmanager

@@ -117,10 +117,10 @@ def go_offline(monkeypatch, folder):
     """No published weights and no way to fetch them; returns the addresses that were tried."""
     attempts = []
 
-    def download(url, path):
+    def urlopen(url, timeout):
         attempts.append(url)
         raise OSError("no network")
 
     monkeypatch.setenv("TORCH_HOME", str(folder / "hub"))
-    monkeypatch.setattr("inpaintzoo.metrics.pretrained.download", download)
+    monkeypatch.setattr("urllib.request.urlopen", urlopen)
     return attempts

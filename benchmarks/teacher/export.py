@@ -1,4 +1,4 @@
-"""Turns a run's checkpoint into the file that `BuiltinTeacher` reads.
+"""Converts a checkpoint of `benchmarks.teacher.train` into the file that `BuiltinTeacher` reads.
 
 python -m benchmarks.teacher.export CHECKPOINT OUT.safetensors
 """
@@ -26,21 +26,23 @@ def export(checkpoint: Path, out: Path) -> dict[str, str]:
     """Write the classifier of a checkpoint as float16 weights, with its settings and the facts of its training.
 
     Args:
-        checkpoint: of a run of `benchmarks/teacher/teacher.yaml`.
-        out: a `.safetensors` file; nothing is overwritten.
+        checkpoint: written by `python -m benchmarks.teacher.train`.
+        out: new `.safetensors` file.
 
     Returns:
         The metadata: `network` (JSON of `TagNetwork`'s arguments), `iterations`, `torch`, and `config`: the model, data
         and precision of the run's `config.yaml` (JSON), if the checkpoint still lies in its run's folder.
 
     Raises:
-        WeightsError: the checkpoint is of another kind of run, or `out` exists or has another suffix.
+        WeightsError: the checkpoint is from another program, or `out` exists or has another suffix.
     """
     if out.exists() or out.suffix != ".safetensors":
         raise WeightsError(f"{out} must be a new file that ends in .safetensors")
     content = read_file(checkpoint, "export")
     if "tag_classifier" not in content:
-        raise WeightsError(f"{checkpoint} is no checkpoint of a TagClassifier: it holds no `tag_classifier` state")
+        raise WeightsError(
+            f"{checkpoint} is not from a TagClassifier: it has no `tag_classifier` state; use benchmarks.teacher.train"
+        )
     state = {k.removeprefix(_PREFIX): v for k, v in content["state_dict"].items() if k.startswith(_PREFIX)}
     settings: dict[str, Any] = content["tag_classifier"]["network"]
     network = TagNetwork(**settings)
@@ -61,7 +63,7 @@ def export(checkpoint: Path, out: Path) -> dict[str, str]:
 
 
 def _config(file: Path) -> dict[str, Any]:
-    """What of a run's settings says how its weights came about; no paths."""
+    """The settings that decided how the weights came out, without paths."""
     if not file.is_file():
         return {}
     settings = yaml.safe_load(file.read_text(encoding="utf-8"))
@@ -70,7 +72,7 @@ def _config(file: Path) -> dict[str, Any]:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Parse the command line and write the file; 1 for an error that the user can mend."""
+    """Parse the command line and write the file; 1 for an error that the user can fix."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.teacher.export", description=__doc__.splitlines()[0])
     parser.add_argument("checkpoint", type=Path, help="last.ckpt of a run of benchmarks/teacher/teacher.yaml")
     parser.add_argument("out", type=Path, help="the .safetensors file to write")

@@ -40,8 +40,8 @@ def asymmetric_loss(
         logits: `(..., T)`.
         targets: `(..., T)`, 0 or 1.
         gamma_negative: how much less the easy absent tags count.
-        gamma_positive: likewise for the present ones.
-        clip: absent tags below this probability count nothing.
+        gamma_positive: how much less the easy present tags count.
+        clip: absent tags below this probability do not count.
     """
     logits, targets = logits.float(), targets.float()
     present = torch.sigmoid(logits)
@@ -54,9 +54,9 @@ def asymmetric_loss(
 
 
 class TagMetrics(nn.Module):
-    """Mean average precision over the tags: of the levels' mean verdict (`map`) and of each level (`map_stride1`, …).
+    """Mean average precision over the tags, of the levels' mean verdict (`map`) and of each level (`map_stride1`, …).
 
-    Beside them `chance`, the share of tags that are present: what a guess reaches.
+    `chance` is the share of tags that are present: the score of a guess.
 
     Args:
         tags: how many.
@@ -74,7 +74,7 @@ class TagMetrics(nn.Module):
         self.share.update(tags.float())
 
     def compute(self) -> dict[str, Tensor]:
-        """Name to mean average precision, in [0, 1]; tags that no sample has are left out."""
+        """Name to mean average precision, in [0, 1]; tags without a positive sample are left out."""
         found: dict[str, Tensor] = {str(metric.name): metric.compute() for metric in self.metrics}  # type: ignore[operator]
         return {**found, "chance": self.share.compute()}
 
@@ -86,7 +86,7 @@ class TagMetrics(nn.Module):
 
 
 class AveragePrecision(MultilabelAveragePrecision):
-    """Torchmetrics' average precision, over the tags that some sample has, with a name for logs and checkpoints."""
+    """Torchmetrics' average precision over the tags that have a positive sample, with a name for logs."""
 
     positives: Tensor
 
@@ -122,21 +122,23 @@ def _adamw(parameters: Any) -> Optimizer:
 
 
 class TagClassifier(LightningModule):
-    """Teaches a `TagNetwork` the tags of a data set, such as `ScenesData`.
+    """Trains a `TagNetwork` on the tags of a data set such as `ScenesData`.
 
-    Every level of the network answers for itself, and each answer is a term of the loss; validation measures their
-    mean and each of them.
+    Each level of the network has its own term in the loss; validation measures each level and their mean verdict.
 
     Args:
-        network: what is trained.
+        network: the network to train.
         optimizer: from parameters to optimizer; AdamW(2e-3, weight decay 0.01) by default.
         scheduler: from optimizer to scheduler, stepped once an iteration.
-        max_iterations: stop after so many batches, counted over resumed runs too; None leaves the end to the Trainer.
-        sizes: sides in pixels; each batch is resized to one of them, in turn, so that the network meets textures at
-            several scales. Empty: as the data comes.
-        gamma_negative: of the asymmetric loss.
-        gamma_positive: likewise.
-        clip: likewise.
+        max_iterations: stop after this many batches, resumed runs included; None leaves it to the Trainer.
+        sizes: sides in pixels; each batch is resized to the next one, so that the network sees textures at several
+            scales. Empty: no resizing.
+        gamma_negative: see `asymmetric_loss`.
+        gamma_positive: see `asymmetric_loss`.
+        clip: see `asymmetric_loss`.
+
+    Raises:
+        ConfigError: a bad argument.
     """
 
     def __init__(
@@ -169,11 +171,6 @@ class TagClassifier(LightningModule):
         self.iteration = 0
         self.metrics = TagMetrics(network.tags)
 
-    @property
-    def generator(self) -> TagNetwork:
-        """The network, by the name under which what serves every run looks for the network that is trained."""
-        return self.network
-
     def forward(self, image: Tensor) -> Tensor:
         """Probabilities of the tags, `(B, tags)`, by the mean verdict of the levels."""
         return torch.sigmoid(self.network(image).mean(dim=0))
@@ -202,7 +199,7 @@ class TagClassifier(LightningModule):
         return tags
 
     def on_train_start(self) -> None:
-        """Leave a run alone that a checkpoint has brought to its end."""
+        """Stop at once if the checkpoint already has all iterations."""
         if self.max_iterations is not None and self.iteration >= self.max_iterations:
             rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are done already")
             self.trainer.should_stop = True
@@ -242,21 +239,21 @@ class TagClassifier(LightningModule):
         }  # type: ignore[return-value]
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the counter, and what it takes to build the network again."""
+        """Save the counter and the network's arguments."""
         checkpoint["tag_classifier"] = {"iteration": self.iteration, "network": self.network.settings}
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up the counter.
+        """Restore the counter.
 
         Raises:
             WeightsError: the checkpoint is of another kind of run, or of another network.
         """
         state = checkpoint.get("tag_classifier")
         if state is None:
-            raise WeightsError("the checkpoint is not one of a TagClassifier: it holds no `tag_classifier` state")
+            raise WeightsError("the checkpoint is not from a TagClassifier: it has no `tag_classifier` state")
         if state["network"] != self.network.settings:
             raise WeightsError(
-                f"the checkpoint is of another network: {state['network']} in the file, {self.network.settings} here; "
-                f"use the config.yaml of the run that wrote it"
+                f"the checkpoint is from another network: {state['network']} in the file, {self.network.settings} "
+                f"here; use the config.yaml of the run that wrote it"
             )
         self.iteration = state["iteration"]

@@ -1,4 +1,4 @@
-"""`inpaintzoo convert`: weights that authors released as one of the zoo's weight files."""
+"""`inpaintzoo convert`: converts weights that authors released into one of the zoo's weight files."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from jsonargparse import ArgumentParser, Namespace
 
 from inpaintzoo.commands.export import add_file_options
 from inpaintzoo.commands.run import run_command
-from inpaintzoo.models.released.conversion import SOURCES
+from inpaintzoo.models.released import SOURCES
 from inpaintzoo.weights.files import DTYPES, SUFFIX
 from inpaintzoo.weights.released import convert_file
 
@@ -29,7 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def make_parser() -> ArgumentParser:
     """The options of the command."""
     parser = ArgumentParser(
-        prog="inpaintzoo convert", description="Turn a file of weights that authors released into one of ours."
+        prog="inpaintzoo convert",
+        description="Convert weights that authors released into one of the zoo's weight files.",
     )
     parser.add_argument("--from", choices=SOURCES, required=True, help="what the file holds")
     parser.add_argument("file", type=str, help="the file as released")

@@ -1,4 +1,4 @@
-"""`inpaintzoo export`: a run's generator as a weight file or as a program of its own."""
+"""`inpaintzoo export`: writes a run's generator as a weight file or a standalone program."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from inpaintzoo.generator import Generator
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights.checkpoints import find_checkpoint
 from inpaintzoo.weights.export import SUFFIXES, Exported, export_model
-from inpaintzoo.weights.files import DTYPES, SUFFIX, load_model, read_about, save_model
+from inpaintzoo.weights.files import DTYPES, SUFFIX, load_described, save_model
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -29,21 +29,21 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def add_file_options(parser: ArgumentParser) -> None:
-    """What `export` and `convert` ask about the file they write."""
-    parser.add_argument("--dtype", choices=list(DTYPES), default="fp32", help="of the weights in the file")
+    """The options of `export` and `convert` for the file that they write."""
+    parser.add_argument("--dtype", choices=list(DTYPES), default="fp32", help="type of the weights in the file")
     parser.add_argument("--licence", type=str, default="", help="a note on the terms of use, kept in the file")
-    parser.add_argument("--force", action="store_true", help="overwrite the file if it is there")
+    parser.add_argument("--force", action="store_true", help="overwrite an existing file")
 
 
 def make_parser() -> ArgumentParser:
     """The options of the command."""
     parser = ArgumentParser(
-        prog="inpaintzoo export", description="Write a run's generator as a weight file or as a program of its own."
+        prog="inpaintzoo export", description="Write a run's generator as a weight file or a standalone program."
     )
     parser.add_argument("--ckpt", type=str, required=True, help="a run's folder, its .ckpt, or a .safetensors file")
     endings = f"{SUFFIX}, {' or '.join(SUFFIXES)}"
     parser.add_argument("--to", type=str, required=True, help=f"the file to write; ends in {endings}")
-    parser.add_argument("--raw", action="store_true", help="the trained weights, not their moving average")
+    parser.add_argument("--raw", action="store_true", help="take the trained weights instead of their moving average")
     add_file_options(parser)
     return parser
 
@@ -54,8 +54,8 @@ def _export(config: Namespace) -> None:
         raise WeightsError(f"--to {config.to!r} must end in {SUFFIX}, {' or '.join(SUFFIXES)}")
     if target.suffix in SUFFIXES and config.dtype != "fp32":
         raise WeightsError(f"--dtype {config.dtype} is for {SUFFIX}; exported programs have float32 weights")
-    about = read_about(source, config.raw)
-    model, licence = load_model(source, dtype=torch.float32, raw=config.raw), config.licence or about.licence
+    model, about = load_described(source, dtype=torch.float32, raw=config.raw)
+    licence = config.licence or about.licence
     if target.suffix in SUFFIXES:
         _tell_program(model, export_model(model, target, config.force, about.facts, licence))
         return
@@ -77,4 +77,4 @@ def _tell_program(model: Generator, exported: Exported) -> None:
     )
     if noise := model.noise_shape(exported.multiple, exported.multiple):
         shape = f"(batch, {noise[0]}, {noise[1]}/{exported.multiple} height, {noise[2]}/{exported.multiple} width)"
-        print(f"{exported.path}: takes noise beside image and mask, standard normal {shape}, a fill for each draw")
+        print(f"{exported.path}: also takes noise, standard normal {shape}; each draw gives another fill")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser, Namespace
+from tabulate import tabulate
 
 from inpaintzoo.commands.run import run_command
 from inpaintzoo.models.catalogue import list_models
@@ -30,22 +31,19 @@ def make_parser() -> ArgumentParser:
 
 
 def _list(config: Namespace) -> None:
-    head = ("method", "parameters", "GMACs", "multiple", "least", "labels", "samples", "guidance", "paper")
     rows = [
-        (
-            row.name,
-            f"{row.parameters:,}",
-            f"{row.macs / 1e9:.1f}",
-            str(row.size_multiple),
-            str(row.smallest_side),
-            *("yes" if value else "-" for value in (row.needs_labels, row.stochastic, row.guidance)),
-            row.paper,
-        )
+        {
+            "method": row.name,
+            "parameters": f"{row.parameters:,}",
+            "GMACs": f"{row.macs / 1e9:.1f}",
+            "multiple": row.size_multiple,
+            "least": row.smallest_side,
+            "labels": "yes" if row.needs_labels else "-",
+            "samples": "yes" if row.stochastic else "-",
+            "guidance": "yes" if row.guidance else "-",
+            "paper": row.paper,
+        }
         for row in list_models()
     ]
-    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    for row in [head, *rows]:
-        cells = [
-            cell.rjust(w) if 1 <= i <= 4 else cell.ljust(w) for i, (cell, w) in enumerate(zip(row, widths, strict=True))
-        ]
-        print("  ".join(cells).rstrip())
+    aligned = ["left", *["right"] * 4, *["left"] * 4]
+    print(tabulate(rows, headers="keys", tablefmt="plain", colalign=aligned, disable_numparse=True))

@@ -30,6 +30,7 @@ from inpaintzoo.callbacks import (
 )
 from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.data.module import InpaintingData
+from inpaintzoo.files.writing import free_path
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.types import ConfigError, InpaintzooError, WeightsError
 
@@ -43,14 +44,11 @@ OWN_DEFAULTS = {
 
 
 class SaveConfig(SaveConfigCallback):
-    """Writes `config.yaml` into the run folder, or `config-1.yaml`, … where another run has left one."""
+    """Writes `config.yaml` into the run folder, or `config-1.yaml`, … if another run has left one."""
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Find a name that is free."""
-        folder, number = run_folder(trainer), 0
-        while (folder / self.config_filename).exists():
-            number += 1
-            self.config_filename = f"config-{number}.yaml"
+        """Pick a free file name."""
+        self.config_filename = free_path(run_folder(trainer) / self.config_filename).name
         super().setup(trainer, pl_module, stage)
 
 

@@ -1,1 +1,1 @@
-"""Files: written whole, named freely, fetched and read safely."""
+"""Files: atomic writes, records of output folders, published weights."""

@@ -1,4 +1,4 @@
-"""What the files of a folder were made with, kept beside them, so that a run goes on only with its own."""
+"""The settings that an output folder's files were made with, so that only a run with the same settings resumes it."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ class Record:
     """A JSON file of settings in an output folder.
 
     Attributes:
-        path: of the JSON file, in the folder that it speaks of.
-        settings: what decides how the folder's files look, as JSON values.
+        path: the JSON file, in the output folder.
+        settings: everything that affects the folder's files, as JSON values.
     """
 
     path: Path
     settings: Mapping[str, Any]
 
     def read(self) -> dict[str, Any] | None:
-        """The settings that were written, None if there are none.
+        """The recorded settings, None if there are none.
 
         Raises:
             DataError: the file is damaged.
@@ -41,20 +41,22 @@ class Record:
         return found
 
     def differences(self) -> list[str]:
-        """How the written settings differ from these, a phrase each; nothing if none were written or all agree."""
+        """How the recorded settings differ from these, one phrase each; empty if nothing is recorded."""
         before = self.read()
         if before is None:
             return []
         names = [name for name in {**before, **self.settings} if before.get(name) != self.settings.get(name)]
-        return [f"{name} was {_short(before.get(name))} and is {_short(self.settings.get(name))}" for name in names]
+        return [
+            f"{name} was {_abridged(before.get(name))} and is {_abridged(self.settings.get(name))}" for name in names
+        ]
 
     def write(self) -> None:
-        """Write the settings, whole or not at all; makes the folder if it is missing."""
+        """Write the settings atomically; creates the folder if needed."""
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_text(self.path, json.dumps(dict(self.settings), indent=2) + "\n")
 
 
-def _short(value: object) -> str:
+def _abridged(value: object) -> str:
     if value is None:
         return "not there"
     text = str(value)

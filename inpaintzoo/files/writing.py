@@ -1,4 +1,4 @@
-"""Files written whole or not at all, under names that are free."""
+"""Atomic writes, free file names and digests."""
 
 from __future__ import annotations
 
@@ -20,29 +20,28 @@ _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 
 
 def new_file(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:
-    """A path to write to.
+    """Checks a path to write to.
 
     Raises:
-        WeightsError: it has another suffix, its folder is missing, or the file is there and may not be replaced.
+        WeightsError: the suffix is not one of these, the folder is missing, or the file exists and `overwrite` is off.
     """
     target = Path(path)
     if target.suffix not in suffixes:
         raise WeightsError(f"{str(path)!r} must end in {' or '.join(suffixes)}")
     if not target.parent.is_dir():
         raise WeightsError(f"{target}: there is no folder {target.parent}")
-    # A link that leads nowhere is there too.
+    # lexists: a dangling link counts as existing.
     if target.is_dir() or (os.path.lexists(target) and not overwrite):
         raise WeightsError(f"{target} is there already; name another file or allow to overwrite it (--force)")
     return target
 
 
 def write_whole(target: Path, write: Callable[[str], Any]) -> None:
-    """Let `write` make a file beside the target, and put it in the target's place when it is complete.
+    """Writes a file atomically: `write` gets a temporary path, and the complete file then replaces the target.
 
-    Its permissions are those of any new file (the umask decides). What a killed process left of the same target is
-    removed.
+    The permissions are those of any new file (umask). Removes temporary files left by a killed run.
     """
-    # Of fixed length, for the target's own name may be as long as the file system allows.
+    # Of fixed length: the target's own name may be as long as the file system allows.
     prefix = f".part-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"
     for left in target.parent.glob(f"{prefix}*"):
         if _abandoned(left, prefix):
@@ -62,7 +61,7 @@ def write_whole(target: Path, write: Callable[[str], Any]) -> None:
 
 @contextlib.contextmanager
 def _named(target: Path) -> Iterator[None]:
-    """Errors of the system name the target, and not the temporary file."""
+    """Makes system errors name the target instead of the temporary file."""
     try:
         yield
     except OSError as error:
@@ -72,31 +71,31 @@ def _named(target: Path) -> Iterator[None]:
 
 
 def _abandoned(folder: Path, prefix: str) -> bool:
-    """Whether the process that writes there is known to be gone: on this machine, or for a day without a change."""
+    """Whether its writer is gone: not running on this machine, or, on another machine, idle for a day."""
     host, _, rest = folder.name.removeprefix(prefix).partition("-")
     process = rest.partition("-")[0]
     if os.name == "posix" and host == _HOST and process.isdecimal():
         try:
-            os.kill(int(process), 0)  # sends nothing
+            os.kill(int(process), 0)  # signal 0 only checks
         except ProcessLookupError:
             return True
-        except OSError:  # another user's
+        except OSError:  # another user's process
             return False
         return False
     try:
         newest = max(path.stat().st_mtime for path in (folder, *folder.iterdir()))
-    except OSError:  # gone in the meantime
+    except OSError:  # removed meanwhile
         return False
     return time.time() - newest > 24 * 3600
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a UTF-8 file, whole or not at all; its folder must be there."""
+    """Writes a UTF-8 file atomically; its folder must exist."""
     write_whole(target, lambda file: Path(file).write_text(text, encoding="utf-8"))
 
 
 def free_path(path: Path) -> Path:
-    """The path itself, or if it is taken `stem-1.suffix`, `stem-2.suffix`, …: nothing is overwritten."""
+    """Returns the path, or the first of `stem-1.suffix`, `stem-2.suffix`, … if it is taken."""
     free, number = path, 0
     while os.path.lexists(free):
         number += 1
@@ -105,7 +104,7 @@ def free_path(path: Path) -> Path:
 
 
 def new_folder(path: Path) -> Path:
-    """Make a folder of that name, or of the first of `name-1`, `name-2`, … that is free."""
+    """Creates the folder, or the first free one of `name-1`, `name-2`, …, and returns it."""
     while True:
         folder = free_path(path)
         try:

@@ -1,4 +1,4 @@
-"""Networks that remember how they were built, so that a weight file can say it."""
+"""Networks that remember how they were built, so that a weight file can record it."""
 
 from __future__ import annotations
 
@@ -10,25 +10,22 @@ from torch import nn
 
 
 class Rebuildable(nn.Module):
-    """A network whose constructor arguments are kept, defaults included.
+    """A network that keeps its constructor arguments, defaults included.
 
-    A subclass has nothing to do for it: its own signature counts, also where it calls the constructor of another one.
+    Subclasses need no code for it: the arguments are those of the instance's own class, even if its constructor calls
+    that of a base class. A class whose arguments change after construction overrides `settings`.
     """
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
-        """Let the subclass's constructor note its arguments."""
+        """Make the subclass's constructor record its arguments."""
         super().__init_subclass__(**kwargs)
         if "__init__" in vars(cls):
             cls.__init__ = _noting(cls.__init__)  # type: ignore[method-assign]
 
     @property
     def settings(self) -> dict[str, Any]:
-        """The constructor's arguments by name, as they were given or as their defaults are."""
+        """The constructor's arguments by name: the given values and the defaults of the others."""
         return dict(vars(self).get("_settings", {}))
-
-    def note_setting(self, name: str, value: Any) -> None:
-        """Keep an argument's new value, where a network was changed after it was built."""
-        vars(self)["_settings"] = {**self.settings, name: value}
 
     @property
     def class_path(self) -> str:
@@ -39,13 +36,13 @@ class Rebuildable(nn.Module):
 def _noting(init: Any) -> Any:
     signature = inspect.signature(init)
 
-    @functools.wraps(init)  # signature and annotations stay those of the subclass, for parsers and help
+    @functools.wraps(init)  # keeps the signature and annotations, for parsers and help
     def noting_init(self: Rebuildable, *args: Any, **kwargs: Any) -> None:
-        if "_settings" not in vars(self):  # the outermost constructor comes first
+        if "_settings" not in vars(self):  # the outermost constructor runs first
             try:
                 bound = signature.bind(self, *args, **kwargs)
             except TypeError:
-                bound = None  # the call below says what is wrong
+                bound = None  # the call below raises the error
             if bound is not None:
                 bound.apply_defaults()
                 vars(self)["_settings"] = dict(list(bound.arguments.items())[1:])

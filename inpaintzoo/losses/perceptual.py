@@ -14,8 +14,7 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Sequence
 from typing import Literal
 
 import torch
@@ -23,18 +22,19 @@ import torch.nn.functional as F
 import torchvision
 from torch import Tensor, nn
 
-from inpaintzoo.files.published import read_state, some
+from inpaintzoo.files.published import load_state, published_file, read_state
 from inpaintzoo.losses.base import Frozen, Loss, at_least_float32
 from inpaintzoo.losses.reconstruction import Pictures, select_pictures
+from inpaintzoo.ops import IMAGENET_MEAN, IMAGENET_STD
 from inpaintzoo.teachers.base import Teacher
 from inpaintzoo.types import Batch, Output, WeightsError
+from inpaintzoo.words import some
 
 Architecture = Literal["vgg16", "vgg19"]
 
 _CONVOLUTIONS: dict[str, tuple[int, ...]] = {"vgg16": (2, 2, 3, 3, 3), "vgg19": (2, 2, 4, 4, 4)}
 _WIDTHS = (64, 128, 256, 512, 512)
 _FIRST_OF_BLOCKS = ("relu1_1", "relu2_1", "relu3_1", "relu4_1", "relu5_1")
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 # -- the network -----------------------------------------------------------------------------------------------------
@@ -86,9 +86,9 @@ class VGGFeatures(nn.Module):
         # Without storage at first: default initialisation would cost time and draw from the global random state.
         with torch.device("meta"):
             self.features = _stack(self.names)
-        self.features.load_state_dict(_weights_for(self.features, architecture, weights), assign=True)
-        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
+        _load_weights(self.features, architecture, weights)
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -128,23 +128,28 @@ def _stack(names: Sequence[str]) -> nn.Sequential:
 # -- its weights -----------------------------------------------------------------------------------------------------
 
 
-def _weights_for(features: nn.Sequential, architecture: Architecture, weights: str | None) -> dict[str, Tensor]:
-    """A state dict for the cut stack, float32."""
+def _load_weights(features: nn.Sequential, architecture: Architecture, weights: str | None) -> None:
+    """Loads weights into the truncated network."""
     if weights is None:
         warnings.warn(
             f"{architecture} has random weights (weights: null): its features mean nothing, use this in tests only",
             stacklevel=4,
         )
-        return _random(features)
-    if weights == "torchvision":
-        file = _torchvision_file(architecture)
-    else:
-        file = Path(weights).expanduser()
-        if not file.is_file():
-            raise WeightsError(
-                f"there is no {architecture} weight file {file}; give the path of one, or 'torchvision' to download it"
-            )
-    return _fit(read_state(file, architecture), features, architecture, file)
+        features.load_state_dict(_random(features), assign=True)
+        return
+    url = torchvision.models.get_model_weights(architecture)["IMAGENET1K_V1"].url
+    file = published_file(url, architecture, None if weights == "torchvision" else weights)
+    state, names = read_state(file, architecture), layer_names(architecture)
+    convolutions = [f"features.{position}" for position, name in enumerate(names) if name.startswith("conv")]
+    known = {f"{convolution}.{kind}" for convolution in convolutions for kind in ("weight", "bias")}
+    unknown = [key for key in state if key not in known and not key.startswith("classifier.")]
+    if unknown:  # VGG16 and VGG19 agree at first; the layers after the last one in use tell them apart
+        raise WeightsError(
+            f"{architecture}: {file} does not fit: {len(unknown)} of its tensors are unknown ({some(unknown)}); is it "
+            f"another network, or the variant with batch norm?"
+        )
+    wanted = {key: state[f"features.{key}"] for key in features.state_dict() if f"features.{key}" in state}
+    load_state(features, wanted, f"{architecture}: {file}")
 
 
 def _random(features: nn.Sequential) -> dict[str, Tensor]:
@@ -158,50 +163,6 @@ def _random(features: nn.Sequential) -> dict[str, Tensor]:
             fan_in = math.prod(parameter.shape[1:])
             state[name] = torch.randn(parameter.shape, generator=generator) * math.sqrt(2 / fan_in)
     return state
-
-
-def _torchvision_file(architecture: Architecture) -> Path:
-    """The file from torchvision in torch hub's cache, downloaded where it is missing."""
-    choices = {"vgg16": torchvision.models.VGG16_Weights, "vgg19": torchvision.models.VGG19_Weights}
-    url: str = choices[architecture].IMAGENET1K_V1.url
-    file = Path(torch.hub.get_dir()) / "checkpoints" / url.rsplit("/", 1)[-1]
-    if file.is_file():
-        return file
-    digest = file.stem.rsplit("-", 1)[-1]  # torchvision puts the start of the SHA-256 into the name
-    try:
-        file.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(file), hash_prefix=digest)
-    except (OSError, RuntimeError) as error:
-        raise WeightsError(
-            f"the {architecture} weights could not be downloaded ({error}). Fetch {url} on a machine with a "
-            f"connection and put it at {file}, or set `weights` to the path of a copy"
-        ) from error
-    return file
-
-
-def _fit(
-    state: Mapping[str, Tensor], features: nn.Sequential, architecture: Architecture, file: Path
-) -> dict[str, Tensor]:
-    """The part of a file that the cut stack needs; every other key must at least belong to the architecture."""
-    names = layer_names(architecture)
-    known = {
-        f"features.{i}.{kind}" for i, name in enumerate(names) if name.startswith("conv") for kind in ("weight", "bias")
-    }
-    unknown = [key for key in state if key not in known and not key.startswith("classifier.")]
-    wanted = features.state_dict()
-    missing = [f"features.{key}" for key in wanted if f"features.{key}" not in state]
-    if unknown or missing:
-        raise WeightsError(
-            f"{file} does not fit torchvision's {architecture}: {len(missing)} missing ({some(missing)}), "
-            f"{len(unknown)} unknown ({some(unknown)}); is it another network, or the variant with batch norm?"
-        )
-    for key, value in wanted.items():
-        if state[f"features.{key}"].shape != value.shape:
-            raise WeightsError(
-                f"{file} does not fit torchvision's {architecture}: features.{key} is "
-                f"{tuple(state[f'features.{key}'].shape)}, expected {tuple(value.shape)}"
-            )
-    return {key: state[f"features.{key}"].float() for key in wanted}
 
 
 # -- arithmetic ------------------------------------------------------------------------------------------------------

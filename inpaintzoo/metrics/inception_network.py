@@ -14,9 +14,9 @@ import torch
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
 
+from inpaintzoo.files.published import published_file, read_state
 from inpaintzoo.metrics.base import SetMetric
 from inpaintzoo.metrics.extractors import Extractor
-from inpaintzoo.metrics.pretrained import pretrained_state
 from inpaintzoo.types import WeightsError
 
 _LAYERS = ["2048", "logits_unbiased"]
@@ -49,7 +49,7 @@ class Inception(Extractor):
 
     def prepare(self, what: str, device: torch.device) -> None:  # noqa: D102
         if self.network is None:
-            self.network = _load(what, pretrained_state(what, URL_INCEPTION_V3, self.weights))
+            self.network = _load(what, read_state(published_file(URL_INCEPTION_V3, what, self.weights), what))
         self.network.to(device)
 
     def visible(self, images: Tensor) -> Tensor:

@@ -14,7 +14,6 @@ from torchvision.models import AlexNet_Weights, VGG16_Weights
 
 from inpaintzoo.metrics.base import ImageMetric, check_pictures
 from inpaintzoo.metrics.extractors import Extractor
-from inpaintzoo.metrics.pretrained import pretrained_state
 from inpaintzoo.types import WeightsError
 
 _BACKBONE_URL = {"alex": AlexNet_Weights.IMAGENET1K_V1.url, "vgg": VGG16_Weights.IMAGENET1K_V1.url}
@@ -36,8 +35,9 @@ class LPIPSNetwork(Extractor):
 
     def prepare(self, what: str, device: torch.device) -> None:  # noqa: D102
         if self.network is None:
-            state = pretrained_state(f"LPIPS(net={self.net!r})", _BACKBONE_URL[self.net], self.weights)
-            self.network = _network(self.net, state)
+            owner = f"LPIPS(net={self.net!r})"
+            file = published_file(_BACKBONE_URL[self.net], owner, self.weights)
+            self.network = _network(self.net, read_state(file, owner))
         self.network.to(device)
 
     def __call__(self, images: Tensor) -> list[Tensor]:

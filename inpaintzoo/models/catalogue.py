@@ -1,4 +1,4 @@
-"""What the zoo has: its generators, their size, cost and needs, read from the classes themselves."""
+"""The zoo's generators: size, cost and needs, read from the classes themselves."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from inpaintzoo import models
 from inpaintzoo.generator import Generator
 
 SIDE = 256
-# Arguments whose every value is a method of its own, rather than a setting of one.
+# Arguments whose values are separate methods rather than settings of one.
 _VARIANTS = ("variant", "stochastic")
 
 
@@ -27,16 +27,16 @@ class ModelInfo:
     """One method.
 
     Attributes:
-        name: how it is written in Python, such as `SPN(stochastic=True)`.
-        class_path: as configs name it.
-        parameters: of the generator at its defaults.
+        name: as written in Python, such as `SPN(stochastic=True)`.
+        class_path: as written in configs.
+        parameters: number of the generator's parameters.
         macs: multiply-accumulates of one forward at 256x256, in convolutions, matrix products and attention.
         size_multiple: height and width must be multiples of this.
-        smallest_side: and at least this.
+        smallest_side: height and width must be at least this.
         needs_labels: whether training needs label maps.
-        stochastic: whether it has several fills of a hole.
+        stochastic: whether it samples different fills for the same hole.
         guidance: whether a guidance map can steer its patch attention.
-        paper: address of the paper, or its title.
+        paper: URL of the paper, or its title.
     """
 
     name: str
@@ -52,9 +52,9 @@ class ModelInfo:
 
 
 def list_models() -> list[ModelInfo]:
-    """All generators of `inpaintzoo.models`, each at its defaults and in its variants."""
+    """All generators of `inpaintzoo.models` and their variants, with default arguments otherwise."""
     classes = [getattr(models, name) for name in sorted(models.__all__)]
-    with torch.random.fork_rng(devices=[]):  # where values are needed after all, no draw shall be spent on them
+    with torch.random.fork_rng(devices=[]):  # some constructors still draw
         return [_info(kind, arguments) for kind in classes for arguments in _variants(kind)]
 
 
@@ -68,12 +68,12 @@ def _variants(kind: type[Generator]) -> list[dict[str, Any]]:
 
 
 def _info(kind: type[Generator], arguments: dict[str, Any]) -> ModelInfo:
-    with FakeTensorMode():  # shapes without values: nothing is drawn, stored or computed
+    with FakeTensorMode():  # shapes only
         model = kind(**arguments).eval()
         parameters = sum(parameter.numel() for parameter in model.parameters())
         try:
             macs = _macs(model)
-        except DataDependentOutputException:  # a solver that stops when it is done needs values
+        except DataDependentOutputException:  # an iterative solver needs values
             macs = None
     written = ", ".join(f"{name}={value!r}" for name, value in arguments.items())
     return ModelInfo(
@@ -91,7 +91,7 @@ def _info(kind: type[Generator], arguments: dict[str, Any]) -> ModelInfo:
 
 
 def _macs(model: Generator) -> int:
-    # Without a hole, so that what only works on holes has nothing to do.
+    # No hole, so that solvers that only work on holes have nothing to do.
     image, mask = torch.zeros(1, 3, SIDE, SIDE), torch.zeros(1, 1, SIDE, SIDE)
     with _dense(model), torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(image, mask)
@@ -100,7 +100,7 @@ def _macs(model: Generator) -> int:
 
 @contextlib.contextmanager
 def _dense(model: Generator) -> Iterator[None]:
-    """Attention in plain operators, which the counter knows."""
+    """Computes attention with plain operators, which the counter knows."""
     parts = [part for part in model.modules() if hasattr(part, "engine")]
     before = [part.engine for part in parts]
     try:
@@ -113,7 +113,7 @@ def _dense(model: Generator) -> Iterator[None]:
 
 
 def _paper(kind: type[Generator]) -> str:
-    """The first address in the docstring of the method's file, or else the first title in quotes there."""
+    """The first URL in the docstring of the method's file, or else the first quoted title."""
     text = " ".join((sys.modules[kind.__module__].__doc__ or "").split())
     found = re.search(r"https://[^\s,)]+", text) or re.search(r'"[^"]+"', text)
     return found.group().strip('."') if found else ""

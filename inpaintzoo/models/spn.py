@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import ClassVar, Literal
+from typing import Any, ClassVar, Literal
 
 import torch
 import torch.nn.functional as F
@@ -142,11 +142,16 @@ class PriorGuided(Generator):
         self.prior_channels: tuple[int, ...] = ()
         self.set_prior_channels(prior_channels[3 - levels :] if len(prior_channels) == 3 else prior_channels)
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The constructor's arguments, with the channels that the heads have now."""
+        return {**super().settings, "prior_channels": self.prior_channels}
+
     def set_prior_channels(self, channels: Sequence[int]) -> None:
         """Size the heads for another teacher; if a channel count changes, all heads are initialised again.
 
         Args:
-            channels: of the teacher's features at `prior_strides`, finest first.
+            channels: channels of the teacher's features at `prior_strides`, finest first.
 
         Raises:
             ValueError: not one positive number per level.
@@ -161,7 +166,6 @@ class PriorGuided(Generator):
             return
         like = self.middle[0].plain.weight  # type: ignore[union-attr]
         self.prior_channels = channels
-        self.note_setting("prior_channels", channels)
         self.heads = nn.ModuleList(
             nn.Conv2d(before, after, 1, device=like.device, dtype=like.dtype)  # type: ignore[arg-type]
             for before, after in zip(self._layout_channels, channels, strict=True)

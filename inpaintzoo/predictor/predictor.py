@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import math
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, get_args
 
@@ -31,7 +31,7 @@ from inpaintzoo.predictor.tasks import (
 )
 from inpaintzoo.types import ConfigError, InpaintzooError
 from inpaintzoo.weights.checkpoints import find_checkpoint
-from inpaintzoo.weights.files import load_model, read_about
+from inpaintzoo.weights.files import load_described
 
 SMALLEST_TILE = 64
 _MOST_HELD = 64_000_000  # pixels of pictures that are kept in memory to be filled together
@@ -80,7 +80,8 @@ class Predictor:
         self._compact_holes: str | None = None
         if not isinstance(model, Generator):
             file = find_checkpoint(model)
-            self._compact_holes, model = _compact_holes(file), load_model(file)
+            model, about = load_described(file)
+            self._compact_holes = _compact_holes(file, about.facts)
         self.generator = model.to(self.device)
         self.precision = precision
         self.strategy = strategy
@@ -415,9 +416,9 @@ class Predictor:
         return smaller
 
 
-def _compact_holes(file: Path) -> str | None:
+def _compact_holes(file: Path, facts: Mapping[str, Any]) -> str | None:
     """A sentence about a model that was trained on squares and rectangles only."""
-    masks = read_about(file).facts.get("masks")
+    masks = facts.get("masks")
     kind = MASK_CLASSES.get(masks) if isinstance(masks, str) else None
     return f"{file} was trained on {masks} holes" if kind is not None and kind.compact else None
 

@@ -1,4 +1,4 @@
-"""The paper's teacher: TResNet-L, trained on OpenImages with the asymmetric loss, cut behind its second stage.
+"""The paper's teacher: TResNet-L, trained on OpenImages with the asymmetric loss, cut after its second stage.
 
 Ridnik et al.: "Asymmetric Loss For Multi-Label Classification", https://arxiv.org/abs/2009.14119; "TResNet",
 https://arxiv.org/abs/2003.13630. The network is timm's, the weights are the authors'.
@@ -13,22 +13,22 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from pathlib import Path
 from typing import get_args
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from inpaintzoo.files.published import check_shapes, load_state, published_file, read_state, some
+from inpaintzoo.files.published import check_fit, load_state, published_file, read_state
 from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.teachers.base import Doubling, Teacher, check_image, double
 from inpaintzoo.types import WeightsError
+from inpaintzoo.words import some
 
 PUBLISHED = "https://miil-public-eu.oss-eu-central-1.aliyuncs.com/model-zoo/ASL/Open_ImagesV6_TRresNet_L_448.pth"
-"""The authors' file of OpenImages weights; its key `model` holds the state dict."""
+"""The authors' OpenImages weights; the state dict is under the key `model`."""
 
-_BEHIND_THE_CUT = ("body.layer3.", "body.layer4.", "head.")
+_AFTER_THE_CUT = ("body.layer3.", "body.layer4.", "head.")
 _OURS = {"body.conv1.": "stem.", "body.layer1.": "first.", "body.layer2.": "second."}
 
 
@@ -39,9 +39,9 @@ class Trunk(Rebuildable):
 
     def __init__(self) -> None:
         super().__init__()
-        import timm  # here, since it takes a second that runs with other teachers need not wait for
+        import timm  # here: importing it takes a second, and other teachers do not need it
 
-        with torch.random.fork_rng(devices=[]):  # timm's initial weights are replaced: no draw shall be spent on them
+        with torch.random.fork_rng(devices=[]):  # timm's initial weights are replaced anyway
             whole = timm.create_model("tresnet_l", pretrained=False, layers=[4, 5, 0, 0], num_classes=0)
         parts = (whole.get_submodule(f"body.{name}") for name in ("s2d", "conv1", "layer1", "layer2"))
         self.fold, self.stem, self.first, self.second = parts
@@ -66,21 +66,21 @@ def check_upsample(owner: str, upsample: str) -> None:
 
 
 def convert(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The released state dict (file key `model`) under the names that `Trunk` loads.
+    """Renames the released state dict (file key `model`) for `Trunk`.
 
-    What lies behind the cut is set aside. The authors' batch norm takes |weight| + 1e-5; that is applied here.
+    Tensors after the cut are dropped. The authors' batch norm uses |weight| + 1e-5, which is applied here.
 
     Args:
-        released: with or without the `module.` that training on several GPUs leaves before every name.
+        released: names may begin with the `module.` of multi-GPU training.
 
     Raises:
         WeightsError: tensors before the cut are missing, unknown or of another shape.
     """
     bare = {re.sub(r"^module\.", "", key): value for key, value in released.items()}
-    before = {key: value for key, value in bare.items() if not key.startswith(_BEHIND_THE_CUT)}
+    before = {key: value for key, value in bare.items() if not key.startswith(_AFTER_THE_CUT)}
     wanted = Trunk().state_dict()
     names = {_released_name(key): key for key in wanted}
-    # Counters of batch norm are no weights: a file may lack them.
+    # A file may lack the counters of batch norm.
     missing = [key for key in names if key not in before and not key.endswith("num_batches_tracked")]
     unknown = [key for key in before if key not in names]
     if missing or unknown:
@@ -89,7 +89,7 @@ def convert(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
             f"({some(missing)}) and {len(unknown)} are unknown ({some(unknown)})"
         )
     converted = {names[key]: value for key, value in before.items()}
-    check_shapes(converted, wanted, "this state dict of ASL's TResNet-L")
+    check_fit(converted, {key: wanted[key] for key in converted}, "this state dict of ASL's TResNet-L")
     for key in wanted:
         if key.endswith("bn.weight"):
             converted[key] = converted[key].abs() + 1e-5
@@ -97,14 +97,14 @@ def convert(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 def _is_converted(state: Mapping[str, Tensor]) -> bool:
-    """Whether all names are the trunk's own."""
+    """Whether all names are those of `Trunk`."""
     return bool(state) and all(key.startswith(tuple(_OURS.values())) for key in state)
 
 
 def _released_name(ours: str) -> str:
     prefix = ours.split(".", 1)[0] + "."
     released = next(old for old, new in _OURS.items() if new == prefix) + ours.removeprefix(prefix)
-    # The strided convolution is followed by a blur and lies one level deeper.
+    # The strided convolution is followed by a blur, so it is one level deeper.
     deeper = "0." if released.startswith("body.layer2.0.conv1.") else ""
     return re.sub(r"\b(conv|bn)\.(?=\w+$)", lambda found: deeper + {"conv": "0.", "bn": "1."}[found[1]], released)
 
@@ -114,12 +114,12 @@ class ASLTeacher(Teacher):
 
     Args:
         weights: the authors' file (`Open_ImagesV6_TRresNet_L_448.pth`), or what `inpaintzoo convert --from tresnet-asl`
-            made of it; None takes the authors' from torch hub's cache, or downloads it there.
+            made of it; None uses torch hub's cache, downloading into it if needed.
         upsample: how the image is doubled. `nearest` is how the released code doubles the prior learner's input; its
             teacher sees the file, resized to twice the size, to which `bilinear` comes closer.
 
     Raises:
-        WeightsError: the file is missing, unreadable or of another network.
+        WeightsError: the file is missing, unreadable or from another network.
     """
 
     name = "TResNet-L trained on OpenImages with the asymmetric loss (ASL), the paper's teacher"
@@ -128,7 +128,7 @@ class ASLTeacher(Teacher):
     def __init__(self, weights: str | None = None, upsample: Doubling = "nearest") -> None:
         super().__init__()
         check_upsample("ASLTeacher", upsample)
-        file = published_file(PUBLISHED, "ASLTeacher") if weights is None else Path(weights).expanduser()
+        file = published_file(PUBLISHED, "ASLTeacher", weights)
         self.upsample = upsample
         self.network = Trunk()
         state = read_state(file, "ASLTeacher", "model")

@@ -1,4 +1,4 @@
-"""The contract of a teacher: the frozen pretext network whose features SPN's prior learner is taught to predict.
+"""The contract of a teacher: the frozen pretext network whose features SPN's prior learner learns to predict.
 
 Zhang et al.: "Fully context-aware image inpainting with a learned semantic pyramid", equation 1.
 """
@@ -19,13 +19,13 @@ SIZE_MULTIPLE = 4
 
 
 class Teacher(nn.Module):
-    """Looks at the whole image and returns features at full, half and quarter size.
+    """Sees the whole image and returns features at full, half and quarter size.
 
-    A loss holds it frozen: eval mode, no gradients, out of optimizers and checkpoints. Its features depend on the
-    image alone, so that in eval mode the same image gives the same targets.
+    A loss holds it frozen: eval mode, no gradients, not in optimizers or checkpoints. In eval mode its features depend
+    on the image alone.
 
     Attributes:
-        channels: of the features, finest first: strides 1, 2 and 4.
+        channels: channels of the features, finest first: strides 1, 2 and 4.
         name: one line for the run's header.
     """
 
@@ -42,7 +42,7 @@ class Teacher(nn.Module):
             `(B, channels[i], H / s, W / s)` for the strides s = 1, 2, 4.
 
         Raises:
-            DataError: for an image of another shape.
+            DataError: the image has another shape.
         """
         raise NotImplementedError
 
@@ -60,7 +60,7 @@ def check_image(owner: str, image: Tensor) -> None:
 
 
 def double(image: Tensor, mode: Doubling) -> Tensor:
-    """The image at twice the size, `(B, C, 2H, 2W)`: what teachers that start with a stride are fed."""
+    """The image at twice the size, `(B, C, 2H, 2W)`, for teachers that start with a stride."""
     if mode == "nearest":
         return F.interpolate(image, scale_factor=2, mode="nearest")
     return F.interpolate(image, scale_factor=2, mode="bilinear", align_corners=False)

@@ -1,14 +1,15 @@
-"""The built-in teacher: a small network that tells the tags of the built-in scenes, shipped with the package.
+"""The built-in teacher: a small network that recognises the tags of the built-in scenes, shipped with the package.
 
-SPN's teacher is a multi-label classifier (ASL, TResNet-L) trained on nine million photographs. This one plays its part
-where nothing may be downloaded: the same pretext task and loss on the scenes' tags, in 2.6 MB.
+SPN's teacher is a multi-label classifier (ASL, TResNet-L) trained on nine million photographs. This one replaces it
+where nothing can be downloaded: the same pretext task and loss on the scenes' tags, in 2.6 MB. It is trained outside
+the package, by `python -m benchmarks.teacher.train`.
 
-What differs, and why. The paper taps the first layers of a deep network, whose semantics come from millions of images;
-the first layers of a small one trained for minutes are edges. So the taps lie at the end of a top-down path (Lin et al.
-2017, https://arxiv.org/abs/1612.03144), where every pixel has seen its surroundings, and each level votes on the tags
-pixel by pixel, the votes pooled by a soft maximum (Pinheiro and Collobert 2015, https://arxiv.org/abs/1411.6228): to
-name a tag, the level must find it. Batch norm has fixed statistics once trained, so a picture's features depend on that
-picture alone, at any size.
+How it differs, and why: the paper taps the first layers of a deep network, whose semantics come from millions of
+images; the first layers of a small network trained for minutes only see edges. So the taps are at the end of a top-down
+path (Lin et al. 2017, https://arxiv.org/abs/1612.03144), where every pixel has seen its surroundings. Each level votes
+on the tags pixel by pixel, and a soft maximum pools the votes (Pinheiro and Collobert 2015,
+https://arxiv.org/abs/1411.6228): to name a tag, the level must find it. Batch norm uses fixed statistics after
+training, so an image's features depend on that image alone, at any size.
 """
 
 from __future__ import annotations
@@ -41,7 +42,7 @@ class ConvUnit(nn.Sequential):
 
 
 class Residual(nn.Module):
-    """Two 3x3 convolutions beside an identity; squeeze-and-excitation lets the whole picture weigh the channels."""
+    """Residual block of two 3x3 convolutions, with squeeze-and-excitation on the channels."""
 
     def __init__(self, width: int) -> None:
         super().__init__()
@@ -59,7 +60,7 @@ class Residual(nn.Module):
 
 
 class TopDown(nn.Module):
-    """Joins a level with the coarser one above it."""
+    """Merges a level with the coarser one above it."""
 
     def __init__(self, coarse: int, fine: int, width: int) -> None:
         super().__init__()
@@ -74,21 +75,24 @@ class TopDown(nn.Module):
 
 
 def soft_maximum(scores: Tensor, sharpness: float = 4.0) -> Tensor:
-    """Pools `(B, T, H, W)` scores to `(B, T)`, between their mean and their maximum: log-mean-exp, float32.
+    """Pools `(B, T, H, W)` scores to `(B, T)` float32 by log-mean-exp, between their mean and their maximum.
 
-    A tag's evidence may fill the picture (sky) or a few pixels (a pole): a mean would drown the latter.
+    A tag may cover the whole image (sky) or a few pixels (a pole), which a mean would drown out.
     """
     flat = sharpness * scores.float().flatten(2)
     return (torch.logsumexp(flat, dim=2) - math.log(flat.shape[2])) / sharpness
 
 
 class TagNetwork(nn.Module):
-    """Tells an image's tags, and keeps the features that it tells them by.
+    """Recognises an image's tags from features at three strides.
 
     Args:
-        tags: how many.
-        widths: channels on the way down, at strides 1, 2, 4, 8 and 16.
-        channels: of the features at strides 1, 2 and 4.
+        tags: number of tags.
+        widths: channels of the bottom-up path at strides 1, 2, 4, 8 and 16.
+        channels: channels of the features at strides 1, 2 and 4.
+
+    Raises:
+        ValueError: fewer than 1 tag or 4 channels.
     """
 
     def __init__(
@@ -129,30 +133,26 @@ class TagNetwork(nn.Module):
         for join in self.up:
             top = join(top, levels.pop())
             taps.append(top)
-        return taps[:0:-1]  # all but the one at stride 8, finest first
+        return taps[:0:-1]  # without the one at stride 8, finest first
 
     def scores(self, image: Tensor) -> list[Tensor]:
-        """Each level's score of each tag at each pixel, `(B, tags, H / s, W / s)`, finest first."""
+        """Scores of each tag at each pixel, `(B, tags, H / s, W / s)` per level, finest first."""
         return [vote(level) for vote, level in zip(self.votes, self.features(image), strict=True)]
 
-    def check_size(self, image: Tensor, mask: Tensor | None = None) -> None:
-        """Raise `DataError` unless the image's shape fits; the mask, which generators check too, plays no part."""
-        check_image("TagNetwork", image)
-
     def forward(self, image: Tensor) -> Tensor:
-        """Logits of the tags, `(levels, B, tags)`: each level's own verdict, finest first."""
-        self.check_size(image)
+        """Logits of the tags, `(levels, B, tags)`, one verdict per level, finest first."""
+        check_image("TagNetwork", image)
         return torch.stack([soft_maximum(scores) for scores in self.scores(image)])
 
 
 class BuiltinTeacher(Teacher):
-    """The default teacher: needs no download.
+    """The default teacher, which needs no download.
 
     Args:
-        weights: a file written by `python -m benchmarks.teacher.export`; None takes the one in the package.
+        weights: a file written by `python -m benchmarks.teacher.export`; None uses the one in the package.
 
     Raises:
-        WeightsError: the file is missing or not one of a `TagNetwork`.
+        WeightsError: the file is missing or does not hold a `TagNetwork`.
     """
 
     name = "built-in tag classifier (the paper's teacher is the ASL TResNet-L trained on OpenImages)"
@@ -167,7 +167,7 @@ class BuiltinTeacher(Teacher):
         self.eval().requires_grad_(False)
 
     def forward(self, image: Tensor) -> list[Tensor]:
-        """Features of `(B, 3, H, W)` in [0, 1] at strides 1, 2 and 4, at least 0; shipped: 32, 64 and 96 channels."""
+        """Features of `(B, 3, H, W)` in [0, 1] at strides 1, 2 and 4, 0 or more; as shipped 32, 64 and 96 channels."""
         check_image("BuiltinTeacher", image)
         return self.network.features(image)
 

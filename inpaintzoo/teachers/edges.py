@@ -1,7 +1,7 @@
-"""Edge maps as targets: low-level structure without semantics, the weakest supervision of the paper's figure 8.
+"""Edge maps as targets: low-level structure without semantics, the weakest supervision in the paper's figure 8.
 
 There the edge maps are EdgeConnect's (Nazeri et al. 2019, https://arxiv.org/abs/1901.00212): Canny with sigma 2, one
-binary channel. Each size has its own edges, found in the image brought to that size.
+binary channel. Edges are found at each size separately, in the resized image.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class EdgeTeacher(Teacher):
     """Edges at full, half and quarter size, one channel each.
 
     Args:
-        method: `canny`: binary, as in the paper; `sobel`: the gradient's magnitude, which tells strong edges from weak.
-        sigma: of the Gaussian in front, in pixels of each size.
-        low: Canny's lower threshold, of the unnormalised Sobel magnitude (8 times the slope of intensity a pixel).
+        method: `canny`: binary, as in the paper; `sobel`: the gradient's magnitude, so strong edges differ from weak.
+        sigma: standard deviation of the Gaussian blur, in pixels of each size.
+        low: Canny's lower threshold on the unnormalised Sobel magnitude (8 times the intensity slope per pixel).
         high: the threshold that some pixel of an edge must reach; both as in EdgeConnect (scikit-image's defaults).
 
     Raises:
@@ -58,11 +58,11 @@ class EdgeTeacher(Teacher):
     def _edges(self, grey: Tensor) -> Tensor:
         from kornia.filters import canny, gaussian_blur2d, spatial_gradient
 
-        # A window of three sigmas to each side, or what reflection allows on the smallest maps.
+        # Three sigmas on each side, or as much as reflection allows on the smallest maps.
         reach = min(math.ceil(3 * self.sigma), min(grey.shape[-2:]) - 1)
         window, sigma = (2 * reach + 1, 2 * reach + 1), (self.sigma, self.sigma)
         if self.method == "canny":
             return canny(grey, self.low, self.high, window, sigma)[1]
-        # Normalised: the slope of intensity a pixel.
+        # Normalised: the intensity slope per pixel.
         gradient = spatial_gradient(gaussian_blur2d(grey, window, sigma), "sobel")
         return gradient.square().sum(dim=2).sqrt()

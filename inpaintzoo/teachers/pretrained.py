@@ -1,15 +1,14 @@
-"""Classifiers, detectors and segmenters of torchvision as teachers: other supervisions, as in the paper's figure 8.
+"""Torchvision's classifiers, detectors and segmenters as teachers: other supervision, as in the paper's figure 8.
 
-There the detector is YOLOv5 (COCO) and the segmenter HRNet (ADE20K); torchvision has neither, and offers ResNet-based
-ones trained on COCO. All networks here begin with a ResNet, of which the stem (before its pooling) and the first two
-stages are used; on the doubled image (the paper's equation 1) their features lie exactly at strides 1, 2 and 4.
+There the detector is YOLOv5 (COCO) and the segmenter HRNet (ADE20K); torchvision has neither, but ResNet-based ones
+trained on COCO. All networks here begin with a ResNet, whose stem (before its pooling) and first two stages are used:
+on the doubled image (the paper's equation 1) their features are exactly at strides 1, 2 and 4.
 """
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Literal, get_args
 
 import torch
@@ -19,6 +18,7 @@ from torchvision.models import ResNet
 from torchvision.ops import FrozenBatchNorm2d
 
 from inpaintzoo.files.published import load_state, published_file, read_state
+from inpaintzoo.ops import normalise
 from inpaintzoo.teachers.asl import check_upsample
 from inpaintzoo.teachers.base import Doubling, Teacher, check_image, double
 from inpaintzoo.teachers.random_weights import random_state
@@ -38,7 +38,6 @@ TorchvisionNetwork = Literal[
 ]
 
 _STAGES = ("conv1", "bn1", "layer1", "layer2")
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 
 
 class ResNetTrunk(nn.Module):
@@ -46,14 +45,14 @@ class ResNetTrunk(nn.Module):
 
     Args:
         architecture: `resnet18` and so on.
-        frozen_norm: batch norm in the form that torchvision's detectors were trained with, whose published weights
-            belong to an epsilon of 0.
+        frozen_norm: use the frozen batch norm of torchvision's detectors, whose published weights need an epsilon
+            of 0.
     """
 
     def __init__(self, architecture: str, frozen_norm: bool = False) -> None:
         super().__init__()
         norm = FrozenBatchNorm2d if frozen_norm else nn.BatchNorm2d
-        with torch.device("meta"):  # the initial weights are replaced: no time and no random draw for them
+        with torch.device("meta"):  # the initial weights are replaced
             whole: ResNet = getattr(torchvision.models, architecture)(weights=None, norm_layer=norm)
         self.conv1, self.bn1 = whole.conv1, whole.bn1
         self.maxpool = nn.MaxPool2d(3, stride=2, padding=1)
@@ -72,7 +71,7 @@ class ResNetTrunk(nn.Module):
 
 
 class TorchvisionTeacher(Teacher):
-    """The beginning of a network that torchvision has weights for.
+    """The first stages of a network that torchvision has weights for.
 
     Args:
         network: `resnet…` classify (ImageNet), `…rcnn…` and `retinanet…` detect (COCO), `fcn…` and `deeplabv3…` segment
@@ -86,9 +85,6 @@ class TorchvisionTeacher(Teacher):
         ValueError: for an unknown network or way of doubling.
         WeightsError: the weights cannot be had or do not fit.
     """
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -106,10 +102,10 @@ class TorchvisionTeacher(Teacher):
         architecture = next(part for part in network.split("_") if part.startswith("resnet"))
         self.network = ResNetTrunk(architecture, frozen_norm=network.endswith("_fpn"))
         self.channels = self.network.channels
-        self.name = f"torchvision's {network} ({_purpose(network)}; the paper's teacher is the ASL TResNet-L)"
+        purpose = "classification of ImageNet" if network.startswith("resnet") else "segmentation on COCO"
+        purpose = "detection on COCO" if network.endswith("_fpn") else purpose
+        self.name = f"torchvision's {network} ({purpose}; the paper's teacher is the ASL TResNet-L)"
         self._load(network, weights)
-        self.register_buffer("mean", torch.tensor(_IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(_IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
 
     def _load(self, network: str, weights: str | None) -> None:
@@ -119,27 +115,18 @@ class TorchvisionTeacher(Teacher):
             self.name = f"torchvision's {network} with random weights, which teach nothing"
             self.network.load_state_dict(random_state(self.network, 0), assign=True)
             return
-        if weights == "torchvision":
-            url = torchvision.models.get_model_weights(network).DEFAULT.url
-            file = published_file(url, owner)
-        else:
-            file = Path(weights).expanduser()
+        url = torchvision.models.get_model_weights(network).DEFAULT.url
+        file = published_file(url, owner, None if weights == "torchvision" else weights)
         load_state(self.network, _beginning(read_state(file, owner), network, f"{owner}: {file}"), f"{owner}: {file}")
 
     def forward(self, image: Tensor) -> list[Tensor]:
         """Features of `(B, 3, H, W)` in [0, 1] at strides 1, 2 and 4, all at least 0."""
         check_image("TorchvisionTeacher", image)
-        return self.network((double(image, self.upsample) - self.mean) / self.std)
-
-
-def _purpose(network: str) -> str:
-    if network.endswith("_fpn"):
-        return "detection on COCO"
-    return "classification of ImageNet" if network.startswith("resnet") else "segmentation on COCO"
+        return self.network(normalise(double(image, self.upsample)))
 
 
 def _beginning(state: Mapping[str, Tensor], network: str, owner: str) -> dict[str, Tensor]:
-    """The tensors of the stem and the first two stages, without the prefix that detectors and segmenters put before."""
+    """The tensors of the stem and the first two stages, without the prefix that detectors and segmenters add."""
     prefix = "" if network.startswith("resnet") else "backbone.body." if network.endswith("_fpn") else "backbone."
     kept = {key.removeprefix(prefix): value for key, value in state.items() if key.startswith(prefix)}
     kept = {key: value for key, value in kept.items() if key.split(".")[0] in _STAGES}

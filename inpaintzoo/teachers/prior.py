@@ -1,7 +1,7 @@
 """Another network's semantic priors as targets (the paper's section 4.5.1 and table 5).
 
 There SPL learns on Paris StreetView from the coarsest prior of an SPN that was trained on Places2, instead of from ASL,
-and reaches a better FID. The prior is what the learned pyramid itself holds, in front of the distillation heads.
+and reaches a better FID. The prior is the learned pyramid itself, before the distillation heads.
 """
 
 from __future__ import annotations
@@ -13,20 +13,20 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from inpaintzoo.files.published import check_state, load_state, read_file
+from inpaintzoo.files.published import load_state, plain_state, read_file
 from inpaintzoo.generator import Generator
 from inpaintzoo.teachers.base import Teacher, check_image
 from inpaintzoo.types import WeightsError
 
-_PREFIX = "generator."  # of the generator's tensors in the checkpoint of a run
+_PREFIX = "generator."  # prefix of the generator's tensors in a run's checkpoint
 
 
 class PriorTeacher(Teacher):
-    """The prior pyramid of a trained SPN, which looks at the whole image (nothing is hole).
+    """The prior pyramid of a trained SPN, which sees the whole image without a hole.
 
     Args:
         generator: a network with `prior_features(image, mask)`, such as `SPN` with three levels; build it as it was
-            trained. They must not be drawn at random: a stochastic `SPN` gives those of its posterior's mean.
+            trained. A stochastic `SPN` gives the priors of its posterior's mean.
         weights: its weights: a checkpoint of a run (with the averaged generator, if the run kept one), or a state dict
             of the generator (`.safetensors`, `.pth`).
 
@@ -44,7 +44,7 @@ class PriorTeacher(Teacher):
             )
         file = Path(weights).expanduser()
         state = _generator_state(read_file(file, "PriorTeacher"), file)
-        # The distillation heads take no part here, and exported files have none: whatever is there may stay.
+        # The distillation heads are not used here, and exported files have none: their values do not matter.
         heads = tuple(f"{part}." for part in getattr(generator, "training_only", ()))
         state |= {key: value for key, value in generator.state_dict().items() if heads and key.startswith(heads)}
         load_state(generator, state, f"PriorTeacher: {file}")
@@ -61,7 +61,7 @@ class PriorTeacher(Teacher):
 
     @torch.no_grad()
     def _channels(self) -> tuple[int, ...]:
-        """Channels of the pyramid, found by a look at a small black image."""
+        """Channels of the pyramid, found by running the network on a small black image."""
         multiple = self.generator.size_multiple
         side = -(-max(64, self.generator.smallest_side) // multiple) * multiple
         found = self(next(self.generator.parameters()).new_zeros(1, 3, side, side))
@@ -75,14 +75,14 @@ class PriorTeacher(Teacher):
 
 
 def _generator_state(content: Mapping[str, Any], file: Path) -> dict[str, Tensor]:
-    """The generator's tensors in a file; of a checkpoint the averaged ones, where it has an average."""
+    """The generator's tensors in a file; a checkpoint's average if it has one."""
     if "state_dict" not in content:
-        return check_state(content, file, "PriorTeacher")
+        return plain_state(content, file, "PriorTeacher")
     average = content.get("callbacks", {}).get("GeneratorEMA", {}).get("average")
     if average:
-        return check_state(average, file, "PriorTeacher")
-    state = check_state(content["state_dict"], file, "PriorTeacher")
+        return plain_state(average, file, "PriorTeacher")
+    state = plain_state(content["state_dict"], file, "PriorTeacher")
     kept = {key.removeprefix(_PREFIX): value for key, value in state.items() if key.startswith(_PREFIX)}
     if not kept:
-        raise WeightsError(f"PriorTeacher: {file} is no checkpoint of an Inpainter: no tensor is named {_PREFIX}…")
+        raise WeightsError(f"PriorTeacher: {file} is not a checkpoint of an Inpainter: no tensor is named {_PREFIX}…")
     return kept

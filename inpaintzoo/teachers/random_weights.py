@@ -12,13 +12,13 @@ from inpaintzoo.teachers.base import Doubling, Teacher, check_image
 
 
 def random_state(network: torch.nn.Module, seed: int) -> dict[str, Tensor]:
-    """He initialisation in the order of the names, from a generator of its own; norms and biases neutral."""
+    """He initialisation in the order of the names, from its own random generator; norms and biases neutral."""
     generator = torch.Generator().manual_seed(seed)
     state = {}
     for name, value in sorted(network.state_dict().items()):
         if value.ndim > 1:
             deviation = math.sqrt(2 / math.prod(value.shape[1:]))
-            # Drawn in double and rounded: the last bits of a float32 draw may differ between machines.
+            # Drawn in float64 and rounded: the last bits of a float32 draw may differ between machines.
             state[name] = (torch.randn(value.shape, generator=generator, dtype=torch.double) * deviation).float()
         else:
             one = name.endswith((".weight", "running_var"))
@@ -27,7 +27,7 @@ def random_state(network: torch.nn.Module, seed: int) -> dict[str, Tensor]:
 
 
 class RandomTeacher(Teacher):
-    """TResNet-L's beginning with random weights: features without semantics, the same for the same seed anywhere.
+    """TResNet-L's first stages with random weights: features without semantics, the same everywhere for a seed.
 
     Args:
         seed: 0 or more; no draw from the global random state.

@@ -1,4 +1,4 @@
-"""Checkpoints of runs: the networks in them, and the facts of their training; no code in them is ever run."""
+"""Checkpoints of runs: their networks and how they were trained; no code in them is ever run."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ CHECKPOINT_SUFFIX = ".ckpt"
 
 @dataclasses.dataclass(frozen=True)
 class Checkpoint:
-    """What a run saved.
+    """A checkpoint of a run.
 
     Attributes:
-        path: of the file.
-        content: as Lightning wrote it.
+        path: the file.
+        content: the dictionary that Lightning wrote.
     """
 
     path: Path
     content: dict[str, Any]
 
     def parts(self) -> dict[str, Description]:
-        """The networks by name: `generator`, and discriminators as in the Inpainter's state dict."""
+        """The networks by their names in the Inpainter's state dict: `generator` and the discriminators."""
         saved = self.content["inpainter"].get("networks")
         if saved is not None:
             return dict(saved)
@@ -45,7 +45,7 @@ class Checkpoint:
         """Class and arguments of a network.
 
         Raises:
-            WeightsError: the checkpoint does not say them.
+            WeightsError: the checkpoint does not hold them.
         """
         parts = self.parts()
         if part not in parts:
@@ -62,15 +62,15 @@ class Checkpoint:
         }
 
     def average(self) -> dict[str, Tensor]:
-        """The generator's moving average, empty if the run kept none."""
+        """The generator's moving average; empty without one."""
         return _average(self.content)
 
     def generator_state(self, raw: bool = False) -> dict[str, Tensor]:
-        """The average if there is one, the trained tensors if not or if `raw`."""
+        """The average; the trained tensors if there is none or with `raw`."""
         return self.state("generator") if raw or not self.average() else self.average()
 
     def facts(self, raw: bool = False) -> dict[str, Any]:
-        """How the weights came about: iterations, and what the run's `config.yaml` says if it lies beside the file."""
+        """How the weights were trained: iterations, and the settings in `config.yaml` if the run's folder has it."""
         facts: dict[str, Any] = {
             "iterations": self.content["inpainter"]["iteration"],
             "weights": "trained" if raw or not self.average() else "average",
@@ -79,8 +79,8 @@ class Checkpoint:
         if config:
             data = config["data"]
             masks = (data.get("init_args") or {}).get("masks")
-            facts |= {"data": _short(data["class_path"]), "config": config}
-            facts |= {"masks": _short(masks["class_path"])} if masks else {}
+            facts |= {"data": _class_name(data["class_path"]), "config": config}
+            facts |= {"masks": _class_name(masks["class_path"])} if masks else {}
         return facts
 
 
@@ -88,7 +88,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     """Read a `.ckpt` file of a run.
 
     Raises:
-        WeightsError: it is missing, damaged, holds more than tensors and plain values, or is of another program.
+        WeightsError: it is missing or damaged, holds more than tensors and plain values, or is from another program.
     """
     path = Path(path)
     if not path.is_file():
@@ -100,12 +100,12 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not isinstance(content, dict) or not {"inpainter", "state_dict"} <= content.keys():
         raise WeightsError(f"{path} is not the checkpoint of an inpaintzoo run: it holds no `inpainter` state")
     if problem := _problem(content):
-        raise WeightsError(f"{path} is no whole checkpoint: {problem}; take another one of the run")
+        raise WeightsError(f"{path} is not a complete checkpoint: {problem}; take another of the run")
     return Checkpoint(path, content)
 
 
 def _problem(content: dict[str, Any]) -> str | None:
-    """What is not as a run writes it."""
+    """How the content differs from what runs write; None if it does not."""
     inpainter, state = content["inpainter"], content["state_dict"]
     if not isinstance(inpainter, dict) or not isinstance(inpainter.get("iteration"), int):
         return "it does not say its iteration"
@@ -114,21 +114,21 @@ def _problem(content: dict[str, Any]) -> str | None:
         return "what it says about its networks is damaged"
     if not isinstance(state, dict):
         return "it holds other things than tensors as weights"
-    # A loss of the user's may keep something else beside them.
+    # A user's own loss may store other objects.
     networks_state = {
         name: value for name, value in state.items() if str(name).startswith(("generator.", "adversaries."))
     }
     for tensors in (networks_state, _average(content)):
         if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
             return "it holds other things than tensors as weights"
-        # A tensor that repeats a few stored numbers would let a small file take all memory.
+        # An expanded tensor would let a small file fill the memory.
         if any(value.untyped_storage().nbytes() < value.numel() * value.element_size() for value in tensors.values()):
             return "a tensor is larger than what is stored of it"
     return None
 
 
 def _average(content: dict[str, Any]) -> dict[str, Tensor]:
-    """The generator's moving average; empty if none was kept."""
+    """The generator's moving average; empty without one."""
     callbacks = content.get("callbacks")
     kept = callbacks.get("GeneratorEMA") if isinstance(callbacks, dict) else None
     average: dict[str, Tensor] = kept.get("average", {}) if isinstance(kept, dict) else {}
@@ -144,10 +144,10 @@ def _describes(network: object) -> bool:
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """A checkpoint file as it is; of a run's folder its `last.ckpt`.
+    """Returns a file's path unchanged, and a run folder's `last.ckpt`.
 
     Raises:
-        WeightsError: there is none, or the folder holds several runs.
+        WeightsError: the folder has no `last.ckpt`, or holds several runs.
     """
     path = Path(path)
     if not path.is_dir():
@@ -162,7 +162,7 @@ def find_checkpoint(path: str | Path) -> Path:
 
 
 def describe_parts(generator: nn.Module, adversaries: nn.ModuleDict) -> dict[str, Description]:
-    """The networks of an Inpainter that a file can describe, under the names of its state dict."""
+    """Descriptions of an Inpainter's networks, by their names in its state dict."""
     named = [("generator", generator)]
     for name, adversary in adversaries.items():
         discriminators = {id(part) for part in adversary.discriminators()}  # type: ignore[operator]
@@ -175,13 +175,13 @@ def describe_parts(generator: nn.Module, adversaries: nn.ModuleDict) -> dict[str
     for name, part in named:
         try:
             parts[name] = describe(part)
-        except WeightsError:  # a class of the user's: its checkpoints resume, but no file of ours can name it
+        except WeightsError:  # a user's own class: its checkpoints resume, but weight files cannot name it
             continue
     return parts
 
 
 def check_resumes(checkpoint: Mapping[str, Any], own_state: Mapping[str, Tensor]) -> None:
-    """Raise `WeightsError` unless a checkpoint is one of this very Inpainter."""
+    """Raise `WeightsError` unless a checkpoint fits this Inpainter."""
     if "inpainter" not in checkpoint:
         raise WeightsError("the checkpoint is not one of an inpaintzoo run: it holds no `inpainter` state")
     saved = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
@@ -198,12 +198,12 @@ def check_resumes(checkpoint: Mapping[str, Any], own_state: Mapping[str, Tensor]
         )
 
 
-def _short(class_path: str) -> str:
+def _class_name(class_path: str) -> str:
     return class_path.rpartition(".")[2]
 
 
 def _config(file: Path) -> dict[str, Any]:
-    """What of a run's settings says how its weights came about."""
+    """The settings of a run that decided how its weights came out."""
     if not file.is_file():
         return {}
     try:
@@ -211,12 +211,12 @@ def _config(file: Path) -> dict[str, Any]:
         kept = {key: settings[key] for key in ("seed_everything", "model", "data")}
         precision = settings["trainer"]["precision"]
     except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
-        return {}  # a file of another program under the same name
+        return {}  # a file of another program with the same name
     return _without_folders({**kept, "precision": precision})
 
 
 def _without_folders(value: Any) -> Any:
-    """The same settings, where absolute paths are cut to their last part: they say where the user keeps things."""
+    """The same settings, with absolute paths cut to their last part: the others are private."""
     if isinstance(value, dict):
         return {key: _without_folders(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -1,8 +1,8 @@
-"""Exported programs: a generator as ONNX or `torch.export` file, for any batch and size, compared with the original.
+"""Exports generators as ONNX or `torch.export` programs for any batch and size, and compares them with the original.
 
 The program takes `image`, `(B, 3, H, W)` in [0, 1], and `mask`, `(B, 1, H, W)`, 1 = hole, and gives `filled`: the
-prediction in the hole, the image outside. Of a stochastic generator it also takes `noise`, standard normal values in
-the shape `(B, *Generator.noise_shape(H, W))`, so that the caller draws the samples.
+prediction in the hole, the image outside. For a stochastic generator it also takes `noise`, standard normal values of
+shape `(B, *Generator.noise_shape(H, W))`, so that the caller draws the samples.
 """
 
 from __future__ import annotations
@@ -32,18 +32,18 @@ from inpaintzoo.weights.networks import describe
 Program = Callable[..., Tensor]
 INPUTS = ("image", "mask", "noise")
 SUFFIXES = {".onnx": "onnx", ".pt2": "torch.export"}
-_TRACED_AT = 256  # a side about which the example inputs lie
-_HIGHER = 4  # steps above the smallest side at which a program is tried before it is given up
+_TRACED_AT = 256  # approximate side of the example inputs
+_HIGHER = 4  # sizes tried from the smallest side upwards before giving up
 _TOLERANCE = 1e-3  # of values in [0, 1]: a quarter of a grey level
 
 
 @dataclasses.dataclass(frozen=True)
 class Comparison:
-    """One input on which an exported program was compared with the network.
+    """Comparison of an exported program with the network on one input.
 
     Attributes:
         shape: batch, height and width.
-        difference: the greatest one, in [0, 1] units.
+        difference: maximum absolute difference, for values in [0, 1].
     """
 
     shape: tuple[int, int, int]
@@ -52,15 +52,15 @@ class Comparison:
 
 @dataclasses.dataclass(frozen=True)
 class Exported:
-    """What became of an export.
+    """The result of an export.
 
     Attributes:
         path: the file.
         kind: `onnx` or `torch.export`.
         multiple: the sides must be multiples of this.
-        smallest_side: and at least this; it may be more than the network's, where that computes small maps otherwise.
-        inputs: their names, in order.
-        comparisons: with the network; empty if onnxruntime is missing.
+        smallest_side: the sides must be at least this; may be more than the network's own minimum.
+        inputs: names of the inputs, in order.
+        comparisons: comparisons with the network; empty if onnxruntime is missing.
     """
 
     path: Path
@@ -72,15 +72,15 @@ class Exported:
 
     @property
     def difference(self) -> float:
-        """The greatest of all comparisons."""
+        """The maximum over all comparisons; NaN if there are none."""
         return max((comparison.difference for comparison in self.comparisons), default=math.nan)
 
 
-class Filler(nn.Module):
-    """What is exported: the composite of a generator's prediction, with tensors in and out.
+class Exportable(nn.Module):
+    """The exported module: tensors in, the composite of the generator's prediction out.
 
     Args:
-        generator: deterministic, or with noise as an input.
+        generator: deterministic, or stochastic with noise as an input.
     """
 
     def __init__(self, generator: Generator) -> None:
@@ -89,7 +89,7 @@ class Filler(nn.Module):
 
     @property
     def inputs(self) -> tuple[str, ...]:
-        """Names of what `forward` takes."""
+        """Names of the inputs of `forward`."""
         return INPUTS if self.generator.stochastic else INPUTS[:2]
 
     def forward(self, image: Tensor, mask: Tensor, noise: Tensor | None = None) -> Tensor:
@@ -105,27 +105,27 @@ def export_model(
     facts: Mapping[str, Any] | None = None,
     licence: str = "",
 ) -> Exported:
-    """Write a generator as a program of its own, and compare it with the generator.
+    """Export a generator as a standalone program, and compare the two.
 
     Args:
         model: a generator with float32 weights on the CPU; a stochastic one must take noise as an argument.
         path: ends in `.onnx` (needs the extra `onnx`; one file up to ONNX's 2 GB) or in `.pt2` (`torch.export`).
         overwrite: whether a file that is there may be replaced.
-        facts: how the weights came about, plain values, kept in the file; see `inpaintzoo.weights.WeightFile`.
+        facts: how the weights were made, plain values, kept in the file; see `inpaintzoo.weights.WeightFile`.
         licence: a note on the terms of use, kept in the file.
 
     Returns:
-        Which sizes the file takes, and how far it is from the generator on several of them.
+        The sizes that the program accepts, and its differences from the generator at several of them.
 
     Raises:
-        WeightsError: this generator cannot be exported, the program differs from it, or the path cannot be written.
+        WeightsError: the generator cannot be exported, the program differs from it, or the path cannot be written.
     """
     target = new_file(path, tuple(SUFFIXES), overwrite)
     write, load = _FORMATS[target.suffix]
     _check_exportable(model)
     if target.suffix == ".onnx":
         _need("onnx", "onnxscript")
-    filler = Filler(model)
+    filler = Exportable(model)
     done: list[tuple[int, list[Comparison]]] = []
 
     def write_and_compare(file: str) -> None:
@@ -162,27 +162,27 @@ def _need(*packages: str) -> None:
         raise WeightsError(f"export to ONNX needs {' and '.join(missing)}; pip install 'inpaintzoo[onnx]'")
 
 
-def _traced(filler: Filler) -> ExportedProgram:
-    """The program of any batch and of all sides that the generator takes."""
+def _traced(filler: Exportable) -> ExportedProgram:
+    """Traces the program for any batch and all sizes that the generator accepts."""
     generator = filler.generator
     multiple = generator.size_multiple
     least = _least(generator)
-    # Unequal sides, so that no equality of theirs is taken for granted.
+    # Different sides, so that the tracer does not assume a square.
     sides = [max(_TRACED_AT // multiple, least + 2) + extra for extra in (0, 1)]
     batch, steps = Dim("batch", min=1), (Dim("height", min=least), Dim("width", min=least))
     sizes = [(multiple, multiple)] * 2
     if noise := generator.noise_shape(multiple, multiple):
         sizes.append((noise[1], noise[2]))
-    shapes = tuple({0: batch, 2: _times(a, steps[0]), 3: _times(b, steps[1])} for a, b in sizes)
+    shapes = tuple({0: batch, 2: _multiple_of(a, steps[0]), 3: _multiple_of(b, steps[1])} for a, b in sizes)
     try:
         examples = _example(generator, 2, sides[0] * multiple, sides[1] * multiple)
         return torch.export.export(filler, examples, dynamic_shapes=shapes, strict=False)
-    except Exception as error:  # the exporter raises whatever it stumbles over
+    except Exception as error:  # the exporter raises many kinds
         reason = str(error).strip().splitlines() or [type(error).__name__]
         raise WeightsError(f"{type(generator).__name__} cannot be exported for all sizes: {reason[0]}") from error
 
 
-def _times(factor: int, steps: Dim) -> Dim:
+def _multiple_of(factor: int, steps: Dim) -> Dim:
     return factor * steps if factor > 1 else steps  # torch refuses a factor of 1
 
 
@@ -192,10 +192,10 @@ def _least(generator: Generator) -> int:
 
 
 def _example(generator: Generator, batch: int, height: int, width: int) -> tuple[Tensor, ...]:
-    """Pictures and holes in turn, and noise if it is wanted; the same for the same size.
+    """Images, masks, and noise if needed; the same for the same size.
 
-    A noisy picture with a box and scattered pixels as holes; a white page with a dark bar, whose large flat areas are
-    hard for sums in float32; and a ramp that is nearly all hole.
+    In turn: noise with a box and scattered pixels as the hole; a white page with a dark bar, whose large flat areas are
+    hard for float32 sums; and a ramp that is almost all hole.
     """
     source = torch.Generator().manual_seed(batch * 1_000_003 + height * 1009 + width)
     image, mask = torch.rand(batch, 3, height, width, generator=source), torch.zeros(batch, 1, height, width)
@@ -214,14 +214,14 @@ def _example(generator: Generator, batch: int, height: int, width: int) -> tuple
     return (image, mask) if noise is None else (image, mask, torch.randn(batch, *noise, generator=source))
 
 
-def _compared(filler: Filler, run: Program) -> tuple[int, list[Comparison]]:
-    """The smallest side at which the program works, and how far it is from the network there and elsewhere."""
+def _compared(filler: Exportable, run: Program) -> tuple[int, list[Comparison]]:
+    """The smallest side at which the program works, and comparisons there and at other sizes."""
     generator = filler.generator
     multiple, least = generator.size_multiple, _least(generator)
     for smallest in range(least, least + _HIGHER):
         try:
             first = _difference(filler, run, 1, smallest * multiple, smallest * multiple)
-        except Exception:  # a program may refuse maps of one cell that the network takes, and raises what it likes
+        except Exception:  # programs may refuse one-cell maps that the network accepts
             continue
         break
     else:
@@ -230,7 +230,7 @@ def _compared(filler: Filler, run: Program) -> tuple[int, list[Comparison]]:
     sizes.append((2, max(smallest, _TRACED_AT // multiple), smallest))
     comparisons = [first, *(_difference(filler, run, b, h * multiple, w * multiple) for b, h, w in sizes)]
     worst = max(comparisons, key=lambda comparison: comparison.difference)
-    if not worst.difference <= _TOLERANCE:  # NaN is no success
+    if not worst.difference <= _TOLERANCE:  # also refuses NaN
         raise WeightsError(
             f"the exported {type(generator).__name__} differs from the network by {worst.difference:.2g} at "
             f"{worst.shape}, so it was not kept"
@@ -238,7 +238,7 @@ def _compared(filler: Filler, run: Program) -> tuple[int, list[Comparison]]:
     return smallest * multiple, comparisons
 
 
-def _difference(filler: Filler, run: Program, batch: int, height: int, width: int) -> Comparison:
+def _difference(filler: Exportable, run: Program, batch: int, height: int, width: int) -> Comparison:
     example = _example(filler.generator, batch, height, width)
     return Comparison((batch, height, width), float((run(*example) - filler(*example)).abs().max()))
 
@@ -256,12 +256,12 @@ def _metadata(model: Generator, inputs: tuple[str, ...]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _beyond_torch(name: str, kind: str) -> Iterator[None]:
-    """Older versions of torch cannot convert or read back all operations."""
+    """Reports operations that this version of torch cannot convert or read back."""
     try:
         yield
     except (WeightsError, OSError):
         raise
-    except Exception as error:  # the converters raise whatever they stumble over
+    except Exception as error:  # the converters raise many kinds
         raise WeightsError(
             f"torch {torch.__version__} cannot write {name} as {kind} ({type(error).__name__}); take a newer torch, "
             f"such as 2.14"
@@ -270,7 +270,7 @@ def _beyond_torch(name: str, kind: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Without the exporters' remarks on their own insides."""
+    """Silences the exporters' internal warnings."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():
@@ -303,13 +303,13 @@ def _write_onnx(program: ExportedProgram, file: str, inputs: tuple[str, ...], me
 
 
 def _load_onnx(file: str) -> Program | None:
-    """None where onnxruntime is missing: it is a matter of choice, and the file is good without it."""
+    """None without onnxruntime, which is optional."""
     if importlib.util.find_spec("onnxruntime") is None:
         return None
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # what it refuses is tried on purpose
+    options.log_severity_level = 4  # refused sizes are tried on purpose
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
 
     def run(*example: Tensor) -> Tensor:

@@ -1,6 +1,6 @@
-"""The zoo's weight files: safetensors that say which network they are of, and rebuild it.
+"""The zoo's weight files: safetensors whose metadata describes the network, so that it can be rebuilt.
 
-The metadata of format 1, all of it text: `inpaintzoo_format`, `class_path`, `init_args` (JSON), `facts` (JSON),
+The metadata of format 1, all text: `inpaintzoo_format`, `class_path`, `init_args` (JSON), `facts` (JSON),
 `licence`. No file is ever unpickled: safetensors hold no code, and checkpoints are read with `weights_only=True`.
 """
 
@@ -34,14 +34,14 @@ _HALVES = (torch.float16, torch.bfloat16)
 
 @dataclasses.dataclass(frozen=True)
 class WeightFile:
-    """What a weight file says about itself.
+    """The metadata of a weight file.
 
     Attributes:
-        class_path: of the network.
+        class_path: class of the network.
         init_args: the network's constructor arguments.
-        facts: how the weights came about: `iterations`, `data`, `masks`, `config`, `weights` (`average` or `trained`),
-            `converted_from`, `inpaintzoo` (the version that wrote the file); what is not known is left out.
-        licence: a note on the terms of use; empty if none was given.
+        facts: how the weights were made, as far as known: `iterations`, `data`, `masks`, `config`, `weights` (`average`
+            or `trained`), `converted_from`, `inpaintzoo` (the version that wrote the file).
+        licence: a note on the terms of use; may be empty.
     """
 
     class_path: str
@@ -58,15 +58,15 @@ def save_model(
     dtype: torch.dtype | None = None,
     overwrite: bool = True,
 ) -> None:
-    """Write a network's weights, with what rebuilds it, into one safetensors file.
+    """Write a network's weights and its description into one safetensors file.
 
     Args:
-        model: a generator or discriminator of the zoo, or its trunk of a released teacher.
-        path: ends in `.safetensors`; the file appears whole or not at all.
-        facts: how the weights came about, plain values; see `WeightFile`.
+        model: a generator or discriminator of the zoo, or a teacher's `Trunk`.
+        path: ends in `.safetensors`; written atomically.
+        facts: how the weights were made, plain values; see `WeightFile`.
         licence: a note on the terms of use.
-        dtype: of the floating-point tensors in the file, such as `torch.float16`; None keeps theirs.
-        overwrite: whether a file that is there may be replaced.
+        dtype: type of the floating-point tensors in the file, such as `torch.float16`; None keeps it.
+        overwrite: whether an existing file may be replaced.
 
     Raises:
         WeightsError: the network cannot be rebuilt from its arguments, a value is not finite (in `dtype`), or the path
@@ -99,47 +99,58 @@ def load_model(
     Args:
         path: a `.safetensors` file of the zoo, or a `.ckpt` file of a run.
         device: where the network goes.
-        dtype: of its floating-point tensors; None: those stored as halves become float32, others stay as they are.
-        raw: of a checkpoint with a moving average (`GeneratorEMA`), take the trained weights instead of the average.
+        dtype: type of its floating-point tensors; None turns half precision into float32 and keeps other types.
+        raw: take the trained weights of a checkpoint instead of its moving average (`GeneratorEMA`).
 
     Returns:
         The network in eval mode.
 
     Raises:
-        WeightsError: the file is missing, damaged, no weight file of the zoo, or does not fit what it says it is.
+        WeightsError: the file is missing, damaged, not one of the zoo's, or does not fit its own description.
     """
-    network = _load(path, device, dtype, raw, Generator)
+    return load_described(path, device, dtype, raw)[0]
+
+
+def load_described(
+    path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, raw: bool = False
+) -> tuple[Generator, WeightFile]:
+    """`load_model`, together with what the file says about the network; it is read once.
+
+    Raises:
+        WeightsError: as `load_model`.
+    """
+    network, about = _load(path, device, dtype, raw, Generator)
     assert isinstance(network, Generator)
-    return network
+    return network, about
 
 
 def load_network(
     path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, raw: bool = False
 ) -> Rebuildable:
-    """`load_model` for any network: of a `.safetensors` file also a discriminator or a teacher's trunk.
+    """`load_model` for any network: a `.safetensors` file may also hold a discriminator or a teacher's trunk.
 
     Raises:
         WeightsError: as `load_model`.
     """
-    return _load(path, device, dtype, raw, Rebuildable)
+    return _load(path, device, dtype, raw, Rebuildable)[0]
 
 
 def _load(
     path: str | Path, device: str | torch.device, dtype: torch.dtype | None, raw: bool, kind: type[Rebuildable]
-) -> Rebuildable:
+) -> tuple[Rebuildable, WeightFile]:
     _check_dtype(dtype)
     about, state = read_weights(path, raw)
     description = Description(class_path=about.class_path, init_args=about.init_args)
     network = build(description, str(path), state, kind)
     state = {name: _wanted(tensor, dtype) for name, tensor in state.items()}
-    return fill(network, description, state, str(path)).to(device)
+    return fill(network, description, state, str(path)).to(device), about
 
 
 def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[str, Tensor]]:
-    """What a weight file or checkpoint says about its network (the generator), and its tensors as stored.
+    """Reads the metadata and the tensors of a weight file, or of a checkpoint's generator.
 
     Raises:
-        WeightsError: the file is missing, damaged or no weight file of the zoo.
+        WeightsError: the file is missing, damaged or not one of the zoo's.
     """
     path = Path(path)
     if path.suffix == CHECKPOINT_SUFFIX:
@@ -147,7 +158,7 @@ def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[
         description = checkpoint.description("generator")
         return WeightFile(**description, facts=checkpoint.facts(raw)), checkpoint.generator_state(raw)
     with _opened(path) as file:
-        about = _about(file.metadata(), path, raw)
+        about = _parse_metadata(file.metadata(), path, raw)
         try:
             return about, {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118  (not a dict)
         except Exception as error:  # safetensors raises whatever the bytes lead to
@@ -155,7 +166,7 @@ def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[
 
 
 def read_about(path: str | Path, raw: bool = False) -> WeightFile:
-    """What a weight file says about itself; of a `.safetensors` file no tensor is read.
+    """Reads the metadata of a weight file or checkpoint; of a `.safetensors` file no tensors.
 
     Raises:
         WeightsError: as `read_weights`.
@@ -164,11 +175,11 @@ def read_about(path: str | Path, raw: bool = False) -> WeightFile:
     if path.suffix == CHECKPOINT_SUFFIX:
         return read_weights(path, raw)[0]
     with _opened(path) as file:
-        return _about(file.metadata(), path, raw)
+        return _parse_metadata(file.metadata(), path, raw)
 
 
 def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    # A copy of its own: safetensors refuses tensors that share memory.
+    # Copied: safetensors refuses tensors that share memory.
     wanted = dtype if dtype is not None and tensor.is_floating_point() else tensor.dtype
     return tensor.detach().to("cpu", wanted, copy=True).contiguous()
 
@@ -202,13 +213,13 @@ def _opened(path: Path) -> Any:
     try:
         return safetensors.safe_open(str(path), "pt")
     except Exception as error:  # safetensors raises whatever the bytes lead to
-        raise WeightsError(f"{path}: the file is no safetensors file, or it is damaged ({error})") from error
+        raise WeightsError(f"{path}: the file is not a safetensors file, or it is damaged ({error})") from error
 
 
-def _about(metadata: Mapping[str, str] | None, path: Path, raw: bool) -> WeightFile:
+def _parse_metadata(metadata: Mapping[str, str] | None, path: Path, raw: bool) -> WeightFile:
     found = (metadata or {}).get("inpaintzoo_format")
     if found is None:
-        raise WeightsError(f"{path} is no weight file of inpaintzoo: it does not say which network it is of")
+        raise WeightsError(f"{path} is not a weight file of inpaintzoo: it does not say which network it holds")
     if found != FORMAT:
         raise WeightsError(f"{path} has format {found}, and this version reads format {FORMAT}; update inpaintzoo")
     assert metadata is not None

@@ -1,4 +1,4 @@
-"""Starting a training from weights of another one: generator, discriminators or both."""
+"""Starts training from the weights of another run: generator, discriminators or both."""
 
 from __future__ import annotations
 
@@ -9,29 +9,30 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 
-from inpaintzoo.files.published import check_kinds, some
+from inpaintzoo.files.published import check_kinds
 from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.types import ConfigError, WeightsError
 from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, find_checkpoint, read_checkpoint
 from inpaintzoo.weights.files import read_weights
 from inpaintzoo.weights.networks import Description, describe, not_finite
+from inpaintzoo.words import some
 
 LEAST_SHARE = 0.5
 
 
 @dataclasses.dataclass(frozen=True)
 class Matched:
-    """What of a file's tensors a network took.
+    """A report on the tensors that a network took from a file.
 
     Attributes:
-        part: the network's name: `generator`, or that of an adversary.
-        path: of the file.
+        part: the network's name: `generator` or an adversary's.
+        path: the file.
         matched: names that both have with the same shape; these were loaded.
         missing: names that only the network has; they keep their initial values.
         unused: names that only the file has.
         reshaped: names that both have with different shapes; the network's keep their initial values.
-        share: of the numbers in the network's parameters, those that the file gave, in [0, 1].
-        settings: arguments that the file's network was built with and this one was not, such as `padding='same_tf'`.
+        share: loaded part of the network's parameters, by size, in [0, 1].
+        settings: arguments of the file's network that differ from this one's, such as `padding='same_tf'`.
     """
 
     part: str
@@ -57,7 +58,7 @@ class Matched:
 
 
 def refuse_to_resume(init_from: object) -> None:
-    """Raise `ConfigError` if a run that goes on from a checkpoint has `init_from` as well."""
+    """Raise `ConfigError` if a resumed run also has `init_from`."""
     if init_from is not None:
         raise ConfigError(
             f"init_from ({init_from}) starts a new training and --ckpt_path goes on with an old one: give one of them "
@@ -66,22 +67,21 @@ def refuse_to_resume(init_from: object) -> None:
 
 
 def initialise(generator: nn.Module, adversaries: nn.ModuleDict, init_from: str | Mapping[str, str]) -> list[Matched]:
-    """Load weights of another training into networks that are about to be trained.
+    """Load weights of another run into networks before training.
 
     Args:
-        generator: the Inpainter's.
-        adversaries: by name.
-        init_from: a file: a weight file of a generator, or a checkpoint (or a run's folder), of which generator (its
-            average if there is one) and the adversaries of the same names are taken; or files by part, `generator` or
-            an adversary's name.
+        generator: the Inpainter's generator.
+        adversaries: the Inpainter's adversaries, by name.
+        init_from: a generator's weight file; a checkpoint or run folder, which gives the generator (its average if
+            there is one) and the adversaries of the same names; or files by part, `generator` or an adversary's name.
 
     Returns:
-        What was taken, a report a network.
+        A report for each network.
 
     Raises:
         ConfigError: a part does not exist.
-        WeightsError: a file cannot be read, nothing in it matches, or too little: less than half of the network's
-            parameters, where not all of the file's tensors have a place.
+        WeightsError: a file cannot be read, nothing in it matches, or less than half of the network's parameters match
+            while tensors of the file are left over.
     """
     parts: dict[str, nn.Module] = {"generator": generator, **adversaries}
     if isinstance(init_from, Mapping):
@@ -90,23 +90,21 @@ def initialise(generator: nn.Module, adversaries: nn.ModuleDict, init_from: str 
             raise ConfigError(f"init_from: there is no {some(unknown)} here; there are {', '.join(parts)}")
         empty = [name for name, path in init_from.items() if not path]
         if empty:
-            raise ConfigError(f"init_from: {some(empty)} is given no file; name one, or leave it out")
-        return [_load(parts[name], name, str(find_checkpoint(path))) for name, path in init_from.items()]
+            raise ConfigError(f"init_from: {some(empty)} has no file; name one, or leave it out")
+        return [_load_part(parts[name], name, str(find_checkpoint(path))) for name, path in init_from.items()]
     file = str(find_checkpoint(init_from))
-    chosen = _parts_in(file, parts) if Path(file).suffix == CHECKPOINT_SUFFIX else ["generator"]
-    return [_load(parts[name], name, file) for name in chosen]
+    chosen = ["generator"]
+    if Path(file).suffix == CHECKPOINT_SUFFIX:
+        checkpoint = read_checkpoint(file)
+        chosen += [name for name in adversaries if checkpoint.state(f"adversaries.{name}")]
+    return [_load_part(parts[name], name, file) for name in chosen]
 
 
-def _parts_in(path: str, parts: Mapping[str, nn.Module]) -> list[str]:
-    checkpoint = read_checkpoint(path)
-    return [name for name in parts if name == "generator" or checkpoint.state(f"adversaries.{name}")]
-
-
-def _load(network: nn.Module, part: str, path: str) -> Matched:
+def _load_part(network: nn.Module, part: str, path: str) -> Matched:
     description, state = _described_state(part, path)
     own = network.state_dict()
     if part != "generator" and not own.keys() & state.keys():
-        # A discriminator's file; in the adversary it is called `discriminator`.
+        # A discriminator's own file: the adversary calls it `discriminator`.
         state = {f"discriminator.{name}": tensor for name, tensor in state.items()}
     matched = [name for name in own if name in state and state[name].shape == own[name].shape]
     report = Matched(
@@ -123,7 +121,7 @@ def _load(network: nn.Module, part: str, path: str) -> Matched:
         raise WeightsError(
             f"nothing of {path} fits the {part}: its tensors are {some(list(state))}, here {some(list(own))}"
         )
-    # Part of a larger network may be given whole; a file of which tensors are left out is another network's.
+    # A file may hold a complete part of a larger network; left-over tensors mean that it is another network's.
     if report.share < LEAST_SHARE and (report.reshaped or report.unused):
         raise WeightsError(
             f"{path} is of another network than the {part}: only {len(matched)} of {len(own)} tensors match, "
@@ -140,13 +138,13 @@ def _load(network: nn.Module, part: str, path: str) -> Matched:
 
 
 def _share(network: nn.Module, matched: list[str]) -> float:
-    """By parameters, not by tensors: biases are half of a network's tensors and next to nothing of its weights."""
+    """Counts parameters rather than tensors: biases are half of the tensors but hardly any of the parameters."""
     sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
     return sum(sizes.get(name, 0) for name in matched) / max(1, sum(sizes.values()))
 
 
 def _described_state(part: str, path: str) -> tuple[Description | None, dict[str, Tensor]]:
-    """How a file's network was built, as far as the file says it, and its tensors."""
+    """The description of a file's network, if it has one, and its tensors."""
     if Path(path).suffix == CHECKPOINT_SUFFIX:
         checkpoint = read_checkpoint(path)
         if part == "generator":
@@ -162,7 +160,7 @@ def _described_state(part: str, path: str) -> tuple[Description | None, dict[str
 
 
 def _otherwise(network: nn.Module, description: Description | None) -> list[str]:
-    """What the file's network was built with and this one was not: it decides what the same weights compute."""
+    """Arguments of the file's network that differ from this one's, so that the same weights compute something else."""
     judge = getattr(network, "discriminator", network)
     if description is None or not isinstance(judge, Rebuildable):
         return []

@@ -1,4 +1,4 @@
-"""Networks by class path and arguments: how a weight file names one, and how that becomes a network again.
+"""Networks as class path and arguments: how weight files describe them, and how they are rebuilt.
 
 A class path in a file is code to run, so it is looked up among the zoo's own classes; nothing is imported for it.
 """
@@ -8,43 +8,40 @@ from __future__ import annotations
 import contextlib
 import inspect
 import json
-import threading
 from collections.abc import Iterator, Mapping
 from typing import Any, TypedDict
 
 import torch
 from torch import Tensor, nn
 from torch._subclasses.fake_tensor import FakeTensorMode
-from torch.nn.modules.module import (
-    register_module_buffer_registration_hook,
-    register_module_parameter_registration_hook,
-)
+from torch.overrides import TorchFunctionMode
 
 from inpaintzoo import discriminators, fills, models
 from inpaintzoo.discriminators import Discriminator
-from inpaintzoo.files.published import check_kinds, some
+from inpaintzoo.files.published import check_fit
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.teachers import asl
 from inpaintzoo.types import WeightsError
+from inpaintzoo.words import some
 
-# The modules whose classes a file may name: importing them here is what makes them known.
+# The modules whose classes a file may name; importing them registers the classes.
 HOMES = (models, discriminators, fills, asl)
-_LARGE = 2**14  # integers up to here are fine in any file
+_LARGE = 2**14  # integers up to this are accepted in any file
 
 
 class Description(TypedDict):
-    """A network as a file names it: a class, and its constructor's arguments as plain values."""
+    """A network as files describe it: a class, and its constructor's arguments as plain values."""
 
     class_path: str
     init_args: dict[str, Any]
 
 
 def describe(network: nn.Module) -> Description:
-    """How to build a network like this one.
+    """The description of a network.
 
     Raises:
-        WeightsError: it is no network of the zoo, or was built from arguments that no file can hold.
+        WeightsError: it is not a network of the zoo, or a file cannot hold its arguments.
     """
     if not isinstance(network, Rebuildable):
         raise WeightsError(
@@ -62,16 +59,16 @@ def describe(network: nn.Module) -> Description:
 def build(
     description: Description, where: str, state: Mapping[str, Tensor] | None = None, kind: type | None = None
 ) -> Rebuildable:
-    """The network of a description, on the meta device where that is possible: names and shapes, no values.
+    """Builds the network of a description, on the meta device if possible: names and shapes, no values.
 
     Args:
-        description: class path and arguments, not to be trusted.
+        description: class path and arguments; not trusted.
         where: the file, for errors.
-        state: the file's tensors: they bound what is built, so that a small file cannot take much memory or time.
-        kind: the class must be one of these; None allows any.
+        state: the file's tensors; they limit the network, so that a small file cannot take much memory or time.
+        kind: the expected base class; None allows any.
 
     Raises:
-        WeightsError: the class is not the zoo's or of another kind, its constructor does not take the arguments, or the
+        WeightsError: the class is not the zoo's or not of this kind, its constructor refuses the arguments, or the
             network is larger than the file.
     """
     try:
@@ -79,7 +76,7 @@ def build(
     except WeightsError as error:
         raise WeightsError(f"{where}: {error}") from error
     if kind is not None and not issubclass(network_class, kind):
-        does = "fills no holes" if kind is Generator else f"is no {kind.__name__}"
+        does = "fills no holes" if kind is Generator else f"is not a {kind.__name__}"
         raise WeightsError(
             f"{where} holds a {network_class.__name__}, which {does}; give a {kind.__name__.lower()}'s file"
         )
@@ -91,7 +88,7 @@ def build(
     try:
         if state is not None:
             _check_integers(description["init_args"], max(_LARGE, sum(tensor.numel() for tensor in state.values())))
-        with _counted(state):
+        with contextlib.nullcontext() if state is None else _Bounded(len(state)):
             try:
                 with torch.device("meta"):
                     return _construct(network_class, description)
@@ -100,7 +97,7 @@ def build(
                     return _construct(network_class, description)
                 with FakeTensorMode():
                     shapes = _construct(network_class, description).state_dict()
-    except Exception as error:  # whatever a constructor makes of arguments that are not to be trusted
+    except Exception as error:  # the arguments are not trusted: anything may be raised
         raise WeightsError(f"{where}: {network_class.__name__} cannot be built from its arguments: {error}") from error
     assert state is not None
     check_state(state, shapes, where)  # before memory is taken
@@ -110,7 +107,7 @@ def build(
 def _construct(network_class: type[Rebuildable], description: Description) -> Rebuildable:
     try:
         arguments = {name: _with_tuples(value) for name, value in description["init_args"].items()}
-    except (RuntimeError, WeightsError):  # as of the network itself
+    except (RuntimeError, WeightsError):  # raised as for the network itself
         raise
     except Exception as error:
         raise WeightsError(f"a part of {network_class.__name__} cannot be built: {error}") from error
@@ -118,7 +115,7 @@ def _construct(network_class: type[Rebuildable], description: Description) -> Re
 
 
 def _check_integers(value: Any, most: int) -> None:
-    """No width, depth or number of steps is beyond what the file holds."""
+    """Raises `WeightsError` if a width, depth or number of steps exceeds what the file holds."""
     if isinstance(value, (dict, list)):
         for item in value.values() if isinstance(value, dict) else value:
             _check_integers(item, most)
@@ -126,31 +123,23 @@ def _check_integers(value: Any, most: int) -> None:
         raise WeightsError(f"{value} is too large a number for a file of this size")
 
 
-@contextlib.contextmanager
-def _counted(state: Mapping[str, Tensor] | None) -> Iterator[None]:
-    """Stop a constructor of this thread that makes many more tensors than the file holds."""
-    # Parametrisations register a tensor more than once, and some buffers are in no file.
-    most, thread, made = 4 * len(state or ()) + 256, threading.get_ident(), 0
+class _Bounded(TorchFunctionMode):
+    """Stops a constructor that makes many more tensors than the file holds."""
 
-    def count(module: nn.Module, name: str, tensor: Tensor | None) -> None:
-        nonlocal made
-        made += threading.get_ident() == thread
-        if made > most:
-            raise WeightsError(f"the network has far more tensors than the file, which holds {len(state or ())}")
+    def __init__(self, tensors: int) -> None:
+        super().__init__()
+        self.tensors, self.calls = tensors, 0
 
-    if state is None:
-        yield
-        return
-    handles = [register_module_parameter_registration_hook(count), register_module_buffer_registration_hook(count)]
-    try:
-        yield
-    finally:
-        for handle in handles:
-            handle.remove()
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        # Creating a tensor takes about 10 calls; spectral norm's power iterations add up to 2000 in all.
+        self.calls += 1
+        if self.calls > 64 * self.tensors + 4096:
+            raise WeightsError(f"the network has far more tensors than the file, which holds {self.tensors}")
+        return func(*args, **(kwargs or {}))
 
 
 def fill(network: nn.Module, description: Description, state: Mapping[str, Tensor], where: str) -> Rebuildable:
-    """Put values into a network that `build` made; it ends in eval mode.
+    """Loads values into a network made by `build`, and puts it into eval mode.
 
     Raises:
         WeightsError: a tensor is missing, unknown, of another shape, or not finite.
@@ -158,7 +147,7 @@ def fill(network: nn.Module, description: Description, state: Mapping[str, Tenso
     check_state(state, network.state_dict(), where)
     network.load_state_dict(state, assign=True)
     if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
-        # Buffers that no state dict holds have their values from the constructor.
+        # Buffers outside the state dict get their values from the constructor.
         network = _construct(_find_class(description["class_path"]), description)
         network.load_state_dict(state, assign=True)
     assert isinstance(network, Rebuildable)
@@ -166,21 +155,8 @@ def fill(network: nn.Module, description: Description, state: Mapping[str, Tenso
 
 
 def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:
-    """Raise `WeightsError` unless both have the same names, shapes and kinds of numbers, and the first is finite."""
-    missing, unknown = ([name for name in a if name not in b] for a, b in ((wanted, state), (state, wanted)))
-    if missing or unknown:
-        raise WeightsError(
-            f"{where} does not fit its network: of {len(wanted)} tensors {len(missing)} are missing "
-            f"({some(missing)}) and {len(unknown)} are unknown ({some(unknown)})"
-        )
-    wrong = [name for name in wanted if state[name].shape != wanted[name].shape]
-    if wrong:
-        given, expected = tuple(state[wrong[0]].shape), tuple(wanted[wrong[0]].shape)
-        raise WeightsError(
-            f"{where} does not fit its network: {len(wrong)} of {len(wanted)} tensors have another shape, such as "
-            f"{wrong[0]}, which is {given} instead of {expected}"
-        )
-    check_kinds(state, wanted, where)
+    """Raises `WeightsError` unless a state fits the wanted one and is finite."""
+    check_fit(state, wanted, where)
     bad = not_finite(state)
     if bad:
         raise WeightsError(f"{where}: {len(bad)} tensors hold values that are not finite, such as {bad[0]}")
@@ -188,7 +164,7 @@ def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where
 
 def not_finite(state: Mapping[str, Tensor]) -> list[str]:
     """Names of the tensors with a NaN or an infinity."""
-    # The extremes show it in one pass: NaN is both of them.
+    # One pass: NaN is both minimum and maximum.
     return [
         name
         for name, tensor in state.items()
@@ -197,7 +173,7 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
 
 
 def _find_class(class_path: str) -> type[Rebuildable]:
-    """The zoo's class of that path: its module's, or a package's above that exports it (`inpaintzoo.models.SPN`)."""
+    """The zoo's class of a path, which may name its module or a package above it (`inpaintzoo.models.SPN`)."""
     package, _, name = class_path.rpartition(".")
     if package.split(".")[0] != "inpaintzoo":
         raise WeightsError(
@@ -207,7 +183,7 @@ def _find_class(class_path: str) -> type[Rebuildable]:
         module = candidate.__module__
         if candidate.__qualname__ == name and (module == package or module.startswith(f"{package}.")):
             return candidate
-    raise WeightsError(f"the class path {class_path} is no generator or discriminator of this version of inpaintzoo")
+    raise WeightsError(f"the class path {class_path} is not a generator or discriminator of this version of inpaintzoo")
 
 
 def _subclasses(of: type) -> Iterator[type[Rebuildable]]:
@@ -232,7 +208,7 @@ def _part(value: Rebuildable) -> Description:
 
 
 def _with_tuples(value: Any) -> Any:
-    """JSON knows lists only, the zoo's constructors take tuples; and parts of a network are built."""
+    """Turns JSON's lists into tuples, and builds the parts of a network."""
     if isinstance(value, dict):
         part = {name: _with_tuples(item) for name, item in value.get("init_args", {}).items()}
         return _find_class(str(value.get("class_path", "")))(**part)

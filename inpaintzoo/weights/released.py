@@ -1,4 +1,4 @@
-"""Files as authors release them, read without running code and written as the zoo's own."""
+"""Converts the authors' released files into the zoo's weight files, without running code in them."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from torch import Tensor
 
 from inpaintzoo.files.published import load_state, read_file
 from inpaintzoo.layers.rebuildable import Rebuildable
-from inpaintzoo.models.released.conversion import convert_state_dict, released_network
+from inpaintzoo.models.released import convert_state_dict, released_network
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights.files import save_model
 
-# Entries under which training scripts keep a state dict beside other things.
+# Entries under which training scripts store a state dict.
 _GENERATORS, _DISCRIMINATORS = ("netG", "G", "generator"), ("netD", "D", "discriminator")
 _WRAPPERS = ("state_dict", "model", "params")
 
@@ -31,23 +31,26 @@ def convert_file(
     dtype: torch.dtype | None = None,
     overwrite: bool = True,
 ) -> Rebuildable:
-    """Turn a released file into one of ours.
+    """Convert a released file into one of ours.
 
     Args:
         source: what the file holds, see `inpaintzoo.weights.convert_state_dict`.
         path: as released: a state dict, or a dictionary with one in it (`netG` of PEN-Net's `gen_*.pth`, and so on).
-        out: ends in `.safetensors`.
+        out: the new file; ends in `.safetensors`.
         licence: a note on the terms of use; the authors' terms hold for their weights.
-        dtype: of the floating-point tensors in the file; None keeps theirs.
+        dtype: type of the floating-point tensors in the file; None keeps it.
         overwrite: whether `out` may be replaced.
 
     Returns:
-        The network; of `tresnet-asl` the beginning that the teacher uses, for `ASLTeacher(weights=out)`.
+        The network; for `tresnet-asl` the part that the teacher uses, for `ASLTeacher(weights=out)`.
 
     Raises:
-        WeightsError: the file cannot be read without running code in it, or is not what `source` says.
+        WeightsError: the file cannot be read safely, or is not what `source` says.
     """
-    state = unwrapped(_read(Path(path)), str(path), _DISCRIMINATORS if "discriminator" in source else _GENERATORS)
+    if not Path(path).is_file():
+        raise WeightsError(f"convert: there is no file {path}; give the path of the authors' file")
+    own = _DISCRIMINATORS if "discriminator" in source else _GENERATORS
+    state = unwrapped(read_file(Path(path), "convert"), str(path), own)
     converted = convert_state_dict(source, state)  # type: ignore[arg-type]
     network = released_network(source, state)  # type: ignore[arg-type]
     load_state(network, converted, str(path))
@@ -57,26 +60,20 @@ def convert_file(
     return network
 
 
-def _read(path: Path) -> dict[str, Any]:
-    if not path.is_file():
-        raise WeightsError(f"convert: there is no file {path}; give the path of the authors' file")
-    return read_file(path, "convert")
-
-
 def unwrapped(content: Mapping[str, Any], where: str, own: tuple[str, ...] = _GENERATORS) -> dict[str, Tensor]:
-    """The state dict in what a file holds.
+    """Finds the state dict in a file's content.
 
     Args:
-        content: a state dict, or a dictionary that has one in it.
+        content: a state dict, or a dictionary that contains one.
         where: the file, for errors.
-        own: names under which the wanted network may lie, where others lie beside it.
+        own: entries that may hold the wanted network if there are several.
 
     Raises:
-        WeightsError: there is none, or several.
+        WeightsError: there is none or more than one.
     """
     for _ in range(3):  # wrappers in wrappers: {"state_dict": {"netG": ...}}
         if other := [name for name in content if not isinstance(name, str)]:
-            raise WeightsError(f"{where} holds no state dict: an entry is called {other[0]!r}, which is no text")
+            raise WeightsError(f"{where} holds no state dict: an entry is called {other[0]!r}, which is not text")
         if content and all(isinstance(value, Tensor) for value in content.values()):
             return dict(content)
         inner = [name for name in content if isinstance(content[name], Mapping)]

@@ -255,7 +255,7 @@ def test_metrics_without_weights_are_left_out_with_the_reason(tmp_path, monkeypa
             ran(tmp_path / "new", protocols=both, **asked)
     with pytest.raises(WeightsError, match="metric 'fid'"):
         ran(tmp_path / "new", protocols=[protocol(metrics=metrics, optional=("lpips_alex",))])
-    with pytest.raises(WeightsError, match=r"typo\.pth.* is no file"):
+    with pytest.raises(WeightsError, match=r"there is no weight file .*typo\.pth"):
         ran(tmp_path / "new", protocols=[protocol(metrics=[PSNR(), FID("typo.pth")], optional=("fid",))])
     assert not (tmp_path / "new").exists()
 

@@ -229,10 +229,13 @@ def test_convert_errors(source, content, reason, tmp_path, capsys):
     ("content", "reason"),
     [
         (None, "there is no file"),
-        ({0: torch.zeros(1)}, "holds no state dict: an entry is called 0, which is no text"),
-        ({"netG": {1: torch.zeros(1)}}, "holds no state dict: an entry is called 1, which is no text"),
-        (nn.Linear(1, 1), "no readable weight file: it is damaged, or holds other objects than tensors"),
-        ({f"layer{i}": torch.zeros(1) for i in range(500)}, "unknown: layer0, layer1, layer10, … (500 in all)"),
+        ({0: torch.zeros(1)}, "holds no state dict: an entry is called 0, which is not text"),
+        ({"netG": {1: torch.zeros(1)}}, "holds no state dict: an entry is called 1, which is not text"),
+        (nn.Linear(1, 1), "not a readable weight file: it is damaged, or holds objects other than tensors"),
+        (
+            {f"layer{i}": torch.zeros(1) for i in range(500)},
+            "unknown: layer0, layer1, layer10, layer100, layer101, … (495 more)",
+        ),
     ],
 )
 def test_what_cannot_be_converted_is_one_sentence(content, reason, tmp_path, capsys):
@@ -251,7 +254,7 @@ def test_convert_knows_its_sources_and_runs_no_code(tmp_path, capsys):
     assert (
         main(["convert", "--from", "pennet", str(tmp_path / "module.pth"), "-o", str(tmp_path / "b.safetensors")]) == 1
     )
-    assert "no readable weight file" in capsys.readouterr().err
+    assert "not a readable weight file" in capsys.readouterr().err
 
 
 # --- init_from -----------------------------------------------------------------------------------------------------
@@ -321,7 +324,7 @@ def test_a_file_of_another_program_is_no_start(tmp_path):
     safetensors.torch.save_file(model.state_dict(), tmp_path / "net.safetensors", metadata)
     with pytest.raises(WeightsError, match=r"os\.system is outside of inpaintzoo"):
         initialise(model, nn.ModuleDict(), str(tmp_path / "net.safetensors"))
-    with pytest.raises(ConfigError, match="generator is given no file"):
+    with pytest.raises(ConfigError, match="generator has no file"):
         initialise(model, nn.ModuleDict(), {"generator": None})
 
 

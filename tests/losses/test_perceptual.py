@@ -1,5 +1,6 @@
 """VGG features, perceptual and style losses, against torchvision's stack and slow loops; no network, no big file."""
 
+import io
 import itertools
 import math
 import os
@@ -147,28 +148,29 @@ def test_a_file_may_be_whole_or_cut_pth_or_safetensors(weights, tmp_path) -> Non
 def test_files_that_do_not_fit_are_refused(weights, tmp_path) -> None:
     def error(state: dict[str, Tensor], architecture: str = "vgg16") -> str:
         torch.save(state, tmp_path / "bad.pth")
-        with pytest.raises(WeightsError, match=rf"bad\.pth does not fit torchvision's {architecture}") as caught:
+        with pytest.raises(WeightsError, match=rf"{architecture}: .*bad\.pth does not fit") as caught:
             VGGFeatures(architecture, SMALL, str(tmp_path / "bad.pth"))
         return str(caught.value)
 
     state = torch.load(weights)
-    assert "1 missing (features.5.bias)" in error({k: v for k, v in state.items() if k != "features.5.bias"})
-    assert "1 unknown (features.1.running_mean)" in error(state | {"features.1.running_mean": torch.zeros(64)})
-    assert "6 missing" in error({f"module.{key}": value for key, value in state.items()})
-    assert "features.0.weight is (64, 1, 3, 3), expected (64, 3, 3, 3)" in error(
+    assert "1 are missing (5.bias)" in error({k: v for k, v in state.items() if k != "features.5.bias"})
+    batch_norm = state | {"features.1.running_mean": torch.zeros(64)}
+    assert "1 of its tensors are unknown (features.1.running_mean)" in error(batch_norm)
+    assert "6 of its tensors are unknown" in error({f"module.{key}": value for key, value in state.items()})
+    assert "0.weight, which is (64, 1, 3, 3) instead of (64, 3, 3, 3)" in error(
         state | {"features.0.weight": torch.zeros(64, 1, 3, 3)}
     )
     # VGG16 and VGG19 agree up to relu3_3: deeper keys give the wrong one away.
     vgg16_only = state | {"features.17.weight": torch.zeros(512, 256, 3, 3)}
-    assert "1 unknown (features.17.weight)" in error(vgg16_only, "vgg19")
+    assert "1 of its tensors are unknown (features.17.weight)" in error(vgg16_only, "vgg19")
 
 
 def test_unreadable_files_are_refused(tmp_path) -> None:
-    with pytest.raises(WeightsError, match=r"no vgg16 weight file .*nowhere\.pth"):
+    with pytest.raises(WeightsError, match=r"vgg16: there is no weight file .*nowhere\.pth"):
         VGGFeatures("vgg16", SMALL, str(tmp_path / "nowhere.pth"))
     for name in ("broken.pth", "broken.safetensors"):
         (tmp_path / name).write_bytes(b"<html>not found</html>")
-        with pytest.raises(WeightsError, match=rf"{name} is no readable weight file"):
+        with pytest.raises(WeightsError, match=rf"{name} is not a readable weight file"):
             VGGFeatures("vgg16", SMALL, str(tmp_path / name))
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
     with pytest.raises(WeightsError, match=r"list\.pth holds a list instead of a state dict"):
@@ -181,7 +183,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path) -> None:
             return (os.mkdir, (str(tmp_path / "executed"),))
 
     torch.save({"features.0.weight": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(WeightsError, match="no readable weight file") as refused:
+    with pytest.raises(WeightsError, match="not a readable weight file") as refused:
         VGGFeatures("vgg16", SMALL, str(tmp_path / "evil.pth"))
     assert "weights_only" not in str(refused.value), "torch's advice to run the code is not passed on"
     assert not (tmp_path / "executed").exists()
@@ -191,6 +193,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path) -> None:
 def hub(tmp_path, monkeypatch) -> Path:
     monkeypatch.setattr(torch.hub, "_hub_dir", None)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "home"))
+    monkeypatch.setattr("urllib.request.urlopen", lambda url, timeout: io.BytesIO())
     return tmp_path / "home" / "hub" / "checkpoints"
 
 
@@ -206,7 +209,7 @@ def test_offline_says_what_to_fetch_and_where_to_put_it(hub, monkeypatch, failur
     message = str(caught.value)
     assert torchvision.models.VGG19_Weights.IMAGENET1K_V1.url in message
     assert str(hub / "vgg19-dcbb9e9d.pth") in message
-    assert str(failure) in message and "set `weights` to the path" in message
+    assert str(failure) in message and "give the path of a copy as `weights`" in message
 
 
 def test_the_cache_is_filled_once_and_then_used(hub, monkeypatch, weights) -> None:

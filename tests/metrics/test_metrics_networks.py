@@ -1,5 +1,7 @@
 """Metrics that need pretrained networks: errors without them, and their arithmetic with random weights."""
 
+from pathlib import Path
+
 import lpips
 import numpy as np
 import pytest
@@ -22,7 +24,6 @@ from inpaintzoo.metrics import (
     SetMetric,
     frechet_distance,
     inception_score,
-    pretrained,
 )
 from inpaintzoo.metrics.extractors import BatchFeatures
 from inpaintzoo.metrics.ids import paired_score, unpaired_score
@@ -35,10 +36,10 @@ from inpaintzoo.types import WeightsError
 def no_network(monkeypatch, tmp_path):
     """An empty hub cache, and a network that is down."""
 
-    def down(url, path):
+    def down(url, timeout):
         raise OSError("no route to host")
 
-    monkeypatch.setattr(pretrained, "download", down)
+    monkeypatch.setattr("urllib.request.urlopen", down)
     monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
 
 
@@ -74,11 +75,11 @@ def test_missing_weights_say_where_to_get_and_put_them(metric, file, tmp_path):
 
 
 def test_weights_that_are_wrong(tmp_path):
-    with pytest.raises(WeightsError, match=r"LPIPS.*weights='.*nowhere.pth' is no file; fetch it from https://"):
+    with pytest.raises(WeightsError, match=r"LPIPS.*no weight file .*nowhere.pth; download it from https://"):
         LPIPS(weights=tmp_path / "nowhere.pth").prepare(torch.device("cpu"))
     garbage = tmp_path / "garbage.pth"
     garbage.write_bytes(b"not weights")
-    with pytest.raises(WeightsError, match="cannot be read as a state dict"):
+    with pytest.raises(WeightsError, match="is not a readable weight file"):
         FID(weights=garbage).prepare(torch.device("cpu"))
     torch.save({"features.0.weight": torch.zeros(1)}, garbage)
     with pytest.raises(WeightsError, match=r"not torchvision's of this backbone \(features.0.weight"):
@@ -93,7 +94,7 @@ def test_lpips_with_a_backbone_from_the_cache(tmp_path):
     """The arithmetic of Zhang et al., equation 1, written out with torchvision's own AlexNet (random weights)."""
     torch.manual_seed(0)
     backbone = alexnet().eval()
-    cache = pretrained.hub_file("https://somewhere/alexnet-owt-7be5be79.pth")
+    cache = Path(torch.hub.get_dir()) / "checkpoints" / "alexnet-owt-7be5be79.pth"
     cache.parent.mkdir(parents=True)
     torch.save(backbone.state_dict(), cache)
     metric = LPIPS("alex")

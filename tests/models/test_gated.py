@@ -20,7 +20,7 @@ from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
 from inpaintzoo.losses import L1
 from inpaintzoo.models import GatedNet
 from inpaintzoo.models.gated import GatedOutput
-from inpaintzoo.models.released import conversion
+from inpaintzoo.models.released import gated
 from inpaintzoo.types import ConfigError, Output, WeightsError
 from inpaintzoo.weights import convert_state_dict
 
@@ -32,9 +32,9 @@ def run_golden(port, **settings):
     weights, facts = released(port)
     network = GatedNet(padding=PADDINGS[port], **settings)
     network.load_state_dict(convert_state_dict("gated", weights))
-    names = conversion._port_layers() if port == "torch" else conversion._tensorflow_layers()
+    names = gated.port_layers() if port == "torch" else gated.tensorflow_layers()
     modules = dict(network.named_modules())
-    named = {theirs: modules[ours] for ours, theirs in zip(conversion._gated_layers(), names, strict=True)}
+    named = {theirs: modules[ours] for ours, theirs in zip(gated.gated_layers(), names, strict=True)}
     attention = "stage2.contextual_attention" if port == "torch" else "contextual_attention"
     taken = {}
     for name, module in (named | {attention: network.refine.attention}).items():
@@ -107,7 +107,7 @@ def test_wrong_state_dicts_are_refused_by_name(port):
 
 def test_a_stored_identity_that_is_none_is_refused():
     weights, _ = released("torch")
-    with pytest.raises(WeightsError, match="fuse_weight is not a 3x3 identity"):
+    with pytest.raises(WeightsError, match="fuse_weight must be a 3x3 identity matrix"):
         convert_state_dict("gated", weights | {IDENTITY: torch.ones(1, 1, 3, 3)})
 
 

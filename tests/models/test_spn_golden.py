@@ -181,7 +181,7 @@ def test_joined_tensors_are_checked_one_by_one():
 def test_the_discriminators_alias_must_agree(source):
     weights, name = released_weights(source, "discriminator"), f"{source}-discriminator"
     first = "features.0.weight_orig"
-    with pytest.raises(WeightsError, match=r"features\.0\.weight_orig and conv1\.0\.weight_orig are one layer, but"):
+    with pytest.raises(WeightsError, match=r"features\.0\.weight_orig and conv1\.0\.weight_orig must be equal"):
         convert_state_dict(name, weights | {first: weights[first] + 1})
     without = {key: value for key, value in weights.items() if not key.startswith("features.")}
     assert convert_state_dict(name, without).keys() == convert_state_dict(name, weights).keys()

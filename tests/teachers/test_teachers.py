@@ -83,16 +83,16 @@ def test_asl_states_that_do_not_fit_are_counted() -> None:
         convert({key: value for key, value in state.items() if key != "body.conv1.0.weight"})
     with pytest.raises(WeightsError, match=r"0 are missing \(none\) and 1 are unknown \(body.layer1.9.x\)"):
         convert(state | {"body.layer1.9.x": torch.zeros(1)})
-    with pytest.raises(WeightsError, match=r"stem.conv.weight is \(1,\), expected \(76, 48, 3, 3\)"):
+    with pytest.raises(WeightsError, match=r"stem.conv.weight, which is \(1,\) instead of \(76, 48, 3, 3\)"):
         convert(state | {"body.conv1.0.weight": torch.zeros(1)})
 
 
 def test_unreadable_asl_weights_are_one_short_sentence(asl_file, tmp_path) -> None:
     (tmp_path / "empty.pth").touch()
-    with pytest.raises(WeightsError, match=r"empty\.pth is no readable weight file \(it is empty\); delete"):
+    with pytest.raises(WeightsError, match=r"empty\.pth is not a readable weight file \(it is empty\); delete"):
         ASLTeacher(str(tmp_path / "empty.pth"))
     (tmp_path / "cut.pth").write_bytes(asl_file.read_bytes()[:5000])
-    with pytest.raises(WeightsError, match=r"cut\.pth is no readable weight file") as refused:
+    with pytest.raises(WeightsError, match=r"cut\.pth is not a readable weight file") as refused:
         ASLTeacher(str(tmp_path / "cut.pth"))
     assert len(str(refused.value)) < 300 + len(str(tmp_path))
     whole = released_state()
@@ -123,13 +123,13 @@ def test_unreadable_files_are_refused(tmp_path) -> None:
     with pytest.raises(WeightsError, match=r"ASLTeacher: there is no weight file .*nowhere\.pth"):
         ASLTeacher(str(tmp_path / "nowhere.pth"))
     (tmp_path / "page.pth").write_bytes(b"<html>not found</html>")
-    with pytest.raises(WeightsError, match=r"page\.pth is no readable weight file"):
+    with pytest.raises(WeightsError, match=r"page\.pth is not a readable weight file"):
         ASLTeacher(str(tmp_path / "page.pth"))
     torch.save({"model": [1, 2]}, tmp_path / "list.pth")
-    with pytest.raises(WeightsError, match=r"list\.pth holds a list where a state dict was expected"):
+    with pytest.raises(WeightsError, match=r"list\.pth holds a list instead of a state dict"):
         ASLTeacher(str(tmp_path / "list.pth"))
     torch.save({"weights": 3}, tmp_path / "plain.pth")
-    with pytest.raises(WeightsError, match=r"must hold a plain state dict \(names and tensors\), but not so weights"):
+    with pytest.raises(WeightsError, match=r"must hold a plain state dict \(names and tensors\), but has weights"):
         ASLTeacher(str(tmp_path / "plain.pth"))
 
 
@@ -139,7 +139,7 @@ def test_a_pickle_that_would_run_code_is_refused(tmp_path) -> None:
             return (open, (str(tmp_path / "executed"), "w"))
 
     torch.save({"model": Evil()}, tmp_path / "evil.pth")
-    with pytest.raises(WeightsError, match="no readable weight file"):
+    with pytest.raises(WeightsError, match="not a readable weight file"):
         ASLTeacher(str(tmp_path / "evil.pth"))
     assert not (tmp_path / "executed").exists()
 
@@ -321,7 +321,7 @@ def test_torchvision_files_that_do_not_fit_are_refused(tmp_path) -> None:
     _, file = oracle("resnet18", tmp_path)
     with pytest.raises(WeightsError, match=r"none of its 122 tensors is named backbone\.conv1\.weight"):
         TorchvisionTeacher("deeplabv3_resnet50", weights=file)
-    with pytest.raises(WeightsError, match=r"does not fit: of \d+ tensors \d+ are missing"):
+    with pytest.raises(WeightsError, match=r"does not fit its network: of \d+ tensors \d+ are missing"):
         TorchvisionTeacher("resnet50", weights=file)
     with pytest.raises(ValueError, match=r"network must be one of resnet18, .*, got 'vgg16'"):
         TorchvisionTeacher("vgg16", weights=None)
@@ -374,7 +374,7 @@ def test_what_cannot_teach_priors_is_refused(tmp_path) -> None:
     with pytest.raises(WeightsError, match="4 are missing"):
         PriorTeacher(Priors(), str(file))
     torch.save({"state_dict": {"network.x": torch.zeros(1)}}, tmp_path / "classifier.ckpt")
-    with pytest.raises(WeightsError, match="is no checkpoint of an Inpainter"):
+    with pytest.raises(WeightsError, match="is not a checkpoint of an Inpainter"):
         PriorTeacher(Priors(), str(tmp_path / "classifier.ckpt"))
 
 

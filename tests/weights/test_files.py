@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 from toys import TinyGenerator
 
-from inpaintzoo import discriminators
+from inpaintzoo import Predictor, discriminators
 from inpaintzoo.layers.structure import BilateralStructure
 from inpaintzoo.models import SPL, SPN, GatedNet, PENNet, PyramidGenerator, SGENet, SRPNet
 from inpaintzoo.types import WeightsError
@@ -156,10 +156,10 @@ def test_what_cannot_be_saved(tmp_path, file):
     [
         ("os.system", "outside of inpaintzoo"),
         ("inpaintzoo_evil.PENNet", "outside of inpaintzoo"),
-        ("inpaintzoo.commands.main", "no generator or discriminator"),
-        ("inpaintzoo.commands.os.system", "no generator or discriminator"),
-        ("inpaintzoo.models.pennet.PENNet.__init__", "no generator or discriminator"),
-        ("inpaintzoo.models.pennet.PyramidEncoder", "no generator or discriminator"),
+        ("inpaintzoo.commands.main", "not a generator or discriminator"),
+        ("inpaintzoo.commands.os.system", "not a generator or discriminator"),
+        ("inpaintzoo.models.pennet.PENNet.__init__", "not a generator or discriminator"),
+        ("inpaintzoo.models.pennet.PyramidEncoder", "not a generator or discriminator"),
         ("toys.TinyGenerator", "outside of inpaintzoo"),
         ("", "outside of inpaintzoo"),
     ],
@@ -210,7 +210,7 @@ def test_files_of_other_kinds(tmp_path):
     with pytest.raises(WeightsError, match="there is no such weight file"):
         load_model(tmp_path / "none.safetensors")
     save_file({"a": torch.zeros(1)}, tmp_path / "plain.safetensors")
-    with pytest.raises(WeightsError, match="it does not say which network it is of"):
+    with pytest.raises(WeightsError, match="it does not say which network it holds"):
         load_model(tmp_path / "plain.safetensors")
     torch.save({"a": torch.zeros(1)}, tmp_path / "net.pth")
     with pytest.raises(WeightsError, match="become ours by `inpaintzoo convert`"):
@@ -323,6 +323,14 @@ def test_a_checkpoint_as_runs_write_it_loads(callbacks, tmp_path):
     assert isinstance(load_model(tmp_path / "last.ckpt"), PENNet)
 
 
+def test_a_predictor_reads_its_checkpoint_once(tmp_path, monkeypatch):
+    torch.save(checkpoint(), tmp_path / "last.ckpt")
+    read, load = [], torch.load
+    monkeypatch.setattr(torch, "load", lambda *args, **options: read.append(args[0]) or load(*args, **options))
+    assert isinstance(Predictor(tmp_path).generator, PENNet)
+    assert read == [tmp_path / "last.ckpt"]
+
+
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -338,5 +346,5 @@ def test_a_checkpoint_as_runs_write_it_loads(callbacks, tmp_path):
 def test_checkpoints_that_no_run_wrote_are_one_sentence(changes, reason, tmp_path):
     torch.save(checkpoint(**changes), tmp_path / "last.ckpt")
     for load in (load_model, read_about, lambda path: initialise(PENNet(4), torch.nn.ModuleDict(), str(path))):
-        with pytest.raises(WeightsError, match=f"last.ckpt is no whole checkpoint: .*{reason}; take another one"):
+        with pytest.raises(WeightsError, match=f"last.ckpt is not a complete checkpoint: .*{reason}; take another"):
             load(tmp_path / "last.ckpt")
