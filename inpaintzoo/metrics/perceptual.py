@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torchvision.models import AlexNet_Weights, VGG16_Weights
 
+from inpaintzoo.files.published import published_file, read_state
 from inpaintzoo.metrics.base import ImageMetric, check_pictures
 from inpaintzoo.metrics.extractors import Extractor
 from inpaintzoo.types import WeightsError
