@@ -27,7 +27,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli = ZooCLI(arguments, run=False, parser_kwargs={"prog": "inpaintzoo doctor", "description": ABOUT})
         return examine(cli.model, cli.datamodule)
 
-    try:
-        return run_training(run)
-    except SystemExit as stop:  # wrong usage, which the parser has explained, or --help
-        return int(stop.code or 0)
+    return run_training(run)

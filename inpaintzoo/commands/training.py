@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 import warnings
@@ -29,6 +28,7 @@ from inpaintzoo.callbacks import (
     TestReport,
 )
 from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.commands.run import exit_code, parse
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.types import ConfigError, InpaintzooError, WeightsError
@@ -67,10 +67,14 @@ class ZooCLI(LightningCLI):
             trainer_defaults={**OWN_DEFAULTS, "callbacks": [TestReport()]},
             save_config_callback=SaveConfig,
             auto_configure_optimizers=False,  # the modules make their own, the Inpainter two
-            parser_kwargs=parser_kwargs or {},
+            parser_kwargs={"prog": "inpaintzoo", **(parser_kwargs or {})},
             run=run,
             args=args,
         )
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the command line; see `parse`."""
+        self.config = parse(parser, sys.argv[1:] if args is None else args)
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Give each callback that a user may want to set its own group."""
@@ -173,31 +177,22 @@ def main(args: Sequence[str]) -> int:
     """Run `fit`, `validate`, `test` or `predict`.
 
     Args:
-        args: the command and what stands behind it.
+        args: The command and what follows it.
 
     Returns:
-        The exit code: 0, or 1 for an error that the user can mend; wrong usage ends the process with 2.
+        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
     """
 
-    def run() -> int:
+    def run() -> None:
         ZooCLI(list(args))
-        return 0
 
     return run_training(run)
 
 
-def run_training(run: Callable[[], int]) -> int:
-    """Run a command that builds an Inpainter and its data; an error of the user's is a sentence and exit code 1."""
+def run_training(run: Callable[[], int | None]) -> int:
+    """Run a command that builds an Inpainter and its data; see `exit_code`."""
     _quieten()
-    try:
-        return run()
-    except (InpaintzooError, MisconfigurationException) as error:
-        if os.environ.get("INPAINTZOO_TRACEBACK"):
-            raise
-        # An error of a loading process arrives with that process's traceback in front.
-        sentence = re.split(r"inpaintzoo\.types\.\w+: ", str(error))[-1].strip()
-        print(f"inpaintzoo: error: {sentence}", file=sys.stderr)
-        return 1
+    return exit_code("inpaintzoo", run, (InpaintzooError, MisconfigurationException))
 
 
 def _quieten() -> None:
@@ -205,7 +200,6 @@ def _quieten() -> None:
     for text in (
         "does not have many workers",
         "number of training batches",
-        "args parameter is intended to run from within Python",
         "treespec, LeafSpec",
         "It is recommended to use `self.log",  # every process has computed the same from all rows
         "The dirpath has changed",
