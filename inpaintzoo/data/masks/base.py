@@ -16,6 +16,7 @@ from torch import Tensor
 
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.ops import resize_mask
+from inpaintzoo.types import DataError
 
 MaskResize = Literal["nearest", "any"]
 
@@ -26,8 +27,8 @@ class MaskGenerator(ABC):
     A subclass keeps each constructor argument in an attribute of the same name: `recipe` relies on it.
 
     Attributes:
-        compact: whether all holes are squares or rectangles: a network trained with these alone is not at home in
-            strokes and scratches.
+        compact: Whether all holes are squares or rectangles. A network trained on these alone copes badly with strokes
+            and scratches.
     """
 
     compact: ClassVar[bool] = False
@@ -44,18 +45,31 @@ class MaskGenerator(ABC):
         """
 
     def check(self) -> list[Finding]:
-        """What is worth knowing before these masks are used, such as a polarity that was decided on."""
+        """What the user should know before these masks are used, such as a polarity that was guessed."""
         return []
 
+    @classmethod
+    def recipe_name(cls) -> str:
+        """The class's name in recipes: short for those of this package, else the class path."""
+        short = cls.__module__.startswith(f"{__package__}.")
+        return cls.__name__ if short else f"{cls.__module__}.{cls.__qualname__}"
+
     def recipe(self) -> dict[str, Any]:
-        """Class and arguments in JSON types; `mask_from_recipe` builds an equal generator from it."""
-        kind = type(self)
-        inside = kind.__module__.startswith("inpaintzoo.")
-        parameters = inspect.signature(kind).parameters
-        return {
-            "class": kind.__name__ if inside else f"{kind.__module__}.{kind.__qualname__}",
-            "args": {name: _plain(getattr(self, name)) for name in parameters},
-        }
+        """Class and arguments in JSON types; `mask_from_recipe` builds an equal generator from it.
+
+        Raises:
+            DataError: An argument that is not kept in an attribute of its name, or that JSON cannot hold.
+        """
+        arguments = {}
+        for name in inspect.signature(type(self)).parameters:
+            try:
+                arguments[name] = _plain(getattr(self, name))
+            except (AttributeError, TypeError) as error:
+                raise DataError(
+                    f"{type(self).__name__}: its masks cannot be pinned, since argument {name!r} cannot be read back "
+                    f"({error}); keep it in an attribute of the same name, as numbers, text, lists or mask generators"
+                ) from error
+        return {"class": self.recipe_name(), "args": arguments}
 
 
 def hole_tensor(hole: np.ndarray | Image.Image) -> Tensor:
@@ -120,4 +134,6 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return value
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"{type(value).__name__} is not a JSON type")
