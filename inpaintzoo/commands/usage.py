@@ -102,6 +102,9 @@ class _Mistake:
         if not key:
             return reason
         given = "" if value is None else f" {value}"
+        root, dot, rest = key.partition(".")
+        if any(action.dest == root and not action.option_strings for action in self.options._actions):
+            return f"{root.upper()}{dot}{rest}{given}: {reason}"
         options = {option.replace("init_args.", "").rstrip("+"): typed for option, typed in self.typed()}
         # jsonargparse may leave out the key of a dictionary.
         longer = [option for option, typed in options.items() if option.startswith(f"--{key}.") and typed == value]
@@ -160,6 +163,8 @@ class _Mistake:
         return f"{option}: there is no such option{_meant(option, options.replace('+', '').split(', '))}"
 
     def unknown_class(self, name: str) -> str:
+        if name.startswith(("{", "[")):
+            return self.told("this is not valid YAML", name)
         known = _subclasses(self.hint())
         return self.told(f"there is no such class{_meant(name.split('.')[-1], known) or _known(known)}", name)
 
@@ -225,7 +230,7 @@ _SENTENCES: list[tuple[str, Callable[..., str]]] = [
     (r"(?:Option|Subcommand '\w+' does not accept option) '(.*?)'", _Mistake.unknown_key),
     (r"[Uu]nrecognized arguments: (.*)", _Mistake.unknown_option),
     (r"ambiguous option: (\S+) could match (.*)", _Mistake.ambiguous_option),
-    (r"(?:Expected a dot import path string|Unexpected import path format): (\S*)", _Mistake.unknown_class),
+    (r"(?:Expected a dot import path string|Unexpected import path format): (.*?)\n?$", _Mistake.unknown_class),
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", _Mistake.wrong_class),
     (r"Expected an instantiatable class, but (\S+) is", _Mistake.abstract_class),
     (r"(No module named .*|module .* has no attribute .*)", _Mistake.no_module),

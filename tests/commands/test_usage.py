@@ -1,6 +1,7 @@
 """Bad command lines and configs: exit code 2 and one sentence on stderr with the thing, the value and the remedy."""
 
 import argparse
+import shlex
 import sys
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,12 @@ LINES = [
     (FIT + "--data.masks FreeFrom", "--data.masks FreeFrom: there is no such class; did you mean FreeForm"),
     (FIT + "--trainer.callbacks+ CompareFils", "CompareFils: there is no such class; did you mean CompareFills?"),
     (LABEL + "--classes VOCClases", "--classes VOCClases: there is no such class; did you mean VOCClasses?"),
+    (MAKE + "--mask FreeFrom", "'FreeFrom' is neither a folder that exists nor a mask class; did you mean FreeForm"),
+    (MAKE + "--mask '{class_path: FreeForm, init_args: {strokse: 3}}'", "--mask.strokse: FreeForm has no such"),
+    (MAKE + "--mask '{class_path: FreeForm'", "--mask {class_path: FreeForm: this is not valid YAML"),
+    (MAKE + "--mask LimitedMask", "--mask: LimitedMask needs mask and ratio"),
+    (MAKE + "--mask nowhere.Holes", "--mask nowhere.Holes: it cannot be imported (No module named 'nowhere')"),
+    ("masks show '{class_path: FreeForm, init_args: {strokse: 3}}' --out a.png", "WHAT.strokse: FreeForm has no such"),
     # values
     (FIT + "--model.generator.width abc", "--model.generator.width abc: must be a whole number"),
     (FIT + "--trainer.max_epochs x", "--trainer.max_epochs x: must be a whole number or null"),
@@ -98,7 +105,7 @@ def refused(capsys, line):
 
 @pytest.mark.parametrize(("line", "text"), LINES)
 def test_a_bad_command_line_is_one_sentence(line, text, capsys):
-    assert text in refused(capsys, line.split())
+    assert text in refused(capsys, shlex.split(line))
 
 
 @pytest.mark.parametrize(

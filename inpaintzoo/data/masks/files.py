@@ -111,6 +111,10 @@ class MaskFolder(MaskGenerator):
         position = index % len(self.files) if self.order == "index" else int(rng.integers(len(self.files)))
         return self.files[position]
 
+    def ratios(self) -> list[float]:
+        """Each file's hole ratio in [0, 1], at its own size and before dilation."""
+        return file_ratios(self.path, self.files, self.polarity, self.threshold)
+
     def _files_of_level(self, level: int) -> list[str]:
         if len(self.files) != NVIDIA_TEST_COUNT:
             raise DataError(
@@ -131,7 +135,7 @@ class MaskFolder(MaskGenerator):
         return chosen
 
     def _files_of_ratio(self, low: float, high: float) -> list[str]:
-        ratios = file_ratios(self.path, self.files, self.polarity, self.threshold)
+        ratios = self.ratios()
         chosen = [file for file, ratio in zip(self.files, ratios, strict=True) if low < ratio <= high]
         if not chosen:
             labels = [ratio_bin(ratio) for ratio in ratios]

@@ -26,7 +26,7 @@ def mask_classes() -> dict[str, type[MaskGenerator]]:
         kind.recipe_name(): kind for kind in kinds if not inspect.isabstract(kind) and "<" not in kind.__qualname__
     }
     # The rest of the package has adapters such as PinnedMasks, which recipes cannot describe.
-    return {name: kind for name, kind in found.items() if not name.startswith("inpaintzoo.")}
+    return {name: kind for name, kind in sorted(found.items()) if not name.startswith("inpaintzoo.")}
 
 
 def mask_from_recipe(recipe: dict[str, Any]) -> MaskGenerator:
