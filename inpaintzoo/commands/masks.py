@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import csv
 import re
 import statistics
 import sys
 import warnings
 from collections.abc import Sequence
+from csv import writer
 from pathlib import Path
 from typing import Any, Literal
 
@@ -30,13 +30,13 @@ MANIFEST_SUFFIXES = (".jsonl", ".ndjson")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one of the commands.
+    """Run the command.
 
     Args:
-        argv: what stands after `inpaintzoo masks`; None takes it from the process.
+        argv: what follows `inpaintzoo masks`; None takes it from the process.
 
     Returns:
-        The exit code: 0, 1 for an error that the user can mend, 2 for wrong usage.
+        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
     """
     return run_command(_parser(), argv, _run, (ValueError, OSError))
 
@@ -102,7 +102,9 @@ def bin_files(
     rows = [(label, count, f"{count / len(labels):.1%}") for label, count in counts.items()]
     print(tabulate(rows, ("bin", "files", "share"), tablefmt="plain", colalign=("right",) * 3, disable_numparse=True))
     if csv is not None:
-        _write_csv(Path(csv), [("file", "ratio", "bin"), *zip(masks.files, ratios, labels, strict=True)])
+        Path(csv).parent.mkdir(parents=True, exist_ok=True)
+        with open(csv, "w", newline="", encoding="utf-8") as file:
+            writer(file).writerows([("file", "ratio", "bin"), *zip(masks.files, ratios, labels, strict=True)])
         print(f"written: {csv}")
 
 
@@ -249,12 +251,6 @@ def _free(target: Path, option: str, force: bool) -> None:
         raise DataError(f"{option} {target} is a folder; name a file")
     if target.exists() and not force:
         raise DataError(f"{option} {target} exists; name another file, or add --force")
-
-
-def _write_csv(target: Path, rows: list[tuple[Any, ...]]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
 
 
 def _say(findings: list[Finding]) -> None:
