@@ -1,4 +1,4 @@
-"""`inpaintzoo masks make|bin|pair|show`: mask files, their ratios, pinned pairs, and a look at them."""
+"""`inpaintzoo masks make|bin|pair|show`: draw masks, measure mask files, pin masks to pictures, show masks."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ def make(
         out: folder for the files, 00000.png and so on.
         count: how many.
         size: side in pixels, or [height, width].
-        seed: mask i is the one that evaluation with this seed draws for picture i.
+        seed: of the masks; mask i is the one that evaluation with this seed draws for picture i.
         force: write into a folder that is not empty; its mask files are replaced.
     """
     if count < 1:
@@ -87,9 +87,9 @@ def bin_files(
 
     Args:
         folder: of mask files, subfolders included.
-        polarity: the colour of the hole; auto takes the rarer one and says which.
+        polarity: the colour of the hole; auto takes the rarer one and reports which.
         threshold: a pixel is hole above this part of the way to the hole's colour.
-        csv: also write file, ratio and bin of each file to this file.
+        csv: also write each file's name, ratio and bin to this file.
         force: replace the CSV file.
     """
     if csv is not None:
@@ -122,11 +122,11 @@ def pair(
     Args:
         images: folder of images, or a text file with one path a line.
         masks: a mask class such as FreeForm, or a folder of mask files, or a class with its arguments, such as
-            '{class_path: MaskFolder, init_args: {path: DIR, order: index}}', which pairs both in order.
+            '{class_path: MaskFolder, init_args: {path: DIR, order: index}}', which pairs them in order.
         out: the manifest, a .jsonl file.
         size: side in pixels that the images will have, or [height, width].
         seed: of the masks.
-        split: a word for the manifest's header.
+        split: which part of the data this is, for the manifest's header.
         force: replace the manifest.
     """
     from inpaintzoo.data.folder import FolderSource  # here: the other commands need no image files
@@ -161,10 +161,10 @@ def show(
     Args:
         what: a manifest, a folder of mask files, or a mask class as for `make`.
         out: the picture to write.
-        count: most masks on the sheet.
-        size: side in pixels of what is drawn, or [height, width]; a manifest has its own.
-        seed: of the masks of a class; manifests and folders are shown in their order.
-        columns: masks a row.
+        count: at most this many masks.
+        size: side in pixels of drawn masks, or [height, width]; a manifest has its own.
+        seed: of drawn masks; manifests and folders are shown in their order.
+        columns: masks per row.
         force: replace the picture.
     """
     if count < 1 or columns < 1:
@@ -192,7 +192,7 @@ _POSITIONAL = {
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="inpaintzoo masks", description="Make, count, pin and look at masks.")
+    parser = ArgumentParser(prog="inpaintzoo masks", description="Make, count, pin and show masks.")
     commands = parser.add_subcommands(required=True)
     for name, function in _COMMANDS.items():
         summary = (function.__doc__ or "").splitlines()[0]

@@ -1,14 +1,14 @@
 """Mistakes on the command line and in config files: one sentence instead of jsonargparse's full account.
 
-jsonargparse reports a mistake as a tree of text: keys and classes on the way in, then one reason for every type that
-did not take the value. `usage_error` finds the reason that matters and says it with what was given and what is allowed.
+jsonargparse reports a mistake as a tree of text: the keys and classes that lead to a value, then one reason for every
+type that did not accept it. `usage_error` picks the reason that matters and adds what was given and what is allowed.
 """
 
 from __future__ import annotations
 
 import argparse
-import importlib
 import inspect
+import pydoc
 import re
 import typing
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -20,7 +20,7 @@ from jsonargparse import ArgumentParser
 
 from inpaintzoo.words import nearest, some
 
-_SHORT = 6  # lists of up to this many allowed values are given in full
+_SHORT = 6  # a list of more allowed values is followed by the nearest one
 _TYPES = {
     "int": "a whole number",
     "float": "a number",
@@ -97,7 +97,7 @@ class _Mistake:
         return [key for key in inside if key != self.command]
 
     def told(self, reason: str, value: str | None = None, key: str | None = None) -> str:
-        """The reason behind the option or, if that was not typed, behind the key and the file that may hold it."""
+        """The reason after the option or, if it was not typed, after the config file and the key."""
         key = self.key if key is None else key
         if not key:
             return reason
@@ -130,8 +130,8 @@ class _Mistake:
             actions = (action for action in self.options._actions if action.dest == self.key)
             return next((getattr(action, "_typehint", action.type) for action in actions), None)
         try:
-            return typing.get_type_hints(_imported(self.owner).__init__).get(self.keys[-1])
-        except (ImportError, AttributeError, NameError, TypeError):
+            return typing.get_type_hints(pydoc.locate(self.owner).__init__).get(self.keys[-1])  # type: ignore[misc]
+        except (AttributeError, NameError, TypeError):
             return None
 
     # ---------------------------------------------------------------- one method a kind of mistake
@@ -141,7 +141,8 @@ class _Mistake:
         if self.owner is None:
             return self.told(f"there is no such key{_meant(name, _names(self.options))}", key=name)
         key = self.key if self.value is not None else f"{self.key}.{name}"
-        arguments = list(inspect.signature(_imported(self.owner)).parameters)
+        kind = pydoc.locate(self.owner)
+        arguments = list(inspect.signature(kind).parameters) if callable(kind) else []
         owner = self.owner.split(".")[-1]
         return self.told(
             f"{owner} has no such argument{_meant(name, arguments) or _known(arguments, 'takes')}", self.value, key
@@ -173,7 +174,7 @@ class _Mistake:
         return self.told(f"this is not a {base}{_meant(name.split('.')[-1], known) or _known(known)}", name)
 
     def abstract_class(self, path: str) -> str:
-        known = [name for name in _subclasses(_imported(path)) if name != path.split(".")[-1]]
+        known = [name for name in _subclasses(pydoc.locate(path)) if name != path.split(".")[-1]]
         return self.told(f"{path.split('.')[-1]} is abstract; name one of its classes: {some(known, 12)}", self.value)
 
     def no_module(self, why: str) -> str:
@@ -279,11 +280,6 @@ def _is_mapping(file: str) -> bool:
         return False
 
 
-def _imported(path: str) -> Any:
-    module, _, name = path.rpartition(".")
-    return getattr(importlib.import_module(module), name)
-
-
 def _names(parser: ArgumentParser) -> list[str]:
     options = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
     return [option[2:] for option in options if not option.endswith((".help", "+", "print_config"))]
@@ -318,10 +314,8 @@ def _known(names: Sequence[str], verb: str = "can be") -> str:
 
 def _must(value: str, choices: str) -> str:
     names = [choice.strip(" '\"") for choice in choices.split(",")]
-    close = nearest(value, names)
-    if len(names) > _SHORT and close:
-        return f"there is no such choice; did you mean {_listed(close)}?"
-    return f"must be {_listed(names)}"
+    close = nearest(value, names, 1) if len(names) > _SHORT else []
+    return f"must be {_listed(names)}" + (f"; did you mean {close[0]}?" if close else "")
 
 
 def _listed(names: Sequence[str], word: str = "or") -> str:

@@ -74,7 +74,7 @@ LINES = [
     (INPAINT + "--fill men", "--fill men: must be mean, diffusion or biharmonic"),
     (INPAINT + "--seed -1", "--seed -1: must be at least 0 and at most"),
     ("export --ckpt a --to b --dtype fp8", "--dtype fp8: must be fp32, fp16 or bf16"),
-    ("convert --from penet a -o b", "--from penet: there is no such choice; did you mean pennet"),
+    ("convert --from penet a -o b", "or gated-discriminator; did you mean pennet?"),
     ("masks mak", "mak: must be make, bin, pair or show"),
     # missing values, arguments and files; too many
     ("fit", "--data and --model are missing; give them here or in a --config file"),
