@@ -88,7 +88,9 @@ class _Mistake:
         self.keys, self.owner, self.reason = chosen
         # An option such as --model.losses.hole.weight has the keys of dictionaries in it; the tree does not.
         nested = re.findall(r"NestedArg\(key='([^']*)', val=(.*)\)$", account, re.MULTILINE)
-        self.key = ".".join([self.keys[0], nested[-1][0]] if nested else self.keys).replace("init_args.", "")
+        self.key = ".".join([self.keys[0], nested[-1][0]] if nested and self.keys else self.keys).replace(
+            "init_args.", ""
+        )
         self.value = nested[-1][1].strip("'\"") if nested else None
 
     def _inside(self, keys: list[str]) -> list[str]:
@@ -160,9 +162,6 @@ class _Mistake:
         meant = _meant(option.lstrip("-"), _names(self.options), "--") or f"; {self.name} --help lists them"
         return f"{option} {value}".rstrip() + f": there is no such option{meant}"
 
-    def ambiguous_option(self, option: str, options: str) -> str:
-        return f"{option}: there is no such option{_meant(option, options.replace('+', '').split(', '))}"
-
     def unknown_class(self, name: str) -> str:
         if name.startswith(("{", "[")):
             return self.told("this is not valid YAML", name)
@@ -230,7 +229,6 @@ _SENTENCES: list[tuple[str, Callable[..., str]]] = [
     (r"Group '(.*)' does not accept option '(.*)'", _Mistake.unknown_key_of_group),
     (r"(?:Option|Subcommand '\w+' does not accept option) '(.*?)'", _Mistake.unknown_key),
     (r"[Uu]nrecognized arguments: (.*)", _Mistake.unknown_option),
-    (r"ambiguous option: (\S+) could match (.*)", _Mistake.ambiguous_option),
     (r"(?:Expected a dot import path string|Unexpected import path format): (.*?)\n?$", _Mistake.unknown_class),
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", _Mistake.wrong_class),
     (r"Expected an instantiatable class, but (\S+) is", _Mistake.abstract_class),

@@ -1,7 +1,7 @@
 """Mask generators: which part of a picture is hole.
 
-A generator draws a mask of any size from the random numbers it is handed and from nothing else, so that the same
-seed, epoch and index give the same mask whatever the number of workers or ranks.
+A generator draws a mask of any size using only the random numbers it is given, so the same seed, epoch and index give
+the same mask whatever the number of workers or ranks.
 """
 
 from inpaintzoo.data.masks.base import MaskGenerator

@@ -1,4 +1,4 @@
-"""The contract of mask generators, and what the generators share."""
+"""The contract of mask generators, and helpers that they share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ MaskResize = Literal["nearest", "any"]
 
 
 class MaskGenerator(ABC):
-    """Draws hole masks; every random choice comes from the `rng` handed in.
+    """Draws hole masks; every random choice comes from the `rng` it is given.
 
     A subclass keeps each constructor argument in an attribute of the same name: `recipe` relies on it.
 
@@ -78,7 +78,7 @@ def hole_tensor(hole: np.ndarray | Image.Image) -> Tensor:
 
 
 def grow_hole(mask: Tensor, pixels: int) -> Tensor:
-    """Dilate a `(1, H, W)` mask by so many pixels on every side, by a square window."""
+    """Dilate a `(1, H, W)` mask by this many pixels on every side, with a square window."""
     if pixels == 0:
         return mask
     hole = mask[0].numpy() > 0.5
@@ -86,7 +86,7 @@ def grow_hole(mask: Tensor, pixels: int) -> Tensor:
 
 
 def _grow_rows(hole: np.ndarray, pixels: int) -> np.ndarray:
-    """Whether any of the pixels up to so many rows above and below is hole: a running sum, whatever the window."""
+    """Whether any pixel up to this many rows above or below is hole; a running sum, so all windows cost the same."""
     sums = np.pad(hole, ((pixels + 1, pixels), (0, 0))).cumsum(axis=0, dtype=np.int32)
     return sums[2 * pixels + 1 :] > sums[: -2 * pixels - 1]
 
@@ -96,10 +96,10 @@ def resize_hole(mask: Tensor, height: int, width: int, mode: MaskResize) -> Tens
 
     Args:
         mask: 1 = hole.
-        height: wanted.
-        width: wanted.
-        mode: `nearest` takes the pixel at each cell's centre, which keeps the hole's ratio; `any` makes a cell hole
-            that contains any hole pixel, so that no hole is lost, but thin ones grow.
+        height: New height in pixels.
+        width: New width in pixels.
+        mode: `nearest` takes the pixel at each cell's centre, which keeps the hole ratio; `any` makes a cell hole if it
+            contains any hole pixel, so no hole is lost, but thin ones grow.
     """
     if mask.shape[-2:] == (height, width):
         return mask
@@ -109,7 +109,7 @@ def resize_hole(mask: Tensor, height: int, width: int, mode: MaskResize) -> Tens
 
 
 def int_range(owner: str, name: str, value: Sequence[int], least: int) -> tuple[int, int]:
-    """Check a pair `(low, high)` of whole numbers, both ends included; lists come from YAML and JSON."""
+    """Check a pair `(low, high)` of whole numbers, both ends included; YAML and JSON give lists."""
     if len(value) != 2 or any(int(end) != end for end in value) or not least <= value[0] <= value[1]:
         raise ValueError(
             f"{owner}: {name} must be two whole numbers (low, high) with {least} <= low <= high, got {value}"
