@@ -1,13 +1,13 @@
 """inpaintzoo: a Lightning model zoo for image inpainting.
 
-Its public names are those of `inpaintzoo.exports`, and that is the whole registry: a config names classes by their
-short class names. All are imported when the first of them is asked for; but what it takes to use a model comes alone,
-since training's libraries take seconds.
+The public names are those of `inpaintzoo.exports`; there is no other registry, and a config can name any of these
+classes by its short name. Using one of them imports all, except for the few names that are enough to use a model: these
+come alone, because the libraries for training take seconds to import.
 """
 
 from typing import TYPE_CHECKING
 
-from inpaintzoo import moved as _moved  # noqa: F401  (old module names keep working)
+from inpaintzoo import moved as _moved  # noqa: F401  (old module names still import)
 from inpaintzoo.lazy import exports_of
 from inpaintzoo.version import __version__ as __version__
 

@@ -1,4 +1,4 @@
-"""`inpaintzoo doctor`: everything that can be checked before a run, and what was found."""
+"""`inpaintzoo doctor`: everything that can be checked before a run."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
 
 def examine(model: Inpainter, data: InpaintingData) -> int:
-    """Check data, masks, sizes and weights; print a line for each finding.
+    """Check data, masks, sizes and weights, and print a line per finding.
 
     Returns:
         1 if training could not start, else 0.
@@ -44,7 +44,7 @@ def _data(data: InpaintingData) -> list[Finding]:
 
 
 def _pair(model: Inpainter, data: InpaintingData) -> Finding:
-    """One training batch through the size check, with labels if the generator needs some; how much of it is hole."""
+    """Check the size and labels of one training batch, and report how much of it is hole."""
     try:
         batch = next(iter(data.train_dataloader()))
         model.generator.check_size(batch["image"], batch["mask"])
@@ -55,12 +55,12 @@ def _pair(model: Inpainter, data: InpaintingData) -> Finding:
     hole = float(batch["mask"].mean())
     text = f"first batch: {height}x{width}, fits {type(model.generator).__name__}; {hole:.0%} of it is hole"
     if hole > 0.6:
-        return Finding("warning", f"{text}; is the polarity of the masks inverted (1 = hole)?")
+        return Finding("warning", f"{text}; are the masks inverted (1 = hole)?")
     return Finding("ok", text)
 
 
 def _terms(model: Inpainter, data: InpaintingData) -> Finding:
-    """Two training pairs through generator, losses and adversaries: outputs that a term lacks, pictures too small."""
+    """Run two training pairs through generator, losses and adversaries: finds missing outputs and sizes too small."""
     try:
         batch = next(iter(data.train_dataloader()))
         pairs: Batch = {key: value[:2] for key, value in batch.items()}  # type: ignore[assignment]
@@ -78,7 +78,7 @@ def _terms(model: Inpainter, data: InpaintingData) -> Finding:
 
 
 def _metrics(model: Inpainter, data: InpaintingData) -> Finding:
-    """One test batch through the metrics: their weights, and the least size that some of them need."""
+    """Run one test batch through the metrics: finds missing weights and sizes too small."""
     try:
         model.metrics.prepare(torch.device("cpu"))
         batch = next(iter(data.test_dataloader()))

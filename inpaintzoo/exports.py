@@ -1,4 +1,4 @@
-"""The public names of the package: importing this module is what makes classes known to configs."""
+"""The public names of the package. Importing this module lets configs name classes by their short names."""
 
 from inpaintzoo import callbacks, data, losses, metrics, models, teachers, weights
 from inpaintzoo.adversary import Adversary, MultiScaleAdversary

@@ -28,11 +28,14 @@ from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output
 from inpaintzoo.weights.checkpoints import check_resumes, describe_parts
 from inpaintzoo.weights.initialise import initialise, refuse_to_resume
 
-_CALLABLES = ["generator_optimizer", "discriminator_optimizer", "generator_scheduler", "discriminator_scheduler"]
-
 
 def _adam(parameters: Any) -> Optimizer:
     return Adam(parameters, lr=1e-4, betas=(0.5, 0.999))
+
+
+def _as_list(found: Any) -> list[Any]:
+    """Lightning returns one optimizer or scheduler as it is, several as a list, and None if there are none."""
+    return found if isinstance(found, list) else [found] if found else []
 
 
 def _check_names(groups: Mapping[str, Mapping[str, nn.Module]]) -> None:
@@ -43,38 +46,40 @@ def _check_names(groups: Mapping[str, Mapping[str, nn.Module]]) -> None:
 
 
 class Inpainter(LightningModule):
-    """Trains a generator against weighted losses and adversaries.
+    """Trains a generator with weighted losses and adversaries.
 
-    One batch is one iteration: one generator forward, one update of all discriminators on the detached output,
-    one update of the generator. Images are in [0, 1], masks 1 = hole.
+    One batch is one iteration: one generator forward, one update of all discriminators on the detached output, one
+    update of the generator. Images are in [0, 1]; in masks, 1 = hole.
 
-    Lightning's `global_step` counts the steps of both optimizers, so `max_steps=8` runs four iterations: say
-    `max_iterations` here, and read `iteration` in logs, checkpoints and file names.
+    Lightning's `global_step` counts the steps of both optimizers, so `max_steps=8` ends after four iterations. Set
+    `max_iterations` instead, and read `iteration` in logs, checkpoints and file names.
 
     Args:
-        generator: fills the hole.
-        losses: the generator's terms by name; a name is only a label in logs, the weight is the loss's own.
-        adversaries: discriminators with their objectives, by name.
-        generator_optimizer: from parameters to optimizer; Adam(1e-4, betas 0.5 and 0.999) by default.
-        discriminator_optimizer: one optimizer for all discriminators; the same default.
-        generator_scheduler: from optimizer to scheduler, stepped once an update window, whether or not the window
-            updates the generator (`generator_every`).
-        discriminator_scheduler: likewise.
-        max_iterations: stop after so many batches a process, counted over resumed runs too; None leaves the end
-            to the Trainer.
-        accumulate: batches whose gradients are added up before a step. Within a window the generator meets the
-            discriminator as it was before the window, but for the last batch.
-        clip_norm: largest gradient norm of each optimizer's parameters, measured on unscaled gradients.
-        generator_every: update windows of the discriminators for one of the generator (5 is usual with
-            `WassersteinGP`).
-        metrics: what validate and test measure.
-        samples: fills an image that `test` and `predict` draw from a stochastic generator; `test` judges the best by
-            PSNR (as SPN's protocol) and how much they differ. Deterministic generators have one fill.
-        sample_seed: seed of those fills; an image's depend on this seed and the image's index only.
-        compile: compile the networks with `torch.compile`.
-        channels_last: keep images and convolution weights in the channels-last layout.
-        init_from: weights that a new fit starts from: a file, or files by part (`generator`, an adversary's name); see
-            `inpaintzoo.weights.initialise`. Not for going on with a run, which `--ckpt_path` does.
+        generator: Fills the hole.
+        losses: The generator's losses by name. A name is only a label in logs; a weight belongs to its loss.
+        adversaries: Discriminators with their objectives, by name.
+        generator_optimizer: Called with parameters, returns an optimizer; by default Adam(1e-4, betas 0.5 and 0.999).
+        discriminator_optimizer: The same, for one optimizer over all discriminators.
+        generator_scheduler: Called with the optimizer, returns a scheduler. It steps once per update window, even if
+            the window does not update the generator (`generator_every`).
+        discriminator_scheduler: The same for the discriminators' optimizer.
+        max_iterations: Stop after this many batches per process, resumed runs included; None leaves the end to the
+            Trainer.
+        accumulate: Batches whose gradients are summed before a step, called an update window. All but its last batch
+            meet the discriminators as they were before the window.
+        clip_norm: Largest gradient norm over each optimizer's parameters, measured on unscaled gradients.
+        generator_every: Discriminator updates per generator update (5 is usual with `WassersteinGP`).
+        metrics: What validate and test measure.
+        samples: Fills per image that `test` and `predict` draw from a stochastic generator. `test` judges the one with
+            the best PSNR (SPN's protocol) and how much they differ. Deterministic generators have one fill.
+        sample_seed: Seed of these fills; those of an image depend on it and the image's index only.
+        compile: Compile the networks with `torch.compile`.
+        channels_last: Keep images and convolution weights in the channels-last layout.
+        init_from: Weights that a new fit starts from: one file, or files by part (`generator`, an adversary's name);
+            see `inpaintzoo.weights.initialise`. To continue a run, use `--ckpt_path` instead.
+
+    Raises:
+        ConfigError: A setting outside its range, a name that torch modules cannot have, or nothing to learn from.
     """
 
     def __init__(
@@ -130,42 +135,48 @@ class Inpainter(LightningModule):
         self.init_from = init_from
         self.iteration = 0
         self.generator_updates = 0
-        self._half_summed: dict[str, Tensor] = {}  # gradients of an interrupted accumulation window
+        self._half_summed: dict[str, Tensor] = {}  # gradients of an interrupted update window
         self.seed: int | None = None
-        self.val_results: MetricResults | None = None  # of the last validation and the last test
-        self.test_results: MetricResults | None = None
+        self.val_results: MetricResults | None = None  # the last validation's
+        self.test_results: MetricResults | None = None  # the last test's
 
     @property
     def reads_labels(self) -> bool:
-        """Whether anything here looks at label maps; where nothing does, the data need not load them."""
+        """Whether any part reads label maps; if none does, the data need not load them."""
         return labels_are_read(self)
 
     # ---------------------------------------------------------------- use
 
     def forward(self, image: Tensor, mask: Tensor) -> Tensor:
-        """Fill the hole and keep the known pixels: the composite, `(B, 3, H, W)` in [0, 1].
+        """Fill the hole and keep the known pixels.
 
         Args:
             image: `(B, 3, H, W)` in [0, 1].
             mask: `(B, 1, H, W)`, 1 = hole.
+
+        Returns:
+            The composite, `(B, 3, H, W)` in [0, 1].
         """
         return composite(image, self.predict_frame({"image": image, "mask": mask}).image, mask)
 
     def predict_frame(self, batch: Batch) -> Output:
-        """The generator's output for a batch whose hole it cannot see."""
+        """The generator's output for a batch; it does not see the pixels of the hole."""
         return self.generator(self._masked_image(batch), batch["mask"])
 
     def fills(self, batch: Batch, n: int = 1) -> Tensor:
-        """Raw predictions `(B, n, 3, H, W)` for evaluation: always the same ones for an image; n = 1 if deterministic.
+        """Raw predictions for evaluation, always the same for the same image.
 
         Args:
-            batch: pairs with `index`; without it their positions in the batch take its place.
-            n: fills that a stochastic generator draws.
+            batch: Images and masks. Random numbers depend on `index`, or without it on the position in the batch.
+            n: Fills per image that a stochastic generator draws.
+
+        Returns:
+            `(B, n, 3, H, W)`, with n = 1 if the generator is deterministic.
         """
         if not self.generator.stochastic:
             return self.predict_frame(batch).image.unsqueeze(1)
         indices = batch["index"].tolist() if "index" in batch else range(len(batch["image"]))
-        # On the CPU whatever the device, so that the same numbers come everywhere.
+        # Always on the CPU, so that every device gets the same numbers.
         seeds = ((self.sample_seed * 1_000_003 + int(index)) % 2**63 for index in indices)
         noise = [torch.Generator().manual_seed(seed) for seed in seeds]
         return self.generator.sample(self._masked_image(batch), batch["mask"], n, noise)
@@ -178,13 +189,15 @@ class Inpainter(LightningModule):
 
     @property
     def updates_generator(self) -> bool:
-        """Whether the window that holds the current iteration updates the generator."""
+        """Whether the current update window updates the generator."""
         window = self.iteration // self.accumulate
         return not self.adversaries or (window + 1) % self.generator_every == 0
 
     def training_step(self, batch: Batch, batch_idx: int) -> None:
         """One iteration: forward, discriminators, generator."""
-        self._seed_iteration()
+        # Random numbers depend on seed, iteration and rank alone, so there is no generator state to save or lose.
+        assert self.seed is not None
+        torch.manual_seed(((self.seed * 1_000_003 + self.iteration) * 65_537 + self.global_rank) % 2**63)
         steps = (self.iteration + 1) % self.accumulate == 0
         updates_generator = self.updates_generator
         with contextlib.nullcontext() if updates_generator else torch.no_grad():
@@ -196,14 +209,16 @@ class Inpainter(LightningModule):
             terms |= self._train_generator(output, batch, steps, terms)
         else:
             self._raise_if_not_finite(terms)
-        self._log_training(terms, batch)
+        size = batch["image"].shape[0]
+        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
+        self.log("iteration", float(self.iteration + 1), batch_size=size)
         self.iteration += 1
         if steps:
-            for scheduler in self._schedulers():
+            for scheduler in _as_list(self.lr_schedulers()):
                 scheduler.step()
 
     def _train_discriminators(self, output: Output, batch: Batch, steps: bool) -> dict[str, Tensor]:
-        optimizer = self._optimizers()[1]
+        optimizer = _as_list(self.optimizers())[1]
         terms = {
             f"discriminator/{name}": adversary.discriminator_loss(output, batch)  # type: ignore[operator]
             for name, adversary in self.adversaries.items()
@@ -218,13 +233,13 @@ class Inpainter(LightningModule):
     def _train_generator(
         self, output: Output, batch: Batch, steps: bool, earlier: Mapping[str, Tensor]
     ) -> dict[str, Tensor]:
-        optimizer = self._optimizers()[0]
+        optimizer = _as_list(self.optimizers())[0]
         with frozen(self.adversaries):
             terms = {f"generator/{name}": loss(output, batch) for name, loss in self.losses.items()}
             for name, adversary in self.adversaries.items():
                 losses = adversary.generator_losses(output, batch)  # type: ignore[operator]
                 terms |= {f"generator/{name}/{kind}": value for kind, value in losses.items()}
-            # One look a step at all terms: each look waits for the device.
+            # All terms in one check, since each check waits for the device.
             self._raise_if_not_finite({**earlier, **terms})
             self._backward(torch.stack([term.float() for term in terms.values()]).sum(), steps)
         if steps:
@@ -241,7 +256,7 @@ class Inpainter(LightningModule):
 
     @contextlib.contextmanager
     def _steady_scale(self, waiting: nn.Module) -> Iterator[None]:
-        # Under fp16 every step may change the loss scale; gradients that wait for the end of their window must follow.
+        # Under fp16 any step may change the loss scale; gradients still waiting for their window's end must follow.
         scaler = getattr(self.trainer.precision_plugin, "scaler", None)
         if scaler is None or self.accumulate == 1:
             yield
@@ -254,16 +269,16 @@ class Inpainter(LightningModule):
                 parameter.grad.mul_(change)
 
     def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip here: under fp16 this hook comes after the gradients are unscaled, `step()` before."""
+        """Clip here: under fp16, this hook runs after the gradients are unscaled, but code before `step()` does not."""
         if self.clip_norm is not None:
             parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
             torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
 
     def on_validation_model_zero_grad(self) -> None:
-        """Leave the gradients alone: a validation may fall into the middle of an accumulation window."""
+        """Keep the gradients: a validation may fall in the middle of an update window."""
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
-        """Refuse a generator that learns from labels on data without them, before the first step."""
+        """Stop before the first step if the generator needs labels and the data has none."""
         require_labels(self.generator, batch)
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -272,7 +287,7 @@ class Inpainter(LightningModule):
             self.trainer.should_stop = True
 
     def _raise_if_not_finite(self, terms: Mapping[str, Tensor]) -> None:
-        # The mean over processes, so that all of them stop when one meets a NaN.
+        # The mean over processes, so that all stop when one meets a NaN.
         values = mean_over_ranks(torch.stack([term.detach().float() for term in terms.values()]))
         if bool(torch.isfinite(values).all()):
             return
@@ -281,7 +296,7 @@ class Inpainter(LightningModule):
         )
         raise NonFiniteLossError(
             f"training stopped at iteration {self.iteration}: {bad}; the last checkpoint holds finite weights: resume "
-            f"from it with a lower learning rate, clip_norm, or bf16 instead of fp16"
+            "from it with a lower learning rate, clip_norm, or bf16 instead of fp16"
         )
 
     # ---------------------------------------------------------------- validate, test, predict
@@ -291,7 +306,7 @@ class Inpainter(LightningModule):
         self._measure(batch, 1)
 
     def test_step(self, batch: Batch, batch_idx: int) -> None:
-        """Measure a batch; of a stochastic generator `samples` fills an image."""
+        """Measure a batch, with `samples` fills per image if the generator is stochastic."""
         self._measure(batch, self.samples)
 
     def _measure(self, batch: Batch, n: int) -> None:
@@ -302,22 +317,22 @@ class Inpainter(LightningModule):
         self.metrics.update(output.image, batch, predicted_logits(output))
 
     def predict_step(self, batch: Batch, batch_idx: int) -> Tensor:
-        """The composites of a batch, `(B, n, 3, H, W)` in [0, 1]: `samples` of a stochastic generator, else one."""
+        """Composites, `(B, n, 3, H, W)` in [0, 1]; n is `samples` for a stochastic generator, else 1."""
         fills = self.fills(batch, self.samples)
         return torch.stack([composite(batch["image"], fill, batch["mask"]) for fill in fills.unbind(1)], dim=1)
 
     def on_validation_epoch_start(self) -> None:
-        """Forget the last epoch's rows."""
+        """Discard the last epoch's rows."""
         self.metrics.reset()
 
     def on_test_epoch_start(self) -> None:
-        """Forget earlier rows."""
+        """Discard earlier rows."""
         self.metrics.reset()
 
     def on_validation_epoch_end(self) -> None:
         """Log the metrics over the validation set."""
         self.val_results = self.metrics.compute()
-        # Every process has computed the same numbers from all rows: nothing to reduce.
+        # Every process computed the same numbers from all rows, so there is nothing to reduce.
         self.log_dict({f"val/{name}": value for name, value in self.val_results.flat().items()})
 
     def on_test_epoch_end(self) -> None:
@@ -328,11 +343,11 @@ class Inpainter(LightningModule):
     # ---------------------------------------------------------------- set-up and state
 
     def setup(self, stage: str) -> None:
-        """Check what the run needs and bring the networks into the chosen form.
+        """Check what the run needs, load `init_from`, and set memory layout and compilation.
 
         Raises:
-            ConfigError: plain `ddp` with adversaries.
-            WeightsError: metrics whose weights are missing, or `init_from` does not fit.
+            ConfigError: Plain `ddp` with adversaries.
+            WeightsError: Weights of a metric are missing, or `init_from` does not fit.
         """
         self._refuse_plain_ddp(stage)
         if stage == "fit" and self._trainer is not None and (data := getattr(self.trainer, "datamodule", None)):
@@ -346,7 +361,7 @@ class Inpainter(LightningModule):
         if self.compile_networks:
             self.generator.compile()
             for adversary in self.adversaries.values():
-                # Compiled graphs cannot be differentiated twice, which a gradient penalty needs.
+                # A gradient penalty differentiates twice, which compiled graphs cannot.
                 if not adversary.objective.penalises_gradients:  # type: ignore[union-attr]
                     for discriminator in adversary.discriminators():  # type: ignore[operator]
                         discriminator.compile()
@@ -375,12 +390,12 @@ class Inpainter(LightningModule):
         return optimizers, schedules
 
     def on_fit_start(self) -> None:
-        """Fix the seed that every iteration's random numbers derive from."""
+        """Set the seed from which every iteration's random numbers derive."""
         if self.seed is None:
             self.seed = torch.initial_seed() % 2**31
 
     def on_train_start(self) -> None:
-        """Put half-summed gradients back, which the Trainer clears when it has loaded a checkpoint."""
+        """Restore half-summed gradients, which the Trainer clears after loading a checkpoint."""
         if self.max_iterations is not None and self.iteration >= self.max_iterations:
             rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are done already")
             self.trainer.should_stop = True
@@ -398,16 +413,16 @@ class Inpainter(LightningModule):
             "networks": describe_parts(self.generator, self.adversaries),
         }
         if self.iteration % self.accumulate:  # in the middle of a window
-            # Each process has summed its own; their mean in all of them leads to the same update.
+            # Each process has summed its own gradients; their mean, restored in all of them, gives the same update.
             state["gradients"] = {n: mean_over_ranks(p.grad) for n, p in self.named_parameters() if p.grad is not None}
         checkpoint["inpainter"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up counter, seed and half-summed gradients.
+        """Restore counters, seed and half-summed gradients.
 
         Raises:
-            ConfigError: a fit resumes although it has `init_from`.
-            WeightsError: the file is of something else than this Inpainter.
+            ConfigError: A fit is resumed although `init_from` is set.
+            WeightsError: The checkpoint is not one of this Inpainter.
         """
         if self._trainer is not None and self.trainer.state.fn == "fit":
             refuse_to_resume(self.init_from)
@@ -418,30 +433,13 @@ class Inpainter(LightningModule):
         self._half_summed = state.get("gradients", {})
 
     def _save_settings(self) -> None:
-        # Under LightningCLI the settings are the config (class paths, plain values), and load_from_checkpoint can
-        # rebuild everything from them. In a script they would be live objects: those do not belong in a file.
-        objects = ["generator", "losses", "adversaries", "metrics", *_CALLABLES]
-        self.save_hyperparameters(ignore=objects)
+        # Under LightningCLI the settings are the config (class paths, plain values), from which load_from_checkpoint
+        # rebuilds everything. In a script they are live objects, which do not belong in a file.
+        objects = ["generator", "losses", "adversaries", "metrics"]
+        callables = [f"{part}_{kind}" for part in ("generator", "discriminator") for kind in ("optimizer", "scheduler")]
+        self.save_hyperparameters(ignore=objects + callables)
         if "_instantiator" in self.hparams:
             self.save_hyperparameters()
-        # Not properties of the model: resuming with a larger number must not be overruled by the file.
+        # These describe the run, not the model: a checkpoint must not overrule them when the run is resumed.
         for name in ("max_iterations", "init_from"):
             self.hparams.pop(name, None)
-
-    def _seed_iteration(self) -> None:
-        # Random numbers depend on seed, iteration and rank alone: no generator state to save, none to lose.
-        assert self.seed is not None
-        torch.manual_seed(((self.seed * 1_000_003 + self.iteration) * 65_537 + self.global_rank) % 2**63)
-
-    def _optimizers(self) -> list[Any]:
-        optimizers = self.optimizers()
-        return optimizers if isinstance(optimizers, list) else [optimizers]
-
-    def _schedulers(self) -> list[Any]:
-        schedulers = self.lr_schedulers()
-        return schedulers if isinstance(schedulers, list) else [schedulers] if schedulers else []
-
-    def _log_training(self, terms: Mapping[str, Tensor], batch: Batch) -> None:
-        size = batch["image"].shape[0]
-        self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
-        self.log("iteration", float(self.iteration + 1), batch_size=size)

@@ -1,4 +1,4 @@
-"""Modules that have moved: the old name still imports, with a deprecation warning, until version 0.3."""
+"""Modules that have moved: until version 0.3 the old names still import, with a deprecation warning."""
 
 from __future__ import annotations
 
@@ -32,18 +32,18 @@ MOVED = {
     "benchmark.protocol": "benchmark.protocols.protocol",
     "benchmark.published": "benchmark.protocols.published",
 }
-"""Old names of public modules and their new ones, both below `inpaintzoo`."""
+"""Old and new names of public modules, without the leading `inpaintzoo.`."""
 
 
 class MovedModules(MetaPathFinder, Loader):
-    """Imports a module under its old name: all of its names, and a warning."""
+    """Imports a moved module under its old name, with a warning."""
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """Take over for the names of the table."""
+        """Handle the names in `MOVED`."""
         return spec_from_loader(name, self) if name.removeprefix("inpaintzoo.") in MOVED else None
 
     def exec_module(self, module: ModuleType) -> None:
-        """Fill the old module with the new one's names."""
+        """Copy the new module's names into the old one."""
         old, new = module.__name__, f"inpaintzoo.{MOVED[module.__name__.removeprefix('inpaintzoo.')]}"
         warnings.warn(f"{old} has moved to {new}; import it from there", DeprecationWarning, stacklevel=2)
         names = vars(importlib.import_module(new))

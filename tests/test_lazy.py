@@ -1,12 +1,11 @@
 """What importing the package imports, and that nothing public is lost by importing it late."""
 
-import contextlib
 import subprocess
 import sys
 
 import pytest
 
-from inpaintzoo.commands import COMMANDS, main, overview
+from inpaintzoo.commands import main, overview
 
 
 def run(code):
@@ -72,8 +71,6 @@ def test_every_command_of_the_overview_is_known(capsys):
     for line in overview().splitlines():
         if line.startswith("  ") and line[2] != " ":
             command = line.split()[0]
-            training = COMMANDS[command][0] == "training"
-            with pytest.raises(SystemExit) if training else contextlib.nullcontext():
-                assert main([command, "--help"]) == 0
+            assert main([command, "--help"]) == 0
             said = capsys.readouterr().out
             assert said.startswith("usage: ") and command in said.split("\n\n")[0].split()

@@ -1,4 +1,4 @@
-"""The command line: a table of commands, each a module that is imported only when its command is called."""
+"""The command line: a table of commands, each in a module that is imported only when the command is called."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ COMMANDS = {
     "export": ("export", "a run's generator as safetensors, ONNX or torch.export file"),
     "convert": ("convert", "the authors' released weights as ours"),
 }
-"""A command, the module here that runs it, and what it does."""
+"""Each command with the module in this package that runs it and one line of help."""
 
 
 def overview() -> str:
@@ -35,7 +35,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        args: without the program's name; None takes those of the process.
+        args: The command and what follows it; None takes them from the process.
 
     Returns:
         The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from inpaintzoo.commands.training import ZooCLI, run_training
 from inpaintzoo.doctor import examine
 
-ABOUT = "Checks data, masks, sizes and weights as a run would, decodes every file, and says what it found."
+ABOUT = "Check data, masks, sizes and weights as a run would, decode every file, and say what was found."
 OPTIONS = ("--trainer.accelerator", "cpu", "--trainer.devices", "1")
 
 
@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: what follows `inpaintzoo doctor`; None takes it from the process.
+        argv: What follows `inpaintzoo doctor`; None takes it from the process.
 
     Returns:
         The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
@@ -27,7 +27,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli = ZooCLI(arguments, run=False, parser_kwargs={"prog": "inpaintzoo doctor", "description": ABOUT})
         return examine(cli.model, cli.datamodule)
 
-    try:
-        return run_training(run)
-    except SystemExit as stop:  # wrong usage, which the parser has explained, or --help
-        return int(stop.code or 0)
+    return run_training(run)

@@ -1,40 +1,42 @@
-"""`inpaintzoo masks make|bin|pair|show`: mask files, their ratios, pinned pairs, and a look at them."""
+"""`inpaintzoo masks make|bin|pair|show`: draw masks, measure mask files, pin masks to pictures, show masks."""
 
 from __future__ import annotations
 
-import csv
+import re
+import statistics
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
+from csv import writer
 from pathlib import Path
 from typing import Any, Literal
 
-import numpy as np
-from jsonargparse import ArgumentError, ArgumentParser, Namespace
-from PIL import Image
-from torch import Tensor
+from jsonargparse import ArgumentParser, Namespace
+from tabulate import tabulate
 
-from inpaintzoo.commands.run import run_command
-from inpaintzoo.data.dataset import MASK_STREAM, sample_rng
+from inpaintzoo.commands.run import instantiated, parse, run_command
+from inpaintzoo.commands.usage import UsageError
+from inpaintzoo.data.dataset import evaluation_masks
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.manifest import Manifest, PinnedMasks
-from inpaintzoo.data.masks import MASK_CLASSES, MaskFolder, MaskGenerator
-from inpaintzoo.data.masks.reading import file_ratios
-from inpaintzoo.ops import bin_labels, mask_ratio, ratio_bin
+from inpaintzoo.data.masks import MaskFolder, MaskGenerator, mask_classes
+from inpaintzoo.data.masks.writing import write_masks
+from inpaintzoo.ops import bin_labels, ratio_bin
 from inpaintzoo.pictures.sheet import mask_sheet
 from inpaintzoo.types import DataError
+from inpaintzoo.words import nearest
 
 MANIFEST_SUFFIXES = (".jsonl", ".ndjson")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one of the commands.
+    """Run the command.
 
     Args:
-        argv: what stands after `inpaintzoo masks`; None takes it from the process.
+        argv: what follows `inpaintzoo masks`; None takes it from the process.
 
     Returns:
-        The exit code: 0, 1 for an error that the user can mend, 2 for wrong usage.
+        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
     """
     return run_command(_parser(), argv, _run, (ValueError, OSError))
 
@@ -56,25 +58,22 @@ def make(
         out: folder for the files, 00000.png and so on.
         count: how many.
         size: side in pixels, or [height, width].
-        seed: mask i is the one that evaluation with this seed draws for picture i.
+        seed: of the masks; mask i is the one that evaluation with this seed draws for picture i.
         force: write into a folder that is not empty; its mask files are replaced.
     """
     if count < 1:
         raise DataError(f"--count must be at least 1, got {count}")
-    height, width = _height_width(size)
-    masks = _masks(mask)
+    height, width = _height_width(size, seed)
+    masks = _masks(mask, "--mask")
     _say(masks.check())
     folder = Path(out)
     if folder.exists() and not folder.is_dir():
         raise DataError(f"--out {folder} is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise DataError(f"--out {folder} is not empty; name another folder, or add --force")
-    ratios = []
-    for index, drawn in enumerate(_drawn(masks, count, height, width, seed)):
-        folder.mkdir(parents=True, exist_ok=True)  # only now: a mask that cannot be drawn leaves no folder behind
-        Image.fromarray((drawn[0] * 255).byte().numpy()).save(folder / f"{index:05d}.png")
-        ratios.append(mask_ratio(drawn[None]).item())
-    print(f"{count} masks of {height}x{width} in {folder}, white is hole, {np.mean(ratios):.1%} hole on average")
+    ratios = write_masks(evaluation_masks(masks, count, height, width, seed), folder)
+    mean = statistics.fmean(ratios)
+    print(f"{count} masks of {height}x{width} in {folder}, white is hole, {mean:.1%} hole on average")
 
 
 def bin_files(
@@ -88,22 +87,24 @@ def bin_files(
 
     Args:
         folder: of mask files, subfolders included.
-        polarity: the colour of the hole; auto takes the rarer one and says which.
+        polarity: the colour of the hole; auto takes the rarer one and reports which.
         threshold: a pixel is hole above this part of the way to the hole's colour.
-        csv: also write file, ratio and bin of each file to this file.
+        csv: also write each file's name, ratio and bin to this file.
         force: replace the CSV file.
     """
     if csv is not None:
         _free(Path(csv), "--csv", force)
     masks = MaskFolder(folder, polarity, threshold)
     _say(masks.check())
-    ratios = file_ratios(masks.path, masks.files, masks.polarity, threshold)
+    ratios = masks.ratios()
     labels = [ratio_bin(ratio) for ratio in ratios]
-    print(f"{'bin':>10} {'files':>8} {'share':>7}")
-    for label in bin_labels():
-        print(f"{label:>10} {labels.count(label):>8} {labels.count(label) / len(labels):>7.1%}")
+    counts = {label: labels.count(label) for label in bin_labels()}
+    rows = [(label, count, f"{count / len(labels):.1%}") for label, count in counts.items()]
+    print(tabulate(rows, ("bin", "files", "share"), tablefmt="plain", colalign=("right",) * 3, disable_numparse=True))
     if csv is not None:
-        _write_csv(Path(csv), [("file", "ratio", "bin"), *zip(masks.files, ratios, labels, strict=True)])
+        Path(csv).parent.mkdir(parents=True, exist_ok=True)
+        with open(csv, "w", newline="", encoding="utf-8") as file:
+            writer(file).writerows([("file", "ratio", "bin"), *zip(masks.files, ratios, labels, strict=True)])
         print(f"written: {csv}")
 
 
@@ -121,11 +122,11 @@ def pair(
     Args:
         images: folder of images, or a text file with one path a line.
         masks: a mask class such as FreeForm, or a folder of mask files, or a class with its arguments, such as
-            '{class_path: MaskFolder, init_args: {path: DIR, order: index}}', which pairs both in order.
+            '{class_path: MaskFolder, init_args: {path: DIR, order: index}}', which pairs them in order.
         out: the manifest, a .jsonl file.
         size: side in pixels that the images will have, or [height, width].
         seed: of the masks.
-        split: a word for the manifest's header.
+        split: which part of the data this is, for the manifest's header.
         force: replace the manifest.
     """
     from inpaintzoo.data.folder import FolderSource  # here: the other commands need no image files
@@ -135,10 +136,8 @@ def pair(
     if target.suffix not in MANIFEST_SUFFIXES:
         raise DataError(f"--out {target} must end in {' or '.join(MANIFEST_SUFFIXES)}")
     _free(target, "--out", force)
-    if seed < 0:
-        raise DataError(f"--seed must be 0 or more, got {seed}")
-    height, width = _height_width(size)
-    generator = _masks(masks)
+    height, width = _height_width(size, seed)
+    generator = _masks(masks, "--masks")
     _say(generator.check())
     source = FolderSource(images, transform=ResizeTo((height, width)))
     manifest = Manifest.make(source, generator, seed, height, width, description=images, split=split)
@@ -162,10 +161,10 @@ def show(
     Args:
         what: a manifest, a folder of mask files, or a mask class as for `make`.
         out: the picture to write.
-        count: most masks on the sheet.
-        size: side in pixels of what is drawn, or [height, width]; a manifest has its own.
-        seed: of the masks of a class; manifests and folders are shown in their order.
-        columns: masks a row.
+        count: at most this many masks.
+        size: side in pixels of drawn masks, or [height, width]; a manifest has its own.
+        seed: of drawn masks; manifests and folders are shown in their order.
+        columns: masks per row.
         force: replace the picture.
     """
     if count < 1 or columns < 1:
@@ -174,12 +173,12 @@ def show(
     if target.suffix.lower() not in (".png", ".jpg", ".webp"):
         raise DataError(f"--out {target} must end in .png, .jpg or .webp")
     _free(target, "--out", force)
-    height, width = _height_width(size)
+    height, width = _height_width(size, seed)
     masks, captions = _shown(what, count)
     if isinstance(masks, PinnedMasks):
         height, width = masks.pinned.height, masks.pinned.width
     _say(masks.check())
-    drawn = list(_drawn(masks, len(captions), height, width, seed))
+    drawn = list(evaluation_masks(masks, len(captions), height, width, seed))
     target.parent.mkdir(parents=True, exist_ok=True)
     mask_sheet(drawn, captions, columns).save(target)
     print(f"{len(drawn)} masks on {target}")
@@ -193,7 +192,7 @@ _POSITIONAL = {
 
 
 def _parser() -> ArgumentParser:
-    parser = ArgumentParser(prog="inpaintzoo masks", description="Make, count, pin and look at masks.")
+    parser = ArgumentParser(prog="inpaintzoo masks", description="Make, count, pin and show masks.")
     commands = parser.add_subcommands(required=True)
     for name, function in _COMMANDS.items():
         summary = (function.__doc__ or "").splitlines()[0]
@@ -207,30 +206,29 @@ def _parser() -> ArgumentParser:
     return parser
 
 
-def _masks(text: str) -> MaskGenerator:
-    """A generator from what the user wrote: a folder, a class, or a class with arguments."""
+def _masks(text: str, option: str) -> MaskGenerator:
+    """A generator from what the user wrote: a folder, a manifest, a class, or a class with arguments."""
     path = Path(text).expanduser()
     if path.is_dir():
         return MaskFolder(path)
     if path.suffix in MANIFEST_SUFFIXES:
         return PinnedMasks(path)
-    if not text.lstrip().startswith("{") and text not in MASK_CLASSES:
-        raise DataError(f"{text!r} is neither a folder that exists nor a mask class ({', '.join(MASK_CLASSES)})")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--mask", type=MaskGenerator)
-    try:
-        config = parser.parse_args([f"--mask={text}"])
-    except ArgumentError as error:
-        raise DataError(f"mask {text!r}: {' '.join(str(error).split())}") from error
-    # jsonargparse 4.49 renamed the method; older versions are still allowed.
-    build = getattr(parser, "instantiate", None) or parser.instantiate_classes
-    generator: MaskGenerator = build(config).mask
+    names = list(mask_classes())
+    if text not in names and not text.lstrip().startswith("{") and not re.fullmatch(r"\w+(\.\w+)+", text):
+        close = nearest(text, names, 1)
+        if close:
+            raise UsageError(f"{text!r} is neither a folder that exists nor a mask class; did you mean {close[0]}?")
+        raise DataError(f"{text!r} is neither a folder that exists nor a mask class ({', '.join(names)})")
+    parser = ArgumentParser()
+    parser.add_argument(option, type=MaskGenerator)
+    parsed = parse(parser, [f"{option}={text}" if option.startswith("-") else text])
+    generator: MaskGenerator = instantiated(parser, parsed)[option.lstrip("-")]
     return generator
 
 
 def _shown(what: str, count: int) -> tuple[MaskGenerator, list[str]]:
     """The generator to show and a caption for each mask."""
-    masks = _masks(what)
+    masks = _masks(what, "what")
     if isinstance(masks, PinnedMasks):
         return masks, [Path(pinned.image).name[-14:] for pinned in masks.pinned.pairs[:count]]
     if isinstance(masks, MaskFolder) and Path(what).expanduser().is_dir():
@@ -239,17 +237,12 @@ def _shown(what: str, count: int) -> tuple[MaskGenerator, list[str]]:
     return masks, [str(index) for index in range(count)]
 
 
-def _drawn(masks: MaskGenerator, count: int, height: int, width: int, seed: int) -> Iterator[Tensor]:
-    if seed < 0:
-        raise DataError(f"--seed must be 0 or more, got {seed}")
-    for index in range(count):
-        yield masks.draw(height, width, sample_rng(seed, 0, index, MASK_STREAM), index)
-
-
-def _height_width(size: int | tuple[int, int]) -> tuple[int, int]:
+def _height_width(size: int | tuple[int, int], seed: int) -> tuple[int, int]:
     height, width = (size, size) if isinstance(size, int) else size
     if height < 1 or width < 1:
         raise DataError(f"--size must be at least 1 pixel, got {size}")
+    if seed < 0:
+        raise DataError(f"--seed must be 0 or more, got {seed}")
     return height, width
 
 
@@ -258,12 +251,6 @@ def _free(target: Path, option: str, force: bool) -> None:
         raise DataError(f"{option} {target} is a folder; name a file")
     if target.exists() and not force:
         raise DataError(f"{option} {target} exists; name another file, or add --force")
-
-
-def _write_csv(target: Path, rows: list[tuple[Any, ...]]) -> None:
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with open(target, "w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows(rows)
 
 
 def _say(findings: list[Finding]) -> None:

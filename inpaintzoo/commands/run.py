@@ -1,59 +1,98 @@
-"""What the zoo's own commands have in common: arguments in, an exit code out, an error in one sentence."""
+"""What all commands have in common: arguments in, an exit code out, an error in one sentence."""
 
 from __future__ import annotations
 
+import argparse
+import ast
+import contextlib
 import os
 import re
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from jsonargparse import ArgumentParser, Namespace
+import yaml
+from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
+from inpaintzoo.commands.usage import UsageError, subcommand, usage_error
 from inpaintzoo.types import InpaintzooError
 
-INTERRUPTED = 130  # 128 and the number of the signal, as shells say it
+INTERRUPTED = 130  # 128 plus the number of the signal, as shells do
 
 
 def run_command(
     parser: ArgumentParser,
     argv: Sequence[str] | None,
     run: Callable[[Namespace], int | None],
-    mended: tuple[type[Exception], ...] = (InpaintzooError, OSError),
+    expected: tuple[type[Exception], ...] = (InpaintzooError, OSError),
 ) -> int:
     """Parse, run, and say what went wrong.
 
     Args:
-        parser: of the command; errors begin with its program name and the subcommand, where it has one.
-        argv: what stands behind the command; None takes it from the process.
-        run: the command; an exit code that it returns is handed on, None counts as 0.
-        mended: errors that the user can mend. They become a line on stderr, or with `INPAINTZOO_TRACEBACK` set in the
-            environment go on as they are.
+        parser: The command's; errors begin with its program name and the subcommand, if it has any.
+        argv: What follows the command; None takes it from the process.
+        run: The command. The exit code that it returns is passed on; None counts as 0.
+        expected: Errors that the user can fix, see `exit_code`.
 
     Returns:
-        The exit code: 0, 1 for an error that the user can mend, 2 for wrong usage, 130 for Ctrl-C.
+        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage, 130 for Ctrl-C.
     """
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    name = " ".join(filter(None, (parser.prog, subcommand(parser, arguments)[0])))
+    return exit_code(name, lambda: run(parse(parser, arguments)), expected)
+
+
+def exit_code(name: str, run: Callable[[], int | None], expected: tuple[type[Exception], ...]) -> int:
+    """Run a command; errors that the user can fix become one line on stderr.
+
+    With `INPAINTZOO_TRACEBACK` set in the environment these errors are raised instead.
+
+    Args:
+        name: The command's name, to begin the line with.
+        run: The command.
+        expected: Errors that the user can fix, besides wrong usage.
+
+    Returns:
+        The exit code, see `run_command`.
+    """
+    handled: tuple[type[Exception], ...] = (UsageError, *expected)
     try:
-        config = parser.parse_args(list(sys.argv[1:] if argv is None else argv))
-    except SystemExit as stop:  # wrong usage, which the parser has explained, or --help
+        return run() or 0
+    except SystemExit as stop:  # --help and the like
         return int(stop.code or 0)
-    try:
-        return run(config) or 0
     except KeyboardInterrupt:
-        print(f"{parser.prog}: stopped", file=sys.stderr)
+        print(f"{name}: stopped", file=sys.stderr)
         return INTERRUPTED
-    except mended as error:
+    except handled as error:
         if os.environ.get("INPAINTZOO_TRACEBACK"):
             raise
-        name = " ".join(filter(None, (parser.prog, config.get("subcommand"))))
-        rank = os.environ.get("RANK", "0")  # of several processes each may say the same
+        rank = os.environ.get("RANK", "0")  # each of several processes may say the same
         which = "" if rank == "0" else f" (process {rank})"
         print(f"{name}: error{which}: {one_sentence(error)}", file=sys.stderr)
-        return 1
+        return 2 if isinstance(error, UsageError) else 1
+
+
+def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
+    """Parse a command line.
+
+    Args:
+        parser: The command's.
+        argv: What follows the command.
+
+    Raises:
+        UsageError: A mistake in it, or in a config file that it names, in one sentence.
+    """
+    for each in (parser, *subcommand(parser, argv)[2].values()):
+        each.exit_on_error = False
+        each.allow_abbrev = False  # a misspelt option must not pass for another one
+    try:
+        return parser.parse_args(argv)
+    except argparse.ArgumentError as error:
+        raise UsageError(usage_error(parser, argv, error)) from error
 
 
 def one_sentence(error: Exception) -> str:
-    """An error's text on one line; of a loading process's error, which carries a traceback, the sentence alone."""
+    """An error's text on one line, without the traceback that comes with the error of a loading process."""
     return " ".join(re.split(r"inpaintzoo\.types\.\w+: ", str(error))[-1].split())
 
 
@@ -62,3 +101,18 @@ def instantiated(parser: ArgumentParser, config: Namespace) -> Any:
     # jsonargparse 4.49 renamed the method; older versions are still allowed.
     build = getattr(parser, "instantiate", None) or parser.instantiate_classes
     return build(config)
+
+
+def _load(text: str) -> Any:
+    # For an option of a class within a class, jsonargparse loads the value and hands it on as Python writes it: null as
+    # None, which YAML would take for text.
+    if text.strip() == "None":
+        return None
+    with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+        if isinstance(value := ast.literal_eval(text.strip()), (list, dict)):
+            return value
+    return _load_yaml(text)
+
+
+_load_yaml = get_loader("yaml")
+set_loader("yaml", _load, (yaml.YAMLError,))

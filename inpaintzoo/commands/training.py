@@ -1,9 +1,8 @@
-"""Training and measuring on the command line: stock LightningCLI for fit, validate, test and predict."""
+"""`inpaintzoo fit|validate|test|predict`: LightningCLI with the zoo's callbacks."""
 
 from __future__ import annotations
 
 import logging
-import os
 import re
 import sys
 import warnings
@@ -18,7 +17,7 @@ from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveCon
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
-from inpaintzoo import exports  # noqa: F401  (a config may name any class)
+from inpaintzoo import exports  # noqa: F401  (so that a config may name any class)
 from inpaintzoo.callbacks import (
     Checkpoints,
     GeneratorEMA,
@@ -29,6 +28,7 @@ from inpaintzoo.callbacks import (
     TestReport,
 )
 from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.commands.run import exit_code, parse
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.files.writing import free_path
 from inpaintzoo.inpainter import Inpainter
@@ -53,7 +53,7 @@ class SaveConfig(SaveConfigCallback):
 
 
 class ZooCLI(LightningCLI):
-    """LightningCLI with the zoo's callbacks, each with its own group of options."""
+    """LightningCLI in which each of the zoo's callbacks has its own group of options."""
 
     def __init__(self, args: list[str] | None, run: bool = True, parser_kwargs: dict[str, Any] | None = None) -> None:
         super().__init__(
@@ -65,13 +65,17 @@ class ZooCLI(LightningCLI):
             trainer_defaults={**OWN_DEFAULTS, "callbacks": [TestReport()]},
             save_config_callback=SaveConfig,
             auto_configure_optimizers=False,  # the modules make their own, the Inpainter two
-            parser_kwargs=parser_kwargs or {},
+            parser_kwargs={"prog": "inpaintzoo", **(parser_kwargs or {})},
             run=run,
             args=args,
         )
 
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        """Parse the command line; see `parse`."""
+        self.config = parse(parser, sys.argv[1:] if args is None else args)
+
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Give each callback that a user may want to set its own group."""
+        """Add a group of options for each callback."""
         parser.add_lightning_class_args(RunProgress, "progress")
         parser.add_lightning_class_args(ImageLogger, "images")
         parser.add_lightning_class_args(GeneratorEMA, "ema")
@@ -86,7 +90,7 @@ class ZooCLI(LightningCLI):
         if self.subcommand in ("validate", "test"):
             config["verbose"] = False  # TestReport prints the table
         if self.subcommand == "predict":
-            config["return_predictions"] = False  # PredictionWriter has written them; a large set fills the memory
+            config["return_predictions"] = False  # PredictionWriter writes them; a large set would fill the memory
         trainer = config["trainer"]
         for flag, own, off in (("gradient_clip_val", "clip_norm", None), ("accumulate_grad_batches", "accumulate", 1)):
             if trainer[flag] != off:
@@ -97,11 +101,15 @@ class ZooCLI(LightningCLI):
             )
         adversarial = config["model"].get("init_args", {}).get("adversaries")
         if adversarial and trainer["strategy"] == "auto" and _several(trainer["devices"], trainer["num_nodes"]):
-            # The generator's update leaves the discriminators without gradients, which plain DDP refuses.
+            # The generator's update leaves the discriminators without gradients, which plain DDP does not allow.
             trainer["strategy"] = "ddp_find_unused_parameters_true"
 
     def instantiate_classes(self) -> None:
-        """Build model, data and trainer; a bad value is a sentence, not a traceback."""
+        """Build model, data and trainer.
+
+        Raises:
+            ConfigError: A value that one of the classes refuses.
+        """
         try:
             super().instantiate_classes()
         except ValueError as error:
@@ -111,7 +119,7 @@ class ZooCLI(LightningCLI):
             rank_zero_info("WARNING: no --ckpt_path is given, so the network has random weights")
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
-        # Lightning refuses a callback whose kind is switched off, and these are always there.
+        # Lightning refuses these callbacks if their kind is switched off.
         off: list[type[Callback]] = [RunProgress] if config.get("enable_progress_bar") is False else []
         off += [Checkpoints] if config.get("enable_checkpointing") is False else []
         return super()._instantiate_trainer(
@@ -119,8 +127,8 @@ class ZooCLI(LightningCLI):
         )
 
     def _parse_ckpt_path(self) -> None:
-        # Lightning would let the settings stored in the checkpoint overrule the config and the command line, so that a
-        # resumed run could not be given more iterations. Here a config is always given, and it counts.
+        # Lightning would let settings stored in the checkpoint overrule the config and the command line, and a resumed
+        # run could not be given more iterations.
         return
 
     def _settings(self) -> Namespace:
@@ -139,7 +147,7 @@ def _several(devices: Any, nodes: int) -> bool:
 
 
 def _check_checkpoint(path: str) -> None:
-    """Refuse what is no checkpoint file: names such as `last`, which Lightning would look for and train without."""
+    """Refuse anything but a checkpoint file: Lightning looks for names such as `last`, and may train without them."""
     if not Path(path).is_file():
         raise ConfigError(f"--ckpt_path {path}: there is no such file; a run never starts from scratch instead")
     try:
@@ -149,7 +157,7 @@ def _check_checkpoint(path: str) -> None:
 
 
 def _innermost(error: BaseException) -> str:
-    """The sentence that a class raised, without the parser's account of which argument it was tried for."""
+    """The sentence that a class raised, without the parser's account of the argument that it was for."""
     while error.__cause__ is not None or (error.__context__ is not None and not error.__suppress_context__):
         cause = error.__cause__ or error.__context__
         if not isinstance(cause, ValueError):
@@ -159,7 +167,7 @@ def _innermost(error: BaseException) -> str:
 
 
 def _own_reason(text: str) -> str:
-    """Of the parser's account of why no type of a union took a value, the one reason that a class gave."""
+    """The reason that a class gave, out of the parser's account of why no type of a union took a value."""
     reasons = [line.strip()[2:].strip('"') for line in text.splitlines() if line.lstrip().startswith("- ")]
     own = [
         reason for reason in reasons if not re.match("Expected a <class|Import path .* does not|Problem with", reason)
@@ -171,41 +179,31 @@ def main(args: Sequence[str]) -> int:
     """Run `fit`, `validate`, `test` or `predict`.
 
     Args:
-        args: the command and what stands behind it.
+        args: The command and what follows it.
 
     Returns:
-        The exit code: 0, or 1 for an error that the user can mend; wrong usage ends the process with 2.
+        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
     """
 
-    def run() -> int:
+    def run() -> None:
         ZooCLI(list(args))
-        return 0
 
     return run_training(run)
 
 
-def run_training(run: Callable[[], int]) -> int:
-    """Run a command that builds an Inpainter and its data; an error of the user's is a sentence and exit code 1."""
+def run_training(run: Callable[[], int | None]) -> int:
+    """Run a command that builds an Inpainter and its data, and return its exit code."""
     _quieten()
-    try:
-        return run()
-    except (InpaintzooError, MisconfigurationException) as error:
-        if os.environ.get("INPAINTZOO_TRACEBACK"):
-            raise
-        # An error of a loading process arrives with that process's traceback in front.
-        sentence = re.split(r"inpaintzoo\.types\.\w+: ", str(error))[-1].strip()
-        print(f"inpaintzoo: error: {sentence}", file=sys.stderr)
-        return 1
+    return exit_code("inpaintzoo", run, (InpaintzooError, MisconfigurationException))
 
 
 def _quieten() -> None:
-    # Advice that cannot be followed here, or that the zoo's own lines already give.
+    # Advice that does not apply here, or that the zoo's own messages already give.
     for text in (
         "does not have many workers",
         "number of training batches",
-        "args parameter is intended to run from within Python",
         "treespec, LeafSpec",
-        "It is recommended to use `self.log",  # every process has computed the same from all rows
+        "It is recommended to use `self.log",  # every process computes the same from all rows
         "The dirpath has changed",
     ):
         warnings.filterwarnings("ignore", message=f".*{text}.*")

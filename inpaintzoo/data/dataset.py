@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
+from torch import Tensor
 from torch.utils.data import Dataset
 
 from inpaintzoo.data.masks import MaskGenerator
@@ -24,6 +26,11 @@ class SampleKey(NamedTuple):
 def sample_rng(seed: int, epoch: int, index: int, stream: int) -> np.random.Generator:
     """The random numbers of one sample, the same in any process or worker."""
     return np.random.default_rng([seed, epoch, index, stream])
+
+
+def evaluation_masks(masks: MaskGenerator, count: int, height: int, width: int, seed: int) -> Iterator[Tensor]:
+    """The masks that evaluation with this seed draws for the first pictures, `(1, height, width)` each."""
+    return (masks.draw(height, width, sample_rng(seed, 0, index, MASK_STREAM), index) for index in range(count))
 
 
 class InpaintingDataset(Dataset[dict[str, Any]]):

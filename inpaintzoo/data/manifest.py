@@ -28,7 +28,7 @@ from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.masks.base import MaskGenerator, resize_hole
 from inpaintzoo.data.masks.files import MaskFolder
 from inpaintzoo.data.masks.reading import read_hole
-from inpaintzoo.data.masks.recipes import mask_from_recipe, require_known
+from inpaintzoo.data.masks.recipes import mask_from_recipe, recipe_classes
 from inpaintzoo.data.source import ImageSource
 from inpaintzoo.files.writing import file_digest, write_text
 from inpaintzoo.ops import mask_ratio, ratio_bin
@@ -114,7 +114,7 @@ class Manifest:
         if height < 1 or width < 1:
             raise DataError(f"manifest: height and width must be at least 1, got {height} and {width}")
         recipe = masks.recipe()
-        require_known(recipe)  # before a manifest is written that cannot be read back
+        recipe_classes(recipe)  # a manifest that nobody can read back must not be written
         hashes = in_threads(source.fingerprint, range(len(source)))
         pairs = []
         for index, (name, image_hash) in enumerate(zip(source.names, hashes, strict=True)):
@@ -227,7 +227,10 @@ class PinnedMasks(MaskGenerator):
         self.manifest = "" if isinstance(manifest, Manifest) else str(manifest)
         folder = self.pinned.mask_folder if mask_folder is None else mask_folder
         self.mask_folder = None if folder is None else Path(folder).expanduser()
-        self._generators: dict[str, MaskGenerator] = {}  # by recipe; kept because a folder is slow to list
+        self._generators: dict[str, MaskGenerator] = {}  # by recipe: nearly always one, and a folder is slow to list
+        # Never read: a worker process that unpickles them imports a user's own classes.
+        recipes = [pair.mask["recipe"] for pair in self.pinned.pairs if "recipe" in pair.mask]
+        self._classes = {kind for recipe in recipes for kind in recipe_classes(recipe).values()}
 
     def check(self) -> list[Finding]:
         """A finding that names the manifest."""
@@ -349,7 +352,7 @@ def _read_pair(path: Path, number: int, line: str) -> PinnedPair:
         raise DataError(f"manifest {path}, line {number}: mask file {mask['file']!r} must lie below the mask folder")
     if "recipe" in mask:
         try:
-            require_known(mask["recipe"])
+            recipe_classes(mask["recipe"])
         except DataError as error:
             raise DataError(f"manifest {path}, line {number}: {error}") from error
     if any(not isinstance(part, int) or part < 0 for part in mask.get("seed", [])):

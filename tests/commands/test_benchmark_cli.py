@@ -60,13 +60,13 @@ def test_wrong_commands_are_one_sentence(tmp_path, capsys):
          ["--contenders.a", "Weights", "--contenders.a.path", tmp_path / "no.safetensors"]),
         (1, "Fill: a PENNet has weights", ["--contenders.a", "Fill", "--contenders.a.generator", "PENNet"]),
         (1, "batch_size must be 1 or more", ["--batch_size", 0]),
-        (2, "Expected a <class 'int'>. Got value: many", ["--batch_size", "many"]),
-        (2, "nosuch", ["--contenders.a", "nosuch"]),
-        (2, "unrecognized arguments: --nosuch", ["--nosuch", 1]),
+        (2, "--batch_size many: must be a whole number", ["--batch_size", "many"]),
+        (2, "--contenders.a nosuch: there is no such class", ["--contenders.a", "nosuch"]),
+        (2, "--nosuch 1: there is no such option", ["--nosuch", 1]),
     ):  # fmt: skip
         text = said(capsys, code, *SMALL, *out, *flags)
         assert sentence in text and "Traceback" not in text
-        assert code == 2 or text.strip().count("\n") == 0
+        assert text.strip().count("\n") == 0
     assert said(capsys, 1, *SMALL, *out, "--contenders", "{}").endswith(
         "contenders: there is none; name at least one\n"
     )

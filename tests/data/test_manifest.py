@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import pickle
 
 import numpy as np
 import pytest
@@ -9,7 +10,7 @@ import torch
 from PIL import Image
 
 import inpaintzoo
-from inpaintzoo.data.dataset import InpaintingDataset
+from inpaintzoo.data.dataset import MASK_STREAM, InpaintingDataset, sample_rng
 from inpaintzoo.data.manifest import Manifest, PinnedMasks, mask_hash
 from inpaintzoo.data.masks import FreeForm, MaskFolder, MaskGenerator, MixedMasks, RandomRectangles, SquareFreeForm
 from inpaintzoo.data.source import ImageSource, Sample
@@ -236,14 +237,58 @@ def test_a_failed_save_leaves_the_old_file(tmp_path, monkeypatch):
 
 
 class OwnMask(MaskGenerator):
+    def __init__(self, rows=8):
+        self.rows = rows
+
     def draw(self, height, width, rng, index):
-        return torch.ones(1, height, width)
+        mask = torch.zeros(1, height, width)
+        start = int(rng.integers(height - self.rows))
+        mask[:, start : start + self.rows] = 1.0
+        return mask
+
+
+class Forgetful(OwnMask):
+    def __init__(self, lines):
+        super().__init__(lines)
+
+
+def test_masks_of_the_users_own_class_are_pinned_and_drawn_again(tmp_path):
+    for masks in (OwnMask(5), MixedMasks([FreeForm(), OwnMask(6)])):
+        Manifest.make(Pictures(), masks, 3, 48, 64).save(tmp_path / "own.jsonl", overwrite=True)
+        pinned = pickle.loads(pickle.dumps(PinnedMasks(tmp_path / "own.jsonl")))
+        for index in range(4):
+            expected = masks.draw(48, 64, sample_rng(3, 0, index, MASK_STREAM), index)
+            assert torch.equal(pinned.draw(48, 64, np.random.default_rng(), index), expected)
+
+
+def test_a_manifest_imports_nothing(tmp_path, monkeypatch):
+    (tmp_path / "own_holes.py").write_text("raise SystemExit('imported')")
+    monkeypatch.syspath_prepend(tmp_path)
+    path = tmp_path / "own.jsonl"
+    Manifest.make(Pictures(), OwnMask(), 3, 48, 64).save(path)
+    name = OwnMask.recipe_name()
+    path.write_text(path.read_text().replace(json.dumps(name), '"own_holes.OwnMask"'))
+    with pytest.raises(
+        DataError, match=r"line 2: .*unknown class 'own_holes.OwnMask'; .* import it: give its class path"
+    ):
+        Manifest.load(path)
 
 
 def test_a_generator_that_nobody_could_rebuild_is_refused():
-    for masks in (OwnMask(), MixedMasks([FreeForm(), OwnMask()])):
-        with pytest.raises(DataError, match=r"unknown class .*OwnMask"):
+    class Local(OwnMask):
+        pass
+
+    for masks in (Local(), MixedMasks([FreeForm(), Local()])):
+        with pytest.raises(DataError, match=r"unknown class .*Local"):
             Manifest.make(Pictures(), masks, 0, 48, 64)
+    with pytest.raises(
+        DataError, match=r"Forgetful: .* argument 'lines' cannot be read back .*; keep it in an attribute"
+    ):
+        Manifest.make(Pictures(), Forgetful(3), 0, 48, 64)
+    with pytest.raises(DataError, match=r"argument 'rows' cannot be read back .ndarray is not a JSON type"):
+        Manifest.make(Pictures(), OwnMask(np.ones(3)), 0, 48, 64)
+    with pytest.raises(DataError, match=r"unknown class 'inpaintzoo.data.manifest.PinnedMasks'"):
+        Manifest.make(Pictures(), PinnedMasks(Manifest.make(Pictures(), FreeForm(), 0, 48, 64)), 0, 48, 64)
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""The contract of mask generators, and what the generators share."""
+"""The contract of mask generators, and helpers that they share."""
 
 from __future__ import annotations
 
@@ -16,18 +16,19 @@ from torch import Tensor
 
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.ops import resize_mask
+from inpaintzoo.types import DataError
 
 MaskResize = Literal["nearest", "any"]
 
 
 class MaskGenerator(ABC):
-    """Draws hole masks; every random choice comes from the `rng` handed in.
+    """Draws hole masks; every random choice comes from the `rng` it is given.
 
     A subclass keeps each constructor argument in an attribute of the same name: `recipe` relies on it.
 
     Attributes:
-        compact: whether all holes are squares or rectangles: a network trained with these alone is not at home in
-            strokes and scratches.
+        compact: Whether all holes are squares or rectangles. A network trained on these alone copes badly with strokes
+            and scratches.
     """
 
     compact: ClassVar[bool] = False
@@ -44,18 +45,31 @@ class MaskGenerator(ABC):
         """
 
     def check(self) -> list[Finding]:
-        """What is worth knowing before these masks are used, such as a polarity that was decided on."""
+        """What the user should know before these masks are used, such as a polarity that was guessed."""
         return []
 
+    @classmethod
+    def recipe_name(cls) -> str:
+        """The class's name in recipes: short for those of this package, else the class path."""
+        short = cls.__module__.startswith(f"{__package__}.")
+        return cls.__name__ if short else f"{cls.__module__}.{cls.__qualname__}"
+
     def recipe(self) -> dict[str, Any]:
-        """Class and arguments in JSON types; `mask_from_recipe` builds an equal generator from it."""
-        kind = type(self)
-        inside = kind.__module__.startswith("inpaintzoo.")
-        parameters = inspect.signature(kind).parameters
-        return {
-            "class": kind.__name__ if inside else f"{kind.__module__}.{kind.__qualname__}",
-            "args": {name: _plain(getattr(self, name)) for name in parameters},
-        }
+        """Class and arguments in JSON types; `mask_from_recipe` builds an equal generator from it.
+
+        Raises:
+            DataError: An argument that is not kept in an attribute of its name, or that JSON cannot hold.
+        """
+        arguments = {}
+        for name in inspect.signature(type(self)).parameters:
+            try:
+                arguments[name] = _plain(getattr(self, name))
+            except (AttributeError, TypeError) as error:
+                raise DataError(
+                    f"{type(self).__name__}: its masks cannot be pinned, since argument {name!r} cannot be read back "
+                    f"({error}); keep it in an attribute of the same name, as numbers, text, lists or mask generators"
+                ) from error
+        return {"class": self.recipe_name(), "args": arguments}
 
 
 def hole_tensor(hole: np.ndarray | Image.Image) -> Tensor:
@@ -64,7 +78,7 @@ def hole_tensor(hole: np.ndarray | Image.Image) -> Tensor:
 
 
 def grow_hole(mask: Tensor, pixels: int) -> Tensor:
-    """Dilate a `(1, H, W)` mask by so many pixels on every side, by a square window."""
+    """Dilate a `(1, H, W)` mask by this many pixels on every side, with a square window."""
     if pixels == 0:
         return mask
     hole = mask[0].numpy() > 0.5
@@ -72,7 +86,7 @@ def grow_hole(mask: Tensor, pixels: int) -> Tensor:
 
 
 def _grow_rows(hole: np.ndarray, pixels: int) -> np.ndarray:
-    """Whether any of the pixels up to so many rows above and below is hole: a running sum, whatever the window."""
+    """Whether any pixel up to this many rows above or below is hole; a running sum, so all windows cost the same."""
     sums = np.pad(hole, ((pixels + 1, pixels), (0, 0))).cumsum(axis=0, dtype=np.int32)
     return sums[2 * pixels + 1 :] > sums[: -2 * pixels - 1]
 
@@ -82,10 +96,10 @@ def resize_hole(mask: Tensor, height: int, width: int, mode: MaskResize) -> Tens
 
     Args:
         mask: 1 = hole.
-        height: wanted.
-        width: wanted.
-        mode: `nearest` takes the pixel at each cell's centre, which keeps the hole's ratio; `any` makes a cell hole
-            that contains any hole pixel, so that no hole is lost, but thin ones grow.
+        height: New height in pixels.
+        width: New width in pixels.
+        mode: `nearest` takes the pixel at each cell's centre, which keeps the hole ratio; `any` makes a cell hole if it
+            contains any hole pixel, so no hole is lost, but thin ones grow.
     """
     if mask.shape[-2:] == (height, width):
         return mask
@@ -95,7 +109,7 @@ def resize_hole(mask: Tensor, height: int, width: int, mode: MaskResize) -> Tens
 
 
 def int_range(owner: str, name: str, value: Sequence[int], least: int) -> tuple[int, int]:
-    """Check a pair `(low, high)` of whole numbers, both ends included; lists come from YAML and JSON."""
+    """Check a pair `(low, high)` of whole numbers, both ends included; YAML and JSON give lists."""
     if len(value) != 2 or any(int(end) != end for end in value) or not least <= value[0] <= value[1]:
         raise ValueError(
             f"{owner}: {name} must be two whole numbers (low, high) with {least} <= low <= high, got {value}"
@@ -120,4 +134,6 @@ def _plain(value: Any) -> Any:
         return str(value)
     if isinstance(value, (list, tuple)):
         return [_plain(item) for item in value]
-    return value
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise TypeError(f"{type(value).__name__} is not a JSON type")

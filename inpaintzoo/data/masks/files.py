@@ -34,28 +34,28 @@ _MUCH_HOLE = 0.6
 class MaskFolder(MaskGenerator):
     """Masks from files, in a folder and its subfolders, in the order of their names.
 
-    A file is thresholded, resized to the picture, dilated and flipped, in this order. A file of other proportions
-    than the picture is stretched.
+    A mask is thresholded, resized to the picture (stretched if the proportions differ), dilated and flipped, in this
+    order.
 
     Args:
-        path: the folder.
-        polarity: the colour of the hole. `auto` takes the rarer colour of up to 64 files (`check` tells which), and
-            is an error where neither is clearly rarer. The attribute then holds `white` or `black`.
-        threshold: a pixel is hole above this part of the way to the hole's colour; 0.6 for the NVIDIA training
-            archive.
-        dilation: pixels of the picture by which the hole grows on every side, or a range to draw from.
-        flips: mirror each axis with a chance of one half.
-        ratio: keep only files with a hole ratio in `(low, high]`, measured at their own size before dilation;
-            every file is read once for it.
-        level: keep only level 1 (1 to 10 % hole) to 6 (50 to 60 %) of the NVIDIA test set, which is told by the
-            order of its 12,000 files: 2,000 a level.
-        order: `random`, or `index`: picture i gets file i, from the start again when pictures outnumber files.
-        resize: `nearest` keeps the ratio of hole, as the papers' code does; `any` keeps even the thinnest hole, but
-            thin holes grow.
+        path: The folder.
+        polarity: The colour of the hole. `auto` takes the rarer colour of up to 64 files (`check` reports which one)
+            and is an error if neither is clearly rarer. The attribute then holds `white` or `black`.
+        threshold: A pixel is hole if its grey level is more than this fraction of the way to the hole's colour; use
+            0.6 for the NVIDIA training archive.
+        dilation: Pixels of the picture by which the hole grows on every side, or a range to draw from.
+        flips: Mirror each axis with probability one half.
+        ratio: Keep only files with a hole ratio in `(low, high]`, measured at their own size before dilation; this
+            reads every file once.
+        level: Keep only this level of the NVIDIA test set, from 1 (1 to 10 % hole) to 6 (50 to 60 %). Levels are told
+            by the order of the 12,000 files, 2,000 per level.
+        order: `random`, or `index`: picture i gets file i, starting again if there are more pictures than files.
+        resize: `nearest` keeps the hole ratio, as the papers' code does; `any` keeps even the thinnest hole, but thin
+            holes grow.
 
     Raises:
-        DataError: no files, an unreadable one, an unclear polarity, nothing left by `ratio`, or a folder that is
-            not the NVIDIA test set though a `level` of it is wanted.
+        DataError: No files, an unreadable file, an unclear polarity, no file in the `ratio`, or a `level` of a folder
+            that is not the NVIDIA test set.
     """
 
     def __init__(
@@ -113,6 +113,10 @@ class MaskFolder(MaskGenerator):
         position = index % len(self.files) if self.order == "index" else int(rng.integers(len(self.files)))
         return self.files[position]
 
+    def ratios(self) -> list[float]:
+        """Each file's hole ratio in [0, 1], at its own size and before dilation."""
+        return file_ratios(self.path, self.files, self.polarity, self.threshold)
+
     def _files_of_level(self, level: int) -> list[str]:
         if len(self.files) != NVIDIA_TEST_COUNT:
             raise DataError(
@@ -133,7 +137,7 @@ class MaskFolder(MaskGenerator):
         return chosen
 
     def _files_of_ratio(self, low: float, high: float) -> list[str]:
-        ratios = file_ratios(self.path, self.files, self.polarity, self.threshold)
+        ratios = self.ratios()
         chosen = [file for file, ratio in zip(self.files, ratios, strict=True) if low < ratio <= high]
         if not chosen:
             labels = [ratio_bin(ratio) for ratio in ratios]

@@ -1,4 +1,4 @@
-"""Generators made of generators: weighted mixtures and limits on the hole's ratio."""
+"""Mask generators that use other generators: weighted mixtures, and limits on the hole ratio."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ class MixedMasks(MaskGenerator):
     """Each mask comes from one of several generators, drawn by weight.
 
     Args:
-        masks: the generators.
-        weights: one a generator, of any sum; None makes all equal.
+        masks: The generators.
+        weights: One per generator, with any sum; None makes all equal.
     """
 
     def __init__(self, masks: list[MaskGenerator], weights: list[float] | None = None) -> None:
         if not masks:
             raise ValueError("MixedMasks: masks is empty; give at least one mask generator")
         if weights is not None and len(weights) != len(masks):
-            raise ValueError(f"MixedMasks: {len(masks)} masks but {len(weights)} weights; give one weight a mask")
+            raise ValueError(f"MixedMasks: {len(masks)} masks but {len(weights)} weights; give one weight per mask")
         self.masks = list(masks)
         self.weights = [1.0] * len(masks) if weights is None else [float(weight) for weight in weights]
         if any(not 0.0 <= weight < math.inf for weight in self.weights) or sum(self.weights) == 0.0:
@@ -42,12 +42,12 @@ class MixedMasks(MaskGenerator):
 
 
 class LimitedMask(MaskGenerator):
-    """Draws again until the hole's ratio lies in `(ratio[0], ratio[1]]`; with 0 as lower limit no mask is empty.
+    """Draws again until the hole ratio lies in `(ratio[0], ratio[1]]`; a lower limit of 0 excludes empty masks.
 
     Args:
-        mask: draws the masks.
-        ratio: the limits, open below and closed above as the papers' bins are.
-        tries: after so many masks outside the limits it is an error.
+        mask: Draws the masks.
+        ratio: The limits; the lower one is excluded and the upper one included, as in the papers' bins.
+        tries: Give up with a `DataError` after this many masks outside the limits.
     """
 
     def __init__(self, mask: MaskGenerator, ratio: Sequence[float], tries: int = 1000) -> None:

@@ -16,7 +16,7 @@ class CentreSquare(MaskGenerator):
     """A square hole in the middle.
 
     Args:
-        size: side in pixels; None takes half of each side (the papers' 128 of 256).
+        size: Side in pixels; None takes half of each side (the papers' 128 of 256).
     """
 
     compact = True
@@ -37,13 +37,13 @@ class CentreSquare(MaskGenerator):
 
 
 class RandomRectangles(MaskGenerator):
-    """Rectangles of random size at random places; they may overlap.
+    """Rectangles of random size and position; they may overlap.
 
-    `RandomRectangles(count=(1, 1), side=(0.5, 0.5))` is the papers' 128x128 square at a random place of 256x256.
+    `RandomRectangles(count=(1, 1), side=(0.5, 0.5))` is the papers' 128x128 square at a random position in 256x256.
 
     Args:
-        count: least and most rectangles.
-        side: shortest and longest side, as a part of the picture's height and width.
+        count: Fewest and most rectangles.
+        side: Shortest and longest side, as a fraction of the picture's height and width.
     """
 
     compact = True
@@ -63,14 +63,14 @@ class RandomRectangles(MaskGenerator):
 
 
 class PENNetSquare(MaskGenerator):
-    """A square at a random place in a frame that is rotated, as PEN-Net's public code trains.
+    """A square at a random position in a rotated frame, as in the training of PEN-Net's public code.
 
-    The square has half of the shorter side. The frame is rotated and grows to hold its corners, the hole is dilated
-    by a 3x3 window, and the frame is shrunk back to the picture's size: 16.6 % hole on average, 12.9 to 25.8 %.
-    (The recipe also mirrors the square before it rotates it; for a square at a random place that is no change.)
+    The square's side is half of the shorter side. The frame is rotated and enlarged to hold its corners, the hole is
+    dilated by a 3x3 window, and the frame is shrunk to the picture's size: 12.9 to 25.8 % hole, 16.6 % on average.
+    (PEN-Net's code also mirrors the square before rotating it, which changes nothing at a random position.)
 
     Args:
-        max_angle: the frame is rotated by 0 to this many degrees, at most 45.
+        max_angle: Largest rotation of the frame in degrees, 0 to 45.
     """
 
     compact = True

@@ -1,4 +1,4 @@
-"""Holes painted with a brush: DeepFill v2's free-form strokes and LaMa's thin, medium and thick ones."""
+"""Brush strokes: DeepFill v2's free-form masks and LaMa's thin, medium and thick ones."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ Point = tuple[float, float]
 class FreeForm(MaskGenerator):
     """Free-form brush strokes with the parameters of DeepFill v2 (https://arxiv.org/abs/1806.03589).
 
-    Each stroke is a zigzag with round joints. Its segments have the length N(R, R/2), clipped to [0, 2R], with R an
-    eighth of the diagonal. The whole mask is mirrored at random on either axis (the public code draws these flips
-    and discards them). At 256x256 15.3 % of the pixels are hole on average.
+    Each stroke is a zigzag with round joints. The length of a segment is drawn from N(R, R/2) and clipped to [0, 2R],
+    where R is an eighth of the diagonal. The mask is mirrored at random on either axis (the public code draws these
+    flips but does not apply them). At 256x256, 15.3 % of the pixels are hole on average.
 
     Args:
-        strokes: fewest and most strokes.
-        vertices: fewest and most segments a stroke.
-        width: thinnest and thickest stroke, in pixels of a 256x256 picture; it grows with the diagonal.
-        angle: of the zigzag to the horizontal, in radians.
-        angle_range: how far the two ends of a stroke's range of angles may lie from `angle`, in radians.
+        strokes: Fewest and most strokes.
+        vertices: Fewest and most segments per stroke.
+        width: Thinnest and thickest stroke, in pixels of a 256x256 picture; it scales with the diagonal.
+        angle: Between zigzag and horizontal, in radians.
+        angle_range: How far the two ends of a stroke's range of angles may lie from `angle`, in radians.
     """
 
     def __init__(
@@ -74,14 +74,14 @@ class FreeForm(MaskGenerator):
 
 
 class SquareFreeForm(MaskGenerator):
-    """Free-form strokes together with a box at a random place: what the gated family trains on.
+    """Free-form strokes and a box at a random position: the training masks of the gated models.
 
-    At 256x256 31.2 % of the pixels are hole on average (box alone 19.2 %).
+    At 256x256, 31.2 % of the pixels are hole on average (19.2 % from the box alone).
 
     Args:
-        brush: the strokes; None takes `FreeForm()`.
-        box: side of the box, as a part of the picture's height and width.
-        inset: each pair of opposite edges moves inwards by 0 to this part of the side (the published 16 of 256).
+        brush: Draws the strokes; None takes `FreeForm()`.
+        box: Side of the box, as a fraction of the picture's height and width.
+        inset: Opposite edges move inwards by up to this fraction of the picture's side (published: 16 of 256).
     """
 
     def __init__(self, brush: FreeForm | None = None, box: float = 0.5, inset: float = 0.0625) -> None:
@@ -108,15 +108,15 @@ class SquareFreeForm(MaskGenerator):
 
 @dataclasses.dataclass(frozen=True)
 class LaMaParameters:
-    """One row of LaMa's table, as published; sizes in pixels of the resolution it is for.
+    """One row of LaMa's table, as published; sizes are in pixels at the row's resolution.
 
     Attributes:
-        strokes: fewest and most strokes.
-        max_width: the code draws `5 + [0, max_width)`.
-        max_length: of a segment; the code draws `10 + [0, max_length)`.
-        boxes: fewest and most boxes, or None where boxes are not drawn.
-        box_side: shortest side, and the bound that the longest stays below.
-        margin: boxes keep this distance from the border.
+        strokes: Fewest and most strokes.
+        max_width: The code draws `5 + [0, max_width)`.
+        max_length: Of a segment; the code draws `10 + [0, max_length)`.
+        boxes: Fewest and most boxes; None if there are no boxes.
+        box_side: Shortest side, and the bound that the longest stays below.
+        margin: Distance of boxes from the border.
     """
 
     strokes: tuple[int, int]
@@ -141,15 +141,14 @@ _LAMA_TRIES = 1000
 
 
 class LaMaStrokes(MaskGenerator):
-    """LaMa's test masks (https://arxiv.org/abs/2109.07161): strokes, or boxes instead with a chance of 0.3 in 1.3.
+    """LaMa's test masks (https://arxiv.org/abs/2109.07161): strokes, or with probability 0.3 / 1.3 boxes.
 
-    A mask that covers more than half of the picture is drawn again. The table holds for one resolution; for a
-    picture of another size all lengths grow or shrink with its diagonal.
+    A mask that covers more than half of the picture is drawn again. Lengths are those of the table's resolution and
+    scale with the picture's diagonal.
 
     Args:
-        thickness: row of the table.
-        resolution: half of the table: the published parameters for 256x256 or for 512x512, which differ by more
-            than a factor of two.
+        thickness: Row of the table.
+        resolution: Take the published parameters for 256x256 or those for 512x512, which are more than twice as large.
     """
 
     def __init__(

@@ -1,0 +1,320 @@
+"""Mistakes on the command line and in config files: one sentence instead of jsonargparse's full account.
+
+jsonargparse reports a mistake as a tree of text: the keys and classes that lead to a value, then one reason for every
+type that did not accept it. `usage_error` picks the reason that matters and adds what was given and what is allowed.
+"""
+
+from __future__ import annotations
+
+import argparse
+import inspect
+import pydoc
+import re
+import typing
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from jsonargparse import ArgumentParser
+
+from inpaintzoo.words import nearest, some
+
+_SHORT = 6  # a list of more allowed values is followed by the nearest one
+_TYPES = {
+    "int": "a whole number",
+    "float": "a number",
+    "bool": "true or false",
+    "str": "text",
+    "NoneType": "null",
+    "list": "a list",
+    "tuple": "a list",
+    "Sequence": "a list",
+    "dict": "a mapping",
+}
+_SKIPPED = ("Does not validate", "Subtypes:", "Errors:", "Given value", "Expected a path but", "Subclass types expect")
+
+
+class UsageError(Exception):
+    """A command line that cannot be run as it is; the text is one sentence."""
+
+
+def usage_error(parser: ArgumentParser, argv: Sequence[str], error: Exception) -> str:
+    """One sentence about what is wrong with a command line or a config file: the thing, its value, the remedy.
+
+    Args:
+        parser: The command's parser.
+        argv: What it was given.
+        error: What it raised.
+    """
+    mistake = _Mistake(parser, argv, str(error))
+    for pattern, say in _SENTENCES:
+        if found := re.match(pattern, mistake.reason, re.DOTALL):
+            return " ".join(say(mistake, *found.groups()).split())
+    return mistake.told(" ".join(mistake.reason.split())[:300])
+
+
+def subcommand(
+    parser: ArgumentParser, argv: Sequence[str]
+) -> tuple[str | None, ArgumentParser, dict[str, ArgumentParser]]:
+    """The subcommand on a command line and its parser, or None and the parser itself; and the parsers of all."""
+    actions = [action for action in parser._actions if isinstance(action, argparse._SubParsersAction)]
+    parsers: dict[str, ArgumentParser] = dict(actions[0].choices) if actions else {}  # type: ignore[arg-type]
+    name = next((word for word in argv if word in parsers), None)
+    return name, parsers[name] if name else parser, parsers
+
+
+class _Reason(NamedTuple):
+    """A reason, with the keys that lead to it from the outside in, and the innermost class on the way."""
+
+    keys: list[str]
+    owner: str | None
+    text: str
+
+
+class _Mistake:
+    """A command line, the reason why it was refused, and what that reason is about."""
+
+    def __init__(self, parser: ArgumentParser, argv: Sequence[str], account: str) -> None:
+        self.argv = argv
+        self.command, self.options, _ = subcommand(parser, argv)
+        self.name = " ".join(filter(None, (parser.prog, self.command)))
+        self.account = account
+        reasons = [reason._replace(keys=self._inside(reason.keys)) for reason in _reasons(account)]
+        deepest = max(len(reason.keys) for reason in reasons)
+        self.reasons = [reason for reason in reasons if len(reason.keys) == deepest]
+        typed = re.compile("Expected a <class|Not a valid subclass")
+        chosen = next((reason for reason in self.reasons if not typed.match(reason.text)), self.reasons[0])
+        self.keys, self.owner, self.reason = chosen
+        # An option such as --model.losses.hole.weight has the keys of dictionaries in it; the tree does not.
+        nested = re.findall(r"NestedArg\(key='([^']*)', val=(.*)\)$", account, re.MULTILINE)
+        self.key = ".".join([self.keys[0], nested[-1][0]] if nested and self.keys else self.keys).replace(
+            "init_args.", ""
+        )
+        self.value = nested[-1][1].strip("'\"") if nested else None
+
+    def _inside(self, keys: list[str]) -> list[str]:
+        """The keys without the subcommand in front."""
+        inside = [key.removeprefix(f"{self.command}.") for key in keys]
+        return [key for key in inside if key != self.command]
+
+    def told(self, reason: str, value: str | None = None, key: str | None = None) -> str:
+        """The reason after the option or, if it was not typed, after the config file and the key."""
+        key = self.key if key is None else key
+        if not key:
+            return reason
+        given = "" if value is None else f" {value}"
+        root, dot, rest = key.partition(".")
+        if any(action.dest == root and not action.option_strings for action in self.options._actions):
+            return f"{root.upper()}{dot}{rest}{given}: {reason}"
+        options = {option.replace("init_args.", "").rstrip("+"): typed for option, typed in self.typed()}
+        # jsonargparse may leave out the key of a dictionary.
+        longer = [option for option, typed in options.items() if option.startswith(f"--{key}.") and typed == value]
+        files = [file for file in self.configs() if _mentions(file, key.split(".")[-1])]
+        if f"--{key}" in options or longer or not files:
+            return f"{longer[0] if longer else f'--{key}'}{given}: {reason}"
+        return f"{files[-1]}: {key}{given}: {reason}"
+
+    def typed(self) -> Iterator[tuple[str, str]]:
+        """The options of the command line with their values."""
+        for word, following in zip(self.argv, [*self.argv[1:], ""], strict=True):
+            if word.startswith("-"):
+                option, equals, value = word.partition("=")
+                yield option, value if equals else following
+
+    def configs(self) -> list[str]:
+        """The config files of the command line."""
+        return [value for option, value in self.typed() if option in ("--config", "-c")]
+
+    def hint(self) -> Any:
+        """The type of the value that was refused, as far as it can be told; else None."""
+        if self.owner is None:
+            actions = (action for action in self.options._actions if action.dest == self.key)
+            return next((getattr(action, "_typehint", action.type) for action in actions), None)
+        try:
+            return typing.get_type_hints(pydoc.locate(self.owner).__init__).get(self.keys[-1])  # type: ignore[misc]
+        except (AttributeError, NameError, TypeError):
+            return None
+
+    # ---------------------------------------------------------------- one method a kind of mistake
+
+    def unknown_key(self, name: str) -> str:
+        name = name.removeprefix(f"{self.command}.").replace("init_args.", "")
+        if self.owner is None:
+            return self.told(f"there is no such key{_meant(name, _names(self.options))}", key=name)
+        key = self.key if self.value is not None else f"{self.key}.{name}"
+        kind = pydoc.locate(self.owner)
+        arguments = list(inspect.signature(kind).parameters) if callable(kind) else []
+        owner = self.owner.split(".")[-1]
+        return self.told(
+            f"{owner} has no such argument{_meant(name, arguments) or _known(arguments, 'takes')}", self.value, key
+        )
+
+    def unknown_key_of_group(self, group: str, name: str) -> str:
+        return self.unknown_key(f"{group}.{name}")
+
+    def unknown_option(self, words: str) -> str:
+        option = words.split(" ")[0].split("=")[0]
+        if not option.startswith("-"):
+            return f"{option}: one argument too many; {self.name} --help lists what it takes"
+        value = dict(self.typed()).get(option, "")
+        value = "" if value.startswith("--") else value
+        meant = _meant(option.lstrip("-"), _names(self.options), "--") or f"; {self.name} --help lists them"
+        return f"{option} {value}".rstrip() + f": there is no such option{meant}"
+
+    def unknown_class(self, name: str) -> str:
+        if name.startswith(("{", "[")):
+            return self.told("this is not valid YAML", name)
+        known = _subclasses(self.hint())
+        return self.told(f"there is no such class{_meant(name.split('.')[-1], known) or _known(known)}", name)
+
+    def wrong_class(self, name: str, base: str) -> str:
+        known = _subclasses(self.hint())
+        return self.told(f"this is not a {base}{_meant(name.split('.')[-1], known) or _known(known)}", name)
+
+    def abstract_class(self, path: str) -> str:
+        known = [name for name in _subclasses(pydoc.locate(path)) if name != path.split(".")[-1]]
+        return self.told(f"{path.split('.')[-1]} is abstract; name one of its classes: {some(known, 12)}", self.value)
+
+    def no_module(self, why: str) -> str:
+        return self.told(f"it cannot be imported ({why})", self.value or self.owner)
+
+    def missing(self, names: str) -> str:
+        missing = [name.removeprefix(f"{self.command}.") for name in names.split(", ")]
+        if self.owner is not None:
+            return self.told(f"{self.owner.split('.')[-1]} needs {_listed(missing, 'and')}")
+        options = {action.dest: max(action.option_strings, key=len, default="") for action in self.options._actions}
+        config = "; give them here or in a --config file" if "config" in options else ""
+        are = "is" if len(missing) == 1 else "are"
+        return f"{_listed([options.get(name) or name.upper() for name in missing], 'and')} {are} missing{config}"
+
+    def no_command(self, names: str) -> str:
+        return f"no command was given; it must be {_listed(names.split(','))}"
+
+    def wrong_choice(self, option: str, value: str, choices: str) -> str:
+        option = "" if option == "subcommand" else f"{option.split('/')[-1]} "
+        return f"{option}{value}: {_must(value, choices)}"
+
+    def wrong_key_choice(self, value: str, choices: str) -> str:
+        return self.told(_must(value, choices), value)
+
+    def no_value(self, option: str) -> str:
+        return f"{option.split('/')[-1]}: its value is missing"
+
+    def no_file(self, path: str) -> str:
+        typed = next((word for word in self.argv if Path(word).absolute() == Path(path)), path)
+        return f"--{self.key} {typed}: there is no such file"
+
+    def no_yaml(self, why: str) -> str:
+        files = [file for file in self.configs() if not _is_mapping(file)] or self.configs()
+        return f"--config {_listed(files)}: this is not a YAML file of keys and values ({why[:160]})"
+
+    def outside(self, value: str, limits: str) -> str:
+        return self.told(
+            f"must be {limits.replace('v>=', 'at least ').replace('v<=', 'at most ').replace('v', '')}", value
+        )
+
+    def wrong_type(self) -> str:
+        given = re.search(r"(?:Got|Given) value: (?!NestedArg)(.*)", self.account)
+        value = self.value if self.value is not None else given and given[1]
+        expected = [re.sub(r"^Expected an? |\. Got value: .*$", "", reason.text) for reason in self.reasons]
+        for text in expected:
+            if literal := re.match(r"typing\.Literal\[(.*)\]", text):
+                return self.told(_must(str(value), literal[1]), value)
+        kinds = [re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text) for text in expected]
+        return self.told(f"must be {_listed([_TYPES.get(kind, kind) for kind in dict.fromkeys(kinds)])}", value)
+
+
+_SENTENCES: list[tuple[str, Callable[..., str]]] = [
+    (r"Group '(.*)' does not accept option '(.*)'", _Mistake.unknown_key_of_group),
+    (r"(?:Option|Subcommand '\w+' does not accept option) '(.*?)'", _Mistake.unknown_key),
+    (r"[Uu]nrecognized arguments: (.*)", _Mistake.unknown_option),
+    (r"(?:Expected a dot import path string|Unexpected import path format): (.*?)\n?$", _Mistake.unknown_class),
+    (r"Import path (\S+) does not correspond to a subclass of (\w+)", _Mistake.wrong_class),
+    (r"Expected an instantiatable class, but (\S+) is", _Mistake.abstract_class),
+    (r"(No module named .*|module .* has no attribute .*)", _Mistake.no_module),
+    (r"the following arguments are required: (.*)", _Mistake.missing),
+    (r"expected \"\w+\" to be one of {(.*)}", _Mistake.no_command),
+    (r"argument (\S+): invalid choice: '?(.*?)'? \(choose from (.*)\)", _Mistake.wrong_choice),
+    (r"'?(.*?)'? not among choices [(\[](.*)[)\]]", _Mistake.wrong_key_choice),
+    (r"argument (\S+): expected (?:one|at least one) argument", _Mistake.no_value),
+    (r"File does not exist: '?(.*?)'?$", _Mistake.no_file),
+    (r"(?:Problems parsing|Unexpected|Unable to load) config:? (.*)", _Mistake.no_yaml),
+    (r"Not of type \w+: (\S+) does not conform to restriction (.*)", _Mistake.outside),
+    (r"Expected an? [<\w]", _Mistake.wrong_type),
+]
+
+
+def _reasons(account: str) -> Iterator[_Reason]:
+    """The reasons in jsonargparse's account, which is a tree by indentation; always at least one."""
+    if not account.startswith(("Parser key", "Problem with")):
+        yield _Reason([], None, account)
+        return
+    above: list[tuple[int, str | None, str | None]] = []  # indentation, key, class
+    for line in account.splitlines():
+        text = line.lstrip(" -")
+        indentation = len(line) - len(text)
+        if not text or text.startswith(_SKIPPED):
+            continue
+        above = [level for level in above if level[0] < indentation]
+        if found := re.match(r'Parser key "(.*?)"(?: element \d+)?:?\s*(.*)', text):
+            above.append((indentation, found[1], None))
+        elif found := re.match(r"Problem with given class_path '(.*?)':\s*(.*)", text):
+            above.append((indentation, None, found[1]))
+        if text := found[2] if found else text:
+            owners = [owner for _, _, owner in above if owner]
+            yield _Reason([key for _, key, _ in above if key], owners[-1] if owners else None, text)
+
+
+def _mentions(file: str, key: str) -> bool:
+    path = Path(file).expanduser()
+    return path.is_file() and re.search(rf"\b{re.escape(key)}\b", path.read_text(errors="replace")) is not None
+
+
+def _is_mapping(file: str) -> bool:
+    try:
+        return isinstance(yaml.safe_load(Path(file).expanduser().read_text()), dict)
+    except (OSError, ValueError, yaml.YAMLError):
+        return False
+
+
+def _names(parser: ArgumentParser) -> list[str]:
+    options = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
+    return [option[2:] for option in options if not option.endswith((".help", "+", "print_config"))]
+
+
+def _subclasses(hint: Any) -> list[str]:
+    """Names of the classes that can stand where a type is wanted, those inside unions, lists and the like too."""
+    if inspect.isclass(hint) and not typing.get_args(hint) and hint.__module__ != "builtins":
+        inner = [name for child in hint.__subclasses__() for name in _subclasses(child)]
+        concrete = not inspect.isabstract(hint) and not hint.__name__.startswith("_")
+        return [hint.__name__, *inner] if concrete else inner
+    return [name for inner in typing.get_args(hint) if not isinstance(inner, list) for name in _subclasses(inner)]
+
+
+def _meant(name: str, names: Iterable[str], dashes: str = "") -> str:
+    """`; did you mean ...?` with the names that are close, compared part by part at the dots; else nothing."""
+    names, parts = sorted(set(names)), name.split(".")
+    for position in range(len(parts)):
+        before = ".".join([*parts[:position], ""]) if position else ""
+        here = {known[len(before) :].split(".")[0] for known in names if known.startswith(before)}
+        if parts[position] not in here:
+            close = [
+                ".".join([*parts[:position], found, *parts[position + 1 :]]) for found in nearest(parts[position], here)
+            ]
+            return f"; did you mean {_listed([dashes + found for found in close])}?" if close else ""
+    return ""
+
+
+def _known(names: Sequence[str], verb: str = "can be") -> str:
+    return f"; it {verb} {some(sorted(set(names)), 12)}" if names else ""
+
+
+def _must(value: str, choices: str) -> str:
+    names = [choice.strip(" '\"") for choice in choices.split(",")]
+    close = nearest(value, names, 1) if len(names) > _SHORT else []
+    return f"must be {_listed(names)}" + (f"; did you mean {close[0]}?" if close else "")
+
+
+def _listed(names: Sequence[str], word: str = "or") -> str:
+    return f" {word} ".join(filter(None, (", ".join(names[:-1]), names[-1])))

@@ -1,0 +1,193 @@
+"""Bad command lines and configs: exit code 2 and one sentence on stderr with the thing, the value and the remedy."""
+
+import argparse
+import shlex
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from jsonargparse import ArgumentParser
+from places import TESTS
+
+from inpaintzoo.commands import main
+from inpaintzoo.commands.run import instantiated, parse
+from inpaintzoo.commands.usage import UsageError
+
+TINY = str(TESTS / "conf" / "tiny.yaml")
+CONFIGS = TESTS.parent / "configs"
+FIT = f"fit --config {TINY} "
+MAKE = "masks make --out x "
+LABEL = "label --images a --out b "
+INPAINT = "inpaint a.png b.png -o c.png "
+
+LINES = [
+    # options
+    (FIT + "--x", "--x: there is no such option; inpaintzoo fit --help lists them"),
+    (FIT + "--ema.deacy 0.9", "--ema.deacy 0.9: there is no such option; did you mean --ema.decay?"),
+    (FIT + "--trainer.max_epoch 3", "--trainer.max_epoch 3: there is no such option; did you mean --trainer.max_ep"),
+    (FIT + "--modle.generator PENNet", "--modle.generator PENNet: there is no such option; did you mean --model.gen"),
+    (f"validate --config {TINY} --ckpt_pth a", "--ckpt_pth a: there is no such option; did you mean --ckpt_path?"),
+    (f"test --config {TINY} --dat.seed 3", "--dat.seed 3: there is no such option; did you mean --data.seed?"),
+    (f"predict --config {TINY} --predictions.foldr a", "did you mean --predictions.folder?"),
+    (f"doctor --config {TINY} --data.sed 1", "--data.sed 1: ScenesData has no such argument; did you mean seed?"),
+    ("benchmark --protocol zoo", "--protocol zoo: there is no such option; did you mean --protocols?"),
+    (MAKE + "--mask FreeForm --cuont 4", "--cuont 4: there is no such option; did you mean --count?"),
+    (MAKE + "--mask FreeForm --cuont=4", "--cuont 4: there is no such option; did you mean --count?"),
+    (LABEL + "--short_size 5", "--short_size 5: there is no such option; did you mean --short_side?"),
+    (INPAINT + "--polrity auto", "--polrity auto: there is no such option; did you mean --polarity?"),
+    ("export --ckpt a --to b --dtyp fp16", "--dtyp fp16: there is no such option; did you mean --dtype?"),
+    ("convert --form pennet a -o b", "--form pennet: there is no such option; did you mean --from"),
+    ("list --x", "--x: there is no such option; inpaintzoo list --help lists them"),
+    # arguments of classes
+    (FIT + "--model.generator.widht 8", "--model.generator.widht 8: NormFreeGenerator has no such argument; did you m"),
+    (FIT + "--model.losses.hole.weigth=8", "--model.losses.hole.weigth 8: HoleL1 has no such argument; did you m"),
+    (FIT + "--data.masks.strok 3", "--data.masks.strok 3: RandomRectangles has no such argument; it takes count, side"),
+    (FIT + "--model.generator PENNet --model.generator.levels 4", "levels 4: PENNet has no such argument; it takes"),
+    (LABEL + "--classes VOCClasses --classes.nmaes a", "--classes.nmaes a: VOCClasses has no such argument"),
+    # class names
+    (FIT + "--model Inpaintr", "--model Inpaintr: there is no such class; did you mean Inpainter?"),
+    (FIT + "--model.generator PENNett", "--model.generator PENNett: there is no such class; did you mean PENNet"),
+    (FIT + "--model.generator FreeForm", "--model.generator FreeForm: there is no such class; it can be"),
+    (FIT + "--model.generator inpaintzoo.losses.L1", "--model.generator inpaintzoo.losses.L1: this is not a Generator"),
+    (FIT + "--model.losses.hole HoleL2", "--model.losses.hole HoleL2: there is no such class; did you mean HoleL1?"),
+    (FIT + "--model.generator nowhere.Net", "nowhere.Net: it cannot be imported (No module named 'nowhere')"),
+    (FIT + "--model.adversaries.global.view.levl 2", "view.levl 2: View is abstract; name one of its classes: Comp"),
+    (FIT + "--data FoldrData", "--data FoldrData: there is no such class; did you mean FolderData?"),
+    (FIT + "--data.masks FreeFrom", "--data.masks FreeFrom: there is no such class; did you mean FreeForm"),
+    (FIT + "--trainer.callbacks+ CompareFils", "CompareFils: there is no such class; did you mean CompareFills?"),
+    (LABEL + "--classes VOCClases", "--classes VOCClases: there is no such class; did you mean VOCClasses?"),
+    (MAKE + "--mask FreeFrom", "'FreeFrom' is neither a folder that exists nor a mask class; did you mean FreeForm"),
+    (MAKE + "--mask '{class_path: FreeForm, init_args: {strokse: 3}}'", "--mask.strokse: FreeForm has no such"),
+    (MAKE + "--mask '{class_path: FreeForm'", "--mask {class_path: FreeForm: this is not valid YAML"),
+    (MAKE + "--mask LimitedMask", "--mask: LimitedMask needs mask and ratio"),
+    (MAKE + "--mask nowhere.Holes", "--mask nowhere.Holes: it cannot be imported (No module named 'nowhere')"),
+    ("masks show '{class_path: FreeForm, init_args: {strokse: 3}}' --out a.png", "WHAT.strokse: FreeForm has no such"),
+    # values
+    (FIT + "--model.generator.width abc", "--model.generator.width abc: must be a whole number"),
+    (FIT + "--trainer.max_epochs x", "--trainer.max_epochs x: must be a whole number or null"),
+    (FIT + "--data.batch_size many", "--data.batch_size many: must be a whole number"),
+    (FIT + "--data.masks LaMaStrokes --data.masks.thickness fat", "thickness fat: must be thin, medium or thick"),
+    (MAKE + "--mask FreeForm --count many", "--count many: must be a whole number"),
+    ("masks bin a --polarity grey", "--polarity grey: must be auto, white or black"),
+    (LABEL + "--short_side x", "--short_side x: must be a whole number"),
+    (INPAINT + "--fill men", "--fill men: must be mean, diffusion or biharmonic"),
+    (INPAINT + "--seed -1", "--seed -1: must be at least 0 and at most"),
+    ("export --ckpt a --to b --dtype fp8", "--dtype fp8: must be fp32, fp16 or bf16"),
+    ("convert --from penet a -o b", "or gated-discriminator; did you mean pennet?"),
+    ("masks mak", "mak: must be make, bin, pair or show"),
+    # missing values, arguments and files; too many
+    ("fit", "--data and --model are missing; give them here or in a --config file"),
+    ("fit --config", "--config: its value is missing"),
+    (INPAINT + "--tile", "--tile: its value is missing"),
+    ("masks", "no command was given; it must be make, bin, pair or show"),
+    ("masks make --mask FreeForm", "--out is missing"),
+    ("masks show", "WHAT and --out are missing"),
+    ("benchmark", "--contenders, --sets and --out are missing; give them here or in a --config file"),
+    ("label", "--images and --out are missing"),
+    ("inpaint a.png", "MASK and --out are missing"),
+    ("export --ckpt a", "--to is missing"),
+    ("inpaint a b c -o d", "c: one argument too many"),
+    ("list x", "x: one argument too many"),
+    ("fit --config nowhere.yaml", "--config nowhere.yaml: there is no such file"),
+    ("doctor --config nowhere.yaml", "--config nowhere.yaml: there is no such file"),
+    ("benchmark --config nowhere.yaml", "--config nowhere.yaml: there is no such file"),
+]  # fmt: skip
+
+
+def refused(capsys, line):
+    assert main(line) == 2
+    said = capsys.readouterr()
+    assert said.out == "" and said.err.count("\n") == 1, said
+    assert said.err.startswith("inpaintzoo") and ": error: " in said.err
+    return said.err
+
+
+@pytest.mark.parametrize(("line", "text"), LINES)
+def test_a_bad_command_line_is_one_sentence(line, text, capsys):
+    assert text in refused(capsys, shlex.split(line))
+
+
+@pytest.mark.parametrize(
+    ("content", "text"),
+    [
+        ("model: {init_args: {generator: {init_args: {widht: 3}}}}", "model.generator.widht: NormFreeGenerator has no"),
+        ("model: {init_args: {losses: {a: {class_path: HoleL2}}}}", "model.losses HoleL2: there is no such class; did"),
+        (
+            "data: {init_args: {masks: {class_path: FreeForm, init_args: {strokes: many}}}}",
+            "strokes many: must be a",
+        ),
+        ("modle: {init_args: {width: 3}}", "modle.width: there is no such key; did you mean model.width?"),
+        ("trainer: {max_epoch: 3}", "trainer.max_epoch: there is no such key; did you mean trainer.max_epochs"),
+        ("trainer: {max_epochs: soon}", "trainer.max_epochs soon: must be a whole number or null"),
+        ("trainer: [", "this is not a YAML file of keys and values (while parsing"),
+        ("hello", "this is not a YAML file of keys and values"),
+    ],
+)
+def test_a_bad_config_is_one_sentence_with_its_name(content, text, tmp_path, capsys):
+    config = tmp_path / "extra.yaml"
+    config.write_text(content)
+    said = refused(capsys, [*FIT.split(), "--config", str(config)])
+    assert str(config) in said and text in said and TINY not in said
+
+
+def test_the_full_account_is_one_variable_away(monkeypatch):
+    monkeypatch.setenv("INPAINTZOO_TRACEBACK", "1")
+    with pytest.raises(UsageError, match="did you mean width") as caught:
+        main([*FIT.split(), "--model.generator.widht", "8"])
+    assert "Union subtypes" in str(caught.value.__cause__)
+    assert isinstance(caught.value.__cause__, argparse.ArgumentError)
+
+
+@pytest.mark.parametrize("command", ["fit", "doctor", "masks", "inpaint"])
+def test_help_is_no_error(command, capsys):
+    assert main([command, "--help"]) == 0
+    assert capsys.readouterr().out.startswith("usage: inpaintzoo")
+
+
+class Part:
+    def __init__(
+        self,
+        text: str | None = "x",
+        path: Path | None = Path("a"),
+        either: str | Path | None = "a",
+        mapping: dict[str, int] | None = {"a": 1},  # noqa: B006
+        mixed: str | dict[str, str] | None = "a",
+        number: float | None = 1.0,
+        numbers: list[int | None] | None = None,
+        inner: Any = None,
+    ) -> None:
+        vars(self).update({name: value for name, value in locals().items() if name != "self"})
+
+
+class Whole:
+    def __init__(self, part: Part | None = None, parts: dict[str, Part] | None = None) -> None:
+        self.part, self.parts = part, parts
+
+
+@pytest.mark.parametrize("name", ["text", "path", "either", "mapping", "mixed", "number"])
+@pytest.mark.parametrize("place", ["part", "parts.a"])
+def test_null_is_null_at_every_depth(name, place, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wholes", sys.modules[__name__])
+    parser = ArgumentParser(prog="try")
+    parser.add_subclass_arguments(Whole, "whole")
+    line = ["--whole", "wholes.Whole", f"--whole.{place}", "wholes.Part", f"--whole.{place}.{name}", "null"]
+    whole = instantiated(parser, parse(parser, line)).whole
+    assert getattr(whole.part or whole.parts["a"], name) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "value"),
+    [
+        ("numbers", "[1, null]", [1, None]),
+        ("inner", "{a: null, b: [null, 'None']}", {"a": None, "b": [None, "None"]}),
+        ("text", "it's null", "it's null"),
+        ("mapping", "{a: 3}", {"a": 3}),
+    ],
+)
+def test_null_inside_values_and_text_arrive_as_written(name, text, value, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wholes", sys.modules[__name__])
+    parser = ArgumentParser(prog="try")
+    parser.add_subclass_arguments(Whole, "whole")
+    line = ["--whole", "wholes.Whole", "--whole.part", "wholes.Part", f"--whole.part.{name}", text]
+    assert getattr(instantiated(parser, parse(parser, line)).whole.part, name) == value
