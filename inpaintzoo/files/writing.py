@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import hashlib
 import os
 import platform
@@ -17,6 +18,7 @@ from typing import Any
 from inpaintzoo.types import WeightsError
 
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+_PART = ".part-"  # temporary folders: .part-HOST-PROCESS-RANDOM
 
 
 def new_file(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:
@@ -39,17 +41,12 @@ def new_file(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Pa
 def write_whole(target: Path, write: Callable[[str], Any]) -> None:
     """Writes a file atomically: `write` gets a temporary path, and the complete file then replaces the target.
 
-    The permissions are those of any new file (umask). Removes temporary files left by a killed run.
+    The permissions are those of any new file (umask). The first write into a folder removes temporary files that killed
+    runs left there.
     """
-    # Of fixed length: the target's own name may be as long as the file system allows.
-    prefix = f".part-{hashlib.sha256(os.fsencode(target.name)).hexdigest()[:8]}-"
-    for left in target.parent.glob(f"{prefix}*"):
-        if _abandoned(left, prefix):
-            shutil.rmtree(left, ignore_errors=True)
-    with (
-        _named(target),
-        tempfile.TemporaryDirectory(prefix=f"{prefix}{_HOST}-{os.getpid()}-", dir=target.parent) as folder,
-    ):
+    _sweep(target.parent.absolute())
+    prefix = f"{_PART}{_HOST}-{os.getpid()}-"
+    with _named(target), tempfile.TemporaryDirectory(prefix=prefix, dir=target.parent) as folder:
         file = Path(folder) / target.name
         file.touch()
         mode = stat.S_IMODE(file.stat().st_mode)
@@ -70,9 +67,16 @@ def _named(target: Path) -> Iterator[None]:
         raise OSError(error.errno, f"cannot be written ({error.strerror})", str(target)) from error
 
 
-def _abandoned(folder: Path, prefix: str) -> bool:
+@functools.cache  # once per process: a folder of many thousand files is slow to list
+def _sweep(folder: Path) -> None:
+    for left in folder.glob(f"{_PART}*"):
+        if _abandoned(left):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def _abandoned(folder: Path) -> bool:
     """Whether its writer is gone: not running on this machine, or, on another machine, idle for a day."""
-    host, _, rest = folder.name.removeprefix(prefix).partition("-")
+    host, _, rest = folder.name.removeprefix(_PART).partition("-")
     process = rest.partition("-")[0]
     if os.name == "posix" and host == _HOST and process.isdecimal():
         try:
