@@ -24,7 +24,7 @@ from inpaintzoo.data.masks.writing import write_masks
 from inpaintzoo.ops import bin_labels, ratio_bin
 from inpaintzoo.pictures.sheet import mask_sheet
 from inpaintzoo.types import DataError
-from inpaintzoo.words import nearest
+from inpaintzoo.words import did_you_mean
 
 MANIFEST_SUFFIXES = (".jsonl", ".ndjson")
 
@@ -215,9 +215,8 @@ def _masks(text: str, option: str) -> MaskGenerator:
         return PinnedMasks(path)
     names = list(mask_classes())
     if text not in names and not text.lstrip().startswith("{") and not re.fullmatch(r"\w+(\.\w+)+", text):
-        close = nearest(text, names, 1)
-        if close:
-            raise UsageError(f"{text!r} is neither a folder that exists nor a mask class; did you mean {close[0]}?")
+        if meant := did_you_mean(text, names):
+            raise UsageError(f"{text!r} is neither a folder that exists nor a mask class{meant}")
         raise DataError(f"{text!r} is neither a folder that exists nor a mask class ({', '.join(names)})")
     parser = ArgumentParser()
     parser.add_argument(option, type=MaskGenerator)
