@@ -11,13 +11,14 @@ from typing import Any, get_args
 
 import torch
 
-from inpaintzoo.data.masks import MASK_CLASSES
+from inpaintzoo.data.masks import mask_classes
 from inpaintzoo.generator import Generator
 from inpaintzoo.ops import evaluating, find_device
 from inpaintzoo.pictures.picture import Picture, PictureLike, picture_from
 from inpaintzoo.pictures.picture_file import read_picture
 from inpaintzoo.predictor.filling import FilledPart, PartFiller, Precision, Scene, out_of_memory
 from inpaintzoo.predictor.holes import PolarityChoice, find_hole, is_compact, read_guidance
+from inpaintzoo.predictor.ledger import MODEL_SETTINGS, identify
 from inpaintzoo.predictor.memory import affordable_pixels, affordable_tile
 from inpaintzoo.predictor.planning import Limits, Part, Strategy, plan
 from inpaintzoo.predictor.tasks import (
@@ -78,7 +79,9 @@ class Predictor:
         if precision == "float16" and self.device.type == "cpu":
             raise ConfigError("precision float16 needs a GPU; use float32 or bfloat16")
         self._compact_holes: str | None = None
+        self._identity: dict[str, Any] | None = None
         if not isinstance(model, Generator):
+            self._identity = identify(model)  # before it is read: the file may be replaced later
             file = find_checkpoint(model)
             model, about = load_described(file)
             self._compact_holes = _compact_holes(file, about.facts)
@@ -256,6 +259,11 @@ class Predictor:
         self._fill_opened(opened, samples, seed)
         yield from results
 
+    def made_with(self) -> dict[str, Any]:
+        """What decides how its pictures look, as JSON values: the model, and the settings it is used with."""
+        settings = {name: getattr(self, name) for name in MODEL_SETTINGS}
+        return {**(self._identity or identify(self.generator)), **settings}
+
     def check_request(self, samples: int, guidance: object) -> None:
         """Raise `ConfigError` if the generator cannot do this.
 
@@ -419,7 +427,7 @@ class Predictor:
 def _compact_holes(file: Path, facts: Mapping[str, Any]) -> str | None:
     """A sentence about a model that was trained on squares and rectangles only."""
     masks = facts.get("masks")
-    kind = MASK_CLASSES.get(masks) if isinstance(masks, str) else None
+    kind = mask_classes().get(masks) if isinstance(masks, str) else None
     return f"{file} was trained on {masks} holes" if kind is not None and kind.compact else None
 
 
