@@ -12,10 +12,11 @@ from typing import Any, get_args
 import torch
 
 from inpaintzoo.data.masks import mask_classes
+from inpaintzoo.files.writing import new_file
 from inpaintzoo.generator import Generator
 from inpaintzoo.ops import evaluating, find_device
 from inpaintzoo.pictures.picture import Picture, PictureLike, picture_from
-from inpaintzoo.pictures.picture_file import read_picture
+from inpaintzoo.pictures.picture_file import format_of, read_picture
 from inpaintzoo.predictor.filling import FilledPart, PartFiller, Precision, Scene, out_of_memory
 from inpaintzoo.predictor.holes import PolarityChoice, find_hole, is_compact, read_guidance
 from inpaintzoo.predictor.ledger import MODEL_SETTINGS, identify
@@ -27,10 +28,9 @@ from inpaintzoo.predictor.tasks import (
     FileTask,
     OpenFile,
     PredictorWarning,
-    check_target,
     sample_paths,
 )
-from inpaintzoo.types import ConfigError, InpaintzooError
+from inpaintzoo.types import ConfigError, DataError, InpaintzooError
 from inpaintzoo.weights.checkpoints import find_checkpoint
 from inpaintzoo.weights.files import load_described
 
@@ -340,8 +340,9 @@ class Predictor:
     def _open(self, task: FileTask, samples: int, grow: int, polarity: PolarityChoice, overwrite: bool) -> OpenFile:
         self.check_request(samples, task.guidance)
         targets = sample_paths(Path(task.out), samples)
+        format_of(targets[0])  # which they all have
         for target in targets:
-            check_target(target, overwrite)
+            new_file(target, (), overwrite, DataError)
         file = read_picture(task.image, self._note)
         file.check_target(targets[0])
         scene = self._scene(file.picture, task.mask, grow, polarity, task.guidance)

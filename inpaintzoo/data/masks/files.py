@@ -23,7 +23,7 @@ from inpaintzoo.data.masks.reading import (
     read_hole,
     survey_files,
 )
-from inpaintzoo.ops import RATIO_EDGES, bin_labels, ratio_bin
+from inpaintzoo.ops import RATIO_EDGES, count_bins
 from inpaintzoo.types import DataError
 
 NVIDIA_TEST_COUNT = 12_000
@@ -140,8 +140,7 @@ class MaskFolder(MaskGenerator):
         ratios = self.ratios()
         chosen = [file for file, ratio in zip(self.files, ratios, strict=True) if low < ratio <= high]
         if not chosen:
-            labels = [ratio_bin(ratio) for ratio in ratios]
-            bins = ", ".join(f"{label}: {labels.count(label)}" for label in bin_labels() if label in labels)
+            bins = ", ".join(f"{label}: {count}" for label, count in count_bins(ratios).items() if count)
             raise DataError(
                 f"mask folder {self.path}: none of {len(self.files)} files has a hole ratio in ({low:g}, {high:g}] "
                 f"({self.polarity} = hole; files by ratio: {bins})"
