@@ -12,10 +12,10 @@ from jsonargparse.typing import restricted_number_type
 from tqdm import tqdm
 
 from inpaintzoo.commands.run import run_command
+from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.fills import FILLS
 from inpaintzoo.predictor import FileResult, FolderFill, Predictor
 from inpaintzoo.predictor.filling import Precision
-from inpaintzoo.predictor.holes import PolarityChoice
 from inpaintzoo.predictor.ledger import MODEL_SETTINGS, identify
 from inpaintzoo.predictor.planning import Strategy
 from inpaintzoo.types import ConfigError, InpaintzooError

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 import statistics
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 from tabulate import tabulate
@@ -19,6 +18,7 @@ from inpaintzoo.data.dataset import evaluation_masks
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.manifest import Manifest, PinnedMasks
 from inpaintzoo.data.masks import MaskFolder, MaskGenerator, mask_classes
+from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.data.masks.writing import write_masks, write_ratios
 from inpaintzoo.files.writing import new_file, write_whole
 from inpaintzoo.ops import count_bins
@@ -43,9 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(config: Namespace) -> None:
     settings = {name: value for name, value in config[config.subcommand].items() if name != "config"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # said once, as findings
-        _COMMANDS[config.subcommand](**settings)
+    _COMMANDS[config.subcommand](**settings)
 
 
 def make(
@@ -78,7 +76,7 @@ def make(
 
 def bin_files(
     folder: str,
-    polarity: Literal["auto", "white", "black"] = "auto",
+    polarity: PolarityChoice = "auto",
     threshold: float = 0.5,
     csv: str | None = None,
     force: bool = False,

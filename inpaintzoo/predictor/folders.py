@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.pictures.images import JPEG_SUFFIXES, is_image_name, list_images
-from inpaintzoo.predictor.holes import PolarityChoice, common_polarity
+from inpaintzoo.predictor.holes import common_polarity
 from inpaintzoo.predictor.ledger import Ledger
 from inpaintzoo.predictor.predictor import Predictor
 from inpaintzoo.predictor.tasks import FileResult, FileTask, JpegWarning, sample_paths

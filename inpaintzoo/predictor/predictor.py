@@ -12,13 +12,14 @@ from typing import Any, get_args
 import torch
 
 from inpaintzoo.data.masks import mask_classes
+from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.files.writing import new_file
 from inpaintzoo.generator import Generator
 from inpaintzoo.ops import evaluating, find_device
 from inpaintzoo.pictures.picture import Picture, PictureLike, picture_from
 from inpaintzoo.pictures.picture_file import format_of, read_picture
 from inpaintzoo.predictor.filling import FilledPart, PartFiller, Precision, Scene, out_of_memory
-from inpaintzoo.predictor.holes import PolarityChoice, find_hole, is_compact, read_guidance
+from inpaintzoo.predictor.holes import find_hole, is_compact, read_guidance
 from inpaintzoo.predictor.ledger import MODEL_SETTINGS, identify
 from inpaintzoo.predictor.memory import affordable_pixels, affordable_tile
 from inpaintzoo.predictor.planning import Limits, Part, Strategy, plan
