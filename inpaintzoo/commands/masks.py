@@ -16,7 +16,7 @@ from inpaintzoo.commands.run import instantiated, parse, run_command
 from inpaintzoo.commands.usage import UsageError
 from inpaintzoo.data.dataset import evaluation_masks
 from inpaintzoo.data.findings import Finding
-from inpaintzoo.data.manifest import Manifest, PinnedMasks
+from inpaintzoo.data.manifest import MANIFEST_SUFFIXES, Manifest, PinnedMasks
 from inpaintzoo.data.masks import MaskFolder, MaskGenerator, mask_classes
 from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.data.masks.writing import write_masks, write_ratios
@@ -25,8 +25,6 @@ from inpaintzoo.ops import count_bins
 from inpaintzoo.pictures.sheet import mask_sheet
 from inpaintzoo.types import DataError
 from inpaintzoo.words import did_you_mean
-
-MANIFEST_SUFFIXES = (".jsonl", ".ndjson")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

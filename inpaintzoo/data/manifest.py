@@ -36,6 +36,7 @@ from inpaintzoo.types import DataError
 from inpaintzoo.version import __version__
 
 MANIFEST_FORMAT = 1
+MANIFEST_SUFFIXES = (".jsonl", ".ndjson")
 
 
 @dataclasses.dataclass(frozen=True)
