@@ -158,3 +158,7 @@ class Biharmonic(Generator):
         """Fill the hole; see `biharmonic_fill`."""
         self.check_size(image, mask)
         return Output(image=biharmonic_fill(image, mask))
+
+
+FILLS: dict[str, type[Generator]] = {"mean": MeanColour, "diffusion": Diffusion, "biharmonic": Biharmonic}
+"""The fills by their names on the command line."""

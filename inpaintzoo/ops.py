@@ -6,7 +6,7 @@ import contextlib
 import itertools
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Literal
 
 import torch
@@ -123,6 +123,14 @@ def bin_labels(edges: Sequence[float] = RATIO_EDGES) -> list[str]:
     """Every label that `ratio_bin` can return, smallest holes first: the rows of a table."""
     bounds = _with_ends(edges)
     return [_label(low, high) for low, high in itertools.pairwise(bounds)]
+
+
+def count_bins(ratios: Iterable[float]) -> dict[str, int]:
+    """How many hole ratios fall into each bin, see `ratio_bin`; smallest holes first, empty bins included."""
+    counts = dict.fromkeys(bin_labels(), 0)
+    for ratio in ratios:
+        counts[ratio_bin(ratio)] += 1
+    return counts
 
 
 def _with_ends(edges: Sequence[float]) -> list[float]:

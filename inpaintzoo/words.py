@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sized
+from collections.abc import Iterable, Sequence, Sized
 
 
 def some(things: Iterable[object], limit: int = 5) -> str:
@@ -17,6 +17,25 @@ def counted(things: Sized | int, noun: str) -> str:
     """`1 image`, `2 images`."""
     number = things if isinstance(things, int) else len(things)
     return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def listed(names: Sequence[str], word: str = "or") -> str:
+    """`a`, `a or b`, `a, b or c`."""
+    return f" {word} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+
+
+def did_you_mean(name: str, names: Iterable[str], limit: int = 1, before: str = "", after: str = "") -> str:
+    """`; did you mean a or b?` with the names that a misspelt one may have meant; empty if nothing is alike.
+
+    Args:
+        name: What was given.
+        names: What it could have been.
+        limit: How many names to suggest.
+        before: Text to put in front of each suggestion.
+        after: Text to put after each suggestion.
+    """
+    close = [f"{before}{found}{after}" for found in nearest(name, names, limit)]
+    return f"; did you mean {listed(close)}?" if close else ""
 
 
 def nearest(name: str, names: Iterable[str], limit: int = 3) -> list[str]:

@@ -3,7 +3,7 @@
 import pytest
 import torch
 
-from inpaintzoo.ops import RATIO_EDGES, bin_labels, mask_ratio, ratio_bin
+from inpaintzoo.ops import RATIO_EDGES, bin_labels, count_bins, mask_ratio, ratio_bin
 
 
 @pytest.mark.parametrize(
@@ -37,6 +37,9 @@ def test_other_edges_and_their_labels():
     assert bin_labels((0.0, 0.5, 1.0)) == ["0-0.5", "0.5-1"]
     assert ratio_bin(0.0, (0.0, 0.5, 1.0)) == "0-0.5"
     assert ratio_bin(0.45, (0.2, 0.4, 0.6)) == "0.4-0.6"
+    counts = count_bins([0.15, 0.9, 0.2])
+    assert list(counts) == bin_labels() and {label for label in counts if counts[label]} == {"0.1-0.2", "0.6-1"}
+    assert (counts["0.1-0.2"], sum(counts.values())) == (2, 3)
 
 
 @pytest.mark.parametrize("ratio", [-0.01, 1.01, float("nan")])

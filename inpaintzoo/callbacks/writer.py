@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torchvision.utils import save_image
 
 from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.files.writing import write_whole
 from inpaintzoo.types import ConfigError
 
 
@@ -57,7 +59,7 @@ class PredictionWriter(BasePredictionWriter):
             for number, picture in enumerate(fills):
                 path = self._target / (f"{name}-{number}.png" if len(fills) > 1 else f"{name}.png")
                 path.parent.mkdir(parents=True, exist_ok=True)
-                save_image(picture.float(), path)
+                write_whole(path, partial(save_image, picture.float()))
 
     def on_predict_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Print the folder."""

@@ -5,28 +5,24 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Any, get_args
+from typing import get_args
 
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import restricted_number_type
 from tqdm import tqdm
 
 from inpaintzoo.commands.run import run_command
-from inpaintzoo.fills import Biharmonic, Diffusion, MeanColour
-from inpaintzoo.generator import Generator
+from inpaintzoo.data.masks.reading import PolarityChoice
+from inpaintzoo.fills import FILLS
 from inpaintzoo.predictor import FileResult, FolderFill, Predictor
 from inpaintzoo.predictor.filling import Precision
-from inpaintzoo.predictor.holes import PolarityChoice
-from inpaintzoo.predictor.ledger import stamp
+from inpaintzoo.predictor.ledger import MODEL_SETTINGS, identify
 from inpaintzoo.predictor.planning import Strategy
 from inpaintzoo.types import ConfigError, InpaintzooError
-from inpaintzoo.weights.checkpoints import find_checkpoint
 
 ALPHA = "alpha"  # in place of a mask
 _Seed = restricted_number_type("_Seed", int, [(">=", 0), ("<=", 2**63 - 1)])
 _Grow = restricted_number_type("_Grow", int, [(">=", 0), ("<=", 10_000)])
-FILLS: dict[str, type[Generator]] = {"mean": MeanColour, "diffusion": Diffusion, "biharmonic": Biharmonic}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -83,12 +79,15 @@ def _inpaint(config: Namespace) -> int:
         grow=config.grow,
         polarity=config.polarity,
         force=config.force,
-        made_with=_made_with(config),
     )
+    model = config.model if config.fill is None else FILLS[config.fill]()
+    settings = {name: config[name] for name in MODEL_SETTINGS}
+    work.check_made_with({**identify(model), **settings})  # before the model is loaded, which may take long
     left, failed = len(work.tasks), len(work.unmatched)
     if work.done:
         print(f"{work.done} of {work.done + left} pictures are filled already")
-    results = work.results(_predictor(config)) if work.tasks else iter(())
+    limits = {name: config[name] for name in ("device", "max_memory", "batch_size")}
+    results = work.results(Predictor(model, **settings, **limits)) if work.tasks else iter(())
     for text in work.unmatched:
         _print_error(text)
     for text in work.notes:
@@ -98,29 +97,6 @@ def _inpaint(config: Namespace) -> int:
         failed += result.error is not None
     print(f"{config.out}: {left + len(work.unmatched) - failed} filled, {failed} failed")
     return 1 if failed else 0
-
-
-def _made_with(config: Namespace) -> dict[str, Any]:
-    """What decides how a folder's pictures look, besides the arguments of `FolderFill`."""
-    file = None if config.model is None else find_checkpoint(config.model)
-    return {
-        "model": None if config.model is None else str(Path(config.model).resolve()),
-        "model-file": stamp(file),
-        **{name: config[name] for name in ("fill", "strategy", "tile", "overlap", "precision")},
-    }
-
-
-def _predictor(config: Namespace) -> Predictor:
-    return Predictor(
-        config.model if config.fill is None else FILLS[config.fill](),
-        device=config.device,
-        precision=config.precision,
-        strategy=config.strategy,
-        tile=config.tile,
-        overlap=config.overlap,
-        max_memory=config.max_memory,
-        batch_size=config.batch_size,
-    )
 
 
 def _tell(result: FileResult) -> None:

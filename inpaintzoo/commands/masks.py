@@ -5,11 +5,9 @@ from __future__ import annotations
 import re
 import statistics
 import sys
-import warnings
 from collections.abc import Sequence
-from csv import writer
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from jsonargparse import ArgumentParser, Namespace
 from tabulate import tabulate
@@ -18,15 +16,15 @@ from inpaintzoo.commands.run import instantiated, parse, run_command
 from inpaintzoo.commands.usage import UsageError
 from inpaintzoo.data.dataset import evaluation_masks
 from inpaintzoo.data.findings import Finding
-from inpaintzoo.data.manifest import Manifest, PinnedMasks
+from inpaintzoo.data.manifest import MANIFEST_SUFFIXES, Manifest, PinnedMasks
 from inpaintzoo.data.masks import MaskFolder, MaskGenerator, mask_classes
-from inpaintzoo.data.masks.writing import write_masks
-from inpaintzoo.ops import bin_labels, ratio_bin
+from inpaintzoo.data.masks.reading import PolarityChoice
+from inpaintzoo.data.masks.writing import write_masks, write_ratios
+from inpaintzoo.files.writing import new_file, write_whole
+from inpaintzoo.ops import count_bins
 from inpaintzoo.pictures.sheet import mask_sheet
 from inpaintzoo.types import DataError
-from inpaintzoo.words import nearest
-
-MANIFEST_SUFFIXES = (".jsonl", ".ndjson")
+from inpaintzoo.words import did_you_mean
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -43,9 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(config: Namespace) -> None:
     settings = {name: value for name, value in config[config.subcommand].items() if name != "config"}
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", UserWarning)  # said once, as findings
-        _COMMANDS[config.subcommand](**settings)
+    _COMMANDS[config.subcommand](**settings)
 
 
 def make(
@@ -78,7 +74,7 @@ def make(
 
 def bin_files(
     folder: str,
-    polarity: Literal["auto", "white", "black"] = "auto",
+    polarity: PolarityChoice = "auto",
     threshold: float = 0.5,
     csv: str | None = None,
     force: bool = False,
@@ -93,18 +89,14 @@ def bin_files(
         force: replace the CSV file.
     """
     if csv is not None:
-        _free(Path(csv), "--csv", force)
+        new_file(csv, (), force, DataError, make_folder=True)
     masks = MaskFolder(folder, polarity, threshold)
     _say(masks.check())
     ratios = masks.ratios()
-    labels = [ratio_bin(ratio) for ratio in ratios]
-    counts = {label: labels.count(label) for label in bin_labels()}
-    rows = [(label, count, f"{count / len(labels):.1%}") for label, count in counts.items()]
+    rows = [(label, count, f"{count / len(ratios):.1%}") for label, count in count_bins(ratios).items()]
     print(tabulate(rows, ("bin", "files", "share"), tablefmt="plain", colalign=("right",) * 3, disable_numparse=True))
     if csv is not None:
-        Path(csv).parent.mkdir(parents=True, exist_ok=True)
-        with open(csv, "w", newline="", encoding="utf-8") as file:
-            writer(file).writerows([("file", "ratio", "bin"), *zip(masks.files, ratios, labels, strict=True)])
+        write_ratios(masks.files, ratios, csv)
         print(f"written: {csv}")
 
 
@@ -132,18 +124,15 @@ def pair(
     from inpaintzoo.data.folder import FolderSource  # here: the other commands need no image files
     from inpaintzoo.data.transforms import ResizeTo
 
-    target = Path(out)
-    if target.suffix not in MANIFEST_SUFFIXES:
-        raise DataError(f"--out {target} must end in {' or '.join(MANIFEST_SUFFIXES)}")
-    _free(target, "--out", force)
+    target = new_file(out, MANIFEST_SUFFIXES, force, DataError, make_folder=True)
     height, width = _height_width(size, seed)
     generator = _masks(masks, "--masks")
     _say(generator.check())
     source = FolderSource(images, transform=ResizeTo((height, width)))
     manifest = Manifest.make(source, generator, seed, height, width, description=images, split=split)
     manifest.save(target, overwrite=force)
-    labels = [pinned.bin for pinned in manifest.pairs]
-    bins = ", ".join(f"{label}: {labels.count(label)}" for label in bin_labels() if label in labels)
+    counts = count_bins(pinned.ratio for pinned in manifest.pairs)
+    bins = ", ".join(f"{label}: {number}" for label, number in counts.items() if number)
     print(f"{len(manifest)} pairs in {target}, digest {manifest.digest()[:12]}; by hole ratio {bins}")
 
 
@@ -172,7 +161,7 @@ def show(
     target = Path(out)
     if target.suffix.lower() not in (".png", ".jpg", ".webp"):
         raise DataError(f"--out {target} must end in .png, .jpg or .webp")
-    _free(target, "--out", force)
+    new_file(target, (), force, DataError, make_folder=True)
     height, width = _height_width(size, seed)
     masks, captions = _shown(what, count)
     if isinstance(masks, PinnedMasks):
@@ -180,7 +169,7 @@ def show(
     _say(masks.check())
     drawn = list(evaluation_masks(masks, len(captions), height, width, seed))
     target.parent.mkdir(parents=True, exist_ok=True)
-    mask_sheet(drawn, captions, columns).save(target)
+    write_whole(target, mask_sheet(drawn, captions, columns).save)
     print(f"{len(drawn)} masks on {target}")
 
 
@@ -215,9 +204,8 @@ def _masks(text: str, option: str) -> MaskGenerator:
         return PinnedMasks(path)
     names = list(mask_classes())
     if text not in names and not text.lstrip().startswith("{") and not re.fullmatch(r"\w+(\.\w+)+", text):
-        close = nearest(text, names, 1)
-        if close:
-            raise UsageError(f"{text!r} is neither a folder that exists nor a mask class; did you mean {close[0]}?")
+        if meant := did_you_mean(text, names):
+            raise UsageError(f"{text!r} is neither a folder that exists nor a mask class{meant}")
         raise DataError(f"{text!r} is neither a folder that exists nor a mask class ({', '.join(names)})")
     parser = ArgumentParser()
     parser.add_argument(option, type=MaskGenerator)
@@ -244,13 +232,6 @@ def _height_width(size: int | tuple[int, int], seed: int) -> tuple[int, int]:
     if seed < 0:
         raise DataError(f"--seed must be 0 or more, got {seed}")
     return height, width
-
-
-def _free(target: Path, option: str, force: bool) -> None:
-    if target.is_dir():
-        raise DataError(f"{option} {target} is a folder; name a file")
-    if target.exists() and not force:
-        raise DataError(f"{option} {target} exists; name another file, or add --force")
 
 
 def _say(findings: list[Finding]) -> None:

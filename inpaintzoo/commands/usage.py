@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import yaml
 from jsonargparse import ArgumentParser
 
-from inpaintzoo.words import nearest, some
+from inpaintzoo.words import did_you_mean, listed, some
 
 _SHORT = 6  # a list of more allowed values is followed by the nearest one
 _TYPES = {
@@ -182,14 +182,14 @@ class _Mistake:
     def missing(self, names: str) -> str:
         missing = [name.removeprefix(f"{self.command}.") for name in names.split(", ")]
         if self.owner is not None:
-            return self.told(f"{self.owner.split('.')[-1]} needs {_listed(missing, 'and')}")
+            return self.told(f"{self.owner.split('.')[-1]} needs {listed(missing, 'and')}")
         options = {action.dest: max(action.option_strings, key=len, default="") for action in self.options._actions}
         config = "; give them here or in a --config file" if "config" in options else ""
         are = "is" if len(missing) == 1 else "are"
-        return f"{_listed([options.get(name) or name.upper() for name in missing], 'and')} {are} missing{config}"
+        return f"{listed([options.get(name) or name.upper() for name in missing], 'and')} {are} missing{config}"
 
     def no_command(self, names: str) -> str:
-        return f"no command was given; it must be {_listed(names.split(','))}"
+        return f"no command was given; it must be {listed(names.split(','))}"
 
     def wrong_choice(self, option: str, value: str, choices: str) -> str:
         option = "" if option == "subcommand" else f"{option.split('/')[-1]} "
@@ -207,7 +207,7 @@ class _Mistake:
 
     def no_yaml(self, why: str) -> str:
         files = [file for file in self.configs() if not _is_mapping(file)] or self.configs()
-        return f"--config {_listed(files)}: this is not a YAML file of keys and values ({why[:160]})"
+        return f"--config {listed(files)}: this is not a YAML file of keys and values ({why[:160]})"
 
     def outside(self, value: str, limits: str) -> str:
         return self.told(
@@ -222,7 +222,7 @@ class _Mistake:
             if literal := re.match(r"typing\.Literal\[(.*)\]", text):
                 return self.told(_must(str(value), literal[1]), value)
         kinds = [re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text) for text in expected]
-        return self.told(f"must be {_listed([_TYPES.get(kind, kind) for kind in dict.fromkeys(kinds)])}", value)
+        return self.told(f"must be {listed([_TYPES.get(kind, kind) for kind in dict.fromkeys(kinds)])}", value)
 
 
 _SENTENCES: list[tuple[str, Callable[..., str]]] = [
@@ -295,14 +295,12 @@ def _subclasses(hint: Any) -> list[str]:
 def _meant(name: str, names: Iterable[str], dashes: str = "") -> str:
     """`; did you mean ...?` with the names that are close, compared part by part at the dots; else nothing."""
     names, parts = sorted(set(names)), name.split(".")
-    for position in range(len(parts)):
-        before = ".".join([*parts[:position], ""]) if position else ""
+    for position, part in enumerate(parts):
+        before = "".join(f"{outer}." for outer in parts[:position])
         here = {known[len(before) :].split(".")[0] for known in names if known.startswith(before)}
-        if parts[position] not in here:
-            close = [
-                ".".join([*parts[:position], found, *parts[position + 1 :]]) for found in nearest(parts[position], here)
-            ]
-            return f"; did you mean {_listed([dashes + found for found in close])}?" if close else ""
+        if part not in here:
+            after = "".join(f".{inner}" for inner in parts[position + 1 :])
+            return did_you_mean(part, here, 3, dashes + before, after)
     return ""
 
 
@@ -312,9 +310,4 @@ def _known(names: Sequence[str], verb: str = "can be") -> str:
 
 def _must(value: str, choices: str) -> str:
     names = [choice.strip(" '\"") for choice in choices.split(",")]
-    close = nearest(value, names, 1) if len(names) > _SHORT else []
-    return f"must be {_listed(names)}" + (f"; did you mean {close[0]}?" if close else "")
-
-
-def _listed(names: Sequence[str], word: str = "or") -> str:
-    return f" {word} ".join(filter(None, (", ".join(names[:-1]), names[-1])))
+    return f"must be {listed(names)}" + (did_you_mean(value, names) if len(names) > _SHORT else "")

@@ -30,12 +30,13 @@ from inpaintzoo.data.masks.files import MaskFolder
 from inpaintzoo.data.masks.reading import read_hole
 from inpaintzoo.data.masks.recipes import mask_from_recipe, recipe_classes
 from inpaintzoo.data.source import ImageSource
-from inpaintzoo.files.writing import file_digest, write_text
+from inpaintzoo.files.writing import file_digest, new_file, write_text
 from inpaintzoo.ops import mask_ratio, ratio_bin
 from inpaintzoo.types import DataError
 from inpaintzoo.version import __version__
 
 MANIFEST_FORMAT = 1
+MANIFEST_SUFFIXES = (".jsonl", ".ndjson")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -163,9 +164,7 @@ class Manifest:
         Raises:
             DataError: the file exists and may not be overwritten.
         """
-        path = Path(path).expanduser()
-        if path.exists() and not overwrite:
-            raise DataError(f"manifest {path} exists; choose another name, or allow overwriting")
+        path = new_file(Path(path).expanduser(), (), overwrite, DataError, make_folder=True)
         path.parent.mkdir(parents=True, exist_ok=True)
         header = {
             "manifest": MANIFEST_FORMAT,

@@ -15,26 +15,40 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from inpaintzoo.types import WeightsError
+from inpaintzoo.types import InpaintzooError, WeightsError
 
 _HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
 _PART = ".part-"  # temporary folders: .part-HOST-PROCESS-RANDOM
 
 
-def new_file(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:
+def new_file(
+    path: str | Path,
+    suffixes: tuple[str, ...],
+    overwrite: bool,
+    error: type[InpaintzooError] = WeightsError,
+    make_folder: bool = False,
+) -> Path:
     """Checks a path to write to.
 
+    Args:
+        path: The file.
+        suffixes: What it may end in; nothing allows any suffix.
+        overwrite: Whether the file may exist.
+        error: What to raise.
+        make_folder: Whether the caller makes the folder if it is missing.
+
     Raises:
-        WeightsError: the suffix is not one of these, the folder is missing, or the file exists and `overwrite` is off.
+        InpaintzooError: An `error`: another suffix, no such folder, or a file or folder that is there already.
     """
     target = Path(path)
-    if target.suffix not in suffixes:
-        raise WeightsError(f"{str(path)!r} must end in {' or '.join(suffixes)}")
-    if not target.parent.is_dir():
-        raise WeightsError(f"{target}: there is no folder {target.parent}")
-    # lexists: a dangling link counts as existing.
-    if target.is_dir() or (os.path.lexists(target) and not overwrite):
-        raise WeightsError(f"{target} is there already; name another file or allow to overwrite it (--force)")
+    if suffixes and target.suffix not in suffixes:
+        raise error(f"{str(path)!r} must end in {' or '.join(suffixes)}")
+    if not make_folder and not target.parent.is_dir():
+        raise error(f"{target}: there is no folder {target.parent}")
+    if target.is_dir():
+        raise error(f"{target} is there already, as a folder; name a file")
+    if os.path.lexists(target) and not overwrite:  # lexists: a dangling link counts as existing
+        raise error(f"{target} is there already; name another file or allow to overwrite it (--force)")
     return target
 
 

@@ -6,6 +6,7 @@ Colour profiles are not applied, as in the papers' own loaders. Only the first f
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -17,6 +18,7 @@ import torch
 from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
+from inpaintzoo.files.writing import write_whole
 from inpaintzoo.types import DataError
 
 JPEG_SUFFIXES = (".jpg", ".jpeg")
@@ -233,7 +235,11 @@ def tensor_to_image(image: Tensor) -> Image.Image:
 
 
 def write_image(image: Tensor, path: str | Path) -> None:
-    """Write a tensor in [0, 1] as an image file, folders included; the suffix decides the format (PNG is lossless).
+    """Write a tensor in [0, 1] as an image file, atomically; the suffix decides the format (PNG is lossless).
+
+    Args:
+        image: `(3, H, W)` or `(1, H, W)`.
+        path: The file; its folder is made if it is missing, and an existing file is replaced.
 
     Raises:
         ValueError: a suffix that is not in `IMAGE_SUFFIXES`, or a tensor of another shape.
@@ -242,4 +248,4 @@ def write_image(image: Tensor, path: str | Path) -> None:
         raise ValueError(f"{path}: cannot tell the format; use one of {' '.join(IMAGE_SUFFIXES)}")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
     lossy: dict[str, Any] = {"quality": 95, "subsampling": 0} if Path(path).suffix.lower() in JPEG_SUFFIXES else {}
-    tensor_to_image(image).save(path, **lossy)
+    write_whole(Path(path), functools.partial(tensor_to_image(image).save, **lossy))

@@ -9,6 +9,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from inpaintzoo.ops import mask_ratio
+from inpaintzoo.pictures.images import tensor_to_image
 
 LINE = 14
 """Height of a line of text, in pixels."""
@@ -68,7 +69,7 @@ def mask_sheet(masks: Sequence[Tensor], captions: Sequence[str], columns: int = 
         height, width = mask.shape[-2:]
         shrink = cell / max(height, width)
         size = (max(1, round(width * shrink)), max(1, round(height * shrink)))
-        pictures.append(Image.fromarray((mask[0] * 255).byte().numpy()).resize(size, Image.Resampling.BOX))
+        pictures.append(tensor_to_image(mask).resize(size, Image.Resampling.BOX))
     lines = [
         f"{caption} {mask_ratio(mask[None]).item():.3f}".strip() for mask, caption in zip(masks, captions, strict=True)
     ]

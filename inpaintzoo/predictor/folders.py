@@ -8,8 +8,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.pictures.images import JPEG_SUFFIXES, is_image_name, list_images
-from inpaintzoo.predictor.holes import PolarityChoice, common_polarity
+from inpaintzoo.predictor.holes import common_polarity
 from inpaintzoo.predictor.ledger import Ledger
 from inpaintzoo.predictor.predictor import Predictor
 from inpaintzoo.predictor.tasks import FileResult, FileTask, JpegWarning, sample_paths
@@ -39,8 +40,8 @@ class FolderFill:
     """A folder of pictures to fill, or a single picture, with masks that are found by name.
 
     `a/b.jpg` goes with the mask `a/b.png`, `a/b_mask.png` or `a/b-mask.png`. An output folder keeps an `inpaint.json`
-    that notes the settings and each file made, so that a later run fills only what is missing or has changed. Nothing
-    is written before `results` is iterated.
+    that notes the settings, the model and each file made, so that a later run with the same ones fills only what is
+    missing or has changed. Nothing is written before `results` is iterated.
 
     Args:
         images: a picture, or a folder of pictures (sub-folders included).
@@ -53,8 +54,6 @@ class FolderFill:
         grow: pixels by which holes are enlarged on every side.
         polarity: the colour of holes; with folders `auto` decides once, by all masks together.
         force: overwrite existing files, and ignore what an earlier run has filled.
-        made_with: other settings that decide how the pictures look, such as the model, as JSON values. A folder is
-            continued only with the same settings.
 
     Attributes:
         tasks: what is left to do.
@@ -80,7 +79,6 @@ class FolderFill:
         grow: int = 0,
         polarity: PolarityChoice = "auto",
         force: bool = False,
-        made_with: Mapping[str, Any] | None = None,
     ) -> None:
         self.images, self.out = Path(images), Path(out)
         self.masks = None if masks is None else Path(masks)
@@ -98,7 +96,6 @@ class FolderFill:
                 **{name: None if path is None else str(Path(path).resolve()) for name, path in places.items()},
                 **({"mask": "alpha"} if masks is None else {}),
                 **{"samples": samples, "seed": seed, "grow": grow, "polarity": polarity, "format": format},
-                **(made_with or {}),
             }
             self._ledger = ledger = Ledger(self.out / SETTINGS, settings, force)
             self.tasks = [job for job in jobs if not ledger.made(sample_paths(job.out, samples), job.sources)]
@@ -109,6 +106,18 @@ class FolderFill:
         if self._ledger and jpegs:
             self.notes.append(f"JPEG changes known pixels a little ({counted(jpegs, 'file')}); --format png keeps them")
 
+    def check_made_with(self, model: Mapping[str, Any]) -> None:
+        """Check that an output folder was not begun with another model; `results` does it too.
+
+        Args:
+            model: the model and its settings, see `Predictor.made_with`.
+
+        Raises:
+            ConfigError: it was.
+        """
+        if self._ledger is not None:
+            self._ledger.check_made_with(model)
+
     def results(self, predictor: Predictor) -> Iterator[FileResult]:
         """Fill what is left to do.
 
@@ -116,9 +125,12 @@ class FolderFill:
             A result for each of `tasks`, in order. Those of a folder have no `JpegWarning`: `notes` has one for all.
 
         Raises:
-            ConfigError: the model cannot do what is asked; nothing has been written.
+            ConfigError: the model cannot do what is asked, or the output folder was begun with another one; nothing has
+                been written.
         """
         predictor.check_request(self.samples, self.guidance)
+        if self._ledger is not None:  # a model in memory takes a while to identify
+            self.check_made_with(predictor.made_with())
         ledger = self._ledger if self.tasks else None
         if ledger is not None:
             for folder in {self.out, *(job.out.parent for job in self.tasks)}:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -14,12 +13,17 @@ from scipy import ndimage
 from torch import Tensor
 
 from inpaintzoo.data.masks.base import grow_hole, hole_tensor, resize_hole
-from inpaintzoo.data.masks.reading import Polarity, rarer_colour
+from inpaintzoo.data.masks.reading import (
+    Polarity,
+    PolarityChoice,
+    check_brightest,
+    check_polarity,
+    rarer_colour,
+    sample_positions,
+)
 from inpaintzoo.pictures.images import grey_levels, open_image, orientation_of, turn
 from inpaintzoo.pictures.picture import Picture, PictureLike
 from inpaintzoo.types import DataError
-
-PolarityChoice = Literal["auto", "white", "black"]
 
 _SKETCH = 512  # pixels a side that show the shape of a hole
 _SAME_SHAPE = 0.01  # how much proportions may differ
@@ -40,8 +44,7 @@ def find_hole(
     Raises:
         DataError: the mask cannot be read or does not fit, or it is unclear which colour is the hole.
     """
-    if polarity not in ("auto", "white", "black"):
-        raise DataError(f"polarity must be auto, white or black (the hole's colour), got {polarity!r}")
+    check_polarity(polarity)
     if grow < 0 or int(grow) != grow:
         raise DataError(f"grow must be a number of pixels, 0 or more, got {grow}")
     if mask is None:
@@ -61,17 +64,16 @@ def find_hole(
     return grow_hole(hole_tensor(hole), grow)[0].numpy() > 0 if grow else hole
 
 
-def common_polarity(masks: Sequence[str | Path], sample: int = 64) -> Polarity | None:
-    """The hole's colour in mask files that belong together: the rarer one in up to `sample` of them.
+def common_polarity(masks: Sequence[str | Path]) -> Polarity | None:
+    """The hole's colour in mask files that belong together: the rarer one in up to 64 of them.
 
     Files that cannot be read do not count; None if none can.
 
     Raises:
         DataError: neither colour is clearly rarer.
     """
-    places = np.linspace(0, len(masks) - 1, min(sample, len(masks))).round().astype(int).tolist()
     parts = []
-    for place in places:
+    for place in sample_positions(len(masks)):
         with contextlib.suppress(DataError):  # reported, as any notes are, when the file's turn comes
             parts.append((_mask_levels(masks[place], note=lambda text: None)[0] > 0.5).mean())
     return rarer_colour(float(np.mean(parts)), f"{len(parts)} masks such as {masks[0]}") if parts else None
@@ -104,8 +106,7 @@ def _image_levels(image: Image.Image, name: str) -> np.ndarray:
     if _has_varied_alpha(image):  # painted on an empty layer, or a part of the picture erased
         image = image.convert("RGBA").getchannel("A")
     grey = grey_levels(image)
-    if 0 < grey.max() <= 1.5 / 255:
-        raise DataError(f"{name}: the mask holds the values 0 and 1, which both read as black; save it with 0 and 255")
+    check_brightest(float(grey.max()), name)
     return grey
 
 

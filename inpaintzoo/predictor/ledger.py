@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from inpaintzoo.files.record import Record
+from inpaintzoo.fills import FILLS
+from inpaintzoo.generator import Generator
 from inpaintzoo.types import ConfigError
+from inpaintzoo.weights.checkpoints import find_checkpoint
 from inpaintzoo.words import some
 
 _FILLED = "filled"  # beside the settings: file -> stamps of it and its sources; None: not made yet
@@ -22,6 +29,29 @@ def stamp(path: Path | None) -> list[int] | None:
     return [found.st_size, found.st_mtime_ns]
 
 
+MODEL_SETTINGS = ("precision", "strategy", "tile", "overlap")
+"""Arguments of `Predictor` that decide how pictures look."""
+
+
+def identify(model: Generator | str | Path) -> dict[str, Any]:
+    """What tells a model from others, as JSON values: a file's path and state, or a network's class and content.
+
+    Raises:
+        WeightsError: there is no such file.
+    """
+    if not isinstance(model, Generator):
+        return {"model": str(Path(model).resolve()), "model-file": stamp(find_checkpoint(model)), "fill": None}
+    fill = next((name for name, kind in FILLS.items() if type(model) is kind), None)
+    if fill is not None:
+        return {"model": None, "model-file": None, "fill": fill}
+    settings = json.dumps(model.settings, sort_keys=True, default=lambda value: type(value).__name__)
+    digest = hashlib.sha256(settings.encode())
+    for name, tensor in model.state_dict().items():
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}\n".encode())
+        digest.update(tensor.detach().cpu().contiguous().reshape(-1).view(torch.uint8).numpy())
+    return {"model": f"{digest.hexdigest()[:16]} {model.class_path}", "model-file": None, "fill": None}
+
+
 class Ledger:
     """The settings of an output folder and the files made with them, in a JSON file.
 
@@ -29,7 +59,7 @@ class Ledger:
 
     Args:
         path: the JSON file, in the folder.
-        settings: what decides how the pictures look, as JSON values.
+        settings: what decides how the pictures look besides the model, as JSON values; see `check_made_with`.
         force: start over, whatever is there.
 
     Raises:
@@ -42,14 +72,36 @@ class Ledger:
         self.settings = settings
         self.force = force
         self._due = 0.0  # when the JSON file is to be written again
-        begun = None if force else Record(path, settings).read()
-        self._filled: dict[str, Any] = dict(begun.get(_FILLED, {})) if begun else {}
+        begun = self._begun()
+        self._filled: dict[str, Any] = dict(begun.get(_FILLED, {}))
         self._before: dict[str, Any] = {}  # what was noted of files that are being made again
-        other = Record(path, {**settings, _FILLED: self._filled}).differences() if begun else []
+        self._check({**begun, **settings})
+
+    def check_made_with(self, model: Mapping[str, Any]) -> None:
+        """Check the model and its settings against those that the folder was begun with, and keep them for `write`.
+
+        A folder without any of these was begun from Python by an earlier version, and is continued.
+
+        Args:
+            model: as JSON values, see `Predictor.made_with`.
+
+        Raises:
+            ConfigError: they differ.
+        """
+        begun = self._begun()
+        compared = model if model.keys() & begun.keys() else {}
+        self._check({**self.settings, **compared, _FILLED: begun.get(_FILLED)})
+        self.settings = {**self.settings, **model}
+
+    def _begun(self) -> dict[str, Any]:
+        return {} if self.force else Record(self.path, {}).read() or {}
+
+    def _check(self, settings: Mapping[str, Any]) -> None:
+        other = [] if self.force else Record(self.path, settings).differences()
         if other:
             raise ConfigError(
-                f"{path.parent} was begun with other settings: {'; '.join(other)}; take another folder, or start over "
-                "with --force"
+                f"{self.path.parent} was begun with other settings: {'; '.join(other)}; take another folder, or start "
+                "over with --force"
             )
 
     def made(self, files: Iterable[Path], sources: Sequence[Path | None]) -> bool:

@@ -11,13 +11,16 @@ from typing import Any, get_args
 
 import torch
 
-from inpaintzoo.data.masks import MASK_CLASSES
+from inpaintzoo.data.masks import mask_classes
+from inpaintzoo.data.masks.reading import PolarityChoice
+from inpaintzoo.files.writing import new_file
 from inpaintzoo.generator import Generator
 from inpaintzoo.ops import evaluating, find_device
 from inpaintzoo.pictures.picture import Picture, PictureLike, picture_from
-from inpaintzoo.pictures.picture_file import read_picture
+from inpaintzoo.pictures.picture_file import format_of, read_picture
 from inpaintzoo.predictor.filling import FilledPart, PartFiller, Precision, Scene, out_of_memory
-from inpaintzoo.predictor.holes import PolarityChoice, find_hole, is_compact, read_guidance
+from inpaintzoo.predictor.holes import find_hole, is_compact, read_guidance
+from inpaintzoo.predictor.ledger import MODEL_SETTINGS, identify
 from inpaintzoo.predictor.memory import affordable_pixels, affordable_tile
 from inpaintzoo.predictor.planning import Limits, Part, Strategy, plan
 from inpaintzoo.predictor.tasks import (
@@ -26,10 +29,9 @@ from inpaintzoo.predictor.tasks import (
     FileTask,
     OpenFile,
     PredictorWarning,
-    check_target,
     sample_paths,
 )
-from inpaintzoo.types import ConfigError, InpaintzooError
+from inpaintzoo.types import ConfigError, DataError, InpaintzooError
 from inpaintzoo.weights.checkpoints import find_checkpoint
 from inpaintzoo.weights.files import load_described
 
@@ -78,7 +80,9 @@ class Predictor:
         if precision == "float16" and self.device.type == "cpu":
             raise ConfigError("precision float16 needs a GPU; use float32 or bfloat16")
         self._compact_holes: str | None = None
+        self._identity: dict[str, Any] | None = None
         if not isinstance(model, Generator):
+            self._identity = identify(model)  # before it is read: the file may be replaced later
             file = find_checkpoint(model)
             model, about = load_described(file)
             self._compact_holes = _compact_holes(file, about.facts)
@@ -256,6 +260,11 @@ class Predictor:
         self._fill_opened(opened, samples, seed)
         yield from results
 
+    def made_with(self) -> dict[str, Any]:
+        """What decides how its pictures look, as JSON values: the model, and the settings it is used with."""
+        settings = {name: getattr(self, name) for name in MODEL_SETTINGS}
+        return {**(self._identity or identify(self.generator)), **settings}
+
     def check_request(self, samples: int, guidance: object) -> None:
         """Raise `ConfigError` if the generator cannot do this.
 
@@ -332,8 +341,9 @@ class Predictor:
     def _open(self, task: FileTask, samples: int, grow: int, polarity: PolarityChoice, overwrite: bool) -> OpenFile:
         self.check_request(samples, task.guidance)
         targets = sample_paths(Path(task.out), samples)
+        format_of(targets[0])  # which they all have
         for target in targets:
-            check_target(target, overwrite)
+            new_file(target, (), overwrite, DataError)
         file = read_picture(task.image, self._note)
         file.check_target(targets[0])
         scene = self._scene(file.picture, task.mask, grow, polarity, task.guidance)
@@ -419,7 +429,7 @@ class Predictor:
 def _compact_holes(file: Path, facts: Mapping[str, Any]) -> str | None:
     """A sentence about a model that was trained on squares and rectangles only."""
     masks = facts.get("masks")
-    kind = MASK_CLASSES.get(masks) if isinstance(masks, str) else None
+    kind = mask_classes().get(masks) if isinstance(masks, str) else None
     return f"{file} was trained on {masks} holes" if kind is not None and kind.compact else None
 
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import os
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from inpaintzoo.files.writing import write_whole
+from inpaintzoo.files.writing import new_file, write_whole
 from inpaintzoo.pictures.picture import PictureLike
 from inpaintzoo.pictures.picture_file import FORMATS, PictureFile, format_of
 from inpaintzoo.predictor.filling import FilledPart, Scene
@@ -91,7 +90,7 @@ class OpenFile:
         """
         path, first = self.file.path, self.targets[0]
         for target in self.targets:  # again: it may have been written in the meantime
-            check_target(target, self.overwrite)
+            new_file(target, (), self.overwrite, DataError)
         if not self.scene.hole.any() and FORMATS.get(path.suffix.lower()) == format_of(first):
             note(PredictorWarning(f"{path}: the mask has no hole, so the file is copied as it is"))
             for target in self.targets:
@@ -111,12 +110,3 @@ def sample_paths(out: Path, samples: int) -> list[Path]:
     if samples == 1:
         return [out]
     return [out.with_name(f"{out.stem}-{number}{out.suffix}") for number in range(samples)]
-
-
-def check_target(target: Path, overwrite: bool) -> None:
-    """Raise `DataError` unless a picture may be written there."""
-    format_of(target)
-    if not target.parent.is_dir():
-        raise DataError(f"{target}: there is no folder {target.parent}")
-    if target.is_dir() or (os.path.lexists(target) and not overwrite):  # lexists: a dangling link counts
-        raise DataError(f"{target} is there already; name another file or allow to overwrite it (--force)")

@@ -199,7 +199,8 @@ def check_resumes(checkpoint: Mapping[str, Any], own_state: Mapping[str, Tensor]
 
 
 def _class_name(class_path: str) -> str:
-    return class_path.rpartition(".")[2]
+    """Short for classes of this package; a user's own keeps its module, so that it can be found."""
+    return class_path.rpartition(".")[2] if class_path.startswith("inpaintzoo.") else class_path
 
 
 def _config(file: Path) -> dict[str, Any]:

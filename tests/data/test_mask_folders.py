@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 from mask_toys import draw
+from picture_files import texts
 from PIL import Image, ImageDraw
 
 from inpaintzoo.data.masks import (
@@ -55,29 +56,28 @@ def test_an_unclear_polarity_asks_for_one(tmp_path):
     assert draw(MaskFolder(tmp_path, polarity="black", order="index"), 20, 20).mean() == pytest.approx(0.55)
 
 
-def test_much_hole_warns_when_files_are_opened_and_in_the_check(tmp_path):
+def test_much_hole_is_a_warning_of_the_check_alone(tmp_path):
     folder_of(tmp_path, [2, 4], white_hole=True)
-    with pytest.warns(UserWarning, match="85% hole is much; if white is the hole, set polarity white"):
-        masks = MaskFolder(tmp_path, polarity="black")
-    assert [finding.level for finding in masks.check()] == ["ok", "warning"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        MaskFolder(tmp_path, polarity="white")
+        found = MaskFolder(tmp_path, polarity="black").check()
+    assert [finding.level for finding in found] == ["ok", "warning"]
+    assert "85% hole is much; if white is the hole, set polarity white" in found[1].text
+    assert [finding.level for finding in MaskFolder(tmp_path, polarity="white").check()] == ["ok"]
 
 
 def test_single_inverted_and_empty_files_are_pointed_out(tmp_path):
     folder_of(tmp_path, [1, 1, 1, 1, 18, 0])
-    with pytest.warns(UserWarning) as said:
-        MaskFolder(tmp_path)
-    text = " ".join(str(entry.message) for entry in said)
+    text = texts(MaskFolder(tmp_path).check(), "warning")
     assert "1 of 6 files have more than 70 % hole" in text
     assert "1 of 6 files have no hole at all" in text
 
 
 def test_jpeg_masks_warn_with_the_threshold(tmp_path):
     write(tmp_path / "a.jpg", 4)
-    with pytest.warns(UserWarning, match=r"1 files are JPEGs, whose edges are grey; .* above 0\.7 of the way to white"):
-        masks = MaskFolder(tmp_path, threshold=0.7)
+    masks = MaskFolder(tmp_path, threshold=0.7)
+    (text,) = [finding.text for finding in masks.check() if finding.level == "warning"]
+    assert "1 files are JPEGs, whose edges are grey;" in text and "above 0.7 of the way to white" in text
     assert set(draw(masks, 20, 20).unique().tolist()) == {0.0, 1.0}
 
 
@@ -180,7 +180,7 @@ def test_levels_of_the_nvidia_test_set_follow_its_order(nvidia):
 
 
 def test_a_level_with_the_wrong_polarity_is_refused(nvidia):
-    with pytest.warns(UserWarning, match="hole is much"), pytest.raises(DataError, match=r"level 1.*median of 20"):
+    with pytest.raises(DataError, match=r"level 1.*median of 20"):
         MaskFolder(nvidia, polarity="black", level=1)
 
 
@@ -229,7 +229,7 @@ def test_folders_that_cannot_be_used(tmp_path):
 
 def test_masks_of_zeros_and_ones_are_refused(tmp_path):
     Image.fromarray(np.eye(8, dtype=np.uint8)).save(tmp_path / "m.png")
-    with pytest.raises(DataError, match=r"values 0 and 1.*save them with 0 and 255"):
+    with pytest.raises(DataError, match=r"values 0 and 1.*save masks with 0 and 255"):
         MaskFolder(tmp_path)
 
 

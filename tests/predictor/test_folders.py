@@ -1,13 +1,18 @@
 """Folders of pictures without the command line: what is paired, done, left out and noted."""
 
+import json
+import shutil
 import warnings
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 from predictor_toys import Paints, noise, square
 
-from inpaintzoo import ConfigError, Predictor
+from inpaintzoo import ConfigError, Predictor, save_model
+from inpaintzoo.fills import Diffusion, MeanColour
+from inpaintzoo.models import PENNet
 from inpaintzoo.predictor import FolderFill, PredictorWarning
 
 
@@ -25,7 +30,7 @@ def work(tmp_path, monkeypatch):
 
 
 def test_a_folder_is_filled_and_continued(work):
-    fill = FolderFill("photos", "masks", "out", format="png", made_with={"colour": "red"})
+    fill = FolderFill("photos", "masks", "out", format="png")
     assert (len(fill.tasks), fill.done, fill.unmatched) == (2, 0, ["photos/c.jpg: there is no mask masks/c.*"])
     assert (
         fill.notes == ["black is taken as the hole, the rarer colour of the masks; --polarity white for the other"]
@@ -34,10 +39,65 @@ def test_a_folder_is_filled_and_continued(work):
     results = list(fill.results(Predictor(Paints())))
     assert [(result.files, result.error) for result in results] == [([task.out], None) for task in fill.tasks]
     assert (np.array(Image.open("out/a.png"))[square()] == (255, 0, 0)).all()
-    again = FolderFill("photos", "masks", "out", format="png", made_with={"colour": "red"})
+    again = FolderFill("photos", "masks", "out", format="png")
     assert (again.tasks, again.done) == ([], 2) and list(again.results(Predictor(Paints()))) == []
-    with pytest.raises(ConfigError, match="begun with other settings: colour was red and is blue; take another folder"):
-        FolderFill("photos", "masks", "out", format="png", made_with={"colour": "blue"})
+    with pytest.raises(ConfigError, match="begun with other settings: grow was 0 and is 2; take another folder"):
+        FolderFill("photos", "masks", "out", format="png", grow=2)
+
+
+def test_a_folder_is_not_continued_with_another_model(work):
+    def filled(predictor, force=False):
+        return len(list(FolderFill("photos", "masks", "out", force=force).results(predictor)))
+
+    torch.manual_seed(0)
+    networks = [PENNet(width=4), PENNet(width=4)]
+    save_model(networks[0], "first.safetensors")
+    save_model(networks[1], "second.safetensors")
+    alike = PENNet(width=4)
+    alike.load_state_dict(networks[0].state_dict())
+    models = ["first.safetensors", "second.safetensors", networks[0], networks[1], Diffusion(), MeanColour()]
+    for model in models:
+        predictor = Predictor(model)
+        assert filled(predictor, force=True) == 2 and filled(Predictor(model)) == 0
+        for other in models:
+            if other is not model:
+                with pytest.raises(ConfigError, match=r"begun with other settings: (model|fill) was"):
+                    filled(Predictor(other))
+        with pytest.raises(ConfigError, match="begun with other settings: overlap was not there and is 8; take"):
+            filled(Predictor(model, overlap=8))
+        if model is networks[0]:
+            assert filled(Predictor(alike)) == 0
+    first = Predictor("first.safetensors")
+    filled(first, force=True)
+    save_model(networks[1], "first.safetensors")
+    assert filled(first) == 0  # it still has the weights that the file had
+    with pytest.raises(ConfigError, match="begun with other settings: model-file was"):
+        filled(Predictor("first.safetensors"))
+
+
+def test_results_twice_of_one_folder_notice_the_other_model(work):
+    fill = FolderFill("photos", "masks", "out")
+    assert len(list(fill.results(Predictor(Paints())))) == len(list(fill.results(Predictor(Paints())))) == 2
+    with pytest.raises(ConfigError, match="begun with other settings: model was"):
+        list(fill.results(Predictor(Paints(colour=(0.0, 0.0, 1.0)))))
+
+
+def test_folders_of_earlier_versions_are_continued(work):
+    """The command noted the model; Python did not."""
+    save_model(PENNet(width=4), "net.safetensors")
+    found = (work / "net.safetensors").stat()
+    model = {"model": str(work / "net.safetensors"), "model-file": [found.st_size, found.st_mtime_ns], "fill": None}
+    by_command = {**model, "strategy": "auto", "tile": None, "overlap": None, "precision": "float32"}
+    folder = {name: str(work / place) for name, place in (("image", "photos"), ("mask", "masks"))}
+    settings = {"samples": 1, "seed": 0, "grow": 0, "polarity": "auto", "format": "keep"}
+    for noted in (by_command, {}):
+        (work / "out").mkdir(exist_ok=True)
+        noted = {**folder, "guidance": None, **settings, **noted, "filled": {}}
+        (work / "out" / "inpaint.json").write_text(json.dumps(noted))
+        assert len(list(FolderFill("photos", "masks", "out").results(Predictor("net.safetensors")))) == 2
+        with pytest.raises(ConfigError, match="begun with other settings: model was"):
+            list(FolderFill("photos", "masks", "out").results(Predictor(Paints())))
+        shutil.rmtree(work / "out")
 
 
 def test_the_hole_colour_is_that_of_all_masks_also_when_a_run_continues(work):

@@ -5,12 +5,16 @@ import warnings
 import numpy as np
 import pytest
 import torch
+import yaml
 from PIL import Image
 from predictor_toys import Draws, Limited, Paints, noise, square
 
 from inpaintzoo import ConfigError, DataError, InpaintzooError, Predictor, PredictorWarning, save_model
+from inpaintzoo.data import masks as masks_room
+from inpaintzoo.data.masks import CentreSquare
 from inpaintzoo.models import PENNet
 from inpaintzoo.predictor.holes import is_compact
+from inpaintzoo.weights.checkpoints import read_checkpoint
 
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I;16", "I", "F"]
 
@@ -302,3 +306,25 @@ def test_a_model_of_squares_says_so_once_when_it_gets_a_stroke(masks, warns, tmp
     said = [str(note.message) for note in notes]
     sentence = f"net.safetensors was trained on {masks} holes; strokes and scratches may come out worse"
     assert [text[-len(sentence) :] for text in said] == [sentence] * warns
+
+
+class Holes(CentreSquare):
+    """A user's own mask class, which is not the package's."""
+
+
+def test_a_users_own_compact_masks_count_too(tmp_path):
+    run = tmp_path / "run"
+    masks = {"class_path": f"{__name__}.Holes", "init_args": {}}
+    (run / "checkpoints").mkdir(parents=True)
+    config = {"data": {"class_path": "inpaintzoo.data.ScenesData", "init_args": {"masks": masks}}}
+    settings = {"seed_everything": 0, "model": {}, "trainer": {"precision": "32-true"}, **config}
+    (run / "config.yaml").write_text(yaml.safe_dump(settings))
+    torch.save({"inpainter": {"iteration": 3}, "state_dict": {}}, run / "checkpoints" / "last.ckpt")
+    facts = read_checkpoint(run / "checkpoints" / "last.ckpt").facts()
+    assert (facts["data"], facts["masks"]) == ("ScenesData", f"{__name__}.Holes")
+    save_model(PENNet(width=4), tmp_path / "net.safetensors", facts=facts)
+    stroke = np.eye(100, 120) > 0
+    with pytest.warns(PredictorWarning, match=r"was trained on [\w.]+\.Holes holes; strokes and scratches may"):
+        Predictor(tmp_path / "net.safetensors")(np.zeros((100, 120, 3), np.uint8), stroke)
+    with pytest.warns(DeprecationWarning, match="mask_classes"):
+        assert f"{__name__}.Holes" in masks_room.MASK_CLASSES

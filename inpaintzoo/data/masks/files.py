@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import statistics
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Literal
@@ -17,13 +16,15 @@ from inpaintzoo.data.masks.reading import (
     UNCLEAR,
     MaskSurvey,
     Polarity,
+    PolarityChoice,
+    check_polarity,
     file_ratios,
     list_mask_files,
     rarer_colour,
     read_hole,
     survey_files,
 )
-from inpaintzoo.ops import RATIO_EDGES, bin_labels, ratio_bin
+from inpaintzoo.ops import RATIO_EDGES, count_bins
 from inpaintzoo.types import DataError
 
 NVIDIA_TEST_COUNT = 12_000
@@ -33,6 +34,8 @@ _MUCH_HOLE = 0.6
 
 class MaskFolder(MaskGenerator):
     """Masks from files, in a folder and its subfolders, in the order of their names.
+
+    `check` reports what looks wrong with the files; data modules and commands call it before they use them.
 
     A mask is thresholded, resized to the picture (stretched if the proportions differ), dilated and flipped, in this
     order.
@@ -61,7 +64,7 @@ class MaskFolder(MaskGenerator):
     def __init__(
         self,
         path: str | Path,
-        polarity: Literal["auto", "white", "black"] = "auto",
+        polarity: PolarityChoice = "auto",
         threshold: float = 0.5,
         dilation: int | Sequence[int] = 0,
         flips: bool = False,
@@ -85,9 +88,6 @@ class MaskFolder(MaskGenerator):
         name = f"mask folder {self.path}, {len(survey.white)} files"
         self.polarity: Polarity = rarer_colour(survey.mean_white, name) if polarity == "auto" else polarity
         self._findings = _findings(self.path, survey, self.polarity, polarity == "auto", threshold)
-        for finding in self._findings:
-            if finding.level == "warning":
-                warnings.warn(finding.text, stacklevel=2)
         if level is not None:
             self.files = self._files_of_level(level)
         if self.ratio is not None:
@@ -140,8 +140,7 @@ class MaskFolder(MaskGenerator):
         ratios = self.ratios()
         chosen = [file for file, ratio in zip(self.files, ratios, strict=True) if low < ratio <= high]
         if not chosen:
-            labels = [ratio_bin(ratio) for ratio in ratios]
-            bins = ", ".join(f"{label}: {labels.count(label)}" for label in bin_labels() if label in labels)
+            bins = ", ".join(f"{label}: {count}" for label, count in count_bins(ratios).items() if count)
             raise DataError(
                 f"mask folder {self.path}: none of {len(self.files)} files has a hole ratio in ({low:g}, {high:g}] "
                 f"({self.polarity} = hole; files by ratio: {bins})"
@@ -150,8 +149,7 @@ class MaskFolder(MaskGenerator):
 
 
 def _check_choices(polarity: str, threshold: float, level: int | None, order: str, resize: str) -> None:
-    if polarity not in ("auto", "white", "black"):
-        raise ValueError(f"MaskFolder: polarity must be auto, white or black (the hole's colour), got {polarity!r}")
+    check_polarity(polarity, "MaskFolder")
     if not 0.0 <= threshold < 1.0:
         raise ValueError(f"MaskFolder: threshold must lie in [0, 1), a part of the grey scale, got {threshold}")
     if level is not None and level not in range(1, len(RATIO_EDGES)):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 from torch import Tensor
@@ -16,8 +16,27 @@ from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, grey_level
 from inpaintzoo.types import DataError
 
 Polarity = Literal["white", "black"]
+PolarityChoice = Literal["auto", "white", "black"]
 
 UNCLEAR = (0.4, 0.6)  # a white part between these does not tell hole from rest
+
+
+def check_polarity(polarity: str, owner: str = "") -> None:
+    """Raise `DataError` unless it is one of `PolarityChoice`; the message begins with the owner."""
+    if polarity not in get_args(PolarityChoice):
+        owner = f"{owner}: " if owner else ""
+        raise DataError(f"{owner}polarity must be auto, white or black (the hole's colour), got {polarity!r}")
+
+
+def check_brightest(brightest: float, name: str) -> None:
+    """Raise `DataError` if the brightest grey level of mask files, in [0, 1], is that of the class value 1."""
+    if 0.0 < brightest <= 1.5 / 255:
+        raise DataError(f"{name} has the values 0 and 1, which both read as black; save masks with 0 and 255")
+
+
+def sample_positions(count: int, sample: int = 64) -> list[int]:
+    """Up to `sample` positions, evenly spread over `count`."""
+    return np.linspace(0, count - 1, min(sample, count)).round().astype(int).tolist()
 
 
 def list_mask_files(folder: Path) -> list[str]:
@@ -104,23 +123,18 @@ class MaskSurvey:
         return sum(self.white) / len(self.white)
 
 
-def survey_files(folder: Path, files: Sequence[str], sample: int = 64) -> MaskSurvey:
-    """Look at up to `sample` files, evenly spread over the folder's order.
+def survey_files(folder: Path, files: Sequence[str]) -> MaskSurvey:
+    """Look at up to 64 files, evenly spread over the folder's order.
 
     Raises:
         DataError: a file cannot be read, or the files hold class values (0 and 1) instead of grey levels.
     """
-    count = len(files)
-    positions = np.linspace(0, count - 1, min(sample, count)).round().astype(int).tolist()
+    positions = sample_positions(len(files))
     white, brightest = [], 0.0
     for position in positions:
         grey = read_grey(folder / files[position])
         white.append(float((grey > 0.5).mean()))
         brightest = max(brightest, float(grey.max()))
-    if 0.0 < brightest <= 1.5 / 255:
-        raise DataError(
-            f"mask folder {folder}: the files hold the values 0 and 1, which both read as black; "
-            "save them with 0 and 255"
-        )
+    check_brightest(brightest, f"mask folder {folder}")
     jpegs = sum(file.lower().endswith(JPEG_SUFFIXES) for file in files)
-    return MaskSurvey(count, positions, white, brightest, jpegs)
+    return MaskSurvey(len(files), positions, white, brightest, jpegs)

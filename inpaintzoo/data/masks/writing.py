@@ -1,14 +1,16 @@
-"""Masks as files."""
+"""Masks as files, and tables of mask files."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import csv
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
-from PIL import Image
 from torch import Tensor
 
-from inpaintzoo.ops import mask_ratio
+from inpaintzoo.files.writing import write_whole
+from inpaintzoo.ops import mask_ratio, ratio_bin
+from inpaintzoo.pictures.images import write_image
 
 
 def write_masks(masks: Iterable[Tensor], folder: str | Path) -> list[float]:
@@ -23,7 +25,24 @@ def write_masks(masks: Iterable[Tensor], folder: str | Path) -> list[float]:
     """
     ratios = []
     for index, mask in enumerate(masks):
-        Path(folder).mkdir(parents=True, exist_ok=True)
-        Image.fromarray((mask[0] * 255).byte().numpy()).save(Path(folder) / f"{index:05d}.png")
+        write_image(mask, Path(folder) / f"{index:05d}.png")
         ratios.append(mask_ratio(mask[None]).item())
     return ratios
+
+
+def write_ratios(files: Sequence[str], ratios: Sequence[float], path: str | Path) -> None:
+    """Write a CSV table of mask files: name, hole ratio and its bin.
+
+    Args:
+        files: Names, such as `MaskFolder.files`.
+        ratios: Hole ratio of each in [0, 1], such as `MaskFolder.ratios` gives.
+        path: The table; its folder is made if it is missing, and an existing file is replaced.
+    """
+    rows = [(file, ratio, ratio_bin(ratio)) for file, ratio in zip(files, ratios, strict=True)]
+
+    def write(file: str) -> None:
+        with open(file, "w", newline="", encoding="utf-8") as table:
+            csv.writer(table).writerows([("file", "ratio", "bin"), *rows])
+
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    write_whole(Path(path), write)
