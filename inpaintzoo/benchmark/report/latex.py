@@ -71,7 +71,7 @@ def _caption(table: Table, bootstrap: Bootstrap) -> str:
         f"{table.protocol.name}.",
         f"Best bold, second underlined; ≈: not significantly different from the best (paired bootstrap, "
         f"{100 * bootstrap.level:g} %).",
-        *(f"Not measured: {name}." for name in table.missing),
+        *([f"Not measured: {', '.join(table.missing)}."] if table.missing else []),
         f"Manifest {pair_set.manifest_sha256[:12]}.",
     ]
     return " ".join(sentences)
