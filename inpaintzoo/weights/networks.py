@@ -138,7 +138,7 @@ class _Bounded(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def fill(network: nn.Module, description: Description, state: Mapping[str, Tensor], where: str) -> Rebuildable:
+def load_values(network: nn.Module, description: Description, state: Mapping[str, Tensor], where: str) -> Rebuildable:
     """Loads values into a network made by `build`, and puts it into eval mode.
 
     Raises:
