@@ -23,7 +23,6 @@ from inpaintzoo.benchmark.run.fitting import Missing, choose_metrics, fit_protoc
 from inpaintzoo.benchmark.run.pairs import Pairs
 from inpaintzoo.benchmark.run.processes import Precision, Processes, arithmetic, check_precision, device_name
 from inpaintzoo.benchmark.run.store import Key, WorkFolder
-from inpaintzoo.callbacks.record import versions
 from inpaintzoo.data import InpaintingData
 from inpaintzoo.files.record import Record
 from inpaintzoo.metrics import MetricResults, MetricSuite
@@ -31,7 +30,7 @@ from inpaintzoo.metrics.extractors import BatchFeatures
 from inpaintzoo.metrics.suite import best_fills
 from inpaintzoo.ops import composite, find_device
 from inpaintzoo.types import Batch, ConfigError, DataError, InpaintzooError
-from inpaintzoo.version import __version__
+from inpaintzoo.version import __version__, versions
 
 MARKER = "benchmark.json"
 _NAME = re.compile(r"[^\W_][\w ()+,@=-]*(\.[\w ()+,@=-]+)*")
