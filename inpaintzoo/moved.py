@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec
 from importlib.util import spec_from_loader
 from types import ModuleType
 
-_RUN, _REPORT = "contenders cost judges pairing pairs predictions processes runner store", "bootstrap charts comparison"
+_RUN, _REPORT = "contenders cost pairing pairs predictions processes runner store", "bootstrap charts comparison"
 MOVED = {
     "bins": "ops",
     "cli": "commands",
@@ -29,8 +29,9 @@ MOVED = {
     "weights.conversion": "models.released",
     **{f"benchmark.{name}": f"benchmark.run.{name}" for name in _RUN.split()},
     **{f"benchmark.{name}": f"benchmark.report.{name}" for name in _REPORT.split()},
+    "benchmark.judges": "benchmark.run.fitting",
     "benchmark.protocol": "benchmark.protocols.protocol",
-    "benchmark.published": "benchmark.protocols.published",
+    "benchmark.published": "benchmark.protocols.paper_tables",
 }
 """Old and new names of public modules, without the leading `inpaintzoo.`."""
 

@@ -12,12 +12,12 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import yaml
 from safetensors.torch import save_file
 
 from inpaintzoo.files.published import load_state, read_file
 from inpaintzoo.teachers.builtin import TagNetwork
 from inpaintzoo.types import InpaintzooError, WeightsError
+from inpaintzoo.weights.checkpoints import run_settings
 
 _PREFIX = "network."
 
@@ -56,19 +56,10 @@ def export(checkpoint: Path, out: Path) -> dict[str, str]:
         "network": json.dumps(settings),
         "iterations": str(content["tag_classifier"]["iteration"]),
         "torch": torch.__version__,
-        "config": json.dumps(_config(checkpoint.resolve().parent.parent / "config.yaml")),
+        "config": json.dumps(run_settings(checkpoint.resolve().parent.parent / "config.yaml")),
     }
     save_file(weights, str(out), metadata=metadata)
     return metadata
-
-
-def _config(file: Path) -> dict[str, Any]:
-    """The settings that decided how the weights came out, without paths."""
-    if not file.is_file():
-        return {}
-    settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-    kept = {key: settings[key] for key in ("seed_everything", "model", "data")}
-    return {**kept, "precision": settings["trainer"]["precision"]}
 
 
 def main(arguments: list[str] | None = None) -> int:

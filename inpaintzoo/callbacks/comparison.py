@@ -19,6 +19,7 @@ from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.files.writing import write_whole
 from inpaintzoo.fills import Diffusion, MeanColour
 from inpaintzoo.metrics import L1Hole, MetricSuite, PSNRHole
+from inpaintzoo.metrics.results import decimals_of
 from inpaintzoo.ops import composite, evaluating
 from inpaintzoo.types import Batch
 
@@ -85,8 +86,9 @@ def _rows(batch: Batch, predictions: list[Tensor]) -> list[Tensor]:
 
 
 def _verdict(results: dict[str, dict[str, float]], name: str, iterations: int, minutes: float, path: Path) -> str:
+    decimals = decimals_of("dB", 0.0), decimals_of("%", 0.0)
     rows = [(method, values["psnr_hole"], 100 * values["l1_hole"]) for method, values in results.items()]
-    table = tabulate(rows, headers=("", "PSNR (dB)", "L1 (%)"), tablefmt="plain", floatfmt=".2f")
+    table = tabulate(rows, ("", "PSNR (dB)", "L1 (%)"), tablefmt="plain", floatfmt=("", *(f".{n}f" for n in decimals)))
     lines = [
         "",
         f"In the hole, on the test pairs, after {iterations} iterations ({minutes:.1f} minutes):",

@@ -7,7 +7,6 @@ import platform
 import shlex
 import sys
 from datetime import datetime
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,7 @@ from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 
 from inpaintzoo.files.writing import free_path, write_text
-
-PACKAGES = ("inpaintzoo", "torch", "torchvision", "lightning", "torchmetrics", "kornia", "numpy", "pillow")
+from inpaintzoo.version import versions
 
 
 def run_folder(trainer: Trainer) -> Path:
@@ -26,11 +24,6 @@ def run_folder(trainer: Trainer) -> Path:
     All processes must call it together, since Lightning broadcasts the first one's answer.
     """
     return Path(trainer.log_dir or trainer.default_root_dir)
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in PACKAGES}}
 
 
 class RunRecord(Callback):

@@ -7,11 +7,12 @@ from pathlib import Path
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 
-from inpaintzoo.callbacks.record import run_folder, versions
+from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.files.writing import new_folder, write_text, write_whole
 from inpaintzoo.metrics import MetricResults
 from inpaintzoo.types import DataError
+from inpaintzoo.version import versions
 
 
 class TestReport(Callback):

@@ -13,7 +13,6 @@ layer in use. `Perceptual` and `Style` as two losses pay twice, `PerceptualStyle
 from __future__ import annotations
 
 import math
-import warnings
 from collections.abc import Sequence
 from typing import Literal
 
@@ -27,6 +26,7 @@ from inpaintzoo.losses.base import Frozen, Loss, at_least_float32
 from inpaintzoo.losses.reconstruction import Pictures, select_pictures
 from inpaintzoo.ops import IMAGENET_MEAN, IMAGENET_STD
 from inpaintzoo.teachers.base import Teacher
+from inpaintzoo.teachers.random_weights import warn_random
 from inpaintzoo.types import Batch, Output, WeightsError
 from inpaintzoo.words import some
 
@@ -87,6 +87,7 @@ class VGGFeatures(nn.Module):
         with torch.device("meta"):
             self.features = _stack(self.names)
         _load_weights(self.features, architecture, weights)
+        # Constants made in each pass, as `ops.normalise` does, would be copied to the GPU each time and wait for it.
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(1, 3, 1, 1), persistent=False)
         self.register_buffer("std", torch.tensor(IMAGENET_STD).view(1, 3, 1, 1), persistent=False)
         self.eval().requires_grad_(False)
@@ -131,10 +132,7 @@ def _stack(names: Sequence[str]) -> nn.Sequential:
 def _load_weights(features: nn.Sequential, architecture: Architecture, weights: str | None) -> None:
     """Loads weights into the truncated network."""
     if weights is None:
-        warnings.warn(
-            f"{architecture} has random weights (weights: null): its features mean nothing, use this in tests only",
-            stacklevel=4,
-        )
+        warn_random(architecture)
         features.load_state_dict(_random(features), assign=True)
         return
     url = torchvision.models.get_model_weights(architecture)["IMAGENET1K_V1"].url

@@ -8,18 +8,12 @@ any two sets, and both scores are near 0; they become meaningful at around ten t
 
 from __future__ import annotations
 
-import collections
 import hashlib
 from collections.abc import Mapping
 
 import numpy as np
 
-from inpaintzoo.metrics.inception_network import InceptionMetric
-
-# Both scores, and all protocols that judge the same pictures, need the same fit. It takes half a minute for 500 pairs
-# on one core, and the result is 16 KiB.
-_FITS: collections.OrderedDict[str, tuple[np.ndarray, float]] = collections.OrderedDict()
-_KEPT_FITS = 64
+from inpaintzoo.metrics.inception_network import Inception, InceptionMetric, Plane
 
 
 class _DiscriminativeScore(InceptionMetric):
@@ -28,12 +22,19 @@ class _DiscriminativeScore(InceptionMetric):
 
     def compute(self, features: Mapping[str, np.ndarray]) -> float | None:
         """The score of the set in %; None for fewer than two pairs."""
-        if len(features["image"]) < 2:
+        fake, real = features["prediction"], features["image"]
+        if len(real) < 2:
             return None
-        return 100 * self.score(features["prediction"], features["image"])
+        # Both scores, and all protocols that judge the same pictures, need the same fit, which takes half a minute for
+        # 500 pairs on one core. Their metrics share the extractor, which keeps the 16 KiB of the result.
+        assert isinstance(self.extractor, Inception)
+        planes, key = self.extractor.planes, _digest(fake, real)
+        if key not in planes:
+            planes[key] = separating_plane(fake, real)
+        return 100 * self.score(fake, real, planes[key])
 
-    def score(self, fake: np.ndarray, real: np.ndarray) -> float:
-        """The score of `(N, 2048)` features of predictions and truths, in [0, 1]."""
+    def score(self, fake: np.ndarray, real: np.ndarray, plane: Plane) -> float:
+        """The score of `(N, 2048)` features of predictions and truths, in [0, 1], given the plane between them."""
         raise NotImplementedError
 
 
@@ -51,8 +52,8 @@ class UIDS(_DiscriminativeScore):
         """Formula, classifier and features."""
         return "share of errors, over truths and predictions, of " + _CLASSIFIER
 
-    def score(self, fake: np.ndarray, real: np.ndarray) -> float:  # noqa: D102
-        return unpaired_score(fake, real)
+    def score(self, fake: np.ndarray, real: np.ndarray, plane: Plane) -> float:  # noqa: D102
+        return unpaired_score(fake, real, plane)
 
 
 class PIDS(_DiscriminativeScore):
@@ -72,8 +73,8 @@ class PIDS(_DiscriminativeScore):
         """Formula, classifier and features."""
         return "share of pairs whose prediction gets the higher value, equals counting half, by " + _CLASSIFIER
 
-    def score(self, fake: np.ndarray, real: np.ndarray) -> float:  # noqa: D102
-        return paired_score(fake, real)
+    def score(self, fake: np.ndarray, real: np.ndarray, plane: Plane) -> float:  # noqa: D102
+        return paired_score(fake, real, plane)
 
 
 _CLASSIFIER = (
@@ -82,33 +83,35 @@ _CLASSIFIER = (
 )
 
 
-def unpaired_score(fake: np.ndarray, real: np.ndarray) -> float:
-    """Share of the `(N, D)` fakes and `(N, D)` reals that a linear SVM fitted to them misclassifies."""
-    normal, offset = _separator(fake, real)
+def separating_plane(fake: np.ndarray, real: np.ndarray) -> Plane:
+    """The linear SVM fitted to `(N, D)` fakes and `(N, D)` reals; reals are on the positive side."""
+    from sklearn.svm import LinearSVC  # takes a second to import, which most commands need not wait for
+
+    machine = LinearSVC(dual=False)
+    machine.fit(np.concatenate([real, fake]), np.array([1] * len(real) + [0] * len(fake)))
+    return machine.coef_[0], float(machine.intercept_[0])
+
+
+def unpaired_score(fake: np.ndarray, real: np.ndarray, plane: Plane) -> float:
+    """Share of the `(N, D)` fakes and `(N, D)` reals on the wrong side of a plane."""
+    normal, offset = plane
     right = np.concatenate([real @ normal + offset > 0, fake @ normal + offset <= 0])
     return float(1 - right.mean())
 
 
-def paired_score(fake: np.ndarray, real: np.ndarray) -> float:
-    """Share of pairs `(fake[i], real[i])` where a linear SVM fitted to all scores the fake higher; ties count half."""
-    normal, _ = _separator(fake, real)
+def paired_score(fake: np.ndarray, real: np.ndarray, plane: Plane) -> float:
+    """Share of pairs `(fake[i], real[i])` of `(N, D)` features whose fake is farther on the side of the reals.
+
+    Ties count half.
+    """
+    normal, _ = plane
     # Subtract first: equal features then give exactly 0, however the product is summed.
     return float(0.5 + 0.5 * np.sign((fake.astype(np.float64) - real) @ normal).mean())
 
 
-def _separator(fake: np.ndarray, real: np.ndarray) -> tuple[np.ndarray, float]:
-    """Normal and offset of the separating plane; reals are on the positive side."""
+def _digest(*arrays: np.ndarray) -> bytes:
     digest = hashlib.blake2b(digest_size=16)
-    for features in (fake, real):
-        digest.update(f"{features.shape} {features.dtype} ".encode())
-        digest.update(np.ascontiguousarray(features).data)
-    key = digest.hexdigest()
-    if key not in _FITS:
-        from sklearn.svm import LinearSVC  # takes a second to import, which most commands need not wait for
-
-        machine = LinearSVC(dual=False)
-        machine.fit(np.concatenate([real, fake]), np.array([1] * len(real) + [0] * len(fake)))
-        _FITS[key] = machine.coef_[0], float(machine.intercept_[0])
-        while len(_FITS) > _KEPT_FITS:
-            _FITS.popitem(last=False)
-    return _FITS[key]
+    for array in arrays:
+        digest.update(f"{array.shape} {array.dtype} ".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.digest()

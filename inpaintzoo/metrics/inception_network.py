@@ -10,6 +10,7 @@ import io
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch_fidelity.feature_extractor_inceptionv3 import URL_INCEPTION_V3, FeatureExtractorInceptionV3
@@ -20,6 +21,9 @@ from inpaintzoo.metrics.extractors import Extractor
 from inpaintzoo.types import WeightsError
 
 _LAYERS = ["2048", "logits_unbiased"]
+
+
+Plane = tuple[np.ndarray, float]  # normal and offset
 
 
 class InceptionFeatures(NamedTuple):
@@ -46,6 +50,7 @@ class Inception(Extractor):
         self.weights = weights
         self.key = f"inception:{weights or ''}"
         self.network: nn.Module | None = None
+        self.planes: dict[bytes, Plane] = {}  # what U-IDS and P-IDS have fitted to features, by their digest
 
     def prepare(self, what: str, device: torch.device) -> None:  # noqa: D102
         if self.network is None:

@@ -116,14 +116,7 @@ class MetricResults:
         judged = "composites (known pixels from the image)" if self.judge == "composite" else "raw predictions"
         remarks = [f"Judged: {judged}. {self._kind_of_mean()}", *self.notes]
         for column in self.columns:
-            values = [row[column.name] for row in self.rows if column.name in row]
-            capped = sum(value == column.cap for value in values) if column.cap is not None else 0
-            if capped:
-                remarks.append(f"{column.name}: {capped} of {len(values)} images count as the cap, {column.cap:.2f}.")
-            if undefined := sum(value is None for value in values):
-                remarks.append(
-                    f"{column.name}: {undefined} of {len(values)} images {column.undefined} and do not count."
-                )
+            remarks += column_remarks(column, {"": self.rows})
         return remarks
 
     def _kind_of_mean(self) -> str:
@@ -171,6 +164,37 @@ def mean(values: Sequence[float | None]) -> float | None:
     if not defined:
         return None
     return math.fsum(defined) / len(defined)
+
+
+def column_remarks(column: Column, rows: Mapping[str, Sequence[Row]]) -> list[str]:
+    """How many images count as the metric's cap, and how many not at all: a sentence each, for tables to print.
+
+    Args:
+        column: the metric.
+        rows: of each method, by its name; a single method is not named.
+    """
+    values = {name: [row[column.name] for row in of_one if column.name in row] for name, of_one in rows.items()}
+    total = max(map(len, values.values()))
+    capped = {name: sum(v is not None and v == column.cap for v in of_one) for name, of_one in values.items()}
+    undefined = {name: sum(v is None for v in of_one) for name, of_one in values.items()}
+    cap = column.cap or 0.0
+    facts = (
+        (capped, f"count as the cap, {number(cap, decimals_of(column.unit, cap))}"),
+        (undefined, f"{column.undefined} and do not count"),
+    )
+    return [
+        f"{column.name}: {_by_method(counts)} of {total} images {fact}."
+        for counts, fact in facts
+        if any(counts.values())
+    ]
+
+
+def _by_method(counts: Mapping[str, int]) -> str:
+    """`3` for a single method, `3 (each method)`, or `3 (A), 1 (B)` without zeros."""
+    if len(set(counts.values())) == 1:
+        same = next(iter(counts.values()))
+        return str(same) if len(counts) == 1 else f"{same} (each method)"
+    return ", ".join(f"{count} ({name})" for name, count in counts.items() if count)
 
 
 def column_decimals(column: Column, summaries: Iterable[Summary]) -> int:

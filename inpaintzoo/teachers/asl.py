@@ -96,11 +96,6 @@ def convert(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
     return converted
 
 
-def _is_converted(state: Mapping[str, Tensor]) -> bool:
-    """Whether all names are those of `Trunk`."""
-    return bool(state) and all(key.startswith(tuple(_OURS.values())) for key in state)
-
-
 def _released_name(ours: str) -> str:
     prefix = ours.split(".", 1)[0] + "."
     released = next(old for old, new in _OURS.items() if new == prefix) + ours.removeprefix(prefix)
@@ -132,7 +127,8 @@ class ASLTeacher(Teacher):
         self.upsample = upsample
         self.network = Trunk()
         state = read_state(file, "ASLTeacher", "model")
-        load_state(self.network, state if _is_converted(state) else convert(state), f"ASLTeacher: {file}")
+        converted = bool(state) and all(key.startswith(tuple(_OURS.values())) for key in state)
+        load_state(self.network, state if converted else convert(state), f"ASLTeacher: {file}")
         self.eval().requires_grad_(False)
 
     def forward(self, image: Tensor) -> list[Tensor]:

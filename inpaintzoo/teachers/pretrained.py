@@ -7,7 +7,6 @@ on the doubled image (the paper's equation 1) their features are exactly at stri
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Mapping
 from typing import Literal, get_args
 
@@ -21,7 +20,7 @@ from inpaintzoo.files.published import load_state, published_file, read_state
 from inpaintzoo.ops import normalise
 from inpaintzoo.teachers.asl import check_upsample
 from inpaintzoo.teachers.base import Doubling, Teacher, check_image, double
-from inpaintzoo.teachers.random_weights import random_state
+from inpaintzoo.teachers.random_weights import random_state, warn_random
 from inpaintzoo.types import WeightsError
 
 TorchvisionNetwork = Literal[
@@ -111,7 +110,7 @@ class TorchvisionTeacher(Teacher):
     def _load(self, network: str, weights: str | None) -> None:
         owner = f"TorchvisionTeacher ({network})"
         if weights is None:
-            warnings.warn(f"{owner} has random weights (weights: null): use this in tests only", stacklevel=3)
+            warn_random(owner)
             self.name = f"torchvision's {network} with random weights, which teach nothing"
             self.network.load_state_dict(random_state(self.network, 0), assign=True)
             return

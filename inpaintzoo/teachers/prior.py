@@ -14,11 +14,10 @@ import torch
 from torch import Tensor
 
 from inpaintzoo.files.published import load_state, plain_state, read_file
+from inpaintzoo.files.run_state import average_state, part_state
 from inpaintzoo.generator import Generator
 from inpaintzoo.teachers.base import Teacher, check_image
 from inpaintzoo.types import WeightsError
-
-_PREFIX = "generator."  # prefix of the generator's tensors in a run's checkpoint
 
 
 class PriorTeacher(Teacher):
@@ -78,11 +77,9 @@ def _generator_state(content: Mapping[str, Any], file: Path) -> dict[str, Tensor
     """The generator's tensors in a file; a checkpoint's average if it has one."""
     if "state_dict" not in content:
         return plain_state(content, file, "PriorTeacher")
-    average = content.get("callbacks", {}).get("GeneratorEMA", {}).get("average")
-    if average:
+    if average := average_state(content):
         return plain_state(average, file, "PriorTeacher")
-    state = plain_state(content["state_dict"], file, "PriorTeacher")
-    kept = {key.removeprefix(_PREFIX): value for key, value in state.items() if key.startswith(_PREFIX)}
-    if not kept:
-        raise WeightsError(f"PriorTeacher: {file} is not a checkpoint of an Inpainter: no tensor is named {_PREFIX}…")
-    return kept
+    state = part_state(plain_state(content["state_dict"], file, "PriorTeacher"), "generator")
+    if not state:
+        raise WeightsError(f"PriorTeacher: {file} is not a checkpoint of an Inpainter: no tensor is named generator.…")
+    return state

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import warnings
 
 import torch
 from torch import Tensor
@@ -24,6 +25,12 @@ def random_state(network: torch.nn.Module, seed: int) -> dict[str, Tensor]:
             one = name.endswith((".weight", "running_var"))
             state[name] = torch.full(value.shape, int(one), dtype=value.dtype)
     return state
+
+
+def warn_random(network: str) -> None:
+    """Warn that a network has random weights because of its setting `weights: null`."""
+    text = f"{network} has random weights (weights: null): its features mean nothing, use this in tests only"
+    warnings.warn(text, stacklevel=2)
 
 
 class RandomTeacher(Teacher):

@@ -11,6 +11,7 @@ import torch
 import yaml
 from torch import Tensor, nn
 
+from inpaintzoo.files.run_state import average_state, part_state
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights.networks import Description, describe
 
@@ -18,7 +19,7 @@ CHECKPOINT_SUFFIX = ".ckpt"
 
 
 @dataclasses.dataclass(frozen=True)
-class Checkpoint:
+class RunCheckpoint:
     """A checkpoint of a run.
 
     Attributes:
@@ -54,16 +55,11 @@ class Checkpoint:
 
     def state(self, part: str) -> dict[str, Tensor]:
         """The trained tensors of a part, such as `generator` or `adversaries.image`."""
-        prefix = f"{part}."
-        return {
-            name.removeprefix(prefix): tensor
-            for name, tensor in self.content["state_dict"].items()
-            if name.startswith(prefix)
-        }
+        return part_state(self.content["state_dict"], part)
 
     def average(self) -> dict[str, Tensor]:
         """The generator's moving average; empty without one."""
-        return _average(self.content)
+        return average_state(self.content)
 
     def generator_state(self, raw: bool = False) -> dict[str, Tensor]:
         """The average; the trained tensors if there is none or with `raw`."""
@@ -75,7 +71,7 @@ class Checkpoint:
             "iterations": self.content["inpainter"]["iteration"],
             "weights": "trained" if raw or not self.average() else "average",
         }
-        config = _config(self.path.resolve().parent.parent / "config.yaml")
+        config = run_settings(self.path.resolve().parent.parent / "config.yaml")
         if config:
             data = config["data"]
             masks = (data.get("init_args") or {}).get("masks")
@@ -84,7 +80,7 @@ class Checkpoint:
         return facts
 
 
-def read_checkpoint(path: str | Path) -> Checkpoint:
+def read_checkpoint(path: str | Path) -> RunCheckpoint:
     """Read a `.ckpt` file of a run.
 
     Raises:
@@ -101,7 +97,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
         raise WeightsError(f"{path} is not the checkpoint of an inpaintzoo run: it holds no `inpainter` state")
     if problem := _problem(content):
         raise WeightsError(f"{path} is not a complete checkpoint: {problem}; take another of the run")
-    return Checkpoint(path, content)
+    return RunCheckpoint(path, content)
 
 
 def _problem(content: dict[str, Any]) -> str | None:
@@ -118,21 +114,13 @@ def _problem(content: dict[str, Any]) -> str | None:
     networks_state = {
         name: value for name, value in state.items() if str(name).startswith(("generator.", "adversaries."))
     }
-    for tensors in (networks_state, _average(content)):
+    for tensors in (networks_state, average_state(content)):
         if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
             return "it holds other things than tensors as weights"
         # An expanded tensor would let a small file fill the memory.
         if any(value.untyped_storage().nbytes() < value.numel() * value.element_size() for value in tensors.values()):
             return "a tensor is larger than what is stored of it"
     return None
-
-
-def _average(content: dict[str, Any]) -> dict[str, Tensor]:
-    """The generator's moving average; empty without one."""
-    callbacks = content.get("callbacks")
-    kept = callbacks.get("GeneratorEMA") if isinstance(callbacks, dict) else None
-    average: dict[str, Tensor] = kept.get("average", {}) if isinstance(kept, dict) else {}
-    return average
 
 
 def _describes(network: object) -> bool:
@@ -203,8 +191,11 @@ def _class_name(class_path: str) -> str:
     return class_path.rpartition(".")[2] if class_path.startswith("inpaintzoo.") else class_path
 
 
-def _config(file: Path) -> dict[str, Any]:
-    """The settings of a run that decided how its weights came out."""
+def run_settings(file: Path) -> dict[str, Any]:
+    """The settings in a run's `config.yaml` that decided how its weights came out; empty without such a file.
+
+    Absolute paths are cut to their last part: the others are private.
+    """
     if not file.is_file():
         return {}
     try:
@@ -217,7 +208,6 @@ def _config(file: Path) -> dict[str, Any]:
 
 
 def _without_folders(value: Any) -> Any:
-    """The same settings, with absolute paths cut to their last part: the others are private."""
     if isinstance(value, dict):
         return {key: _without_folders(item) for key, item in value.items()}
     if isinstance(value, list):

@@ -24,7 +24,7 @@ from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.types import WeightsError
 from inpaintzoo.version import __version__
 from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, read_checkpoint
-from inpaintzoo.weights.networks import Description, build, check_state, describe, fill, not_finite
+from inpaintzoo.weights.networks import Description, build, check_state, describe, load_values, not_finite
 
 SUFFIX = ".safetensors"
 FORMAT = "1"
@@ -143,7 +143,7 @@ def _load(
     description = Description(class_path=about.class_path, init_args=about.init_args)
     network = build(description, str(path), state, kind)
     state = {name: _wanted(tensor, dtype) for name, tensor in state.items()}
-    return fill(network, description, state, str(path)).to(device), about
+    return load_values(network, description, state, str(path)).to(device), about
 
 
 def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[str, Tensor]]:

@@ -12,12 +12,13 @@ from torch import Tensor, nn
 from inpaintzoo.files.published import check_kinds
 from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.types import ConfigError, WeightsError
-from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, find_checkpoint, read_checkpoint
-from inpaintzoo.weights.files import read_weights
+from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, RunCheckpoint, find_checkpoint, read_checkpoint
+from inpaintzoo.weights.files import WeightFile, read_weights
 from inpaintzoo.weights.networks import Description, describe, not_finite
 from inpaintzoo.words import some
 
 LEAST_SHARE = 0.5
+_Content = RunCheckpoint | tuple[WeightFile, dict[str, Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -91,17 +92,22 @@ def initialise(generator: nn.Module, adversaries: nn.ModuleDict, init_from: str 
         empty = [name for name, path in init_from.items() if not path]
         if empty:
             raise ConfigError(f"init_from: {some(empty)} has no file; name one, or leave it out")
-        return [_load_part(parts[name], name, str(find_checkpoint(path))) for name, path in init_from.items()]
-    file = str(find_checkpoint(init_from))
+        files = {name: find_checkpoint(path) for name, path in init_from.items()}
+        return [_load_part(parts[name], name, str(file), _read(file)) for name, file in files.items()]
+    file = find_checkpoint(init_from)
+    content = _read(file)
     chosen = ["generator"]
-    if Path(file).suffix == CHECKPOINT_SUFFIX:
-        checkpoint = read_checkpoint(file)
-        chosen += [name for name in adversaries if checkpoint.state(f"adversaries.{name}")]
-    return [_load_part(parts[name], name, file) for name in chosen]
+    if isinstance(content, RunCheckpoint):
+        chosen += [name for name in adversaries if content.state(f"adversaries.{name}")]
+    return [_load_part(parts[name], name, str(file), content) for name in chosen]
 
 
-def _load_part(network: nn.Module, part: str, path: str) -> Matched:
-    description, state = _described_state(part, path)
+def _read(file: Path) -> _Content:
+    return read_checkpoint(file) if file.suffix == CHECKPOINT_SUFFIX else read_weights(file)
+
+
+def _load_part(network: nn.Module, part: str, path: str, content: _Content) -> Matched:
+    description, state = _described_state(part, path, content)
     own = network.state_dict()
     if part != "generator" and not own.keys() & state.keys():
         # A discriminator's own file: the adversary calls it `discriminator`.
@@ -109,7 +115,7 @@ def _load_part(network: nn.Module, part: str, path: str) -> Matched:
     matched = [name for name in own if name in state and state[name].shape == own[name].shape]
     report = Matched(
         part,
-        str(path),
+        path,
         matched,
         [name for name in own if name not in state],
         [name for name in state if name not in own],
@@ -128,7 +134,7 @@ def _load_part(network: nn.Module, part: str, path: str) -> Matched:
             f"{report.share:.1%} of the parameters; {len(report.reshaped)} have another shape "
             f"({some(report.reshaped)}) and {len(report.unused)} are not here ({some(report.unused)})"
         )
-    check_kinds({name: state[name] for name in matched}, own, str(path))
+    check_kinds({name: state[name] for name in matched}, own, path)
     if bad := not_finite({name: state[name] for name in matched}):
         raise WeightsError(f"{path}: {len(bad)} tensors hold values that are not finite, such as {bad[0]}")
     with torch.no_grad():
@@ -143,15 +149,14 @@ def _share(network: nn.Module, matched: list[str]) -> float:
     return sum(sizes.get(name, 0) for name in matched) / max(1, sum(sizes.values()))
 
 
-def _described_state(part: str, path: str) -> tuple[Description | None, dict[str, Tensor]]:
+def _described_state(part: str, path: str, content: _Content) -> tuple[Description | None, dict[str, Tensor]]:
     """The description of a file's network, if it has one, and its tensors."""
-    if Path(path).suffix == CHECKPOINT_SUFFIX:
-        checkpoint = read_checkpoint(path)
+    if isinstance(content, RunCheckpoint):
         if part == "generator":
-            return checkpoint.parts().get(part), checkpoint.generator_state()
+            return content.parts().get(part), content.generator_state()
         name = f"adversaries.{part}"
-        return checkpoint.parts().get(f"{name}.discriminator"), checkpoint.state(name)
-    about, state = read_weights(path)
+        return content.parts().get(f"{name}.discriminator"), content.state(name)
+    about, state = content
     if about.class_path.split(".")[0] != "inpaintzoo":
         raise WeightsError(
             f"{path}: the class path {about.class_path} is outside of inpaintzoo; this file is not its own"

@@ -53,7 +53,10 @@ def describe(network: nn.Module) -> Description:
             raise WeightsError(
                 f"{type(network).__name__} was built with a {type(value).__name__} as {name}, which no file can hold"
             )
-    return Description(class_path=network.class_path, init_args=json.loads(json.dumps(network.settings, default=_part)))
+    settings = json.dumps(
+        network.settings, default=lambda part: Description(class_path=part.class_path, init_args=part.settings)
+    )
+    return Description(class_path=network.class_path, init_args=json.loads(settings))
 
 
 def build(
@@ -138,7 +141,7 @@ class _Bounded(TorchFunctionMode):
         return func(*args, **(kwargs or {}))
 
 
-def fill(network: nn.Module, description: Description, state: Mapping[str, Tensor], where: str) -> Rebuildable:
+def load_values(network: nn.Module, description: Description, state: Mapping[str, Tensor], where: str) -> Rebuildable:
     """Loads values into a network made by `build`, and puts it into eval mode.
 
     Raises:
@@ -201,10 +204,6 @@ def _plain(value: Any) -> bool:
         _find_class(value.class_path)
         return all(_plain(item) for item in value.settings.values())
     return value is None or isinstance(value, (bool, int, float, str))
-
-
-def _part(value: Rebuildable) -> Description:
-    return Description(class_path=value.class_path, init_args=value.settings)
 
 
 def _with_tuples(value: Any) -> Any:

@@ -1,5 +1,6 @@
 """Contenders, pairs and metrics of a benchmark: what fits, and what is refused before anything runs."""
 
+import functools
 import json
 
 import pytest
@@ -9,6 +10,7 @@ from benchmark_toys import NeedsLarge, go_offline, noise, protocol, ran, truths
 from torchvision.utils import save_image
 
 from inpaintzoo.benchmark.protocols.protocol import Published
+from inpaintzoo.benchmark.run import contenders
 from inpaintzoo.benchmark.run.contenders import Checkpoint, Fill, NetworkFiller, Weights
 from inpaintzoo.benchmark.run.cost import measure_cost
 from inpaintzoo.benchmark.run.pairs import Pairs
@@ -205,6 +207,28 @@ def test_networks_come_from_weight_files_and_from_runs(tmp_path):
     assert len(by_name["run"].sha256) == 64 and by_name["run"].sha256 != by_name["weights"].sha256
     assert by_name["run"].cost.parameters == sum(p.numel() for p in net.parameters())
     assert ran(tmp_path / "out", contenders, data, cost=True).results().contenders == results.contenders
+
+
+def test_a_weight_file_is_read_for_all_sets_at_once_and_hashed_once(tmp_path, monkeypatch):
+    calls = []
+    for name in ("load_described", "file_digest"):
+        plain = getattr(contenders, name)
+        spy = functools.partial(lambda plain, name, *a, **k: calls.append(name) or plain(*a, **k), plain, name)
+        monkeypatch.setattr(contenders, name, spy)
+    save_model(PENNet(width=4), tmp_path / "net.safetensors")
+    methods = {"net": Weights(str(tmp_path / "net.safetensors")), "mean": Fill(MeanColour())}
+    run = ran(tmp_path / "out", methods, {"a": noise(64), "b": noise(64)})
+    assert run.results().contenders[0].facts["network"] == "PENNet"
+    assert sorted(calls) == ["file_digest", "load_described", "load_described"]  # to check, and to fill
+    assert methods["net"]._generator is None, "released for the next contender"
+
+
+def test_a_damaged_cost_file_is_named(tmp_path):
+    ran(tmp_path / "out", cost=True).results()
+    (file,) = (tmp_path / "out").rglob("cost.json")
+    file.write_text("{")
+    with pytest.raises(DataError, match=r"cost.json is damaged; delete it"):
+        ran(tmp_path / "out", cost=True).results()
 
 
 def test_what_cannot_work_is_said_before_anything_runs(tmp_path):

@@ -127,7 +127,7 @@ def test_values_that_are_missing_or_no_numbers_are_never_best():
     texts = {name: table.entries[ALL, name, "psnr"].text for name in PSNRS}
     assert texts == {"plain": "19.00", "good": "nan", "alike": "-"}
     assert all(table.entries[ALL, name, "psnr"].place == 0 for name in PSNRS)
-    assert "psnr: images that have no hole and do not count, of 6: alike 6." in table.remarks
+    assert "psnr: 6 (alike) of 6 images have no hole and do not count." in table.remarks
 
 
 def test_means_over_batches_are_resampled_over_the_images_that_count():
@@ -258,7 +258,7 @@ def test_a_paper_s_numbers_stand_beside_ours_with_the_difference():
     assert (one.contender, one.group, one.same_data, one.same_bin) == ("mine", "0.2-0.4", False, True)
     assert one.ours["psnr"] == pytest.approx((24 + 25 + 21) / 3)
     assert one.differences["psnr"] == pytest.approx(70 / 3 - 25)
-    assert one.cell("psnr", "dB") == "25 / 23.33 (-1.67)" and one.cell("l1", "") == "-"
+    assert one.cell("psnr", table.decimals["psnr"]) == "25 / 23.33 (-1.67)" and one.cell("l1", 4) == "-"
     words = one.words(table.pair_set)
     assert words == "paper's data: Places2, holes: 0.2-0.4; ours: drawn scenes; ratio 0.2-0.4 (other data)"
 

@@ -13,10 +13,10 @@ from metric_toys import MeanDifference
 from places import ROOT
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
+from benchmarks.protocols_page import BEGIN, renewed
 from inpaintzoo.benchmark.protocols.named import PROTOCOLS, MetricWeights, protocol
-from inpaintzoo.benchmark.protocols.page import BEGIN, renewed
+from inpaintzoo.benchmark.protocols.paper_tables import rows
 from inpaintzoo.benchmark.protocols.protocol import Protocol, Published
-from inpaintzoo.benchmark.protocols.published import rows
 from inpaintzoo.data import SceneSource
 from inpaintzoo.fills import diffusion_fill
 from inpaintzoo.metrics import (
@@ -405,7 +405,7 @@ def test_published_rows_need_a_value_for_each_metric():
 
 def test_the_page_is_what_the_code_says():
     page = PAGE.read_text(encoding="utf-8")
-    assert renewed(page) == page, "renew it: python -m inpaintzoo.benchmark.protocols.page docs/protocols.md"
+    assert renewed(page) == page, "renew it: python -m benchmarks.protocols_page docs/protocols.md"
     assert renewed(page.replace("| `psnr_border` | dB |", "| `psnr_border` | |")) == page
     for name in PROTOCOLS:
         assert f"\n## {name}\n" in page and f"(#{name})" in page

@@ -168,8 +168,10 @@ def test_what_was_left_out_is_said_with_the_reason(tmp_path, capsys, monkeypatch
     go_offline(monkeypatch, tmp_path)
     flags = ["--metrics", "[]", "--protocols", "[zoo, srpnet, spn]", "--cost", "false", "--out", tmp_path / "out"]
     text = " ".join(said(capsys, 0, *SMALL, *flags).split())
-    assert "left out: zoo/fid, zoo/u_ids, zoo/p_ids, spn/fid: weights missing: FID needs the weights" in text
+    sentence = "Not measured: zoo/fid, zoo/u_ids, zoo/p_ids, spn/fid. Reason: weights missing: FID needs the weights"
+    assert sentence in text
     assert "diversity_l1" not in text, "no fill here is one of several"
-    assert "left out: srpnet/ms_ssim: set 'scenes': ms_ssim with 5 scales needs images of at least 161x161" in text
+    reason = "set 'scenes': ms_ssim with 5 scales needs images of at least 161x161"
+    assert f"Not measured: srpnet/ms_ssim. Reason: {reason}" in text
     text = said(capsys, 1, *SMALL, *flags[:-1], tmp_path / "new", "--require", "[fid]")
     assert "protocol 'zoo', metric 'fid': FID needs the weights" in text

@@ -26,7 +26,7 @@ from inpaintzoo.metrics import (
     inception_score,
 )
 from inpaintzoo.metrics.extractors import BatchFeatures
-from inpaintzoo.metrics.ids import paired_score, unpaired_score
+from inpaintzoo.metrics.ids import paired_score, separating_plane
 from inpaintzoo.metrics.inception_network import Inception
 from inpaintzoo.metrics.suite import share_extractors
 from inpaintzoo.types import WeightsError
@@ -293,7 +293,7 @@ def test_perfect_predictions_have_discriminative_scores_of_a_half():
     assert UIDS().compute({"prediction": real.copy(), "image": real}) == 50.0
     assert PIDS().compute({"prediction": real.copy(), "image": real}) == 50.0
     half = np.concatenate([real[:15], features_of_pairs(30, 3.0)[0][15:]])
-    assert paired_score(half, real) >= 0.25  # the equal half counts a half each
+    assert paired_score(half, real, separating_plane(half, real)) >= 0.25  # the equal half counts a half each
 
 
 def test_discriminative_scores_of_a_single_pair_are_undefined():
@@ -307,10 +307,16 @@ def test_both_scores_need_one_fit(monkeypatch):
     plain = sklearn.svm.LinearSVC.fit
     monkeypatch.setattr(sklearn.svm.LinearSVC, "fit", lambda self, *data: fits.append(1) or plain(self, *data))
     fake, real = features_of_pairs(40, 0.2, seed=7)
-    unpaired_score(fake, real), paired_score(fake, real)
+    metrics = [UIDS(), PIDS(), UIDS("local.pth")]
+    share_extractors(metrics)
+    unpaired, paired, other = metrics
+    for metric in (unpaired, paired, unpaired):
+        metric.compute({"prediction": fake, "image": real})
     assert len(fits) == 1
-    unpaired_score(fake + 1, real)
+    paired.compute({"prediction": fake + 1, "image": real})
     assert len(fits) == 2
+    other.compute({"prediction": fake, "image": real})
+    assert len(fits) == 3, "another network's features, and nothing is kept beyond an extractor's life"
 
 
 def test_the_family_of_other_metrics_is_their_name():

@@ -10,8 +10,8 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 
+from inpaintzoo.benchmark.protocols.paper_tables import published
 from inpaintzoo.benchmark.protocols.protocol import Protocol
-from inpaintzoo.benchmark.protocols.published import published
 from inpaintzoo.metrics import (
     FID,
     L1,

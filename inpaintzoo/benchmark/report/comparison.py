@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from inpaintzoo.benchmark.protocols.protocol import Published
 from inpaintzoo.benchmark.report.tables import Table
 from inpaintzoo.benchmark.results import BenchmarkResults, Contender, PairSet
-from inpaintzoo.metrics.results import ALL, Column, decimals_of
+from inpaintzoo.metrics.results import ALL, Column
 
 _BIN = re.compile(r"\d\S*-\d\S*")
 # The papers' names for settings of a class.
@@ -49,14 +49,18 @@ class PaperComparison:
         known = "data of the same name" if self.same_data else "other data"
         return f"paper's data: {self.row.data}, holes: {self.row.masks}; ours: {ours} ({known})"
 
-    def cell(self, metric: str, unit: str) -> str:
-        """The paper's number, ours and the difference, as printed; a dash for one that is missing."""
+    def cell(self, metric: str, decimals: int) -> str:
+        """The paper's number, ours and the difference, as printed; a dash for one that is missing.
+
+        Args:
+            metric: its name.
+            decimals: of our numbers in the table above.
+        """
         if metric not in self.row.values:
             return "-"
         paper = self.row.values[metric]
         if metric not in self.ours:
             return f"{paper:g} / -"
-        decimals = decimals_of(unit, max(abs(paper), abs(self.ours[metric])))
         return f"{paper:g} / {self.ours[metric]:.{decimals}f} ({self.differences[metric]:+.{decimals}f})"
 
 

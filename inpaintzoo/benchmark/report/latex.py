@@ -11,7 +11,6 @@ from inpaintzoo.benchmark.report.rendering import environment
 from inpaintzoo.benchmark.report.tables import Entry, Table
 from inpaintzoo.benchmark.report.wording import COST_HEAD, cost_cells
 from inpaintzoo.benchmark.results import BenchmarkResults
-from inpaintzoo.metrics.results import Column
 
 _ESCAPES = str.maketrans(
     {
@@ -45,9 +44,9 @@ def to_latex(results: BenchmarkResults, tables: Sequence[Table], bootstrap: Boot
     filters = {
         "caption": lambda table: _caption(table, bootstrap),
         "comment": lambda text: Markup(" ".join(text.split())),
-        "head": _head,
+        "head": lambda column: Markup(f"{escape_latex(column.title)} {_ARROWS[column.better]}"),
         "line": _line,
-        "row": _row,
+        "row": lambda table, group, name: [name, *(_marked(table.entries[group, name, c.name]) for c in table.columns)],
     }
     syntax = {
         "block_start_string": "<%",
@@ -71,24 +70,16 @@ def _caption(table: Table, bootstrap: Bootstrap) -> str:
         f"{table.protocol.name}.",
         f"Best bold, second underlined; ≈: not significantly different from the best (paired bootstrap, "
         f"{100 * bootstrap.level:g} %).",
-        *(f"Not measured: {name}." for name in table.missing),
+        *([f"Not measured: {', '.join(table.missing)}."] if table.missing else []),
         f"Manifest {pair_set.manifest_sha256[:12]}.",
     ]
     return " ".join(sentences)
-
-
-def _row(table: Table, group: str, name: str) -> list[str]:
-    return [name, *(_marked(table.entries[group, name, column.name]) for column in table.columns)]
 
 
 def _marked(entry: Entry) -> Markup:
     text = "--" if entry.value is None else entry.text.replace("-", "$-$")
     text = {1: rf"\textbf{{{text}}}", 2: rf"\underline{{{text}}}"}.get(entry.place, text)
     return Markup(text + (r"\rlap{$^{\approx}$}" if entry.tied else ""))
-
-
-def _head(column: Column) -> Markup:
-    return Markup(f"{escape_latex(column.title)} {_ARROWS[column.better]}")
 
 
 def _line(cells: Iterable[str]) -> Markup:

@@ -94,7 +94,12 @@ def _published(table: Table, results: BenchmarkResults) -> Markup:
     found = compare(table, results)
     columns = published_columns(table, found)
     body = [
-        [one.contender, one.row.source, one.words(table.pair_set), *(one.cell(c.name, c.unit) for c in columns)]
+        [
+            one.contender,
+            one.row.source,
+            one.words(table.pair_set),
+            *(one.cell(c.name, table.decimals[c.name]) for c in columns),
+        ]
         for one in found
     ]
     return _grid(["method", "paper", "measured on", *map(_head, columns)], body, left=(0, 1, 2)) if found else Markup()

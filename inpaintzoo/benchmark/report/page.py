@@ -57,7 +57,7 @@ def to_page(
         "left_out": left_out,
         "origin": _origin,
         "published_columns": published_columns,
-        "sort_key": _sort_key,
+        "sort_key": lambda value: "" if value is None or math.isnan(value) else repr(value),
         "uri": _uri,
     }
     html = environment(filters)
@@ -98,10 +98,6 @@ def _cost_cells(one: Contender) -> Iterator[tuple[str, object]]:
     values = [one.name, cost.parameters, cost.macs, cost.milliseconds, cost.peak_bytes, cost.height * cost.width]
     keys = ["" if value is None else value for value in [*values, cost.device, cost.precision]]
     return zip(cost_cells(one.name, cost), keys, strict=True)
-
-
-def _sort_key(value: float | None) -> str:
-    return "" if value is None or math.isnan(value) else repr(value)
 
 
 def _is_small(picture: Pixels) -> bool:

@@ -12,7 +12,7 @@ from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.benchmark.report.bootstrap import LEAST, Bootstrap, Interval, image_weights
 from inpaintzoo.benchmark.results import BenchmarkResults, PairSet
 from inpaintzoo.metrics import MetricResults
-from inpaintzoo.metrics.results import ALL, Column, column_decimals, number
+from inpaintzoo.metrics.results import ALL, Column, column_decimals, column_remarks, number
 from inpaintzoo.types import DataError
 
 Means = dict[tuple[str, str], np.ndarray]  # over resamples, by contender and metric
@@ -52,6 +52,7 @@ class Table:
         protocol: how it was measured.
         names: of the contenders, in order.
         columns: the metrics, in order.
+        decimals: of the numbers of each metric, by its name.
         counts: number of images in each group: `all`, then the bins that are not empty.
         entries: by group, contender and metric.
         remarks: what to know about the numbers, one sentence each.
@@ -62,6 +63,7 @@ class Table:
     protocol: Protocol
     names: list[str]
     columns: list[Column]
+    decimals: dict[str, int]
     counts: dict[str, int]
     entries: dict[tuple[str, str, str], Entry]
     remarks: list[str]
@@ -116,7 +118,7 @@ def _table(
     remarks = _remarks(protocol, cells, columns)
     measured = {column.name for column in columns}  # a metric may be left out on another set only
     left_out = {name: reason for name, reason in missing.items() if name not in measured}
-    return Table(pair_set, protocol, list(cells), columns, counts, entries, remarks, left_out)
+    return Table(pair_set, protocol, list(cells), columns, decimals, counts, entries, remarks, left_out)
 
 
 def _check_images(pair_set: PairSet, protocol: Protocol, cells: Mapping[str, MetricResults]) -> None:
@@ -187,19 +189,5 @@ def _remarks(protocol: Protocol, cells: Mapping[str, MetricResults], columns: Se
         names = [name for name, cell in cells.items() if note in cell.notes]
         remarks.append(note if len(names) == len(cells) else f"{', '.join(names)}: {note}")
     for column in columns:
-        values = {name: [row[column.name] for row in cell.rows if column.name in row] for name, cell in cells.items()}
-        capped = {name: sum(v == column.cap for v in of_one) for name, of_one in values.items() if column.cap}
-        undefined = {name: sum(v is None for v in of_one) for name, of_one in values.items()}
-        if counts := _by_name(capped):
-            remarks.append(f"{column.name}: images that count as the cap, {column.cap:g}, of {total}: {counts}.")
-        if counts := _by_name(undefined):
-            remarks.append(f"{column.name}: images that {column.undefined} and do not count, of {total}: {counts}.")
+        remarks += column_remarks(column, {name: cell.rows for name, cell in cells.items()})
     return remarks
-
-
-def _by_name(counts: Mapping[str, int]) -> str:
-    """`A 3, B 1`, without zeros; a single number if it is the same for all."""
-    if len(set(counts.values())) == 1 and len(counts) > 1:
-        same = next(iter(counts.values()))
-        return f"{same} for each method" if same else ""
-    return ", ".join(f"{name} {count}" for name, count in counts.items() if count)

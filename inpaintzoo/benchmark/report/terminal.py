@@ -6,7 +6,7 @@ import textwrap
 
 from tabulate import tabulate
 
-from inpaintzoo.benchmark.report.wording import head_of
+from inpaintzoo.benchmark.report.wording import head_of, left_out
 from inpaintzoo.benchmark.results import BenchmarkResults
 from inpaintzoo.metrics.results import ALL, MetricResults, column_decimals, number
 
@@ -21,7 +21,14 @@ def terminal_report(results: BenchmarkResults) -> str:
             title = f"{pair_set.name} ({pair_set.count} pictures), protocol {protocol.name}"
             blocks.append(f"{title}\n{_table(results.cells_of(pair_set.name, protocol.name))}")
     if results.missing:
-        blocks.append("\n".join(_left_out(results)))
+        missing = {
+            f"{protocol}/{metric}": reason
+            for protocol, reasons in results.missing.items()
+            for metric, reason in reasons.items()
+        }
+        # Addresses and paths stay whole.
+        wrapper = textwrap.TextWrapper(_WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+        blocks.append("\n".join(wrapper.fill(sentence) for sentence in left_out(missing)))
     return "\n\n".join(blocks)
 
 
@@ -41,17 +48,3 @@ def _table(cells: dict[str, MetricResults]) -> str:
     ]
     alignment = ["left", *["right"] * len(decimals)]
     return tabulate([head, *body], tablefmt="plain", colalign=alignment, disable_numparse=True)
-
-
-def _left_out(results: BenchmarkResults) -> list[str]:
-    reasons: dict[str, list[str]] = {}
-    for protocol, missing in results.missing.items():
-        for metric, reason in missing.items():
-            reasons.setdefault(reason, []).append(f"{protocol}/{metric}")
-    # Addresses and paths stay whole.
-    wrapper = textwrap.TextWrapper(_WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
-    return [
-        line
-        for reason, metrics in reasons.items()
-        for line in wrapper.wrap(f"left out: {', '.join(metrics)}: {reason}")
-    ]

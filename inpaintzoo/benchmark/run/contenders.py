@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -20,8 +21,9 @@ from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.losses import ValidL1
 from inpaintzoo.metrics.segmentation import predicted_logits
 from inpaintzoo.types import Batch, ConfigError
-from inpaintzoo.weights import load_model, read_about
+from inpaintzoo.weights import WeightFile, read_about
 from inpaintzoo.weights.checkpoints import find_checkpoint
+from inpaintzoo.weights.files import load_described
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,6 +74,9 @@ class Method(ABC):
     @abstractmethod
     def open(self, pairs: Pairs, device: torch.device, precision: Precision, seed: int) -> BatchFiller:
         """Prepare to fill a set."""
+
+    def release(self) -> None:  # noqa: B027  (most have nothing to release)
+        """Give up the memory of what `check` and `open` have loaded; the next `open` loads it again."""
 
     def sha256(self) -> str | None:
         """The hash of the weight file, if there is one."""
@@ -137,8 +142,12 @@ class Weights(NetworkMethod):
 
     kind = "weights"
 
+    raw = False  # only a checkpoint has a choice
+
     def __init__(self, path: str) -> None:
         self.path = Path(path).expanduser()
+        self._generator: Generator | None = None
+        self._about: WeightFile | None = None
 
     @property
     def source(self) -> str:
@@ -151,20 +160,30 @@ class Weights(NetworkMethod):
         return self.path
 
     def generator(self) -> Generator:
-        """The generator, rebuilt from the file."""
-        return load_model(self.file)
+        """The generator, rebuilt from the file, which is read once for all sets."""
+        if self._generator is None:
+            self._generator, self._about = load_described(self.file, raw=self.raw)
+        return self._generator
+
+    def release(self) -> None:
+        """Drop the generator."""
+        self._generator = None
 
     def identity(self, pairs: Pairs) -> Key:
         """The file's hash."""
         return {"weights": self.sha256()}
 
-    def sha256(self) -> str:
-        """The file's hash."""
+    @functools.cached_property
+    def _digest(self) -> str:
         return file_digest(self.file)
+
+    def sha256(self) -> str:
+        """The file's hash, computed once."""
+        return self._digest
 
     def facts(self) -> dict[str, str]:
         """Class, arguments, and where the weights come from."""
-        about = read_about(self.file)
+        about = self._about or read_about(self.file, self.raw)
         known = {key: str(value) for key, value in about.facts.items() if isinstance(value, (str, int, float))}
         arguments = {"arguments": json.dumps(about.init_args)} if about.init_args else {}
         licence = {"licence": about.licence} if about.licence else {}
@@ -189,10 +208,6 @@ class Checkpoint(Weights):
     def file(self) -> Path:
         """The checkpoint file; for a run's folder the last one."""
         return find_checkpoint(self.path)
-
-    def generator(self) -> Generator:
-        """The generator, rebuilt from the checkpoint: its moving average if there is one, unless `raw`."""
-        return load_model(self.file, raw=self.raw)
 
     def identity(self, pairs: Pairs) -> Key:
         """The file's hash, and which of its weights."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import json
 import re
 import shlex
 import sys
@@ -24,16 +23,14 @@ from inpaintzoo.benchmark.run.fitting import Missing, choose_metrics, fit_protoc
 from inpaintzoo.benchmark.run.pairs import Pairs
 from inpaintzoo.benchmark.run.processes import Precision, Processes, arithmetic, check_precision, device_name
 from inpaintzoo.benchmark.run.store import Key, WorkFolder
-from inpaintzoo.callbacks.record import versions
 from inpaintzoo.data import InpaintingData
 from inpaintzoo.files.record import Record
-from inpaintzoo.files.writing import write_text
 from inpaintzoo.metrics import MetricResults, MetricSuite
 from inpaintzoo.metrics.extractors import BatchFeatures
 from inpaintzoo.metrics.suite import best_fills
 from inpaintzoo.ops import composite, find_device
 from inpaintzoo.types import Batch, ConfigError, DataError, InpaintzooError
-from inpaintzoo.version import __version__
+from inpaintzoo.version import __version__, versions
 
 MARKER = "benchmark.json"
 _NAME = re.compile(r"[^\W_][\w ()+,@=-]*(\.[\w ()+,@=-]+)*")
@@ -139,6 +136,7 @@ class Benchmark:
                     method.check(pairs)
                 except InpaintzooError as error:
                     raise type(error)(f"contender {name!r} on set {pairs.name!r}: {error}") from error
+            method.release()
         self._make_cells()
         self._claim()
 
@@ -261,6 +259,8 @@ class Benchmark:
 
     def _filler(self, contender: str, pair_set: str) -> BatchFiller:
         if self._opened is None or self._opened[0] != (contender, pair_set):
+            if self._opened and self._opened[0][0] != contender:
+                self.contenders[self._opened[0][0]].release()
             self._opened = None  # one network at a time
             method, pairs = self.contenders[contender], self.sets[pair_set]
             self._opened = (contender, pair_set), method.open(pairs, self.device, self.precision, self.seed)
@@ -310,15 +310,13 @@ class Benchmark:
         pairs = next(iter(self.sets.values()))
         key = {"size": f"{pairs.height}x{pairs.width}", **self._key(self.contenders[contender], pairs)}
         file = self.out / "work" / contender / "cost.json"
-        if file.is_file():
-            kept = json.loads(file.read_text(encoding="utf-8"))
-            if kept["key"] == key:
-                cost = kept["cost"]
-                return None if cost is None else Cost(**{**cost, "spread": tuple(cost["spread"])})
+        kept = Record(file, key).read() or {}
+        cost = kept.pop("cost", None)
+        if kept == key:
+            return None if cost is None else Cost(**{**cost, "spread": tuple(cost["spread"])})
         filler = self._filler(contender, pairs.name)
         measured = measure_cost(filler, self._moved(pairs.load([0]))) if isinstance(filler, NetworkFiller) else None
-        content = {"key": key, "cost": None if measured is None else dataclasses.asdict(measured)}
-        write_text(file, json.dumps(content, indent=2) + "\n")
+        Record(file, {**key, "cost": None if measured is None else dataclasses.asdict(measured)}).write()
         return measured
 
     def truth(self, pair_set: str, indices: Sequence[int]) -> tuple[Tensor, Tensor]:

@@ -1,4 +1,4 @@
-"""Generates part of `docs/protocols.md`: `python -m inpaintzoo.benchmark.protocols.page docs/protocols.md`."""
+"""Generates part of `docs/protocols.md`: `python -m benchmarks.protocols_page docs/protocols.md`."""
 
 from __future__ import annotations
 
