@@ -12,6 +12,7 @@ from inpaintzoo.ops import (
     pad_to_multiple,
     ratio_bin,
     resize_mask,
+    show_hole,
 )
 
 
@@ -23,6 +24,11 @@ def test_composite_keeps_known_pixels_bit_identical():
     assert torch.equal(result[1], image[1])
     assert result[0, :, 2:4, 2:4].isnan().all()
     assert not result[0].masked_fill(mask[0].bool(), 0).isnan().any()
+
+
+def test_a_hole_is_shown_white():
+    image, mask = torch.full((3, 1, 2), 0.25), torch.tensor([[[1.0, 0.0]]])
+    assert show_hole(image, mask).tolist() == [[[1.0, 0.25]]] * 3
 
 
 def test_hole_boxes_of_different_holes():
