@@ -59,15 +59,17 @@ class Adversary(nn.Module):
     def discriminator_loss(self, output: Output, batch: Batch) -> Tensor:
         """The discriminator's loss, averaged over scales; `output` must be detached."""
         fake, real, mask = self.view(output, batch)
+
+        def critic(picture: Tensor) -> Tensor:
+            """One value per sample, `(B,)`: the mean over patches, then over scales."""
+            values = [features[-1].flatten(1).mean(dim=1) for features in self.judge(picture, mask)]
+            return torch.stack(values).mean(dim=0)
+
         real_scales, fake_scales = self.judge(real, mask), self.judge(fake, mask)
         pairs = zip(real_scales, fake_scales, strict=True)
         loss = torch.stack([self.objective.discriminator_loss(r[-1], f[-1]) for r, f in pairs]).mean()
-        penalty = self.objective.penalty(lambda picture: self._value(picture, mask), real, fake, mask)
+        penalty = self.objective.penalty(critic, real, fake, mask)
         return loss if penalty is None else loss + penalty
-
-    def _value(self, picture: Tensor, mask: Tensor) -> Tensor:
-        """One critic value per sample, `(B,)`: the mean over patches, then over scales."""
-        return torch.stack([features[-1].flatten(1).mean(dim=1) for features in self.judge(picture, mask)]).mean(dim=0)
 
     def generator_losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
         """The generator's weighted terms: `adversarial`, and `feature_matching` if there is one."""

@@ -34,6 +34,16 @@ def composite(image: Tensor, prediction: Tensor, mask: Tensor) -> Tensor:
     return torch.where(mask.bool(), prediction.to(image.dtype), image)
 
 
+def show_hole(image: Tensor, mask: Tensor) -> Tensor:
+    """The image with a white hole, for people to look at.
+
+    Args:
+        image: `(..., 3, H, W)` in [0, 1].
+        mask: `(..., 1, H, W)`, 1 = hole.
+    """
+    return image * (1 - mask) + mask
+
+
 def resize_mask(mask: Tensor, size: tuple[int, int], mode: ResizeMode = "any") -> Tensor:
     """Resize a `(B, 1, H, W)` mask.
 
@@ -77,11 +87,6 @@ def pad_to_multiple(image: Tensor, multiple: int, mode: str = "reflect") -> tupl
     if mode == "reflect" and (bottom >= height or right >= width):
         mode = "replicate"
     return F.pad(image, (0, right, 0, bottom), mode=mode), (height, width)
-
-
-def unpad(image: Tensor, size: tuple[int, int]) -> Tensor:
-    """Undo `pad_to_multiple`: crop `(B, C, H, W)` to its upper left `size`."""
-    return image[..., : size[0], : size[1]]
 
 
 def mask_ratio(mask: Tensor) -> Tensor:

@@ -74,6 +74,20 @@ def test_pages_name_files_and_classes_that_exist(page):
         assert hasattr(importlib.import_module(module), attribute) or importlib.import_module(name), name
 
 
+@pytest.mark.parametrize("page", [ROOT / "README.md", ROOT / "docs" / "architecture.md"], ids=lambda page: page.name)
+def test_tables_of_where_things_are_name_files_that_exist(page):
+    text = page.read_text(encoding="utf-8")
+    (table,) = re.findall(r"(?m)^\| (?:what \| where|looking for \| look in) \|\n\|.*\n((?:\|.*\n)+)", text)
+    for row in table.splitlines():
+        folder = ""  # `pictures/`: `images.py`
+        for name in re.findall(r"`([\w/.]+(?:/|\.py))`", row.split("|")[2]):
+            found = [
+                path for path in (ROOT, ROOT / "inpaintzoo", ROOT / "inpaintzoo" / folder) if (path / name).exists()
+            ]
+            assert found or "NAME" in name, f"{name} of {row}"
+            folder = name if name.endswith("/") else folder
+
+
 @pytest.mark.parametrize(
     ("page", "code"),
     named([(page, code) for page in PAGES for code in blocks(page, "python") if not code.startswith("# ")]),

@@ -20,7 +20,7 @@ from inpaintzoo.files.writing import write_whole
 from inpaintzoo.fills import Diffusion, MeanColour
 from inpaintzoo.metrics import L1Hole, MetricSuite, PSNRHole
 from inpaintzoo.metrics.results import decimals_of
-from inpaintzoo.ops import composite, evaluating
+from inpaintzoo.ops import composite, evaluating, show_hole
 from inpaintzoo.types import Batch
 
 
@@ -80,7 +80,7 @@ class CompareFills(Callback):
 def _rows(batch: Batch, predictions: list[Tensor]) -> list[Tensor]:
     image, mask = batch["image"], batch["mask"]
     filled = [composite(image, prediction, mask) for prediction in predictions]
-    rows = torch.stack([image * (1 - mask) + mask, *filled, image], dim=1).cpu()
+    rows = torch.stack([show_hole(image, mask), *filled, image], dim=1).cpu()
     scale = max(1, 128 // image.shape[-1])  # enlarges small pictures, which are hard to see
     return list(rows.repeat_interleave(scale, dim=-1).repeat_interleave(scale, dim=-2))
 

@@ -12,7 +12,7 @@ from torchvision.utils import make_grid
 
 from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.callbacks.sheets import as_evaluated, write_sheet
-from inpaintzoo.ops import composite
+from inpaintzoo.ops import composite, show_hole
 from inpaintzoo.types import Batch
 
 
@@ -29,7 +29,7 @@ def picture_row(batch: Batch, fills: Tensor) -> Tensor:
     image, mask = batch["image"].float(), batch["mask"].float()
     fills = fills.float().clamp(0, 1)
     composites = [composite(image, fill, mask) for fill in fills.unbind(1)]
-    return torch.stack([image * (1 - mask) + mask, fills[:, 0], *composites, image], dim=1).flatten(0, 1)
+    return torch.stack([show_hole(image, mask), fills[:, 0], *composites, image], dim=1).flatten(0, 1)
 
 
 class ImageLogger(Callback):

@@ -14,7 +14,7 @@ from torchvision.utils import make_grid
 
 from inpaintzoo.callbacks.sheets import ValidationSheet, as_evaluated
 from inpaintzoo.data.labels.classes import spread_colours
-from inpaintzoo.ops import composite
+from inpaintzoo.ops import composite, show_hole
 from inpaintzoo.types import ConfigError
 
 
@@ -98,4 +98,4 @@ class PriorMaps(ValidationSheet):
         size = (image.shape[-2], image.shape[-1])
         maps = [colour_maps(features, size, self.clusters) for features in reversed(priors)]
         filled = composite(image, pl_module.fills(batch)[:, 0].float().clamp(0, 1).cpu(), mask)
-        return torch.stack([image * (1 - mask) + mask, *maps, filled, image], dim=1).flatten(0, 1)
+        return torch.stack([show_hole(image, mask), *maps, filled, image], dim=1).flatten(0, 1)

@@ -17,7 +17,7 @@ from inpaintzoo.callbacks.sheets import ValidationSheet, as_evaluated
 from inpaintzoo.data.labels.classes import LabelClasses, colour_labels
 from inpaintzoo.files.writing import free_path, write_whole
 from inpaintzoo.metrics.segmentation import confidence_and_error, correlation, moments, predicted_logits
-from inpaintzoo.ops import composite, gather_over_ranks
+from inpaintzoo.ops import composite, gather_over_ranks, show_hole
 from inpaintzoo.pictures.images import tensor_to_image
 from inpaintzoo.pictures.sheet import LINE, contact_sheet
 from inpaintzoo.types import Batch, ConfigError, Output
@@ -192,7 +192,7 @@ def _columns(batch: Batch, output: Any, classes: LabelClasses) -> list[tuple[str
         return [Image.fromarray(colour_labels(labels.cpu().numpy(), classes.colours)) for labels in maps]
 
     image, mask = batch["image"].float().cpu(), batch["mask"].float().cpu()
-    columns = [("masked", [drawn(image * (1 - mask) + mask)])]
+    columns = [("masked", [drawn(show_hole(image, mask))])]
     unreliable = output.unreliable or [None] * len(output.segmentations)
     scales = list(zip(output.pyramid, output.segmentations, unreliable, strict=True))
     for number, (picture, logits, unsure) in reversed(list(enumerate(scales))):

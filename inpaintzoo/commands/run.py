@@ -8,7 +8,7 @@ import contextlib
 import os
 import re
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import yaml
@@ -86,7 +86,8 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
         each.exit_on_error = False
         each.allow_abbrev = False  # a misspelt option must not pass for another one
     try:
-        return parser.parse_args(argv)
+        with _python_values():
+            return parser.parse_args(argv)
     except argparse.ArgumentError as error:
         raise UsageError(usage_error(parser, argv, error)) from error
 
@@ -103,16 +104,25 @@ def instantiated(parser: ArgumentParser, config: Namespace) -> Any:
     return build(config)
 
 
-def _load(text: str) -> Any:
-    # For an option of a class within a class, jsonargparse loads the value and hands it on as Python writes it: null as
-    # None, which YAML would take for text.
-    if text.strip() == "None":
-        return None
-    with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
-        if isinstance(value := ast.literal_eval(text.strip()), (list, dict)):
-            return value
-    return _load_yaml(text)
+@contextlib.contextmanager
+def _python_values() -> Iterator[None]:
+    """Makes jsonargparse read values in Python's spelling too.
 
+    For an option of a class within a class, jsonargparse loads the value and hands it on as Python writes it: null as
+    None, which YAML would take for text.
+    """
+    load_yaml = get_loader("yaml")
 
-_load_yaml = get_loader("yaml")
-set_loader("yaml", _load, (yaml.YAMLError,))
+    def load(text: str) -> Any:
+        if text.strip() == "None":
+            return None
+        with contextlib.suppress(ValueError, SyntaxError, MemoryError, RecursionError):
+            if isinstance(value := ast.literal_eval(text.strip()), (list, dict)):
+                return value
+        return load_yaml(text)
+
+    set_loader("yaml", load, (yaml.YAMLError,))
+    try:
+        yield
+    finally:
+        set_loader("yaml", load_yaml, (yaml.YAMLError,))

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import re
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -193,20 +194,29 @@ def main(args: Sequence[str]) -> int:
 
 def run_training(run: Callable[[], int | None]) -> int:
     """Run a command that builds an Inpainter and its data, and return its exit code."""
-    _quieten()
-    return exit_code("inpaintzoo", run, (InpaintzooError, MisconfigurationException))
+    with _without_advice():
+        return exit_code("inpaintzoo", run, (InpaintzooError, MisconfigurationException))
 
 
-def _quieten() -> None:
-    # Advice that does not apply here, or that the zoo's own messages already give.
-    for text in (
-        "does not have many workers",
-        "number of training batches",
-        "treespec, LeafSpec",
-        "It is recommended to use `self.log",  # every process computes the same from all rows
-        "The dirpath has changed",
-    ):
-        warnings.filterwarnings("ignore", message=f".*{text}.*")
-    logging.getLogger("lightning.pytorch.utilities.rank_zero").addFilter(
-        lambda record: not record.getMessage().startswith(("💡 Tip", "TPU available"))
-    )
+@contextlib.contextmanager
+def _without_advice() -> Iterator[None]:
+    """Silences advice that does not apply here, or that the zoo's own messages already give."""
+
+    def tells(record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(("💡 Tip", "TPU available"))
+
+    logger = logging.getLogger("lightning.pytorch.utilities.rank_zero")
+    logger.addFilter(tells)
+    try:
+        with warnings.catch_warnings():
+            for text in (
+                "does not have many workers",
+                "number of training batches",
+                "treespec, LeafSpec",
+                "It is recommended to use `self.log",  # every process computes the same from all rows
+                "The dirpath has changed",
+            ):
+                warnings.filterwarnings("ignore", message=f".*{text}.*")
+            yield
+    finally:
+        logger.removeFilter(tells)

@@ -34,7 +34,7 @@ from inpaintzoo.generator import Generator
 from inpaintzoo.layers.pyramid import pyramid_channels
 from inpaintzoo.layers.spade import SPADE, instance_normalize
 from inpaintzoo.ops import resize_mask
-from inpaintzoo.types import DataError, PyramidOutput
+from inpaintzoo.types import IGNORE, DataError, PyramidOutput
 
 _DILATIONS = (1, 2, 4, 2)
 _MASK_CHANNELS = 16
@@ -326,8 +326,8 @@ class SGENet(Generator):
 def _check_settings(variant: str, num_classes: int, width: int, rho: float, hidden: int) -> None:
     if variant not in ("base", "guided", "evaluated"):
         raise ValueError(f"SGENet: variant must be 'base', 'guided' or 'evaluated', got {variant!r}")
-    if not 2 <= num_classes <= 255:
-        raise ValueError(f"SGENet: num_classes must lie in 2..255 (label 255 is ignored), got {num_classes}")
+    if not 2 <= num_classes <= IGNORE:
+        raise ValueError(f"SGENet: num_classes must lie in 2..{IGNORE} (label {IGNORE} is ignored), got {num_classes}")
     for name, value in {"width": width, "hidden": hidden}.items():
         if value < 1:
             raise ValueError(f"SGENet: {name} must be 1 or more, got {value}")

@@ -14,6 +14,7 @@ from torch.nn import functional
 
 from inpaintzoo.benchmark.results import BenchmarkResults, PairSet, Render, Truth
 from inpaintzoo.metrics.results import Column, MetricResults, decimals_of, number
+from inpaintzoo.ops import show_hole
 from inpaintzoo.types import DataError
 
 PICTURE_SIDE = 256  # longest side of a picture in a report, in pixels
@@ -125,7 +126,7 @@ def make_gallery(
             position,
             str(rows[position]["name"]),
             float(rows[position]["ratio"]),
-            pixels_of(images[i] * (1 - masks[i]) + masks[i]),
+            pixels_of(show_hole(images[i], masks[i])),
             pixels_of(images[i]),
             {name: pictures[i] for name, pictures in composites.items()},
             scores({name: values[name].get(position) for name in cells}, column),

@@ -21,7 +21,7 @@ from inpaintzoo.files.record import Record
 from inpaintzoo.files.writing import file_digest, write_whole
 from inpaintzoo.ops import find_device, normalise
 from inpaintzoo.pictures.images import image_to_tensor, read_image
-from inpaintzoo.types import DataError, WeightsError
+from inpaintzoo.types import IGNORE, DataError, WeightsError
 from inpaintzoo.words import some
 
 SEGMENTERS = (
@@ -95,11 +95,8 @@ def label_images(
     files = _list_images(Path(images).expanduser(), folder)
     targets = [folder / f"{name}.png" for name in files.names()]
     where = find_device(device)
-    if weights is None:
-        published = torchvision.models.get_model_weights(model).DEFAULT
-        file = published_file(published.url, f"inpaintzoo label --model {model}")
-    else:
-        file = Path(weights).expanduser()
+    published = torchvision.models.get_model_weights(model).DEFAULT
+    file = published_file(published.url, f"inpaintzoo label --model {model}", weights)
     network, count = _read_segmenter(model, file)
     classes = classes or (VOCClasses() if count == len(VOCClasses()) else LabelClasses(tuple(map(str, range(count)))))
     values = _file_values(classes, count)
@@ -146,8 +143,8 @@ def _read_segmenter(model: str, file: Path) -> tuple[nn.Module, int]:
     head = next((state[key] for key in _HEADS if key in state), None)
     if head is None:
         raise WeightsError(f"weights {file} are not those of a torchvision segmenter such as {model}: no {_HEADS[0]}")
-    if len(head) > 255:
-        raise WeightsError(f"weights {file} have {len(head)} classes; a label map holds 255 at most")
+    if len(head) > IGNORE:
+        raise WeightsError(f"weights {file} have {len(head)} classes; a label map holds {IGNORE} at most")
     # FCN and DeepLab have a second head that only training needs.
     has_second = any(key.startswith("aux_") for key in state)
     second = {} if model.startswith("lraspp") else {"aux_loss": has_second}
@@ -165,8 +162,8 @@ def _file_values(classes: LabelClasses, count: int) -> np.ndarray:
     if len(classes) != count:
         raise DataError(f"classes {owner} has {len(classes)} classes and the weights have {count}")
     values = np.array([classes.value_of(index) for index in range(count)])
-    if values.max() > 254:  # 255 is ignored
-        raise DataError(f"classes {owner}: a label map holds values up to 254, got {values.max()}")
+    if values.max() >= IGNORE:
+        raise DataError(f"classes {owner}: a label map holds values up to {IGNORE - 1}, got {values.max()}")
     return values.astype(np.uint8)
 
 
