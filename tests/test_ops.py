@@ -7,6 +7,7 @@ from inpaintzoo.ops import (
     RATIO_EDGES,
     bin_labels,
     composite,
+    count_bins,
     hole_box,
     mask_ratio,
     pad_to_multiple,
