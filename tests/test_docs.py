@@ -105,7 +105,7 @@ def test_weight_commands_parse(command):
 
 
 def layers(page):
-    """The YAML blocks that layer over any method's config: those that say of no other file that they are it."""
+    """The YAML blocks that layer over any method's config: those that do not name a file of their own."""
     return [text for text in blocks(page, "yaml") if not re.match(r"# (configs/|\w+\.yaml\n)", text)]
 
 

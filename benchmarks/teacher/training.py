@@ -129,7 +129,7 @@ class TagClassifier(LightningModule):
     Args:
         network: the network to train.
         optimizer: from parameters to optimizer; AdamW(2e-3, weight decay 0.01) by default.
-        scheduler: from optimizer to scheduler, stepped once an iteration.
+        scheduler: from optimizer to scheduler, stepped once per iteration.
         max_iterations: stop after this many batches, resumed runs included; None leaves it to the Trainer.
         sizes: sides in pixels; each batch is resized to the next one, so that the network sees textures at several
             scales. Empty: no resizing.
@@ -194,8 +194,8 @@ class TagClassifier(LightningModule):
     def _tags(self, batch: Batch) -> Tensor:
         tags = batch.get("tags")
         if tags is None or tags.shape[1] != self.network.tags:
-            found = "no tags" if tags is None else f"{tags.shape[1]} tags an image"
-            raise DataError(f"the data has {found}, the network tells {self.network.tags}; use data: ScenesData")
+            found = "no tags" if tags is None else f"{tags.shape[1]} tags per image"
+            raise DataError(f"the data has {found}, the network predicts {self.network.tags}; use data: ScenesData")
         return tags
 
     def on_train_start(self) -> None:
@@ -229,7 +229,7 @@ class TagClassifier(LightningModule):
         self.metrics.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """One optimizer, its scheduler stepped once an iteration."""
+        """One optimizer, its scheduler stepped once per iteration."""
         optimizer = self.optimizer(self.network.parameters())
         if self.scheduler is None:
             return optimizer

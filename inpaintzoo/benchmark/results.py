@@ -23,13 +23,13 @@ class Cost:
     """The cost of one forward pass of a network at batch 1.
 
     Attributes:
-        parameters: of the generator.
+        parameters: number of the generator's parameters.
         macs: multiply-accumulate operations; None if they could not be counted.
         milliseconds: median time per image.
         spread: low and high quartile of that time.
         peak_bytes: peak memory beyond the weights; None if it cannot be measured.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
+        height: height of the image, in pixels.
+        width: width of the image, in pixels.
         device: its name.
         precision: such as `float32`.
     """
@@ -73,10 +73,10 @@ class PairSet:
 
     Attributes:
         name: as the user gave it.
-        description: of pictures and masks, in words.
+        description: pictures and masks, in words.
         count: number of pairs.
-        height: of the pictures, in pixels.
-        width: of the pictures, in pixels.
+        height: height of the pictures, in pixels.
+        width: width of the pictures, in pixels.
         manifest: path of the manifest, relative to the output folder or as given.
         manifest_sha256: of its bytes.
     """

@@ -136,7 +136,7 @@ class _Mistake:
         except (AttributeError, NameError, TypeError):
             return None
 
-    # ---------------------------------------------------------------- one method a kind of mistake
+    # ---------------------------------------------------------------- one method per kind of mistake
 
     def unknown_key(self, name: str) -> str:
         name = name.removeprefix(f"{self.command}.").replace("init_args.", "")

@@ -186,7 +186,7 @@ def check_overlap(first: str, ours: FileSet, second: str, theirs: FileSet, thoro
     shared = [path for path in theirs.paths if os.path.realpath(path) in paths]
     if shared:
         text = f"{first} and {second} share {counted(shared, 'file')} ({some(shared)})"
-        return [Finding("warning", f"{text}: figures on {second} will not tell how well new images are filled")]
+        return [Finding("warning", f"{text}: figures on {second} will not show how well new images are filled")]
     same = _same_content(ours, theirs) if thorough else []
     if same:
         text = f"{first} and {second} hold {counted(same, 'identical image')}"

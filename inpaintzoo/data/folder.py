@@ -173,7 +173,7 @@ class FolderData(InpaintingData):
         classes: what the values of label maps mean, such as `CityscapesClasses`: names, colours, and the class of each
             value; None takes values for class indices.
         label_ends: how the stems of images and of label maps end, if they differ, such as
-            `[_leftImg8bit, _gtFine_labelIds]`; files with another ending are then no label maps.
+            `[_leftImg8bit, _gtFine_labelIds]`; files with another ending are then not taken as label maps.
         batch_size: samples per step and process.
         num_workers: loading processes; samples do not depend on it.
         masks: holes for training.
@@ -391,7 +391,7 @@ class FolderData(InpaintingData):
         }
         if without := [name for name, value in settings.items() if value]:
             raise DataError(
-                f"FolderData: {', '.join(without)} tell how to read label maps, and no folder of label maps is given; "
+                f"FolderData: {', '.join(without)} describe label maps, but no folder of label maps is given; "
                 f"give `labels`, or leave them out"
             )
 

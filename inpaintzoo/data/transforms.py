@@ -86,8 +86,8 @@ class ResizePolicy(ABC):
         """The crop of a picture of this size.
 
         Args:
-            height: of the upright picture, in pixels.
-            width: of the upright picture, in pixels.
+            height: height of the upright picture, in pixels.
+            width: width of the upright picture, in pixels.
             rng: makes the random choices; None makes none and crops the centre, for evaluation.
         """
 

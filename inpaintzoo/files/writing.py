@@ -34,7 +34,7 @@ def new_file(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Pa
         raise WeightsError(f"{target}: there is no folder {target.parent}")
     # lexists: a dangling link counts as existing.
     if target.is_dir() or (os.path.lexists(target) and not overwrite):
-        raise WeightsError(f"{target} is there already; name another file or allow to overwrite it (--force)")
+        raise WeightsError(f"{target} already exists; name another file or allow overwriting it (--force)")
     return target
 
 

@@ -76,9 +76,9 @@ class FullSizeLevel(nn.Module):
 
     Args:
         width: channels at full size.
-        dilations: of both stages.
+        dilations: dilations of both stages.
         fusion: where the result of the level below enters, see `PyramidGenerator`.
-        attention: of the refine stage.
+        attention: attention of the refine stage.
     """
 
     def __init__(self, width: int, dilations: Sequence[int], fusion: Fusion, attention: ContextualAttention) -> None:
@@ -138,7 +138,7 @@ class PyramidGenerator(Generator):
             known part; requires the loss `StructureL1`.
         structure_filter: computes structure images; None: `RelativeTotalVariation()`.
         width: channels of each sub-generator at its full size, even.
-        dilations: of the dilated layers, one list per level; None: more for larger levels (`adaptive_dilations`).
+        dilations: rates of the dilated layers, one list per level; None: more for larger levels (`adaptive_dilations`).
             `[2, 4, 8, 16]` for all is the paper's "standard" (table 3.6).
         fusion: where the result of the level below enters the full-size level (table 3.5). `image`: as a picture, in
             both branches of the refine stage; `attention`, `convolution`: in that branch only; `coarse`: as a picture,

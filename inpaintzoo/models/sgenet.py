@@ -115,7 +115,7 @@ class DilatedContext(nn.Module):
     """Context inference for any size: residual 3x3 convolutions, dilated by 1, 2, 4 and 2.
 
     Args:
-        channels: of the deepest map.
+        channels: channels of the deepest map.
     """
 
     def __init__(self, channels: int) -> None:
@@ -137,8 +137,8 @@ class FullyConnectedContext(nn.Module):
     Pathak et al., "Context Encoders", CVPR 2016, https://arxiv.org/abs/1604.07379, section 3.1.
 
     Args:
-        channels: of the deepest map.
-        side: of the deepest map, in cells.
+        channels: channels of the deepest map.
+        side: side of the deepest map, in cells.
     """
 
     def __init__(self, channels: int, side: int) -> None:
@@ -166,9 +166,9 @@ class InferenceModule(nn.Module):
     """Features of a scale from those of the next coarser one: SGIM (equations 2 and 3) and SGIM+ (equations 5 and 6).
 
     Args:
-        channels: of the coarser features.
-        skip_channels: of the encoder's map.
-        out_channels: of the result.
+        channels: channels of the coarser features.
+        skip_channels: channels of the encoder's map.
+        out_channels: channels of the result.
         num_classes: number of labels that modulate the features; 0: features are only normalised.
         hidden: channels of SPADE's hidden map.
         corrects: whether to have the bias-net of SGIM+.

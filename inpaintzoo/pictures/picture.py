@@ -44,7 +44,7 @@ class Picture:
         return (width, height) if self.orientation >= 5 else (height, width)
 
     def upright(self, stored: np.ndarray | None = None) -> np.ndarray:
-        """An upright view of the pixels (or of others stored alike); writing to it writes to them."""
+        """An upright view of the pixels (or of others stored the same way); writes go through to the pixels."""
         return turn(self.stored if stored is None else stored, self.orientation)
 
     def read(self, box: Box) -> Tensor:

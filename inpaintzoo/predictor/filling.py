@@ -102,7 +102,7 @@ class PartFiller:
         batch_size: windows to fill at once, at most.
         most_pixels: in a batch, unless a single window has more.
         samples: fills per hole; more than 1 need a stochastic generator.
-        seed: for stochastic fills.
+        seed: seed of a stochastic model's fills.
     """
 
     generator: Generator
@@ -168,7 +168,7 @@ class PartFiller:
         if not torch.isfinite(filled).all():
             raise InpaintzooError(
                 f"{type(self.generator).__name__} filled the hole with values that are not finite; "
-                + ("are its weights damaged?" if self.precision == "float32" else "take precision float32")
+                + ("are its weights damaged?" if self.precision == "float32" else "use precision float32")
             )
         # Enlarging and blending must not mix in predictions of known pixels.
         whole = torch.stack([composite(image, filled[:, number], mask) for number in range(filled.shape[1])], dim=1)

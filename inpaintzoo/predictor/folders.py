@@ -49,7 +49,7 @@ class FolderFill:
         guidance: a guidance map, a folder of maps, or None.
         format: suffix of the files of an output folder, such as `png`; `keep` for the pictures' own.
         samples: fills per picture; more than 1 need a stochastic model.
-        seed: for stochastic fills.
+        seed: seed of a stochastic model's fills.
         grow: pixels by which holes are enlarged on every side.
         polarity: the colour of holes; with folders `auto` decides once, by all masks together.
         force: overwrite existing files, and ignore what an earlier run has filled.

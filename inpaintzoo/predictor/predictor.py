@@ -44,7 +44,7 @@ class Predictor:
 
     Args:
         model: a generator, or the path of a weight file, checkpoint or run folder.
-        device: `cpu`, `cuda`, `cuda:1`, and so on; `auto` takes a GPU where there is one. The model is moved there.
+        device: `cpu`, `cuda`, `cuda:1`, and so on; `auto` picks a GPU if there is one. The model is moved there.
         precision: number format that the network computes in.
         strategy: `auto`, or how parts are shown to the network: `pad` the whole picture, `crop` each hole with a
             margin, `tile` overlapping tiles, `resize` scaled down; see `inpaintzoo.predictor.planning`.
@@ -110,7 +110,7 @@ class Predictor:
             mask: with the size of the upright picture, or its proportions: a path, a Pillow image, an array `(H, W)` or
                 a tensor `(1, H, W)`. None: the picture's own transparent pixels, which become opaque.
             samples: how many fills; more than 1 need a stochastic generator.
-            seed: for stochastic fills.
+            seed: seed of a stochastic model's fills.
             grow: pixels by which the hole is enlarged on every side.
             polarity: the colour of the hole; `auto`: white (1, 255) in arrays, tensors and Pillow images, the rarer
                 colour in files, with a note if that is black.
@@ -153,7 +153,7 @@ class Predictor:
             mask: see `__call__`, also for the other arguments.
             out: the file to write; the suffix decides the format. Several samples go to `NAME-0.png`, `NAME-1.png`.
             samples: how many fills.
-            seed: for stochastic fills.
+            seed: seed of a stochastic model's fills.
             grow: pixels by which the hole is enlarged.
             polarity: the colour of the hole.
             guidance: where the generator may copy from.
@@ -186,7 +186,7 @@ class Predictor:
             images: the pictures.
             masks: one for each.
             samples: how many fills of each.
-            seed: for stochastic fills, which do not depend on the other pictures.
+            seed: seed of a stochastic model's fills, which do not depend on the other pictures.
             grow: pixels by which holes are enlarged.
             polarity: the colour of holes.
             guidance: one map for each, or None.
@@ -234,7 +234,7 @@ class Predictor:
         Args:
             tasks: what to fill; taken as needed.
             samples: how many fills of each.
-            seed: for stochastic fills.
+            seed: seed of a stochastic model's fills.
             grow: pixels by which holes are enlarged.
             polarity: the colour of holes.
             overwrite: whether existing files may be replaced.
@@ -353,7 +353,7 @@ class Predictor:
             self._note("the whole picture is hole: the model has nothing to go by")
         if self._compact_holes and not is_compact(hole):
             self._note(f"{self._compact_holes}; strokes and scratches may come out worse")
-            self._compact_holes = None  # said once
+            self._compact_holes = None  # reported once
         return Scene(picture, hole, read_guidance(guidance, picture), opaque=mask is None)
 
     def _filled(self, scene: Scene, samples: int, seed: int) -> list[FilledPart]:

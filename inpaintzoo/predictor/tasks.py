@@ -81,7 +81,7 @@ class OpenFile:
         Args:
             parts: what fills the hole.
             samples: how many fills.
-            note: is called with what is worth knowing.
+            note: called with what is worth knowing.
 
         Returns:
             The files written.
@@ -119,4 +119,4 @@ def check_target(target: Path, overwrite: bool) -> None:
     if not target.parent.is_dir():
         raise DataError(f"{target}: there is no folder {target.parent}")
     if target.is_dir() or (os.path.lexists(target) and not overwrite):  # lexists: a dangling link counts
-        raise DataError(f"{target} is there already; name another file or allow to overwrite it (--force)")
+        raise DataError(f"{target} already exists; name another file or allow overwriting it (--force)")

@@ -100,7 +100,7 @@ def read_checkpoint(path: str | Path) -> Checkpoint:
     if not isinstance(content, dict) or not {"inpainter", "state_dict"} <= content.keys():
         raise WeightsError(f"{path} is not the checkpoint of an inpaintzoo run: it holds no `inpainter` state")
     if problem := _problem(content):
-        raise WeightsError(f"{path} is not a complete checkpoint: {problem}; take another of the run")
+        raise WeightsError(f"{path} is not a complete checkpoint: {problem}; use another one of the run")
     return Checkpoint(path, content)
 
 

@@ -110,7 +110,7 @@ def export_model(
     Args:
         model: a generator with float32 weights on the CPU; a stochastic one must take noise as an argument.
         path: ends in `.onnx` (needs the extra `onnx`; one file up to ONNX's 2 GB) or in `.pt2` (`torch.export`).
-        overwrite: whether a file that is there may be replaced.
+        overwrite: whether an existing file may be replaced.
         facts: how the weights were made, plain values, kept in the file; see `inpaintzoo.weights.WeightFile`.
         licence: a note on the terms of use, kept in the file.
 
@@ -263,7 +263,7 @@ def _beyond_torch(name: str, kind: str) -> Iterator[None]:
         raise
     except Exception as error:  # the converters raise many kinds
         raise WeightsError(
-            f"torch {torch.__version__} cannot write {name} as {kind} ({type(error).__name__}); take a newer torch, "
+            f"torch {torch.__version__} cannot write {name} as {kind} ({type(error).__name__}); use a newer torch, "
             f"such as 2.14"
         ) from error
 

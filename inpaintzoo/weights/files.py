@@ -100,7 +100,7 @@ def load_model(
         path: a `.safetensors` file of the zoo, or a `.ckpt` file of a run.
         device: where the network goes.
         dtype: type of its floating-point tensors; None turns half precision into float32 and keeps other types.
-        raw: take the trained weights of a checkpoint instead of its moving average (`GeneratorEMA`).
+        raw: use the trained weights of a checkpoint instead of its moving average (`GeneratorEMA`).
 
     Returns:
         The network in eval mode.

@@ -298,7 +298,7 @@ def test_numbers_of_another_device_are_not_mixed_in(tmp_path, monkeypatch):
 
 def test_other_folders_are_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(DataError, match="holds files that are no benchmark's; name another output folder"):
+    with pytest.raises(DataError, match="holds files that are not from a benchmark; name another output folder"):
         ran(tmp_path, force=True)
     with pytest.raises(DataError, match="is a file"):
         ran(tmp_path / "thesis.txt")

@@ -210,7 +210,7 @@ def test_images_that_even_out_the_processes_count_once(tmp_path):
 
 
 class Undecided(LabelGenerator):
-    """Logits that are no numbers, or all alike."""
+    """Logits that are NaN, or all equal."""
 
     value = float("nan")
 

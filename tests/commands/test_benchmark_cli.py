@@ -1,4 +1,4 @@
-"""`inpaintzoo benchmark` by the user's door, and what its page and its configs say."""
+"""`inpaintzoo benchmark` through the command line, and what its page and its configs say."""
 
 import inspect
 import json
@@ -47,7 +47,7 @@ def test_the_quickstart_prints_a_table_and_writes_a_report(tmp_path, capsys, mon
     assert {"index.html", "table.md", "table.tex", "table.csv", "results.json", "grid.png"} <= written
     assert all(name in (tmp_path / "out" / "table.md").read_text() for name in ("mean colour", "diffusion", "mine"))
     text = said(capsys, 0, *SMALL, *mine, "--sets.scenes.image_size", 64, "--out", tmp_path / "out")
-    assert "4 of 4 batches are there already" in text and "on scenes" not in text
+    assert "4 of 4 batches are already done" in text and "on scenes" not in text
     assert offline == [], "metrics that nobody asked for are not prepared"
 
 

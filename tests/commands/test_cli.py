@@ -1,4 +1,4 @@
-"""Through the user's door: tiny configs and the real command line, with good and bad input."""
+"""Through the command line: tiny configs and the real command line, with good and bad input."""
 
 import json
 import re
@@ -99,7 +99,7 @@ def test_resuming_goes_on_and_more_iterations_can_be_asked_for(trained, tmp_path
 
 
 def test_a_checkpoint_rebuilds_the_module(trained):
-    # Trap 8: under the command line save_hyperparameters stores nested class paths.
+    # Under the command line save_hyperparameters stores nested class paths.
     module = Inpainter.load_from_checkpoint(trained / "checkpoints" / "last.ckpt", map_location="cpu")
     assert type(module.generator).__name__ == "NormFreeGenerator"
     assert module.losses["hole"].weight == 6.0
@@ -108,7 +108,7 @@ def test_a_checkpoint_rebuilds_the_module(trained):
 
 
 def test_a_later_file_replaces_losses_whole_and_flags_merge(tmp_path):
-    # Trap 7: so a method's YAML is complete, and single weights are set on the command line.
+    # A later file replaces `losses` as a whole, so a method's YAML is complete; options set single weights.
     other = tmp_path / "losses.yaml"
     other.write_text("model:\n  init_args:\n    losses:\n      frame:\n        class_path: inpaintzoo.losses.L1\n")
     cli = ZooCLI(["--config", TINY, "--config", str(other)], run=False)

@@ -1,4 +1,4 @@
-"""`inpaintzoo inpaint`, by the user's door: one picture, folders, pairing, going on, samples."""
+"""`inpaintzoo inpaint` through the command line: one picture, folders, pairing, resuming, samples."""
 
 import json
 import shlex
@@ -160,7 +160,7 @@ def test_a_folder_begun_otherwise_is_not_gone_on_with(work, capsys):
 def test_nothing_is_overwritten_without_force(work, capsys):
     (work / "out.png").write_text("mine")
     assert inpaint("one.png", "hole.png", "-o", "out.png") == 1
-    assert "out.png is there already" in capsys.readouterr().err and (work / "out.png").read_text() == "mine"
+    assert "out.png already exists" in capsys.readouterr().err and (work / "out.png").read_text() == "mine"
     assert inpaint("one.png", "hole.png", "-o", "out.png", "--force") == 0
     assert inpaint("one.png", "hole.png", "-o", "one.png", "--force") == 1
     assert inpaint("photos", "masks", "-o", "photos", "--force") == 1
@@ -272,13 +272,13 @@ def test_the_commands_of_the_pages_work(work, capsys):
     assert {"filled/deep/c.png", "grown/a.png"} <= set(files("."))
 
 
-# -- what is there already ---------------------------------------------------------------------------------------------
+# -- existing files ---------------------------------------------------------------------------------------------------
 
 
 def test_files_that_the_command_did_not_make_are_not_taken_for_filled(work, capsys):
     mine = picture(work / "out" / "a.png", 77)
     assert inpaint("photos", "masks", "-o", "out") == 1
-    assert "out/a.png: there already, and not as this command made it" in capsys.readouterr().err
+    assert "out/a.png: already in the folder, and not as this command made it" in capsys.readouterr().err
     assert (np.array(Image.open("out/a.png")) == mine).all() and files("out") == ["a.png"]
     assert inpaint("photos", "masks", "-o", "out", "--force") == 0
     assert not changed("photos/a.png", "out/a.png")[~HOLE].any()
@@ -302,7 +302,7 @@ def test_what_has_changed_is_filled_anew(work, capsys):
     assert changed("photos/b.png", "out/b.png")[HOLE[::-1]].any()
     picture(work / "out" / "a.png", 61)  # retouched by hand
     assert inpaint("photos", "masks", "-o", "out") == 1
-    assert "out/a.png: there already, and not as this command made it" in capsys.readouterr().err
+    assert "out/a.png: already in the folder, and not as this command made it" in capsys.readouterr().err
 
 
 def test_a_forced_run_that_stops_goes_on_without_force(work, capsys, monkeypatch):

@@ -1,4 +1,4 @@
-"""`inpaintzoo label` by the user's door, with segmenters of random weights."""
+"""`inpaintzoo label` through the command line, with segmenters of random weights."""
 
 import json
 import re

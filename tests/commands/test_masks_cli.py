@@ -1,4 +1,4 @@
-"""`inpaintzoo masks` by the user's door: good input makes files, bad input one sentence and an exit code."""
+"""`inpaintzoo masks` through the command line: good input makes files, bad input one sentence and an exit code."""
 
 import csv
 

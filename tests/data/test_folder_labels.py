@@ -1,4 +1,4 @@
-"""Label maps of folders: which one belongs to an image, what is said of them, and what is loaded."""
+"""Label maps of folders: which one belongs to an image, messages about them, and what is loaded."""
 
 import numpy as np
 import pytest

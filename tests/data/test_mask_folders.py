@@ -1,4 +1,4 @@
-"""Masks from files: polarity, order, archives, and what is said of files that cannot be used."""
+"""Masks from files: polarity, order, archives, and messages about files that cannot be used."""
 
 import json
 import os

@@ -68,7 +68,7 @@ def test_without_additions_it_is_the_gated_network():
     ],
 )
 def test_parameters(arguments, added):
-    # By hand, in each of two stages: the gated layers behind the skips read twice as much, each AFF has c^2 + 7.5 c.
+    # By hand, in each of two stages: the gated layers after the skips read twice as much, each AFF has c^2 + 7.5 c.
     assert 93_312 == 2 * 9 * (48 * 2 * 48 + 24 * 2 * 12)
     assert 6_840 == 2 * (24 * 24 + 180 + 48 * 48 + 360)
     assert 19_872 == 2 * (96 * 96 + 720)

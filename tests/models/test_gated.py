@@ -162,7 +162,7 @@ def test_gated_convolution_by_hand():
     ("side", "stride", "kernel"), [(8, 2, 3), (9, 2, 3), (8, 2, 5), (7, 2, 5), (10, 3, 3), (8, 1, 5)]
 )
 def test_same_padding_as_tensorflow_counts_it(side, stride, kernel):
-    """TensorFlow's rule: the output has ceil(side / stride) cells, the odd zero lies behind."""
+    """TensorFlow's rule: the output has ceil(side / stride) cells, the odd zero comes last."""
     layer = SameConv2d(1, 1, kernel, stride, padding="same_tf")
     nn.init.ones_(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -196,7 +196,7 @@ def test_fusion_and_skips_get_the_encoder_and_the_decoder():
     assert fusion.seen == [((1, 16, 4, 6),) * 2]
     assert half.seen == [((1, 8, 8, 12),) * 2] and full.seen == [((1, 4, 16, 24),) * 2]
     plain = sum(p.numel() for p in CoarseNetwork(width=4).parameters())
-    # A skip doubles the input of the decoder's layer behind it.
+    # A skip doubles the input of the decoder's next layer.
     assert sum(p.numel() for p in network.parameters()) - plain == 9 * (16 * 8 + 4 * 4)
 
 

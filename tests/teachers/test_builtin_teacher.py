@@ -1,4 +1,4 @@
-"""The built-in teacher: what its shipped weights know, and what is said of other files."""
+"""The built-in teacher: what its shipped weights know, and messages about other files."""
 
 import pytest
 import torch

@@ -74,10 +74,10 @@ def protocols(wanted: Sequence[str | Protocol], weights: MetricWeights | None = 
 
     Args:
         wanted: names of `PROTOCOLS`, and protocols of the user's own.
-        weights: local files of the networks that metrics of the named ones need.
+        weights: local files of the networks that the named protocols' metrics need.
 
     Raises:
-        ConfigError: an unknown name, or an own protocol that bears a known one.
+        ConfigError: an unknown name, or a protocol of yours has a built-in name.
     """
     for one in wanted:
         if isinstance(one, Protocol) and one.name in PROTOCOLS:

@@ -24,7 +24,7 @@ class PaperComparison:
 
     Attributes:
         contender: its name here.
-        group: of our number: `all` or a ratio bin.
+        group: group that our number is for: `all` or a ratio bin.
         row: the paper's row.
         same_data: whether our set has the name of the paper's data; pictures, split and size may still differ.
         same_bin: whether both cover the same ratio bin, or all images; the shape of the holes may still differ.

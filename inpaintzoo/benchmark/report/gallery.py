@@ -39,7 +39,7 @@ class Shown:
 
     Attributes:
         position: in the set.
-        name: of the image.
+        name: name of the image.
         ratio: share of hole pixels.
         masked: what the methods were given, with a white hole.
         truth: the original.
@@ -64,7 +64,7 @@ class Gallery:
         pair_set: the set.
         protocol: name of the protocol that gives the scores and the order.
         metric: the metric that gives them.
-        names: of the methods, in order.
+        names: names of the methods, in order.
         shown: images by position.
         disagreement: positions, starting where the methods differ most.
         worst: positions, starting where the methods are worst on average.
@@ -139,7 +139,7 @@ def order(
     """Positions by falling disagreement, and from the worst to the best mean error; equals keep their order.
 
     Args:
-        positions: of all images.
+        positions: positions of all images.
         values: by method and position; images without any value are left out.
         column: what the values are.
     """

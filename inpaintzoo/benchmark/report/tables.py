@@ -27,7 +27,7 @@ class Entry:
         text: the number as printed; all numbers of a metric in a table have the same decimals.
         place: 1 for the best of its group, 2 for the second of three or more, otherwise 0. Numbers that are printed
             alike share a place.
-        interval: of the mean over images; None for metrics of a whole set.
+        interval: confidence interval of the mean over images; None for metrics of a whole set.
         difference: interval of the paired difference from the best; None for the best itself.
     """
 
@@ -50,7 +50,7 @@ class Table:
     Attributes:
         pair_set: what was measured on.
         protocol: how it was measured.
-        names: of the contenders, in order.
+        names: names of the contenders, in order.
         columns: the metrics, in order.
         counts: number of images in each group: `all`, then the bins that are not empty.
         entries: by group, contender and metric.

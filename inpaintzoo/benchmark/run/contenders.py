@@ -88,8 +88,8 @@ class NetworkFiller:
     Args:
         generator: the network.
         device: where it runs.
-        precision: of its arithmetic.
-        seed: of a stochastic generator's fills, which depend on it and on the image's index only.
+        precision: number format that it computes in.
+        seed: seed of a stochastic generator's fills, which depend only on it and on the image's index.
     """
 
     def __init__(self, generator: Generator, device: torch.device, precision: Precision, seed: int) -> None:

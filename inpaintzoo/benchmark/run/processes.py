@@ -75,7 +75,7 @@ def check_precision(precision: str, device: torch.device) -> None:
     if precision not in get_args(Precision):
         raise ConfigError(f"--precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
     if precision in ("tf32", "float16") and device.type != "cuda":
-        raise ConfigError(f"--precision {precision} needs a GPU, the device is {device.type}; take float32 or bfloat16")
+        raise ConfigError(f"--precision {precision} needs a GPU, the device is {device.type}; use float32 or bfloat16")
 
 
 @contextlib.contextmanager

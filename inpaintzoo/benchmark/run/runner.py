@@ -59,10 +59,10 @@ class Benchmark:
         sets: data modules by name, whose test pictures are measured with their manifests or masks.
         protocols: how to measure.
         out: the output folder: a new one, or that of a run to resume.
-        device: where networks run: cpu, cuda, cuda:1, and so on; auto takes a GPU if there is one.
-        precision: of the contenders' arithmetic; metrics always compute in float32 or better.
+        device: where networks run: cpu, cuda, cuda:1, and so on; auto picks a GPU if there is one.
+        precision: number format that contenders compute in; metrics always use float32 or better.
         batch_size: pictures per batch.
-        seed: of stochastic contenders.
+        seed: seed of stochastic contenders.
         cost: whether to measure parameters, multiply-accumulates, time and memory.
         metrics: restrict the protocols to these metrics, by name; their weights must be there.
         require: metrics whose weights must be there, by name; others are left out if theirs are missing.
@@ -128,7 +128,7 @@ class Benchmark:
         if self.out.exists() and not self.out.is_dir():
             raise DataError(f"the output folder {self.out} is a file; name a folder")
         if self.out.is_dir() and any(self.out.iterdir()) and not (self.out / MARKER).is_file():
-            raise DataError(f"{self.out} holds files that are no benchmark's; name another output folder")
+            raise DataError(f"{self.out} holds files that are not from a benchmark; name another output folder")
         self.sets = {name: Pairs(name, data) for name, data in self.data.items()}
         for pairs in self.sets.values():
             for remark in pairs.remarks:
@@ -223,7 +223,7 @@ class Benchmark:
     def measure(self) -> None:
         """Do this process's unfinished batches, and wait for those of the other processes."""
         if self._found:
-            self.processes.say(f"{self._found} of {self.batches} batches are there already")
+            self.processes.say(f"{self._found} of {self.batches} batches are already done")
         for name in self.contenders:
             for pairs in self.sets.values():
                 self._measure(name, pairs)

@@ -69,7 +69,7 @@ def check_label_maps(
         num_classes: class indices must be smaller; None allows all.
         ignore_labels: class indices that are ignored besides 255.
     """
-    if not maps:  # there are none, or none could be read, which has been said
+    if not maps:  # there are none, or none could be read, already reported
         return []
     findings = []
     too_large: list[str] = []

@@ -27,7 +27,7 @@ def match_labels(what: str, files: FileSet, folder: Path, ends: tuple[str, str] 
     Args:
         what: the argument's name, for messages.
         files: the images.
-        folder: of label maps.
+        folder: folder of label maps.
         ends: how the stems of images and of label maps end; files in the folder with another ending are skipped.
 
     Raises:

@@ -39,7 +39,7 @@ class MaskFolder(MaskGenerator):
 
     Args:
         path: The folder.
-        polarity: The colour of the hole. `auto` takes the rarer colour of up to 64 files (`check` reports which one)
+        polarity: The colour of the hole. `auto` picks the rarer colour of up to 64 files (`check` reports which one)
             and is an error if neither is clearly rarer. The attribute then holds `white` or `black`.
         threshold: A pixel is hole if its grey level is more than this fraction of the way to the hole's colour; use
             0.6 for the NVIDIA training archive.
@@ -203,5 +203,5 @@ def _archive(survey: MaskSurvey, polarity: Polarity) -> str:
             return "; the NVIDIA test set, by number and order"
         return f"; as many files as the NVIDIA test set, but not its order ({hits} of {len(survey.white)} fit)"
     if survey.count > NVIDIA_TEST_COUNT and survey.mean_white > UNCLEAR[1]:
-        return "; many and mostly white, like the NVIDIA training archive: take the test archive to repeat a table"
+        return "; many and mostly white, like the NVIDIA training archive: use the test archive to reproduce a table"
     return ""

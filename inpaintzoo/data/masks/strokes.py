@@ -30,7 +30,7 @@ class FreeForm(MaskGenerator):
         vertices: Fewest and most segments per stroke.
         width: Thinnest and thickest stroke, in pixels of a 256x256 picture; it scales with the diagonal.
         angle: Between zigzag and horizontal, in radians.
-        angle_range: How far the two ends of a stroke's range of angles may lie from `angle`, in radians.
+        angle_range: Largest deviation of either end of a stroke's angle range from `angle`, in radians.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class LaMaStrokes(MaskGenerator):
                 return mask
         raise DataError(
             f"LaMaStrokes: no {self.thickness} mask of at most {LAMA_MAX_RATIO:.0%} hole in {_LAMA_TRIES} tries "
-            f"at {height}x{width}; take a larger picture or thinner strokes"
+            f"at {height}x{width}; use a larger picture or thinner strokes"
         )
 
     def _strokes(self, height: int, width: int, rng: np.random.Generator, table: LaMaParameters) -> Tensor:
