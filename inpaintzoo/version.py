@@ -1,3 +1,3 @@
-"""The version, where every room may read it."""
+"""The version, which any module may import."""
 
 __version__ = "0.1.0"

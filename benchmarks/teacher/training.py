@@ -59,7 +59,7 @@ class TagMetrics(nn.Module):
     `chance` is the share of tags that are present: the score of a guess.
 
     Args:
-        tags: how many.
+        tags: number of tags.
     """
 
     def __init__(self, tags: int) -> None:
@@ -68,7 +68,7 @@ class TagMetrics(nn.Module):
         self.metrics = nn.ModuleList(AveragePrecision(name, tags) for name in ("map", *_LEVELS))
 
     def update(self, logits: Tensor, tags: Tensor) -> None:
-        """Take in `(levels, B, T)` logits and `(B, T)` tags."""
+        """Add `(levels, B, T)` logits and `(B, T)` tags."""
         for metric, verdict in zip(self.metrics, [logits.mean(dim=0), *logits], strict=True):
             metric.update(torch.sigmoid(verdict), tags.long())  # type: ignore[operator]
         self.share.update(tags.float())
@@ -96,7 +96,7 @@ class AveragePrecision(MultilabelAveragePrecision):
         self.add_state("positives", default=torch.zeros(tags), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Take in `(B, T)` probabilities and 0/1 tags."""
+        """Add `(B, T)` probabilities and 0/1 tags."""
         super().update(preds, target)
         self.positives += target.sum(dim=0)
 
@@ -201,7 +201,7 @@ class TagClassifier(LightningModule):
     def on_train_start(self) -> None:
         """Stop at once if the checkpoint already has all iterations."""
         if self.max_iterations is not None and self.iteration >= self.max_iterations:
-            rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are done already")
+            rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are already done")
             self.trainer.should_stop = True
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:

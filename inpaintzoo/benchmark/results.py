@@ -53,7 +53,7 @@ class Contender:
         name: as the user gave it.
         kind: `checkpoint`, `weights`, `predictions` or `fill`.
         source: path, or the class of a fill.
-        sha256: of the weight file; None if there is none.
+        sha256: hash of the weight file; None if there is none.
         facts: further facts for the page, such as the iterations it was trained for. `network`, its class, and
             `arguments`, as JSON, find it in papers' tables.
         cost: None for folders of predictions, or if costs were not measured.
@@ -78,7 +78,7 @@ class PairSet:
         height: height of the pictures, in pixels.
         width: width of the pictures, in pixels.
         manifest: path of the manifest, relative to the output folder or as given.
-        manifest_sha256: of its bytes.
+        manifest_sha256: hash of its bytes.
     """
 
     name: str
@@ -96,7 +96,7 @@ class BenchmarkResults:
 
     Attributes:
         contenders: rows, in the user's order.
-        pair_sets: what was measured on.
+        pair_sets: the pairs that were measured.
         protocols: how it was measured.
         cells: results by names of (contender, pair set, protocol). A metric whose weights are missing is not among a
             cell's columns but in `missing`. For all contenders, the rows of a set are the same images in the same

@@ -95,7 +95,7 @@ class Checkpoints(ModelCheckpoint):
         if bad:
             raise NonFiniteLossError(
                 f"training stopped at iteration {module.iteration}: {len(bad)} tensors of weights are no longer "
-                f"finite, such as {bad[0]}; they were not saved, so resume from the checkpoint before, with a lower "
+                f"finite, such as {bad[0]}; they were not saved, so resume from the previous checkpoint, with a lower "
                 f"learning rate or clip_norm"
             )
         super()._save_checkpoint(trainer, filepath)

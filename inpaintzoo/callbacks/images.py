@@ -52,7 +52,7 @@ class ImageLogger(Callback):
         self._folder = Path()
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Look the run folder up here, where all processes do so together."""
+        """Find the run folder (a collective call)."""
         self._folder = run_folder(trainer) / "images"
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:

@@ -33,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: what follows `inpaintzoo masks`; None takes it from the process.
+        argv: arguments after `inpaintzoo masks`; None reads sys.argv.
 
     Returns:
         The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
@@ -56,7 +56,7 @@ def make(
     Args:
         mask: a mask class such as FreeForm, or '{class_path: FreeForm, init_args: {strokes: [1, 2]}}', or a folder.
         out: folder for the files, 00000.png and so on.
-        count: how many.
+        count: number of masks.
         size: side in pixels, or [height, width].
         seed: seed of the masks; mask i is the one that evaluation with this seed draws for picture i.
         force: write into a folder that is not empty; its mask files are replaced.
@@ -88,7 +88,7 @@ def bin_files(
     Args:
         folder: folder of mask files, subfolders included.
         polarity: the colour of the hole; auto picks the rarer one and reports which.
-        threshold: a pixel is hole above this part of the way to the hole's colour.
+        threshold: a pixel is hole above this fraction of the way to the hole's colour.
         csv: also write each file's name, ratio and bin to this file.
         force: replace the CSV file.
     """

@@ -30,7 +30,7 @@ def run_command(
 
     Args:
         parser: The command's; errors begin with its program name and the subcommand, if it has any.
-        argv: What follows the command; None takes it from the process.
+        argv: Arguments after the command; None reads sys.argv.
         run: The command. The exit code that it returns is passed on; None counts as 0.
         expected: Errors that the user can fix, see `exit_code`.
 

@@ -171,7 +171,7 @@ class FolderData(InpaintingData):
         on_bad_image: `raise` stops at a file that cannot be used and names it; `skip` decodes every file before
             training, leaves out those that cannot be used, and lists them.
         classes: what the values of label maps mean, such as `CityscapesClasses`: names, colours, and the class of each
-            value; None takes values for class indices.
+            value; None reads values as class indices.
         label_ends: how the stems of images and of label maps end, if they differ, such as
             `[_leftImg8bit, _gtFine_labelIds]`; files with another ending are then not taken as label maps.
         batch_size: samples per step and process.

@@ -50,7 +50,7 @@ def find_files(what: str, path: Path, root: Path | None = None, exclude: Sequenc
     Args:
         what: the argument's name, for messages.
         path: the folder or list file.
-        root: what relative entries of a list file are relative to; None takes the list file's own folder.
+        root: what relative entries of a list file are relative to; None uses the list file's own folder.
         exclude: sub-folders to leave out.
 
     Raises:

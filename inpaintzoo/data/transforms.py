@@ -131,8 +131,8 @@ class ShortSideThenCrop(ResizePolicy):
 
     Args:
         short_side: length of the short side after resizing, in pixels.
-        crop: side of the crop in pixels, or (height, width); None takes `short_side`.
-        position: where training crops; evaluation always takes the centre.
+        crop: side of the crop in pixels, or (height, width); None uses `short_side`.
+        position: where training crops; evaluation always uses the centre.
         resample: the filter.
     """
 

@@ -27,7 +27,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What a suite keeps of a batch: plain numbers, which can wait in a file until all batches are there.
+    """What a suite keeps of a batch: plain numbers, which can wait in a file until all batches are done.
 
     Attributes:
         rows: one per image, in the batch's order.

@@ -15,7 +15,7 @@ Choices where the chapter leaves details open:
 | a level's result | upsampled | bilinear, as predicted, known pixels not pasted |
 | refine stage | coarse result and the level below | known pixels pasted into the coarse result, mask appended |
 | feature-level fusion | encoder's features, upsampled | its map at a quarter of the size, to the decoder's input |
-| PG_S+256 (table 3.4) | not said | two levels without a full-size one; the result is enlarged bilinearly |
+| PG_S+256 (table 3.4) | not stated | two levels without a full-size one; the result is enlarged bilinearly |
 """
 
 from __future__ import annotations
@@ -255,6 +255,6 @@ def _check_pyramid(
         raise ValueError(f"PyramidGenerator: fusion must be one of {', '.join(get_args(Fusion))}, got {fusion!r}")
     if fusion != "image" and levels[-1] != 1:
         raise ValueError(
-            f"PyramidGenerator: fusion {fusion!r} concerns the level of full size, and {list(levels)} has none; add "
+            f"PyramidGenerator: fusion {fusion!r} applies to the full-size level, and {list(levels)} has none; add "
             f"level 1, or leave fusion at 'image'"
         )

@@ -8,16 +8,16 @@ No code was released. Choices where the paper leaves details open:
 
 | | paper | here |
 |---|---|---|
-| input | not said | image in [-1, 1] with the hole 0, and the mask |
-| encoder | not said | 5x5, then five 4x4 with stride 2; instance norm from the second on, LeakyReLU 0.2 |
+| input | not stated | image in [-1, 1] with the hole 0, and the mask |
+| encoder | not stated | 5x5, then five 4x4 with stride 2; instance norm from the second on, LeakyReLU 0.2 |
 | context inference | "based on Context Encoders" | four dilated residual convolutions, or Context Encoders' |
-| heads h, g (equation 1) | not said | conv3, ReLU, and conv3, tanh for the image, conv1 for the labels |
+| heads h, g (equation 1) | not stated | conv3, ReLU, and conv3, tanh for the image, conv1 for the labels |
 | merge of features and skip | "concatenated" | concatenated, conv3 |
 | scale of equation 3 | gamma | 1 + gamma, from the probabilities; hidden width 128 |
-| equation 3 without labels | not said | instance norm alone: at the coarsest scale, and everywhere in Base-Net |
-| base-net, bias-net, F (equation 6) | not said | conv3, ReLU, conv3; the same on 16 channels more; conv3, ReLU |
+| equation 3 without labels | not stated | instance norm alone: at the coarsest scale, and everywhere in Base-Net |
+| base-net, bias-net, F (equation 6) | not stated | conv3, ReLU, conv3; the same on 16 channels more; conv3, ReLU |
 | threshold (equation 4) | "the proportion of the maximum one" | 0.8 of the sample's greatest confidence |
-| mask fed on (equation 5) | the reliable | the unreliable, as figure 7 draws it; the hole at the coarsest scale |
+| mask passed on (equation 5) | the reliable | the unreliable, as figure 7 draws it; the hole at the coarsest scale |
 """
 
 from __future__ import annotations

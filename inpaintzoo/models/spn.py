@@ -11,7 +11,7 @@ The architecture follows the authors' released code, whose weights load, where i
 | input of the prior learner | enlarged by 2^l | enlarged twice by nearest |
 | after the last downsampling | "a residual block" | 16 residual dense blocks and their fusion |
 | SPADE (equation 8) | gamma * IN(F) + beta | (1 + gamma) * IN(F) + beta |
-| hidden width of SPADE | not said | 128; if stochastic, no more than the prior has channels |
+| hidden width of SPADE | not stated | 128; if stochastic, no more than the prior has channels |
 | upsampling in the decoder | after each SPADE block | before it |
 
 Choices where the ablations leave details open: with fewer `levels` (table 3) the finest decoder blocks have no prior

@@ -11,8 +11,8 @@ No code was released. Choices where the paper leaves details open:
 |---|---|---|
 | residual block (table A1) | "stride 2, padding 0", equal widths | reflection padding, the first convolution dilated |
 | softmax (equation 3) | no temperature | cosines times 10, as PEN-Net's code |
-| after the attention | not said | PEN-Net's dilated convolutions, none at the deepest level |
-| a level's mask | not said | nearest |
+| after the attention | not stated | PEN-Net's dilated convolutions, none at the deepest level |
+| a level's mask | not stated | nearest |
 """
 
 from __future__ import annotations

@@ -100,7 +100,7 @@ class PartFiller:
         device: where it runs.
         precision: number format that it computes in.
         batch_size: windows to fill at once, at most.
-        most_pixels: in a batch, unless a single window has more.
+        most_pixels: most pixels in a batch, unless a single window has more.
         samples: fills per hole; more than 1 need a stochastic generator.
         seed: seed of a stochastic model's fills.
     """

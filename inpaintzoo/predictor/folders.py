@@ -192,7 +192,7 @@ class FolderFill:
             out = self.out / image.relative_to(self.images)
             out = out if format == "keep" else out.with_suffix(f".{format}")
             if out in jobs:  # pictures whose names differ in the suffix only
-                self.unmatched.append(f"{image}: {jobs[out].image} is written to {out} already; rename one of them")
+                self.unmatched.append(f"{image}: {jobs[out].image} is already written to {out}; rename one of them")
             else:
                 jobs[out] = _Job(image, mask, out, guidance)
         return list(jobs.values())
@@ -210,11 +210,11 @@ class FolderFill:
                 self.unmatched.append(f"{image}: there is no {name} {place / key}.*")
         for key, path in by_name.items():
             if key not in keys.values():
-                self.unmatched.append(f"{path}: there is no picture of this {name}'s name")
+                self.unmatched.append(f"{path}: no picture has this {name}'s name")
         return [by_name.get(key) for key in keys.values()]
 
     def _decide_polarity(self, jobs: Sequence[_Job]) -> None:
-        """By all masks together, also those of pictures that are filled already."""
+        """Decided by all masks together, including those of pictures already filled."""
         masks = sorted({job.mask for job in jobs if job.mask is not None})
         if self.polarity == "auto" and masks and (self.images.is_dir() or (self.masks and self.masks.is_dir())):
             self.polarity = common_polarity(masks) or "auto"

@@ -149,7 +149,7 @@ def read_guidance(guidance: PictureLike | None, picture: Picture) -> np.ndarray 
     """A guidance map as `(H, W)`, upright: bool or float32 permissions in [0, 1], or int64 class ids.
 
     Args:
-        guidance: arrays and tensors as generators take them; of files and Pillow images, palette indices are class ids
+        guidance: arrays and tensors as generators take them; in files and Pillow images, palette indices are class ids
             and grey levels permissions.
         picture: the picture it belongs to.
 

@@ -40,7 +40,7 @@ _MOST_HELD = 64_000_000  # pixels of pictures that are kept in memory to be fill
 class Predictor:
     """Fills holes in pictures of any kind and size.
 
-    Known pixels come back bit by bit. The generator never sees what lies in the hole.
+    Known pixels come back bit for bit. The generator never sees what lies in the hole.
 
     Args:
         model: a generator, or the path of a weight file, checkpoint or run folder.

@@ -114,7 +114,7 @@ class ASLTeacher(Teacher):
 
     Args:
         weights: the authors' file (`Open_ImagesV6_TRresNet_L_448.pth`), or what `inpaintzoo convert --from tresnet-asl`
-            made of it; None uses torch hub's cache, downloading into it if needed.
+            made from it; None uses torch hub's cache, downloading into it if needed.
         upsample: how the image is doubled. `nearest` is how the released code doubles the prior learner's input; its
             teacher sees the file, resized to twice the size, to which `bilinear` comes closer.
 

@@ -113,14 +113,14 @@ def _problem(content: dict[str, Any]) -> str | None:
     if not isinstance(networks, dict) or not all(map(_describes, networks.values())):
         return "what it says about its networks is damaged"
     if not isinstance(state, dict):
-        return "it holds other things than tensors as weights"
+        return "its weights hold something other than tensors"
     # A user's own loss may store other objects.
     networks_state = {
         name: value for name, value in state.items() if str(name).startswith(("generator.", "adversaries."))
     }
     for tensors in (networks_state, _average(content)):
         if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-            return "it holds other things than tensors as weights"
+            return "its weights hold something other than tensors"
         # An expanded tensor would let a small file fill the memory.
         if any(value.untyped_storage().nbytes() < value.numel() * value.element_size() for value in tensors.values()):
             return "a tensor is larger than what is stored of it"
@@ -193,7 +193,7 @@ def check_resumes(checkpoint: Mapping[str, Any], own_state: Mapping[str, Tensor]
     ]
     if wrong:
         raise WeightsError(
-            f"the checkpoint is of another network: {len(wrong)} of {len(own)} tensors differ, such as {wrong[0]}; "
+            f"the checkpoint is from another network: {len(wrong)} of {len(own)} tensors differ, such as {wrong[0]}; "
             f"use the config.yaml of the run that wrote it"
         )
 

@@ -207,7 +207,7 @@ def _opened(path: Path) -> Any:
         raise WeightsError(f"{path}: there is no such weight file")
     if path.suffix != SUFFIX:
         raise WeightsError(
-            f"{path} is neither {SUFFIX} nor {CHECKPOINT_SUFFIX}; authors' released files become ours by "
+            f"{path} is neither {SUFFIX} nor {CHECKPOINT_SUFFIX}; convert authors' released files with "
             f"`inpaintzoo convert`"
         )
     try:

@@ -285,7 +285,7 @@ class Alone(Processes):
 def test_processes_that_would_measure_something_else_are_refused(tmp_path):
     benchmark(tmp_path, processes=Alone(0, 2)).prepare()
     benchmark(tmp_path, processes=Alone(1, 2)).prepare()
-    with pytest.raises(ConfigError, match="process 1 would measure something else than the first: batch_size was 2"):
+    with pytest.raises(ConfigError, match="process 1 would not measure the same as the first: batch_size was 2"):
         benchmark(tmp_path, processes=Alone(1, 2), batch_size=3, force=True).prepare()
 
 

@@ -141,7 +141,7 @@ def test_a_protocol_of_the_users_own_measures_is_reported_and_kept_to(tmp_path, 
 @pytest.mark.parametrize(
     ("code", "sentence", "change"),
     [
-        (1, "'lama' of your own has the name of a known one; choose another name", ("name: thesis", "name: lama")),
+        (1, "'lama' of your own has a built-in name; choose another name", ("name: thesis", "name: lama")),
         (1, "protocols: 'a/b' must be usable as a folder's name", ("name: thesis", "name: a/b")),
         (1, "protocol 'zooo' is unknown (did you mean 'zoo'?)", ("- zoo", "- zooo")),
         (1, "ratio edges must increase", ("[0.25, 0.5]", "[0.5, 0.25]")),

@@ -237,7 +237,7 @@ def test_the_trainers_own_switches_work(tmp_path, options):
 def test_a_checkpoint_of_another_network_is_refused(trained, tmp_path, capsys):
     checkpoint = trained / "checkpoints" / "last.ckpt"
     assert run("test", tmp_path, "--ckpt_path", checkpoint, "--model.generator.width", 5) == 1
-    assert "is of another network: 3 of 8 tensors differ" in capsys.readouterr().err
+    assert "is from another network: 3 of 8 tensors differ" in capsys.readouterr().err
 
 
 def test_random_weights_do_not_pass_silently(tmp_path, caplog):

@@ -99,7 +99,7 @@ def test_each_file_without_a_partner_is_named_and_the_others_are_done(work, caps
     assert inpaint("photos", "masks", "-o", "out") == 1
     captured = capsys.readouterr()
     assert "photos/lonely.png: there is no mask masks/lonely.*" in captured.err
-    assert "masks/widow.png: there is no picture of this mask's name" in captured.err
+    assert "masks/widow.png: no picture has this mask's name" in captured.err
     assert "3 filled, 2 failed" in captured.out
     assert files("out") == ["a.png", "b.png", "deep/c.png", "inpaint.json"]
 
@@ -143,7 +143,7 @@ def test_a_run_goes_on_where_it_stopped(work, capsys):
     first = {name: (work / "out" / name).stat().st_mtime_ns for name in files("out")}
     (work / "out" / "b.png").unlink()
     assert inpaint("photos", "masks", "-o", "out") == 0
-    assert "2 of 3 pictures are filled already" in capsys.readouterr().out
+    assert "2 of 3 pictures are already filled" in capsys.readouterr().out
     second = {name: (work / "out" / name).stat().st_mtime_ns for name in files("out")}
     assert [name for name in first if first[name] != second[name]] == ["b.png", "inpaint.json"]
 
@@ -297,7 +297,7 @@ def test_what_has_changed_is_filled_anew(work, capsys):
     picture(work / "photos" / "a.png", 60)
     mask(work / "masks" / "b.png", HOLE[::-1])
     assert inpaint("photos", "masks", "-o", "out") == 0
-    assert "1 of 3 pictures are filled already" in capsys.readouterr().out
+    assert "1 of 3 pictures are already filled" in capsys.readouterr().out
     assert not changed("photos/a.png", "out/a.png")[~HOLE].any()
     assert changed("photos/b.png", "out/b.png")[HOLE[::-1]].any()
     picture(work / "out" / "a.png", 61)  # retouched by hand
@@ -420,7 +420,7 @@ def test_a_damaged_mask_fails_alone(work, capsys):
 def test_an_output_folder_among_the_masks_is_no_mask_folder(work, capsys):
     for _ in range(2):
         assert inpaint("photos", "masks", "-o", "masks/out") == 0
-    assert "3 of 3 pictures are filled already" in capsys.readouterr().out
+    assert "3 of 3 pictures are already filled" in capsys.readouterr().out
 
 
 def test_a_place_that_cannot_be_written_to_is_named(work, capsys):

@@ -304,7 +304,7 @@ def test_arguments_that_differ_are_reported(tmp_path):
     save_model(GatedNet(width=4, padding="same_tf"), tmp_path / "net.safetensors")
     (report,) = initialise(GatedNet(width=4), nn.ModuleDict(), str(tmp_path / "net.safetensors"))
     assert report.share == 1 and report.settings == ["padding='same_tf'"]
-    assert str(report).endswith("its network was built otherwise: padding='same_tf'")
+    assert str(report).endswith("its network was built with other settings: padding='same_tf'")
     (report,) = initialise(GatedNet(width=4, padding="same_tf"), nn.ModuleDict(), str(tmp_path / "net.safetensors"))
     assert report.settings == [] and "otherwise" not in str(report)
 

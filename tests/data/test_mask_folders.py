@@ -57,7 +57,7 @@ def test_an_unclear_polarity_asks_for_one(tmp_path):
 
 def test_much_hole_warns_when_files_are_opened_and_in_the_check(tmp_path):
     folder_of(tmp_path, [2, 4], white_hole=True)
-    with pytest.warns(UserWarning, match="85% hole is much; if white is the hole, set polarity white"):
+    with pytest.warns(UserWarning, match="85% hole is a lot; if white is the hole, set polarity white"):
         masks = MaskFolder(tmp_path, polarity="black")
     assert [finding.level for finding in masks.check()] == ["ok", "warning"]
     with warnings.catch_warnings():
@@ -180,7 +180,7 @@ def test_levels_of_the_nvidia_test_set_follow_its_order(nvidia):
 
 
 def test_a_level_with_the_wrong_polarity_is_refused(nvidia):
-    with pytest.warns(UserWarning, match="hole is much"), pytest.raises(DataError, match=r"level 1.*median of 20"):
+    with pytest.warns(UserWarning, match="hole is a lot"), pytest.raises(DataError, match=r"level 1.*median of 20"):
         MaskFolder(nvidia, polarity="black", level=1)
 
 

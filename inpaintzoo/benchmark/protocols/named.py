@@ -73,7 +73,7 @@ def protocols(wanted: Sequence[str | Protocol], weights: MetricWeights | None = 
     """The protocols of a run, as a config lists them.
 
     Args:
-        wanted: names of `PROTOCOLS`, and protocols of the user's own.
+        wanted: names of `PROTOCOLS`, and the user's own protocols.
         weights: local files of the networks that the named protocols' metrics need.
 
     Raises:
@@ -81,7 +81,7 @@ def protocols(wanted: Sequence[str | Protocol], weights: MetricWeights | None = 
     """
     for one in wanted:
         if isinstance(one, Protocol) and one.name in PROTOCOLS:
-            raise ConfigError(f"protocol {one.name!r} of your own has the name of a known one; choose another name")
+            raise ConfigError(f"protocol {one.name!r} of your own has a built-in name; choose another name")
     return [one if isinstance(one, Protocol) else protocol(one, weights) for one in wanted]
 
 

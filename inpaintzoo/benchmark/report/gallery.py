@@ -38,7 +38,7 @@ class Shown:
     """One image of a set across the methods.
 
     Attributes:
-        position: in the set.
+        position: position in the set.
         name: name of the image.
         ratio: share of hole pixels.
         masked: what the methods were given, with a white hole.
@@ -91,9 +91,9 @@ def make_gallery(
     Args:
         results: what the benchmark found.
         pair_set: the set to choose from.
-        render: as `Benchmark.render`.
-        truth: as `Benchmark.truth`.
-        count: most images in each order.
+        render: see `Benchmark.render`.
+        truth: see `Benchmark.truth`.
+        count: largest number of images in each order.
 
     Raises:
         DataError: the pictures' number or size is not what was asked for.
@@ -136,7 +136,7 @@ def make_gallery(
 def order(
     positions: Sequence[int], values: Mapping[str, Mapping[int, float]], column: Column
 ) -> tuple[list[int], list[int]]:
-    """Positions by falling disagreement, and from the worst to the best mean error; equals keep their order.
+    """Positions by falling disagreement, and from the worst to the best mean error; ties keep their order.
 
     Args:
         positions: positions of all images.

@@ -48,7 +48,7 @@ class Table:
     """All contenders on one set under one protocol.
 
     Attributes:
-        pair_set: what was measured on.
+        pair_set: the pairs that were measured.
         protocol: how it was measured.
         names: names of the contenders, in order.
         columns: the metrics, in order.
@@ -169,7 +169,7 @@ def _entries(
 
 
 def _ranked(column: Column, values: Mapping[str, float | None]) -> list[str]:
-    """Names of the contenders that have a value, best first; equals keep their order."""
+    """Names of the contenders that have a value, best first; ties keep their order."""
     known = {name: value for name, value in values.items() if value is not None and not math.isnan(value)}
     return sorted(known, key=lambda name: known[name], reverse=column.better == "higher")
 

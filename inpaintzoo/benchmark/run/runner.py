@@ -194,7 +194,7 @@ class Benchmark:
         for cell in self._cells.values():
             if changed := cell.work.differences():
                 raise ConfigError(
-                    f"process {self.processes.rank} would measure something else than the first: {changed[0]}"
+                    f"process {self.processes.rank} would not measure the same as the first: {changed[0]}"
                 )
 
     def _take_over(self, stale: Mapping[Path, list[str]]) -> None:
@@ -350,4 +350,4 @@ def _check_names(what: str, names: Collection[str]) -> None:
                 f"with a letter or digit, 80 at most"
             )
         if folded.count(name.casefold()) > 1:
-            raise ConfigError(f"{what}: {name!r} is there more than once (capitals aside); choose another name")
+            raise ConfigError(f"{what}: {name!r} is given more than once (ignoring case); choose another name")

@@ -53,7 +53,7 @@ def check_label_range(labels: Path, highest: int, num_classes: int | None) -> No
 
 
 def classes_of(values: Iterable[int], classes: LabelClasses | None, ignore_labels: Iterable[int]) -> frozenset[int]:
-    """The classes that a map's values stand for, without the ignored ones; None takes values for classes."""
+    """The classes that a map's values stand for, without the ignored ones; None reads values as classes."""
     met = frozenset(values) if classes is None else classes.of_set(values)
     return met - {IGNORE, *ignore_labels}
 

@@ -38,7 +38,7 @@ _HEADS = ("classifier.4.weight", "classifier.low_classifier.weight")  # (classes
 
 @dataclasses.dataclass(frozen=True)
 class LabelFolder:
-    """What `label_images` has done.
+    """Result of `label_images`.
 
     Attributes:
         folder: folder of the label maps.
@@ -81,7 +81,7 @@ def label_images(
             for 21 classes, and arbitrary colours otherwise.
         short_side: short side of the network's input, in pixels; torchvision evaluated its segmenters at 520.
         device: where the network runs, such as cpu, cuda or cuda:1; auto uses a GPU if there is one.
-        force: replace maps that exist.
+        force: replace existing maps.
 
     Raises:
         DataError: images, settings or an output folder that cannot be used.

@@ -64,7 +64,7 @@ def contextual_attention(
         fuse: whether neighbouring places copy from neighbouring patches.
         scale: factor of the scores in the softmax.
         engine: `tiled` computes in pieces; `dense` holds the whole score matrix in plain operators, for export; `auto`
-            takes `dense` while a model is exported and `tiled` otherwise.
+            picks `dense` while a model is exported and `tiled` otherwise.
         guidance: which patches each place may copy from; its factors act on the fused scores.
 
     Returns:
