@@ -15,7 +15,7 @@ from inpaintzoo.types import Batch, ConfigError
 
 
 class Seen(NamedTuple):
-    """What a discriminator is shown.
+    """The pictures that a discriminator is shown.
 
     Attributes:
         fake: `(B, 3, h, w)` from the generator.

@@ -1,4 +1,4 @@
-"""What README, CONTRIBUTING and docs print is tried: links, python blocks, commands, and the method walked through."""
+"""All of README, CONTRIBUTING and docs is tried: links, python blocks, commands, and the method walked through."""
 
 import functools
 import importlib

@@ -1,4 +1,4 @@
-"""What a benchmark found: its contenders, pairs, protocols and numbers."""
+"""The results of a benchmark: contenders, pairs, protocols and numbers."""
 
 from __future__ import annotations
 

@@ -26,7 +26,7 @@ COMMANDS = {
 
 
 def overview() -> str:
-    """What `inpaintzoo --help` prints."""
+    """The text that `inpaintzoo --help` prints."""
     lines = [f"  {name:<9} {about}" for name, (_, about) in COMMANDS.items()]
     return "\n".join(["usage: inpaintzoo COMMAND [options]", "", *lines, "", "Each command has its own --help."])
 

@@ -101,7 +101,7 @@ def _inpaint(config: Namespace) -> int:
 
 
 def _made_with(config: Namespace) -> dict[str, Any]:
-    """What decides how a folder's pictures look, besides the arguments of `FolderFill`."""
+    """Everything that decides how a folder's pictures look, besides the arguments of `FolderFill`."""
     file = None if config.model is None else find_checkpoint(config.model)
     return {
         "model": None if config.model is None else str(Path(config.model).resolve()),

@@ -1,4 +1,4 @@
-"""What all commands have in common: arguments in, an exit code out, an error in one sentence."""
+"""Shared by all commands: arguments in, an exit code out, an error in one sentence."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ R = TypeVar("R")
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """What a look at one image file and its label map found.
+    """The result of looking at one image file and its label map.
 
     Attributes:
         path: the image.

@@ -1,4 +1,4 @@
-"""Which files make up a split: a folder, a list file, or one folder split by fractions."""
+"""The files of a split: a folder, a list file, or one folder split by fractions."""
 
 from __future__ import annotations
 
@@ -140,7 +140,7 @@ def _sizes(total: int, fractions: Sequence[float]) -> list[int]:
 
 
 def nearby(path: Path) -> str:
-    """What a missing path's nearest existing parent holds, for messages."""
+    """The contents of a missing path's nearest existing parent, for messages."""
     parent = next((folder for folder in path.absolute().parents if folder.is_dir()), Path("/"))
     entries = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith("."))
     return f"{parent} holds {some(entries)}" if entries else f"{parent} is empty"

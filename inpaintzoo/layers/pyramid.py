@@ -1,4 +1,4 @@
-"""What PEN-Net and SRPNet share: encoding a pyramid of maps, filling it, decoding it into an RGB image per level.
+"""Shared by PEN-Net and SRPNet: encoding a pyramid of maps, filling it, decoding it into an RGB image per level.
 
 They follow section 3 of Zeng et al., CVPR 2019 (https://arxiv.org/abs/1904.07475) and its figure 2; the residual
 blocks are those of Luo and Zheng, "Semantic Residual Pyramid Network for Image Inpainting", Information 2022

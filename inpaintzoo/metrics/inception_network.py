@@ -23,7 +23,7 @@ _LAYERS = ["2048", "logits_unbiased"]
 
 
 class InceptionFeatures(NamedTuple):
-    """What Inception finds in a batch of pictures, on the CPU.
+    """Inception's features of a batch of pictures, on the CPU.
 
     Attributes:
         pooled: `(B, 2048)`, from the last pooling layer.

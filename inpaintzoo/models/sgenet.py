@@ -42,7 +42,7 @@ _MASK_CHANNELS = 16
 
 @dataclasses.dataclass
 class SGENetOutput(PyramidOutput):
-    """What SGENet returns; all lists are finest first, at strides 1, 2, 4, 8 and 16.
+    """Output of SGENet; all lists are finest first, at strides 1, 2, 4, 8 and 16.
 
     Attributes:
         pyramid: five images in [0, 1], the first one is `image` itself: equation 10 sums over all of them.

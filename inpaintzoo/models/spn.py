@@ -40,7 +40,7 @@ from inpaintzoo.types import Output
 
 @dataclasses.dataclass
 class SPNOutput(Output):
-    """What SPN and SPL return.
+    """Output of SPN and SPL.
 
     Attributes:
         priors: predictions of the teacher's features, finest first; empty in eval mode (section 3.1.1: the heads are
@@ -83,7 +83,7 @@ class ImageEncoder(nn.Module):
 
 
 class PriorGuided(Generator):
-    """What SPN and SPL share: the prior learner, its heads, and the image generator up to the middle blocks.
+    """The base of SPN and SPL: the prior learner, its heads, and the image generator up to the middle blocks.
 
     Args:
         levels: levels of the prior pyramid: 1 is a quarter of the size, 2 adds a half, 3 full size.

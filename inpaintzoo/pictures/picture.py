@@ -18,7 +18,7 @@ from inpaintzoo.pictures.images import orientation_of, turn
 from inpaintzoo.types import DataError
 
 PictureLike: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
-"""What a picture, mask or guidance map may be passed as."""
+"""Types accepted for a picture, mask or guidance map."""
 
 
 @dataclasses.dataclass(frozen=True)

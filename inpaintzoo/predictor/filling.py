@@ -51,7 +51,7 @@ class Scene:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """What a generator is shown.
+    """The input that a generator is shown.
 
     Attributes:
         image: `(3, h, w)` in [0, 1], black in the hole.

@@ -31,7 +31,7 @@ class _Job(FileTask):
 
     @property
     def sources(self) -> tuple[Path | None, ...]:
-        """What the output is made from."""
+        """The files that the output is made from."""
         return self.image, self.mask, self.guidance
 
 

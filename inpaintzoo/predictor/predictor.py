@@ -313,7 +313,7 @@ class Predictor:
     # -- reading and filling -----------------------------------------------------------------------------------------
 
     def _try_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[FilledPart]]:
-        """What fills several scenes; empty for a single one or on failure: then each has to be tried alone."""
+        """The filled parts of several scenes; empty for a single one or on failure: then each must be tried alone."""
         if len(scenes) < 2:
             return []
         try:
@@ -357,7 +357,7 @@ class Predictor:
         return Scene(picture, hole, read_guidance(guidance, picture), opaque=mask is None)
 
     def _filled(self, scene: Scene, samples: int, seed: int) -> list[FilledPart]:
-        """What fills a scene's hole; if memory runs out, smaller parts are tried."""
+        """The filled parts of a scene; if memory runs out, smaller parts are tried."""
         limits, strategy, batch_size = self._limits(), self.strategy, self.batch_size
         while scene.hole.any():
             parts = plan(scene.hole, strategy, limits)

@@ -79,7 +79,7 @@ class OpenFile:
         """Write the fills; without a hole and in the same format, copy the file byte for byte.
 
         Args:
-            parts: what fills the hole.
+            parts: the filled parts.
             samples: how many fills.
             note: called with anything worth knowing.
 

@@ -5,7 +5,7 @@
 | `parts` | the table of parts, classes and tags |
 | `noise`, `canvas` | fractal textures; shapes with colour and label through one coverage mask |
 | `stage`, `sky` | light, camera and random numbers; sky, clouds, air and weather |
-| `terrain`, `plants`, `walls`, `buildings`, `street` | what a scene consists of |
+| `terrain`, `plants`, `walls`, `buildings`, `street` | the things in a scene |
 | `compose` | the kinds of scenes |
 """
 

@@ -173,7 +173,7 @@ def test_two_processes_do_what_one_does(tmp_path, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # What torchrun tells its processes.
+    # The environment that torchrun gives its processes.
     for name, value in {"WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
         monkeypatch.setenv(name, str(value))
     children = []
@@ -215,7 +215,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     killed = {"net": Counted(network(), kill_at=2), "mean colour": Fill(MeanColour())}
     assert exit_code(forked(lambda: ran(tmp_path / "killed", killed) and 0)) == -signal.SIGKILL
     assert len(numbers(tmp_path / "killed")) == 4, "two batches, rows and arrays each"
-    # What a kill leaves of a file that was being written, and arrays whose rows were not.
+    # Left by a kill: part of a file that was being written, and arrays whose rows were not.
     folder = tmp_path / "killed" / "work" / "net" / "noise" / "zoo"
     (folder / ".00002.json.1.part").write_text('{"rows": [')
     (folder / "00002.npz").write_bytes(b"PK")
@@ -276,7 +276,7 @@ def test_other_masks_are_pinned_again_by_force(tmp_path, capsys):
 
 
 class Alone(Processes):
-    """One of several processes, which waits for no other."""
+    """One of several processes; it does not wait for the others."""
 
     def wait(self):
         pass

@@ -81,7 +81,7 @@ def test_a_manifest_decides_the_test_masks(trained, tmp_path, capsys):
     assert run("test", tmp_path / "a") == 0
     manifest = next(tmp_path.rglob("manifest.jsonl"))
     first = json.loads(next((tmp_path / "a").rglob("metrics.json")).read_text())
-    # other masks and another seed in the config: the pinned pairs count (the seed also makes the scenes)
+    # other masks and another seed in the config: the pinned pairs win (the seed also makes the scenes)
     assert run("test", tmp_path / "b", "--data.manifest", manifest, "--data.test_masks", "RandomRectangles") == 0
     second = json.loads(next((tmp_path / "b").rglob("metrics.json")).read_text())
     assert first["manifest_digest"] == second["manifest_digest"]

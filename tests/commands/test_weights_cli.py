@@ -355,7 +355,7 @@ def test_a_file_of_another_width_is_no_start(tmp_path):
 
 
 def test_a_part_of_a_larger_network_is_a_start(tmp_path):
-    """Small as the part may be, all of the file has its place."""
+    """However small the part, every tensor of the file has a place in the network."""
     save_model(small := SGENet("base", width=4, hidden=4), tmp_path / "part.safetensors")
 
     class Larger(nn.Module):

@@ -159,7 +159,7 @@ def test_files_by_measured_ratio(tmp_path):
 
 @pytest.fixture(scope="module")
 def nvidia(tmp_path_factory):
-    """12,000 files in the order of the NVIDIA test set, hard links to one file a level."""
+    """12,000 files in the order of the NVIDIA test set, hard links to one file per level."""
     folder = tmp_path_factory.mktemp("nvidia")
     files = folder / "testing"
     files.mkdir()

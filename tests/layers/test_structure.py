@@ -1,4 +1,4 @@
-"""Structure images: against exact solutions, without a look into the hole; the loss that learns them."""
+"""Structure images: against exact solutions, without looking into the hole; the loss that learns them."""
 
 import pytest
 import torch

@@ -113,7 +113,7 @@ def test_a_stored_identity_that_is_none_is_refused():
 
 @pytest.mark.parametrize("port", PADDINGS)
 def test_golden_discriminator(port):
-    """One power iteration a forward in training; that the port divides its weight in place at each changes nothing."""
+    """One power iteration per forward in training; the port divides its weight in place each time, without effect."""
     golden = golden_tensors(f"discriminators/sn_patchgan_{port}.safetensors")
     network = SNPatchDiscriminator(padding=PADDINGS[port])
     network.load_state_dict(convert_state_dict("gated-discriminator", released_discriminator()))
@@ -285,7 +285,7 @@ def test_traces_without_graph_breaks():
 
 
 def test_initialisation_keeps_the_size_of_a_signal():
-    """Of every gated layer, whose gate would otherwise halve it."""
+    """In every gated layer, whose gate would otherwise halve it."""
     torch.manual_seed(0)
     network, sizes = GatedNet(), []
     layers = [module for module in network.modules() if isinstance(module, GatedConv2d)]

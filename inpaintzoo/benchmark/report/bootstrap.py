@@ -22,7 +22,7 @@ Interval = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made.
+    """Settings of the intervals.
 
     Attributes:
         resamples: how often the images are drawn with replacement; at least 100.

@@ -44,7 +44,7 @@ class PaperComparison:
         return {name: value - self.row.values[name] for name, value in self.ours.items()}
 
     def words(self, pair_set: PairSet) -> str:
-        """What both numbers were measured on."""
+        """The data that both numbers were measured on."""
         ours = pair_set.description if self.group == ALL else f"{pair_set.description}; ratio {self.group}"
         known = "data of the same name" if self.same_data else "other data"
         return f"paper's data: {self.row.data}, holes: {self.row.masks}; ours: {ours} ({known})"
@@ -90,7 +90,7 @@ def _rows_of(contender: Contender, table: Table) -> list[Published]:
 
 
 def _names(contender: Contender) -> list[str]:
-    """What a paper may call a contender, most specific first."""
+    """Names that a paper may use for a contender, most specific first."""
     network = contender.facts.get("network", "")
     if not network:
         return [contender.name]

@@ -37,7 +37,7 @@ class Filled:
     logits: Tensor | None = None
 
 
-# Fills a batch, whose tensors are on the device, with at most that many fills per image; always in the same way.
+# Fills a batch, whose tensors are on the device, with at most that many fills per image, always the same.
 BatchFiller = Callable[[Batch, int], Filled]
 
 
@@ -67,7 +67,7 @@ class Method(ABC):
 
     @abstractmethod
     def identity(self, pairs: Pairs) -> Key:
-        """What decides its fills of a set, in addition to the benchmark's settings: hashes and arguments."""
+        """Everything that decides its fills of a set, besides the benchmark's settings: hashes and arguments."""
 
     @abstractmethod
     def open(self, pairs: Pairs, device: torch.device, precision: Precision, seed: int) -> BatchFiller:

@@ -1,4 +1,4 @@
-"""Where a benchmark runs: processes, device, and the device's arithmetic."""
+"""The environment of a benchmark: processes, device, and the device's arithmetic."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What label maps hold: whether a map fits its image, whether its classes are in range, and which classes occur."""
+"""Checks of label maps: whether a map fits its image, whether its classes are in range, and which classes occur."""
 
 from __future__ import annotations
 

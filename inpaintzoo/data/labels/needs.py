@@ -18,7 +18,7 @@ def require_labels(generator: Generator, batch: Batch) -> None:
 
 
 class Learner(Protocol):
-    """What is read of the model, an Inpainter."""
+    """The attributes that are read from the model, an Inpainter."""
 
     generator: Generator
     losses: Any  # by name, like the adversaries
@@ -27,7 +27,7 @@ class Learner(Protocol):
 
 
 class LabelledData(Protocol):
-    """What is read of the data, an `InpaintingData`."""
+    """The attributes that are read from the data, an `InpaintingData`."""
 
     highest_label: int | None
 

@@ -45,7 +45,7 @@ class MaskGenerator(ABC):
         """
 
     def check(self) -> list[Finding]:
-        """What the user should know before these masks are used, such as a polarity that was guessed."""
+        """Findings that the user should see before these masks are used, such as a polarity that was guessed."""
         return []
 
     @classmethod

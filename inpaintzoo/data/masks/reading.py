@@ -82,7 +82,7 @@ def file_ratios(folder: Path, files: Sequence[str], polarity: Polarity, threshol
 
 @dataclasses.dataclass(frozen=True)
 class MaskSurvey:
-    """What a sample of a folder's files looks like.
+    """Statistics of a sample of a folder's files.
 
     Attributes:
         count: files in the folder.

@@ -174,7 +174,7 @@ def _piece(
     last: int,
     size: tuple[int, int],
 ) -> Tensor:
-    """What the queries in image rows `first` to `last` copy: `(B, rows + 1, w + 1, 4 * D)` blocks."""
+    """The blocks `(B, rows + 1, w + 1, 4 * D)` that the queries in image rows `first` to `last` copy."""
     scores = _fuse_rows(queries, keys, first, last, size)
     asked = slice(first * size[1], last * size[1])
     weights = _weights(scores.flatten(3).flatten(1, 2), valid, scale, guide, asked)
