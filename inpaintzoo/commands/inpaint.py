@@ -60,7 +60,7 @@ def _parser() -> ArgumentParser:
     add("--tile", type=int, help="longest side in pixels that the model is shown at once; set by memory if not given")
     add("--overlap", type=int, help="pixels over which tiles are blended; a quarter of a tile if not given")
     add("--max-memory", type=float, help="GiB that may be used; half of the free memory if not given")
-    add("--batch-size", type=int, default=1, help="tiles, and pictures of one size, filled at once if memory allows")
+    add("--batch-size", type=int, default=1, help="tiles, and pictures of equal size, filled at once if memory allows")
     add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto picks a GPU if there is one")
     add("--precision", choices=get_args(Precision), default="float32", help="number format that the model computes in")
     formats = ["keep", "png", "tif", "webp", "jpg", "bmp"]

@@ -44,7 +44,7 @@ class FolderSource(ImageSource):
 
     Args:
         images: a folder, a text file with one path per line, or a `FileSet`.
-        labels: folder of label maps, matched by relative path or by name, suffix aside; 255 is ignored.
+        labels: folder of label maps, matched by relative path or by name without suffix; 255 is ignored.
         transform: brings every picture to one size; None uses `ResizeTo(256)`.
         flip: mirror half of the pictures, in training.
         colour_jitter: applied in training.
@@ -162,7 +162,7 @@ class FolderData(InpaintingData):
         transform: brings every picture to one size; None uses `ResizeTo(256)`.
         flip: mirror half of the training pictures.
         colour_jitter: applied to training pictures.
-        labels: folder of label maps for all splits, matched by relative path or by name, suffix aside.
+        labels: folder of label maps for all splits, matched by relative path or by name without suffix.
         labels_train: folder of label maps for the training images, if they have their own.
         labels_val: folder of label maps for the validation images, if they have their own.
         labels_test: folder of label maps for the test images, if they have their own.

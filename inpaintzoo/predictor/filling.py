@@ -114,7 +114,7 @@ class PartFiller:
     seed: int
 
     def fill(self, parts: Sequence[tuple[Scene, Part]], limits: Limits) -> list[FilledPart]:
-        """Fill parts of one or more pictures, in batches of one size."""
+        """Fill parts of one or more pictures, in batches of equal size."""
         images: dict[int, Tensor] = {}
         windows: dict[int, Window] = {}
         for number, (scene, part) in enumerate(parts):

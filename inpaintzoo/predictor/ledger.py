@@ -33,7 +33,7 @@ class Ledger:
         force: start over, whatever is there.
 
     Raises:
-        ConfigError: the folder was begun with other settings.
+        ConfigError: the folder was made with other settings.
         DataError: the JSON file is damaged.
     """
 
@@ -48,7 +48,7 @@ class Ledger:
         other = Record(path, {**settings, _FILLED: self._filled}).differences() if begun else []
         if other:
             raise ConfigError(
-                f"{path.parent} was begun with other settings: {'; '.join(other)}; use another folder, or start over "
+                f"{path.parent} was made with other settings: {'; '.join(other)}; use another folder, or start over "
                 "with --force"
             )
 

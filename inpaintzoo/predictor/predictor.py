@@ -51,7 +51,7 @@ class Predictor:
         tile: longest side in pixels that the network is shown at once; None: 512, or less if memory is short.
         overlap: pixels over which neighbouring tiles are blended; None: a quarter of a tile.
         max_memory: GiB that may be used; None: half of the free memory.
-        batch_size: tiles, holes and pictures of one size that are filled at once, if memory allows.
+        batch_size: tiles, holes and pictures of the same size that are filled at once, if memory allows.
 
     Attributes:
         notes: what was worth knowing about the last fill, such as that memory ran out and smaller tiles were used. The
@@ -180,7 +180,7 @@ class Predictor:
         polarity: PolarityChoice = "auto",
         guidance: Sequence[PictureLike | None] | None = None,
     ) -> list[list[Any]]:
-        """`__call__` for several pictures; the network gets up to `batch_size` pictures of one size at once.
+        """`__call__` for several pictures; the network gets up to `batch_size` pictures of the same size at once.
 
         Args:
             images: the pictures.
@@ -227,7 +227,7 @@ class Predictor:
         polarity: PolarityChoice = "auto",
         overwrite: bool = False,
     ) -> Iterator[FileResult]:
-        """`fill_file` for many files, read `batch_size` at a time and filled together if they are of one size.
+        """`fill_file` for many files, read `batch_size` at a time and filled together if their sizes are equal.
 
         A file that cannot be filled does not stop the others: its result says why.
 
@@ -323,7 +323,7 @@ class Predictor:
         if short:
             torch.cuda.empty_cache()
             self.batch_size = max(1, self.batch_size // 2)
-            self._note(f"memory ran out for {len(scenes)} pictures at once; going on with {self.batch_size}")
+            self._note(f"memory ran out for {len(scenes)} pictures at once; continuing with {self.batch_size}")
         return []
 
     def _picture(self, image: PictureLike) -> Picture:
@@ -412,7 +412,7 @@ class Predictor:
                 f"memory runs out even for {largest} pixels a side; close other programs or use a smaller model"
             )
         smaller = self._limits(max(least, min(limits.tile, largest) // 2))
-        self._note(f"memory ran out for {largest} pixels a side; going on with {smaller.tile}")
+        self._note(f"memory ran out for {largest} pixels a side; continuing with {smaller.tile}")
         return smaller
 
 

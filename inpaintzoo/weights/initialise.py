@@ -61,7 +61,7 @@ def refuse_to_resume(init_from: object) -> None:
     """Raise `ConfigError` if a resumed run also has `init_from`."""
     if init_from is not None:
         raise ConfigError(
-            f"init_from ({init_from}) starts a new run and --ckpt_path resumes an old one: give only one of them "
+            f"init_from ({init_from}) starts a new run and --ckpt_path resumes an old one: give one of them "
             f"(--model.init_from null for none)"
         )
 

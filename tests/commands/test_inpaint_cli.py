@@ -135,7 +135,7 @@ def test_masks_of_two_names_alike_are_refused(work, capsys):
 def test_pictures_that_would_become_one_file_are_named(work, capsys):
     picture(work / "photos" / "a.bmp")
     assert inpaint("photos", "hole.png", "-o", "out", "--format", "png") == 1
-    assert "photos/a.png: photos/a.bmp is written to out/a.png already" in capsys.readouterr().err
+    assert "photos/a.png: photos/a.bmp is already written to out/a.png" in capsys.readouterr().err
 
 
 def test_a_run_goes_on_where_it_stopped(work, capsys):
@@ -151,7 +151,7 @@ def test_a_run_goes_on_where_it_stopped(work, capsys):
 def test_a_folder_begun_otherwise_is_not_gone_on_with(work, capsys):
     assert inpaint("photos", "masks", "-o", "out") == 0
     assert inpaint("photos", "masks", "-o", "out", "--grow", "3") == 1
-    assert "was begun with other settings: grow was 0 and is 3" in capsys.readouterr().err
+    assert "was made with other settings: grow was 0 and is 3" in capsys.readouterr().err
     assert inpaint("photos", "masks", "-o", "out", "--grow", "3", "--force") == 0
     assert changed("photos/a.png", "out/a.png")[5:19, 7:25].mean() > 0.9
     assert json.loads((work / "out" / "inpaint.json").read_text())["grow"] == 3
@@ -289,7 +289,7 @@ def test_another_source_folder_is_not_gone_on_with(work, capsys):
     for name in ["a.png", "b.png", "deep/c.png"]:
         picture(work / "others" / name, 50)
     assert inpaint("others", "masks", "-o", "out") == 1
-    assert "was begun with other settings: image was" in capsys.readouterr().err
+    assert "was made with other settings: image was" in capsys.readouterr().err
 
 
 def test_what_has_changed_is_filled_anew(work, capsys):

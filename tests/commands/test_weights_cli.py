@@ -347,7 +347,7 @@ def test_a_file_of_another_width_is_no_start(tmp_path):
     wide = PENNet(width=8)
     before = {name: value.clone() for name, value in wide.state_dict().items()}
     sentence = (
-        r"of another network than the generator: only \d+ of \d+ tensors match, 0\.\d% of the parameters; \d+ have"
+        r"for another network than the generator: only \d+ of \d+ tensors match, 0\.\d% of the parameters; \d+ have"
     )
     with pytest.raises(WeightsError, match=sentence):
         initialise(wide, nn.ModuleDict(), str(tmp_path / "narrow.safetensors"))

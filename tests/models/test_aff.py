@@ -196,7 +196,7 @@ def test_errors():
         AFFNet(skip="add")
     with pytest.raises(ValueError, match="norm must be 'batch' or 'group', got 'layer'"):
         AFFNet(norm="layer")
-    with pytest.raises(ValueError, match=r"channels must be 4 or more .* got 2; take a wider network"):
+    with pytest.raises(ValueError, match=r"channels must be 4 or more .* got 2; use a wider network"):
         AFFNet(width=2)
     assert AFFNet(width=2, skip="none").coarse.dilated.fusion is not None, "8 channels are enough for DCR"
 

@@ -36,7 +36,7 @@ def test_a_folder_is_filled_and_continued(work):
     assert (np.array(Image.open("out/a.png"))[square()] == (255, 0, 0)).all()
     again = FolderFill("photos", "masks", "out", format="png", made_with={"colour": "red"})
     assert (again.tasks, again.done) == ([], 2) and list(again.results(Predictor(Paints()))) == []
-    with pytest.raises(ConfigError, match="begun with other settings: colour was red and is blue; take another folder"):
+    with pytest.raises(ConfigError, match="made with other settings: colour was red and is blue; use another folder"):
         FolderFill("photos", "masks", "out", format="png", made_with={"colour": "blue"})
 
 

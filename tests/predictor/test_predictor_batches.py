@@ -84,7 +84,7 @@ class Alone(Limited):
 def test_too_many_for_memory_are_filled_in_smaller_batches():
     generator = Alone(10**9, torch.OutOfMemoryError("CUDA out of memory"))
     predictor = Predictor(generator, batch_size=2)
-    with pytest.warns(PredictorWarning, match="memory ran out for 2 pictures at once; going on with 1"):
+    with pytest.warns(PredictorWarning, match="memory ran out for 2 pictures at once; continuing with 1"):
         filled = predictor.fill_all([noise("RGB")] * 3, [square()] * 3)
     assert all((np.array(one)[square()] == (255, 0, 0)).all() for (one,) in filled)
     assert shown(generator) == [(1, 3, 40, 56)] * 3 and predictor.batch_size == 1

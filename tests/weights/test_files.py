@@ -346,5 +346,5 @@ def test_a_predictor_reads_its_checkpoint_once(tmp_path, monkeypatch):
 def test_checkpoints_that_no_run_wrote_are_one_sentence(changes, reason, tmp_path):
     torch.save(checkpoint(**changes), tmp_path / "last.ckpt")
     for load in (load_model, read_about, lambda path: initialise(PENNet(4), torch.nn.ModuleDict(), str(path))):
-        with pytest.raises(WeightsError, match=f"last.ckpt is not a complete checkpoint: .*{reason}; take another"):
+        with pytest.raises(WeightsError, match=f"last.ckpt is not a complete checkpoint: .*{reason}; use another"):
             load(tmp_path / "last.ckpt")
