@@ -59,7 +59,7 @@ def _raise_unmatched(what: str, files: FileSet, folder: Path, candidates: list[l
     if alone := [_relative_stem(path, files.base) for path, found in pairs if not found]:
         raise DataError(
             f"{what}: {len(alone)} of {len(pairs)} images have no label map in {folder} ({there}): {some(alone)}; a "
-            "label map needs its image's relative path, or at least its name, suffix apart; set label_ends if names "
+            "label map needs its image's relative path, or at least its name (without suffix); set label_ends if names "
             "end differently"
         )
     several = [
