@@ -22,7 +22,7 @@ _PART = ".part-"  # temporary folders: .part-HOST-PROCESS-RANDOM
 
 
 def new_file(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Path:
-    """Checks a path to write to.
+    """Check a path to write to.
 
     Raises:
         WeightsError: the suffix is not one of these, the folder is missing, or the file exists and `overwrite` is off.
@@ -39,7 +39,7 @@ def new_file(path: str | Path, suffixes: tuple[str, ...], overwrite: bool) -> Pa
 
 
 def write_whole(target: Path, write: Callable[[str], Any]) -> None:
-    """Writes a file atomically: `write` gets a temporary path, and the complete file then replaces the target.
+    """Write a file atomically: `write` gets a temporary path, and the complete file then replaces the target.
 
     The permissions are those of any new file (umask). The first write into a folder removes temporary files that killed
     runs left there.
@@ -58,7 +58,7 @@ def write_whole(target: Path, write: Callable[[str], Any]) -> None:
 
 @contextlib.contextmanager
 def _named(target: Path) -> Iterator[None]:
-    """Makes system errors name the target instead of the temporary file."""
+    """Make system errors name the target instead of the temporary file."""
     try:
         yield
     except OSError as error:
@@ -94,12 +94,12 @@ def _abandoned(folder: Path) -> bool:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Writes a UTF-8 file atomically; its folder must exist."""
+    """Write a UTF-8 file atomically; its folder must exist."""
     write_whole(target, lambda file: Path(file).write_text(text, encoding="utf-8"))
 
 
 def free_path(path: Path) -> Path:
-    """Returns the path, or the first of `stem-1.suffix`, `stem-2.suffix`, … if it is taken."""
+    """Return the path, or the first of `stem-1.suffix`, `stem-2.suffix`, … if it is taken."""
     free, number = path, 0
     while os.path.lexists(free):
         number += 1
@@ -108,7 +108,7 @@ def free_path(path: Path) -> Path:
 
 
 def new_folder(path: Path) -> Path:
-    """Creates the folder, or the first free one of `name-1`, `name-2`, …, and returns it."""
+    """Create the folder, or the first free one of `name-1`, `name-2`, …, and return it."""
     while True:
         folder = free_path(path)
         try:

@@ -129,7 +129,7 @@ def _stack(names: Sequence[str]) -> nn.Sequential:
 
 
 def _load_weights(features: nn.Sequential, architecture: Architecture, weights: str | None) -> None:
-    """Loads weights into the truncated network."""
+    """Load weights into the truncated network."""
     if weights is None:
         warnings.warn(
             f"{architecture} has random weights (weights: null): its features mean nothing, use this in tests only",

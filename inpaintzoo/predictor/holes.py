@@ -35,7 +35,7 @@ def find_hole(
         picture: the picture it belongs to.
         polarity: the colour of the hole.
         grow: pixels by which it is enlarged on every side.
-        note: called with a sentence on anything that the user may not expect.
+        note: called with a sentence about anything that the user may not expect.
 
     Raises:
         DataError: the mask cannot be read or does not fit, or it is unclear which colour is the hole.

@@ -66,7 +66,7 @@ def check_upsample(owner: str, upsample: str) -> None:
 
 
 def convert(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Renames the released state dict (file key `model`) for `Trunk`.
+    """Rename the released state dict (file key `model`) for `Trunk`.
 
     Tensors after the cut are dropped. The authors' batch norm uses |weight| + 1e-5, which is applied here.
 

@@ -144,7 +144,7 @@ def _describes(network: object) -> bool:
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """Returns a file's path unchanged, and a run folder's `last.ckpt`.
+    """Return a file's path unchanged, and a run folder's `last.ckpt`.
 
     Raises:
         WeightsError: the folder has no `last.ckpt`, or holds several runs.

@@ -163,7 +163,7 @@ def _need(*packages: str) -> None:
 
 
 def _traced(filler: Exportable) -> ExportedProgram:
-    """Traces the program for any batch and all sizes that the generator accepts."""
+    """Trace the program for any batch and all sizes that the generator accepts."""
     generator = filler.generator
     multiple = generator.size_multiple
     least = _least(generator)
@@ -256,7 +256,7 @@ def _metadata(model: Generator, inputs: tuple[str, ...]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _beyond_torch(name: str, kind: str) -> Iterator[None]:
-    """Reports operations that this version of torch cannot convert or read back."""
+    """Report operations that this version of torch cannot convert or read back."""
     try:
         yield
     except (WeightsError, OSError):
@@ -270,7 +270,7 @@ def _beyond_torch(name: str, kind: str) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the exporters' internal warnings."""
+    """Silence the exporters' internal warnings."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

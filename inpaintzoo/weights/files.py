@@ -147,7 +147,7 @@ def _load(
 
 
 def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[str, Tensor]]:
-    """Reads the metadata and the tensors of a weight file, or of a checkpoint's generator.
+    """Read the metadata and the tensors of a weight file, or of a checkpoint's generator.
 
     Raises:
         WeightsError: the file is missing, damaged or not one of the zoo's.
@@ -166,7 +166,7 @@ def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[
 
 
 def read_about(path: str | Path, raw: bool = False) -> WeightFile:
-    """Reads the metadata of a weight file or checkpoint; of a `.safetensors` file no tensors.
+    """Read the metadata of a weight file or checkpoint, without the tensors of a `.safetensors` file.
 
     Raises:
         WeightsError: as `read_weights`.

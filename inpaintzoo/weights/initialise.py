@@ -138,7 +138,7 @@ def _load_part(network: nn.Module, part: str, path: str) -> Matched:
 
 
 def _share(network: nn.Module, matched: list[str]) -> float:
-    """Counts parameters rather than tensors: biases are half of the tensors but hardly any of the parameters."""
+    """The share by parameters, not tensors: biases are half of the tensors but hardly any of the parameters."""
     sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
     return sum(sizes.get(name, 0) for name in matched) / max(1, sum(sizes.values()))
 

@@ -61,7 +61,7 @@ def convert_file(
 
 
 def unwrapped(content: Mapping[str, Any], where: str, own: tuple[str, ...] = _GENERATORS) -> dict[str, Tensor]:
-    """Finds the state dict in a file's content.
+    """Find the state dict in a file's content.
 
     Args:
         content: a state dict, or a dictionary that contains one.

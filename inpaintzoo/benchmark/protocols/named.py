@@ -77,7 +77,7 @@ def protocols(wanted: Sequence[str | Protocol], weights: MetricWeights | None = 
         weights: local files of the networks that the named protocols' metrics need.
 
     Raises:
-        ConfigError: an unknown name, or a protocol of yours has a built-in name.
+        ConfigError: an unknown name, or one of your own protocols has a built-in name.
     """
     for one in wanted:
         if isinstance(one, Protocol) and one.name in PROTOCOLS:

@@ -1,4 +1,4 @@
-"""The templates of a report. Every value is escaped for the file that it goes into, unless it is marked as `Markup`."""
+"""The templates of a report; every value is escaped for the file that it goes into, unless it is marked as `Markup`."""
 
 from __future__ import annotations
 

@@ -48,7 +48,7 @@ class Processes:
 
 @contextlib.contextmanager
 def processes() -> Iterator[Processes]:
-    """The processes that `torchrun` has started, connected for the length of the block; without it, this process.
+    """The processes that `torchrun` has started, connected while the block runs; without it, this process alone.
 
     They only wait for each other (results go through files), so gloo serves GPUs as well.
     """
