@@ -20,7 +20,7 @@ def sections() -> str:
 
 
 def renewed(page: str) -> str:
-    """A page with everything between its two markers generated again.
+    """A page with everything between its two markers regenerated.
 
     Raises:
         ConfigError: the page lacks a marker.
@@ -65,7 +65,7 @@ def _published(one: Protocol) -> list[str]:
 
 
 def main(arguments: Sequence[str]) -> int:
-    """Renew the page that the first argument names."""
+    """Regenerate the page that the first argument names."""
     path = Path(arguments[0])
     path.write_text(renewed(path.read_text(encoding="utf-8")), encoding="utf-8")
     return 0

@@ -63,7 +63,7 @@ Term = Callable[[object, Batch], Tensor]  # a loss
 
 @dataclass(frozen=True)
 class Method:
-    """What is measured.
+    """A method to measure.
 
     Attributes:
         network: the generator of a variant.

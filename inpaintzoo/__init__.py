@@ -2,7 +2,7 @@
 
 The public names are those of `inpaintzoo.exports`; there is no other registry, and a config can name any of these
 classes by its short name. Using one of them imports all, except for the few names that are enough to use a model: these
-come alone, because the libraries for training take seconds to import.
+are imported alone, because the libraries for training take seconds to import.
 """
 
 from typing import TYPE_CHECKING

@@ -21,7 +21,7 @@ class Adversary(nn.Module):
     Args:
         discriminator: returns its features, the logits last.
         objective: the form of the losses.
-        weight: of the adversarial term in the generator's loss.
+        weight: weight of the adversarial term in the generator's loss.
         view: what is judged; the composite by default.
         feature_matching: adds the distance between the discriminator's features of fake and real pictures.
     """
@@ -98,7 +98,7 @@ class MultiScaleAdversary(Adversary):
     Args:
         discriminators: one per scale, finest first.
         objective: the form of the losses.
-        weight: of the adversarial term, which is a mean over scales.
+        weight: weight of the adversarial term, which is a mean over scales.
         view: what is judged; the composite by default.
         feature_matching: also a mean over scales.
     """

@@ -51,7 +51,7 @@ class Discriminator(Rebuildable):
         if min(height, width) < self.smallest_side:
             raise DataError(
                 f"{type(self).__name__} judges pictures of at least {self.smallest_side}x{self.smallest_side}, got "
-                f"{height}x{width}; enlarge the images or the view (HoleBox: size), or take fewer layers or scales"
+                f"{height}x{width}; enlarge the images or the view (HoleBox: size), or use fewer layers or scales"
             )
 
 

@@ -75,8 +75,8 @@ class Generator(Rebuildable):
         None if `forward` takes no noise: the generator is deterministic, or always draws its own.
 
         Args:
-            height: of the image.
-            width: of the image.
+            height: height of the image.
+            width: width of the image.
         """
         return None
 

@@ -63,10 +63,10 @@ class Inpainter(LightningModule):
         generator_scheduler: Called with the optimizer, returns a scheduler. It steps once per update window, even if
             the window does not update the generator (`generator_every`).
         discriminator_scheduler: The same for the discriminators' optimizer.
-        max_iterations: Stop after this many batches per process, resumed runs included; None leaves the end to the
+        max_iterations: Stop after this many batches per process, resumed runs included; None leaves it to the
             Trainer.
         accumulate: Batches whose gradients are summed before a step, called an update window. All but its last batch
-            meet the discriminators as they were before the window.
+            see the discriminators as they were before the window.
         clip_norm: Largest gradient norm over each optimizer's parameters, measured on unscaled gradients.
         generator_every: Discriminator updates per generator update (5 is usual with `WassersteinGP`).
         metrics: What validate and test measure.
@@ -397,7 +397,7 @@ class Inpainter(LightningModule):
     def on_train_start(self) -> None:
         """Restore half-summed gradients, which the Trainer clears after loading a checkpoint."""
         if self.max_iterations is not None and self.iteration >= self.max_iterations:
-            rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are done already")
+            rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are already done")
             self.trainer.should_stop = True
         for name, parameter in self.named_parameters():
             if name in self._half_summed:

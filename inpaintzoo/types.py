@@ -41,7 +41,7 @@ class Batch(_RequiredBatch, total=False):
 
 @dataclasses.dataclass
 class Output:
-    """What a generator returns; a method subclasses it to add what its losses read.
+    """The output of a generator; a method subclasses it to add what its losses read.
 
     Attributes:
         image: `(B, 3, H, W)` float in [0, 1], the raw prediction for the whole frame (not the composite).

@@ -15,7 +15,7 @@ from inpaintzoo.types import Batch, ConfigError
 
 
 class Seen(NamedTuple):
-    """What a discriminator is shown.
+    """The pictures that a discriminator is shown.
 
     Attributes:
         fake: `(B, 3, h, w)` from the generator.
@@ -79,7 +79,7 @@ class HoleBox(View):
     is shown.
 
     Args:
-        size: side of the square that the discriminator sees, in pixels; None takes half the frame's height
+        size: side of the square that the discriminator sees, in pixels; None uses half the frame's height
             (the papers' 128 of 256).
     """
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence, Sized
 
 
 def some(things: Iterable[object], limit: int = 5) -> str:
-    """The first few things, comma separated, and how many more there are; `none` of nothing."""
+    """The first few things, comma separated, and how many more there are; `none` if there are none."""
     names = [str(thing) for thing in things]
     more = f", … ({len(names) - limit} more)" if len(names) > limit else ""
     return ", ".join(names[:limit]) + more if names else "none"

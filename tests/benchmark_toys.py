@@ -60,7 +60,7 @@ class MeanLevel(SetMetric):
 
 
 class NeedsLarge(ImageMetric):
-    """As MS-SSIM: not for small pictures."""
+    """Like MS-SSIM, not for small pictures."""
 
     name, better, definition = "large_only", "higher", "nothing"
 
@@ -98,7 +98,7 @@ def ran(*arguments, **changes):
 
 
 def numbers(folder):
-    """All batches below an output folder, byte by byte."""
+    """All batches below an output folder, byte for byte."""
     work = folder / "work"
     return {path.relative_to(work).as_posix(): path.read_bytes() for path in work.rglob("0*.*")}
 

@@ -64,7 +64,7 @@ def exif_with_thumbnail():
 
 
 def write_png(path, pixels):
-    """16 bits a channel, without filters."""
+    """16 bits per channel, without filters."""
     height, width, channels = pixels.shape
     kind = {2: 4, 3: 2, 4: 6}[channels]
     rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in pixels)

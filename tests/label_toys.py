@@ -26,7 +26,7 @@ class LabelOutput(PyramidOutput):
 
 
 class LabelGenerator(Generator):
-    """A convolution a head, at `levels` scales; the coarsest unreliable mask is the hole's."""
+    """One convolution per head, at `levels` scales; the coarsest unreliable mask is the hole's."""
 
     def __init__(self, classes: int = 4, levels: int = 3, needs_labels: bool = True) -> None:
         super().__init__()
@@ -79,7 +79,7 @@ class LabelNoiseData(InpaintingData):
 
 
 class ThreeClasses(LabelClasses):
-    """Files hold other values than classes."""
+    """Files hold values other than class indices."""
 
     def __init__(self, first: int = 7) -> None:
         self.first = first

@@ -52,7 +52,7 @@ def done(folder, command, *arguments):
 
 
 def commands(start):
-    """Lines of the guide's plain blocks that start so."""
+    """Lines of the guide's plain blocks that start like this."""
     return [line for text in blocks(GUIDE, "") for line in text.splitlines() if line.startswith(start)]
 
 

@@ -1,4 +1,4 @@
-"""What README, CONTRIBUTING and docs print is tried: links, python blocks, commands, and the method walked through."""
+"""All of README, CONTRIBUTING and docs is tried: links, python blocks, commands, and the method walked through."""
 
 import functools
 import importlib
@@ -119,7 +119,7 @@ def test_weight_commands_parse(command):
 
 
 def layers(page):
-    """The YAML blocks that layer over any method's config: those that say of no other file that they are it."""
+    """The YAML blocks that layer over any method's config: those that do not name a file of their own."""
     return [text for text in blocks(page, "yaml") if not re.match(r"# (configs/|\w+\.yaml\n)", text)]
 
 

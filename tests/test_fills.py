@@ -58,7 +58,7 @@ def off_the_mean_of_neighbours(picture: Tensor) -> Tensor:
 
 @pytest.mark.parametrize("size", [(64, 64), (67, 93), (160, 161), (16, 5)])
 def test_diffusion_makes_every_pixel_the_mean_of_its_neighbours(size) -> None:
-    """Which defines the fill: the discrete Laplace equation has one solution."""
+    """The discrete Laplace equation has one solution, which defines the fill."""
     image, mask = scene(5, *size).double(), masks(*size).double()
     filled = diffusion_fill(image, mask)
     assert (filled - mean_fill(image, mask)).abs().max() > 0.05

@@ -15,7 +15,7 @@ from inpaintzoo.commands.usage import usage_error
 
 # Those of `inpaintzoo benchmark` have a parser of their own.
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "benchmark")
-WORDS = {"and", "or", "alone", "after", "behind", "over"}
+WORDS = {"and", "or", "alone", "after", "over"}
 
 
 def header(config):

@@ -63,7 +63,7 @@ def test_max_iterations_counts_batches():
 
 @pytest.mark.parametrize("option", [{"gradient_clip_val": 1.0}, {"accumulate_grad_batches": 2}])
 def test_lightning_refuses_its_own_clipping_and_accumulation(option):
-    # Trap 1: both belong to the Inpainter; should Lightning ever accept them, nothing would read them.
+    # Both belong to the Inpainter; should Lightning ever accept them, nothing would read them.
     with pytest.raises(Exception, match="manual optimization"):
         fit(inpainter(), **option)
 
@@ -116,7 +116,7 @@ def test_clip_norm_bounds_the_step(clip_norm):
 
 
 def test_fp16_clips_unscaled_gradients():
-    # Trap 2: with a scale of 4096 a clip of the scaled gradients would shrink the step 4096-fold.
+    # With a scale of 4096 a clip of the scaled gradients would shrink the step 4096-fold.
     steps = []
     for scaled in (False, True):
         model = inpainter(clip_norm=0.5, adversarial=False, generator_optimizer=lambda p: torch.optim.SGD(p, lr=1.0))
@@ -315,7 +315,7 @@ def test_compiled_discriminators_leave_the_penalised_one_plain():
 
 @pytest.mark.parametrize("strategy", ["ddp", "ddp_find_unused_parameters_true"])
 def test_plain_ddp_is_refused_before_training(strategy):
-    # Trap 3: it would fail in the first step with a message that does not say what to do.
+    # It would fail in the first step with a message that does not say what to do.
     model = inpainter()
     model.trainer = Trainer(accelerator="cpu", strategy=strategy, logger=False, enable_checkpointing=False)
     with pytest.raises(ConfigError, match="find_unused") if strategy == "ddp" else contextlib.nullcontext():

@@ -15,9 +15,9 @@ def agree(scores: Tensor, height: int, width: int) -> Tensor:
     """Sum the scores of neighbouring pairs with an identity kernel, along rows and then along columns.
 
     Args:
-        scores: `(1, keys, h, w)`, one plane a key.
-        height: of the map, in cells.
-        width: of the map, in cells.
+        scores: `(1, keys, h, w)`, one plane per key.
+        height: height of the map, in cells.
+        width: width of the map, in cells.
     """
     cells, identity = height * width, torch.eye(3, dtype=scores.dtype, device=scores.device)[None, None]
     plane = scores.flatten(2)[:, None]  # (1, 1, keys, queries)

@@ -21,13 +21,13 @@ class TeacherCLI(LightningCLI):
     """Stock LightningCLI without subcommands, with the zoo's checkpoints."""
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
-        """Adds the options of the checkpoints, and `--ckpt_path`."""
+        """Add the options of the checkpoints, and `--ckpt_path`."""
         parser.add_lightning_class_args(Checkpoints, "checkpoint")
         parser.add_argument("--ckpt_path", type=str | None, default=None, help="resume from this checkpoint")
 
 
 def main(args: Sequence[str] | None = None) -> int:
-    """Parses the command line and trains; returns 1 for an error that the user can fix."""
+    """Parse the command line and train; return 1 for an error that the user can fix."""
     try:
         cli = TeacherCLI(
             TagClassifier,

@@ -59,7 +59,7 @@ class TagMetrics(nn.Module):
     `chance` is the share of tags that are present: the score of a guess.
 
     Args:
-        tags: how many.
+        tags: number of tags.
     """
 
     def __init__(self, tags: int) -> None:
@@ -68,7 +68,7 @@ class TagMetrics(nn.Module):
         self.metrics = nn.ModuleList(AveragePrecision(name, tags) for name in ("map", *_LEVELS))
 
     def update(self, logits: Tensor, tags: Tensor) -> None:
-        """Take in `(levels, B, T)` logits and `(B, T)` tags."""
+        """Add `(levels, B, T)` logits and `(B, T)` tags."""
         for metric, verdict in zip(self.metrics, [logits.mean(dim=0), *logits], strict=True):
             metric.update(torch.sigmoid(verdict), tags.long())  # type: ignore[operator]
         self.share.update(tags.float())
@@ -96,7 +96,7 @@ class AveragePrecision(MultilabelAveragePrecision):
         self.add_state("positives", default=torch.zeros(tags), dist_reduce_fx="sum")
 
     def update(self, preds: Tensor, target: Tensor) -> None:
-        """Take in `(B, T)` probabilities and 0/1 tags."""
+        """Add `(B, T)` probabilities and 0/1 tags."""
         super().update(preds, target)
         self.positives += target.sum(dim=0)
 
@@ -129,7 +129,7 @@ class TagClassifier(LightningModule):
     Args:
         network: the network to train.
         optimizer: from parameters to optimizer; AdamW(2e-3, weight decay 0.01) by default.
-        scheduler: from optimizer to scheduler, stepped once an iteration.
+        scheduler: from optimizer to scheduler, stepped once per iteration.
         max_iterations: stop after this many batches, resumed runs included; None leaves it to the Trainer.
         sizes: sides in pixels; each batch is resized to the next one, so that the network sees textures at several
             scales. Empty: no resizing.
@@ -194,14 +194,14 @@ class TagClassifier(LightningModule):
     def _tags(self, batch: Batch) -> Tensor:
         tags = batch.get("tags")
         if tags is None or tags.shape[1] != self.network.tags:
-            found = "no tags" if tags is None else f"{tags.shape[1]} tags an image"
-            raise DataError(f"the data has {found}, the network tells {self.network.tags}; use data: ScenesData")
+            found = "no tags" if tags is None else f"{tags.shape[1]} tags per image"
+            raise DataError(f"the data has {found}, the network predicts {self.network.tags}; use data: ScenesData")
         return tags
 
     def on_train_start(self) -> None:
         """Stop at once if the checkpoint already has all iterations."""
         if self.max_iterations is not None and self.iteration >= self.max_iterations:
-            rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are done already")
+            rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are already done")
             self.trainer.should_stop = True
 
     def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
@@ -229,7 +229,7 @@ class TagClassifier(LightningModule):
         self.metrics.reset()
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
-        """One optimizer, its scheduler stepped once an iteration."""
+        """One optimizer, its scheduler stepped once per iteration."""
         optimizer = self.optimizer(self.network.parameters())
         if self.scheduler is None:
             return optimizer

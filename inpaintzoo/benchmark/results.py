@@ -1,4 +1,4 @@
-"""What a benchmark found: its contenders, pairs, protocols and numbers."""
+"""The results of a benchmark: contenders, pairs, protocols and numbers."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ class Cost:
     """The cost of one forward pass of a network at batch 1.
 
     Attributes:
-        parameters: of the generator.
+        parameters: number of the generator's parameters.
         macs: multiply-accumulate operations; None if they could not be counted.
         milliseconds: median time per image.
         spread: low and high quartile of that time.
         peak_bytes: peak memory beyond the weights; None if it cannot be measured.
-        height: of the image, in pixels.
-        width: of the image, in pixels.
+        height: height of the image, in pixels.
+        width: width of the image, in pixels.
         device: its name.
         precision: such as `float32`.
     """
@@ -53,7 +53,7 @@ class Contender:
         name: as the user gave it.
         kind: `checkpoint`, `weights`, `predictions` or `fill`.
         source: path, or the class of a fill.
-        sha256: of the weight file; None if there is none.
+        sha256: hash of the weight file; None if there is none.
         facts: further facts for the page, such as the iterations it was trained for. `network`, its class, and
             `arguments`, as JSON, find it in papers' tables.
         cost: None for folders of predictions, or if costs were not measured.
@@ -73,12 +73,12 @@ class PairSet:
 
     Attributes:
         name: as the user gave it.
-        description: of pictures and masks, in words.
+        description: pictures and masks, in words.
         count: number of pairs.
-        height: of the pictures, in pixels.
-        width: of the pictures, in pixels.
+        height: height of the pictures, in pixels.
+        width: width of the pictures, in pixels.
         manifest: path of the manifest, relative to the output folder or as given.
-        manifest_sha256: of its bytes.
+        manifest_sha256: hash of its bytes.
     """
 
     name: str
@@ -96,7 +96,7 @@ class BenchmarkResults:
 
     Attributes:
         contenders: rows, in the user's order.
-        pair_sets: what was measured on.
+        pair_sets: the pairs that were measured.
         protocols: how it was measured.
         cells: results by names of (contender, pair set, protocol). A metric whose weights are missing is not among a
             cell's columns but in `missing`. For all contenders, the rows of a set are the same images in the same

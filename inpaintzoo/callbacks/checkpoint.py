@@ -19,7 +19,7 @@ class Checkpoints(ModelCheckpoint):
         monitor: a logged metric such as `val/psnr_hole`.
         mode: `max` if higher is better.
         save_top_k: how many of the best to keep.
-        every_iterations: also save `last.ckpt` every so many iterations; 0 saves it only after validations.
+        every_iterations: iterations between saves of `last.ckpt`; 0 saves it only after validations.
 
     Good weights are never overwritten by ones that are not finite: the run stops instead.
     """
@@ -64,7 +64,7 @@ class Checkpoints(ModelCheckpoint):
             self._save_last(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Save `last.ckpt` every so many iterations and at the last one.
+        """Save `last.ckpt` at the chosen interval and after the last iteration.
 
         The last one is saved here and not at the end of training: by then Lightning counts the interrupted epoch as
         complete, and a resumed run would skip the rest of it.
@@ -95,7 +95,7 @@ class Checkpoints(ModelCheckpoint):
         if bad:
             raise NonFiniteLossError(
                 f"training stopped at iteration {module.iteration}: {len(bad)} tensors of weights are no longer "
-                f"finite, such as {bad[0]}; they were not saved, so resume from the checkpoint before, with a lower "
+                f"finite, such as {bad[0]}; they were not saved, so resume from the previous checkpoint, with a lower "
                 f"learning rate or clip_norm"
             )
         super()._save_checkpoint(trainer, filepath)

@@ -52,7 +52,7 @@ class ImageLogger(Callback):
         self._folder = Path()
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Look the run folder up here, where all processes do so together."""
+        """Find the run folder (a collective call)."""
         self._folder = run_folder(trainer) / "images"
 
     def on_train_batch_start(self, trainer: Trainer, pl_module: Any, batch: Any, batch_idx: int) -> None:
@@ -61,7 +61,7 @@ class ImageLogger(Callback):
             self._write(trainer, pl_module, "first-training-batch", self._head(batch))
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """Write the validation pictures every so many iterations."""
+        """Write the validation pictures at the chosen interval."""
         if self.every and pl_module.iteration % self.every == 0 and self._fixed is not None and trainer.is_global_zero:
             self._write(trainer, pl_module, "validation", self._fixed)
 

@@ -33,7 +33,7 @@ def cluster_map(features: Tensor, clusters: int = 8, seed: int = 0, most: int = 
         features: `(C, h, w)`; each channel is standardised first.
         clusters: the number of clusters; SPN's figures have 8.
         seed: seeds the start; the same features and seed give the same map.
-        most: the means are fitted to at most so many cells, drawn at random.
+        most: the means are fitted to at most this many cells, drawn at random.
 
     Returns:
         `(h, w)` int64, 0 = the largest cluster.

@@ -90,7 +90,7 @@ class ConfidencePlot(Callback):
         self._folder = Path()
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Check the generator, and look the run folder up, which all processes must do together.
+        """Check the generator, and find the run folder (a collective call).
 
         Raises:
             ConfigError: the generator predicts no labels.

@@ -63,7 +63,7 @@ class ValidationSheet(Callback):
         raise NotImplementedError
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
-        """Check the generator, and look the run folder up, which all processes must do together.
+        """Check the generator, and find the run folder (a collective call).
 
         Raises:
             ConfigError: the generator cannot be drawn.

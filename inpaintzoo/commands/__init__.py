@@ -26,7 +26,7 @@ COMMANDS = {
 
 
 def overview() -> str:
-    """What `inpaintzoo --help` prints."""
+    """The text that `inpaintzoo --help` prints."""
     lines = [f"  {name:<9} {about}" for name, (_, about) in COMMANDS.items()]
     return "\n".join(["usage: inpaintzoo COMMAND [options]", "", *lines, "", "Each command has its own --help."])
 
@@ -35,7 +35,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """Run a command.
 
     Args:
-        args: The command and what follows it; None takes them from the process.
+        args: The command and its arguments; None reads sys.argv.
 
     Returns:
         The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.

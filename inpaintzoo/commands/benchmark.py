@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: the arguments after `inpaintzoo benchmark`; None takes those of the process.
+        argv: arguments after `inpaintzoo benchmark`; None reads sys.argv.
 
     Returns:
         The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
@@ -44,7 +44,7 @@ def benchmark(settings: dict[str, Any], wanted: Sequence[str | Protocol], metric
 
     Args:
         settings: arguments of `Benchmark`, without protocols and processes.
-        wanted: names of protocols, and protocols of the user's own.
+        wanted: names of protocols, and the user's own protocols.
         metric_weights: local files of the networks behind LPIPS, FID and others.
     """
     chosen = protocols(wanted, metric_weights)

@@ -16,7 +16,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: What follows `inpaintzoo doctor`; None takes it from the process.
+        argv: Arguments after `inpaintzoo doctor`; None reads sys.argv.
 
     Returns:
         The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.

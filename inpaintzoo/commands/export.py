@@ -20,7 +20,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: what follows `inpaintzoo export`; None takes it from the process.
+        argv: arguments after `inpaintzoo export`; None reads sys.argv.
 
     Returns:
         The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
@@ -43,7 +43,7 @@ def make_parser() -> ArgumentParser:
     parser.add_argument("--ckpt", type=str, required=True, help="a run's folder, its .ckpt, or a .safetensors file")
     endings = f"{SUFFIX}, {' or '.join(SUFFIXES)}"
     parser.add_argument("--to", type=str, required=True, help=f"the file to write; ends in {endings}")
-    parser.add_argument("--raw", action="store_true", help="take the trained weights instead of their moving average")
+    parser.add_argument("--raw", action="store_true", help="use the trained weights instead of their moving average")
     add_file_options(parser)
     return parser
 

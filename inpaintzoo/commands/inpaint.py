@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: the arguments after `inpaintzoo inpaint`; None takes them from the process.
+        argv: arguments after `inpaintzoo inpaint`; None reads sys.argv.
 
     Returns:
         The exit code: 0; 1 if a picture could not be filled (the others are) or nothing could be started; 2 for wrong
@@ -50,14 +50,14 @@ def _parser() -> ArgumentParser:
     add("--seed", type=_Seed, default=0, help="seed of stochastic fills")
     add("--grow", type=_Grow, default=0, help="pixels by which holes are enlarged on every side")
     add("--polarity", choices=get_args(PolarityChoice), default="auto", help="the colour of holes; auto: the rarer one")
-    guidance = "where may be copied from: white in a greyscale map, the hole's own class in a palette map; or a folder"
+    guidance = "what may be copied: white in a greyscale map, the hole's own class in a palette map; or a folder"
     add("--guidance", type=str, help=guidance)
-    add("--strategy", choices=get_args(Strategy), default="auto", help="how the model is shown large pictures")
-    add("--tile", type=int, help="longest side in pixels that the model is shown at once; by memory if not given")
+    add("--strategy", choices=get_args(Strategy), default="auto", help="how large pictures are shown to the model")
+    add("--tile", type=int, help="longest side in pixels that the model is shown at once; set by memory if not given")
     add("--overlap", type=int, help="pixels over which tiles are blended; a quarter of a tile if not given")
     add("--max-memory", type=float, help="GiB that may be used; half of the free memory if not given")
-    add("--batch-size", type=int, default=1, help="tiles, and pictures of one size, filled at once if memory allows")
-    add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto takes a GPU where there is one")
+    add("--batch-size", type=int, default=1, help="tiles, and pictures of equal size, filled at once if memory allows")
+    add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto picks a GPU if there is one")
     add("--precision", choices=get_args(Precision), default="float32", help="number format that the model computes in")
     formats = ["keep", "png", "tif", "webp", "jpg", "bmp"]
     add("--format", choices=formats, default="keep", help="file format of a folder's output")
@@ -85,7 +85,7 @@ def _inpaint(config: Namespace) -> int:
     work.check_made_with({**identify(model), **settings})  # before the model is loaded, which may take long
     left, failed = len(work.tasks), len(work.unmatched)
     if work.done:
-        print(f"{work.done} of {work.done + left} pictures are filled already")
+        print(f"{work.done} of {work.done + left} pictures are already filled")
     limits = {name: config[name] for name in ("device", "max_memory", "batch_size")}
     results = work.results(Predictor(model, **settings, **limits)) if work.tasks else iter(())
     for text in work.unmatched:

@@ -21,7 +21,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: what follows `inpaintzoo label`; None takes it from the process.
+        argv: arguments after `inpaintzoo label`; None reads sys.argv.
 
     Returns:
         The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
@@ -29,7 +29,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     summary = (label_images.__doc__ or "").splitlines()[0]
     parser = ArgumentParser(prog="inpaintzoo label", description=summary)
     parser.add_function_arguments(label_images, skip={"force"})
-    parser.add_argument("--force", action="store_true", help="replace maps that exist")
+    parser.add_argument("--force", action="store_true", help="replace existing maps")
 
     def label(config: Namespace) -> None:
         _report(label_images(**instantiated(parser, config)))

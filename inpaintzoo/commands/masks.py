@@ -31,7 +31,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command.
 
     Args:
-        argv: what follows `inpaintzoo masks`; None takes it from the process.
+        argv: arguments after `inpaintzoo masks`; None reads sys.argv.
 
     Returns:
         The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
@@ -52,9 +52,9 @@ def make(
     Args:
         mask: a mask class such as FreeForm, or '{class_path: FreeForm, init_args: {strokes: [1, 2]}}', or a folder.
         out: folder for the files, 00000.png and so on.
-        count: how many.
+        count: number of masks.
         size: side in pixels, or [height, width].
-        seed: of the masks; mask i is the one that evaluation with this seed draws for picture i.
+        seed: seed of the masks; mask i is the one that evaluation with this seed draws for picture i.
         force: write into a folder that is not empty; its mask files are replaced.
     """
     if count < 1:
@@ -82,9 +82,9 @@ def bin_files(
     """Count a folder's mask files by their hole ratio.
 
     Args:
-        folder: of mask files, subfolders included.
-        polarity: the colour of the hole; auto takes the rarer one and reports which.
-        threshold: a pixel is hole above this part of the way to the hole's colour.
+        folder: folder of mask files, subfolders included.
+        polarity: the colour of the hole; auto picks the rarer one and reports which.
+        threshold: a pixel is hole above this fraction of the way to the hole's colour.
         csv: also write each file's name, ratio and bin to this file.
         force: replace the CSV file.
     """
@@ -112,12 +112,12 @@ def pair(
     """Pair each image with a mask, and pin the pairs in a manifest (JSON lines).
 
     Args:
-        images: folder of images, or a text file with one path a line.
+        images: folder of images, or a text file with one path per line.
         masks: a mask class such as FreeForm, or a folder of mask files, or a class with its arguments, such as
             '{class_path: MaskFolder, init_args: {path: DIR, order: index}}', which pairs them in order.
         out: the manifest, a .jsonl file.
         size: side in pixels that the images will have, or [height, width].
-        seed: of the masks.
+        seed: seed of the masks.
         split: which part of the data this is, for the manifest's header.
         force: replace the manifest.
     """
@@ -152,7 +152,7 @@ def show(
         out: the picture to write.
         count: at most this many masks.
         size: side in pixels of drawn masks, or [height, width]; a manifest has its own.
-        seed: of drawn masks; manifests and folders are shown in their order.
+        seed: seed of drawn masks; manifests and folders are shown in their order.
         columns: masks per row.
         force: replace the picture.
     """
@@ -190,7 +190,7 @@ def _parser() -> ArgumentParser:
         for argument, about in _POSITIONAL.get(name, {}).items():
             command.add_argument(argument, type=str, help=about)
         command.add_function_arguments(function, skip=named)
-        command.add_argument("--force", action="store_true", help="replace files that are there")
+        command.add_argument("--force", action="store_true", help="replace existing files")
         commands.add_subcommand(name, command, help=summary)
     return parser
 

@@ -1,4 +1,4 @@
-"""What all commands have in common: arguments in, an exit code out, an error in one sentence."""
+"""Shared by all commands: arguments in, an exit code out, an error in one sentence."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def run_command(
 
     Args:
         parser: The command's; errors begin with its program name and the subcommand, if it has any.
-        argv: What follows the command; None takes it from the process.
+        argv: Arguments after the command; None reads sys.argv.
         run: The command. The exit code that it returns is passed on; None counts as 0.
         expected: Errors that the user can fix, see `exit_code`.
 

@@ -180,7 +180,7 @@ def main(args: Sequence[str]) -> int:
     """Run `fit`, `validate`, `test` or `predict`.
 
     Args:
-        args: The command and what follows it.
+        args: The command and its arguments.
 
     Returns:
         The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.

@@ -127,7 +127,7 @@ class _Mistake:
         return [value for option, value in self.typed() if option in ("--config", "-c")]
 
     def hint(self) -> Any:
-        """The type of the value that was refused, as far as it can be told; else None."""
+        """The type of the refused value, or None if it cannot be determined."""
         if self.owner is None:
             actions = (action for action in self.options._actions if action.dest == self.key)
             return next((getattr(action, "_typehint", action.type) for action in actions), None)
@@ -136,7 +136,7 @@ class _Mistake:
         except (AttributeError, NameError, TypeError):
             return None
 
-    # ---------------------------------------------------------------- one method a kind of mistake
+    # ---------------------------------------------------------------- one method per kind of mistake
 
     def unknown_key(self, name: str) -> str:
         name = name.removeprefix(f"{self.command}.").replace("init_args.", "")

@@ -30,7 +30,7 @@ R = TypeVar("R")
 
 @dataclasses.dataclass(frozen=True)
 class Look:
-    """What a look at one image file and its label map found.
+    """The result of looking at one image file and its label map.
 
     Attributes:
         path: the image.
@@ -129,9 +129,9 @@ def _about_problems(split: str, looks: list[Look], total: int, thorough: bool) -
         text = f"{split}: {len(problems)} of {counted(looks, 'image')} looked at cannot be used: "
         return [Finding("error", f"{text}{by_reason(problems)}; {remedy}")]
     if thorough:
-        return [Finding("ok", f"{split}: all images decoded without a fault")]
+        return [Finding("ok", f"{split}: all images decoded without errors")]
     opened = "all" if len(looks) == total else f"{len(looks)} of {total}"
-    text = f"{split}: headers of {opened} images read without a fault"
+    text = f"{split}: headers of {opened} images read without errors"
     return [Finding("ok", f"{text}; `inpaintzoo doctor` decodes every file")]
 
 
@@ -186,7 +186,7 @@ def check_overlap(first: str, ours: FileSet, second: str, theirs: FileSet, thoro
     shared = [path for path in theirs.paths if os.path.realpath(path) in paths]
     if shared:
         text = f"{first} and {second} share {counted(shared, 'file')} ({some(shared)})"
-        return [Finding("warning", f"{text}: figures on {second} will not tell how well new images are filled")]
+        return [Finding("warning", f"{text}: figures on {second} will not show how well new images are filled")]
     same = _same_content(ours, theirs) if thorough else []
     if same:
         text = f"{first} and {second} hold {counted(same, 'identical image')}"
@@ -196,7 +196,7 @@ def check_overlap(first: str, ours: FileSet, second: str, theirs: FileSet, thoro
     names = sorted(set(ours.names()) & set(theirs.names()))
     if names and not thorough:
         text = f"{first} and {second} have {counted(names, 'name')} in common ({some(names)})"
-        return [Finding("warning", f"{text}; `inpaintzoo doctor` tells whether they are the same images")]
+        return [Finding("warning", f"{text}; `inpaintzoo doctor` shows whether they are the same images")]
     done = "no image in common" if thorough else "no file and no name in common"
     return [Finding("ok", f"{first} and {second} have {done}" + (f" ({len(names)} names are)" if names else ""))]
 

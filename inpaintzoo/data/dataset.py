@@ -17,7 +17,7 @@ IMAGE_STREAM, MASK_STREAM = 0, 1
 
 
 class SampleKey(NamedTuple):
-    """What the sampler sends to the workers, which could not see the epoch otherwise."""
+    """The key that the sampler sends to the workers; it carries the epoch, which they could not see otherwise."""
 
     epoch: int
     sample: int

@@ -1,4 +1,4 @@
-"""What checks of the data found, printed by `inpaintzoo doctor` and before training starts."""
+"""Findings of the data checks, printed by `inpaintzoo doctor` and before training starts."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class FolderSource(ImageSource):
 
     Args:
         images: a folder, a text file with one path per line, or a `FileSet`.
-        labels: folder of label maps, matched by relative path or by name, suffix aside; 255 is ignored.
+        labels: folder of label maps, matched by relative path or by name without suffix; 255 is ignored.
         transform: brings every picture to one size; None uses `ResizeTo(256)`.
         flip: mirror half of the pictures, in training.
         colour_jitter: applied in training.
@@ -162,7 +162,7 @@ class FolderData(InpaintingData):
         transform: brings every picture to one size; None uses `ResizeTo(256)`.
         flip: mirror half of the training pictures.
         colour_jitter: applied to training pictures.
-        labels: folder of label maps for all splits, matched by relative path or by name, suffix aside.
+        labels: folder of label maps for all splits, matched by relative path or by name without suffix.
         labels_train: folder of label maps for the training images, if they have their own.
         labels_val: folder of label maps for the validation images, if they have their own.
         labels_test: folder of label maps for the test images, if they have their own.
@@ -171,9 +171,9 @@ class FolderData(InpaintingData):
         on_bad_image: `raise` stops at a file that cannot be used and names it; `skip` decodes every file before
             training, leaves out those that cannot be used, and lists them.
         classes: what the values of label maps mean, such as `CityscapesClasses`: names, colours, and the class of each
-            value; None takes values for class indices.
+            value; None reads values as class indices.
         label_ends: how the stems of images and of label maps end, if they differ, such as
-            `[_leftImg8bit, _gtFine_labelIds]`; files with another ending are then no label maps.
+            `[_leftImg8bit, _gtFine_labelIds]`; files with another ending are then not taken as label maps.
         batch_size: samples per step and process.
         num_workers: loading processes; samples do not depend on it.
         masks: holes for training.
@@ -391,7 +391,7 @@ class FolderData(InpaintingData):
         }
         if without := [name for name, value in settings.items() if value]:
             raise DataError(
-                f"FolderData: {', '.join(without)} tell how to read label maps, and no folder of label maps is given; "
+                f"FolderData: {', '.join(without)} describe label maps, but no folder of label maps is given; "
                 f"give `labels`, or leave them out"
             )
 

@@ -1,4 +1,4 @@
-"""Which files make up a split: a folder, a list file, or one folder split by fractions."""
+"""The files of a split: a folder, a list file, or one folder split by fractions."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def find_files(what: str, path: Path, root: Path | None = None, exclude: Sequenc
     Args:
         what: the argument's name, for messages.
         path: the folder or list file.
-        root: what relative entries of a list file are relative to; None takes the list file's own folder.
+        root: what relative entries of a list file are relative to; None uses the list file's own folder.
         exclude: sub-folders to leave out.
 
     Raises:
@@ -64,14 +64,14 @@ def find_files(what: str, path: Path, root: Path | None = None, exclude: Sequenc
     if not path.exists():
         raise DataError(f"{what}: {path} does not exist; {nearby(path)}")
     if is_image_name(path):
-        raise DataError(f"{what}: {path} is a single image; give the folder, or a text file with one path a line")
+        raise DataError(f"{what}: {path} is a single image; give the folder, or a text file with one path per line")
     return _from_list(what, path, root or path.parent)
 
 
 def _from_list(what: str, path: Path, base: Path) -> FileSet:
     entries = read_list(path)
     if not entries:
-        raise DataError(f"{what}: the list file {path} has no entries; write one image path a line")
+        raise DataError(f"{what}: the list file {path} has no entries; write one image path per line")
     paths = [base / entry for entry in entries]
     missing = [entry for entry, file in zip(entries, paths, strict=True) if not file.is_file()]
     if missing:
@@ -96,7 +96,7 @@ def read_list(path: Path) -> list[str]:
     try:
         lines = path.read_text(encoding="utf-8-sig").splitlines()
     except UnicodeDecodeError as error:
-        raise DataError(f"{path}: neither a folder nor a text file with one image path a line") from error
+        raise DataError(f"{path}: neither a folder nor a text file with one image path per line") from error
     return [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
 
 
@@ -140,7 +140,7 @@ def _sizes(total: int, fractions: Sequence[float]) -> list[int]:
 
 
 def nearby(path: Path) -> str:
-    """What a missing path's nearest existing parent holds, for messages."""
+    """The contents of a missing path's nearest existing parent, for messages."""
     parent = next((folder for folder in path.absolute().parents if folder.is_dir()), Path("/"))
     entries = sorted(entry.name for entry in parent.iterdir() if not entry.name.startswith("."))
     return f"{parent} holds {some(entries)}" if entries else f"{parent} is empty"

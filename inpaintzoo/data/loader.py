@@ -23,7 +23,7 @@ class EpochSampler(DistributedSampler[Any]):
     Args:
         dataset: only its length is read.
         shuffle: a new order each epoch.
-        seed: of the order.
+        seed: seed of the order.
         rank: this process.
         world_size: number of processes.
     """

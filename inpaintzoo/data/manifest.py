@@ -194,7 +194,7 @@ class Manifest:
         ]
         if not wrong:
             wrong = [
-                f"{pair.image!r} has other content than when it was pinned"
+                f"{pair.image!r} has changed since it was pinned"
                 for pair, found in zip(self.pairs, in_threads(source.fingerprint, range(len(source))), strict=True)
                 if found != pair.image_sha256
             ]

@@ -66,7 +66,7 @@ class InpaintingData(LightningDataModule):
 
     @property
     def label_count(self) -> int | None:
-        """Number of classes in label maps, if the settings tell."""
+        """Number of classes in label maps, if known from the settings."""
         return len(self.classes) if self.classes else None
 
     @abstractmethod

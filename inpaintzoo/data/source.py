@@ -1,4 +1,4 @@
-"""Where images come from: the contract of folders and built-in scenes."""
+"""Image sources: the contract of folders and built-in scenes."""
 
 from __future__ import annotations
 

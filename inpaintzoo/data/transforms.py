@@ -86,8 +86,8 @@ class ResizePolicy(ABC):
         """The crop of a picture of this size.
 
         Args:
-            height: of the upright picture, in pixels.
-            width: of the upright picture, in pixels.
+            height: height of the upright picture, in pixels.
+            width: width of the upright picture, in pixels.
             rng: makes the random choices; None makes none and crops the centre, for evaluation.
         """
 
@@ -131,8 +131,8 @@ class ShortSideThenCrop(ResizePolicy):
 
     Args:
         short_side: length of the short side after resizing, in pixels.
-        crop: side of the crop in pixels, or (height, width); None takes `short_side`.
-        position: where training crops; evaluation always takes the centre.
+        crop: side of the crop in pixels, or (height, width); None uses `short_side`.
+        position: where training crops; evaluation always uses the centre.
         resample: the filter.
     """
 

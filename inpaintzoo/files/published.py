@@ -22,7 +22,7 @@ _PROBE_SECONDS = 20  # a machine without a connection should say so, not hang
 
 
 def published_file(url: str, owner: str, weights: str | Path | None = None) -> Path:
-    """Finds a published file: a local copy, or torch hub's cache (`$TORCH_HOME`), downloading into it if needed.
+    """Find a published file: a local copy, or torch hub's cache (`$TORCH_HOME`), downloading into it if needed.
 
     Args:
         url: address; if the file name contains the start of a SHA-256, as torchvision's do, a download must match it.
@@ -54,7 +54,7 @@ def published_file(url: str, owner: str, weights: str | Path | None = None) -> P
 
 
 def read_file(file: Path, owner: str) -> dict[str, Any]:
-    """Reads a `.safetensors` or `torch.save` file without ever running code in it.
+    """Read a `.safetensors` or `torch.save` file without ever running code in it.
 
     Args:
         file: where it is.
@@ -88,7 +88,7 @@ def read_file(file: Path, owner: str) -> dict[str, Any]:
 
 
 def read_state(file: Path, owner: str, key: str | None = None) -> dict[str, Tensor]:
-    """Reads a state dict from a file, which may hold it under `key`.
+    """Read a state dict from a file, which may hold it under `key`.
 
     Raises:
         WeightsError: as `read_file`, or the content is not a state dict.
@@ -98,7 +98,7 @@ def read_state(file: Path, owner: str, key: str | None = None) -> dict[str, Tens
 
 
 def plain_state(content: Any, file: Path, owner: str) -> dict[str, Tensor]:
-    """Returns the content of a file, or a part of it, if it is a plain state dict.
+    """Return the content of a file, or a part of it, if it is a plain state dict.
 
     Raises:
         WeightsError: it is something else.
@@ -112,7 +112,7 @@ def plain_state(content: Any, file: Path, owner: str) -> dict[str, Tensor]:
 
 
 def load_state(network: nn.Module, state: Mapping[str, Tensor], owner: str) -> None:
-    """Loads weights into a network (also one on the meta device) as float32.
+    """Load weights into a network (also one on the meta device) as float32.
 
     Batch norm's `num_batches_tracked` is not a weight: it may be missing, or present where a norm has none.
 
@@ -134,7 +134,7 @@ def load_state(network: nn.Module, state: Mapping[str, Tensor], owner: str) -> N
 
 
 def check_fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], owner: str) -> None:
-    """Raises `WeightsError` unless both have the same names, shapes and kinds of numbers."""
+    """Raise `WeightsError` unless both have the same names, shapes and kinds of numbers."""
     missing, unknown = ([name for name in a if name not in b] for a, b in ((wanted, state), (state, wanted)))
     if missing or unknown:
         raise WeightsError(
@@ -152,7 +152,7 @@ def check_fit(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], owner: 
 
 
 def check_kinds(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], owner: str) -> None:
-    """Raises `WeightsError` unless all tensors are dense, and floating-point exactly where the network's are."""
+    """Raise `WeightsError` unless all tensors are dense, and floating-point exactly where the network's are."""
     for key, value in state.items():
         if key not in wanted:
             continue

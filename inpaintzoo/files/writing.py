@@ -28,7 +28,7 @@ def new_file(
     error: type[InpaintzooError] = WeightsError,
     make_folder: bool = False,
 ) -> Path:
-    """Checks a path to write to.
+    """Check a path to write to.
 
     Args:
         path: The file.
@@ -46,14 +46,14 @@ def new_file(
     if not make_folder and not target.parent.is_dir():
         raise error(f"{target}: there is no folder {target.parent}")
     if target.is_dir():
-        raise error(f"{target} is there already, as a folder; name a file")
+        raise error(f"{target} already exists, as a folder; name a file")
     if os.path.lexists(target) and not overwrite:  # lexists: a dangling link counts as existing
-        raise error(f"{target} is there already; name another file or allow to overwrite it (--force)")
+        raise error(f"{target} already exists; name another file or allow overwriting it (--force)")
     return target
 
 
 def write_whole(target: Path, write: Callable[[str], Any]) -> None:
-    """Writes a file atomically: `write` gets a temporary path, and the complete file then replaces the target.
+    """Write a file atomically: `write` gets a temporary path, and the complete file then replaces the target.
 
     The permissions are those of any new file (umask). The first write into a folder removes temporary files that killed
     runs left there.
@@ -72,7 +72,7 @@ def write_whole(target: Path, write: Callable[[str], Any]) -> None:
 
 @contextlib.contextmanager
 def _named(target: Path) -> Iterator[None]:
-    """Makes system errors name the target instead of the temporary file."""
+    """Make system errors name the target instead of the temporary file."""
     try:
         yield
     except OSError as error:
@@ -108,12 +108,12 @@ def _abandoned(folder: Path) -> bool:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Writes a UTF-8 file atomically; its folder must exist."""
+    """Write a UTF-8 file atomically; its folder must exist."""
     write_whole(target, lambda file: Path(file).write_text(text, encoding="utf-8"))
 
 
 def free_path(path: Path) -> Path:
-    """Returns the path, or the first of `stem-1.suffix`, `stem-2.suffix`, … if it is taken."""
+    """Return the path, or the first of `stem-1.suffix`, `stem-2.suffix`, … if it is taken."""
     free, number = path, 0
     while os.path.lexists(free):
         number += 1
@@ -122,7 +122,7 @@ def free_path(path: Path) -> Path:
 
 
 def new_folder(path: Path) -> Path:
-    """Creates the folder, or the first free one of `name-1`, `name-2`, …, and returns it."""
+    """Create the folder, or the first free one of `name-1`, `name-2`, …, and return it."""
     while True:
         folder = free_path(path)
         try:

@@ -24,7 +24,7 @@ class MSCAM(nn.Module):
     `channels^2 + 7.5 * channels` parameters at a reduction of 4.
 
     Args:
-        channels: of the map, at least `reduction`, or three times that with `group`.
+        channels: channels of the map, at least `reduction`, or three times that with `group`.
         reduction: factor by which the channels shrink between the two convolutions of each context.
         norm: `batch`: batch normalisation, as published. The global averages have one cell, so training needs a batch
             of 4 or more: normalising two values always gives plus and minus 1, and three are hardly better.
@@ -49,7 +49,7 @@ class MSCAM(nn.Module):
         if channels < least:
             raise ValueError(
                 f"MSCAM: channels must be {least} or more with reduction={reduction} and norm={norm!r}, got "
-                f"{channels}; take a wider network (AFFNet: width) or a smaller reduction"
+                f"{channels}; use a wider network (AFFNet: width) or a smaller reduction"
             )
         self.local = _context(channels, channels // reduction, norm)
         self.overall = _context(channels, channels // reduction, norm)
@@ -83,7 +83,7 @@ class AFF(nn.Module):
     """Attentional feature fusion, `M(x + y) * x + (1 - M(x + y)) * y` (equation 4.1).
 
     Args:
-        channels: of both maps.
+        channels: channels of both maps.
         reduction: see `MSCAM`.
         norm: see `MSCAM`.
     """

@@ -134,7 +134,7 @@ class GatedEncoder(nn.Module):
         width: channels at full size; 2 and 4 times as many at a half and a quarter.
         strided: channels of the two strided layers, in units of `width`: (2, 4) in the coarse stage, (1, 2) and (1, 4)
             in the branches of the refine stage.
-        activation: of the last layer; `relu` before the attention.
+        activation: activation of the last layer; `relu` before the attention.
         padding: see `SameConv2d`.
     """
 

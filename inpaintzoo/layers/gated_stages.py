@@ -28,7 +28,7 @@ class CoarseNetwork(nn.Module):
         in_channels: channels of the input: masked picture, ones and mask make 5.
         feature_channels: channels of additional features for the decoder.
         width: channels at full size, even.
-        dilations: of the dilated layers.
+        dilations: dilations of the dilated layers.
         fusion: see `DilatedStack`; its maps have `4 * width` channels.
         skips: see `GatedDecoder`; their maps have `2 * width` and `width` channels.
         padding: see `inpaintzoo.layers.gated.SameConv2d`.
@@ -80,7 +80,7 @@ class RefineNetwork(nn.Module):
         attention_channels: input channels of the attention branch.
         feature_channels: channels of additional features for the decoder.
         width: channels at full size, even.
-        dilations: of the dilated layers.
+        dilations: dilations of the dilated layers.
         fusion: see `DilatedStack`; its maps have `4 * width` channels.
         skips: see `GatedDecoder`, from the encoder of the dilated branch; `2 * width` and `width` channels.
         padding: see `inpaintzoo.layers.gated.SameConv2d`.

@@ -38,7 +38,7 @@ class PriorEncoder(nn.Module):
         width: channels of the first convolution.
         growth: channels that each layer of a dense block adds.
         dense_blocks: number of dense blocks.
-        negative_slope: of the activation: 0 (ReLU) in SPN, 0.1 in SPL.
+        negative_slope: negative slope of the activation: 0 (ReLU) in SPN, 0.1 in SPL.
         checkpointing: recompute the dense blocks in the backward pass.
     """
 
@@ -110,8 +110,8 @@ class PriorDecoder(nn.Module):
 
     Args:
         width: channels at full size; 2 and 4 times as many at a half and a quarter of it.
-        levels: of the pyramid.
-        in_channels: of the features; None: `4 * width`.
+        levels: levels of the pyramid.
+        in_channels: channels of the features; None: `4 * width`.
     """
 
     def __init__(self, width: int, levels: int, in_channels: int | None = None) -> None:

@@ -1,4 +1,4 @@
-"""What PEN-Net and SRPNet share: encoding a pyramid of maps, filling it, decoding it into an RGB image per level.
+"""Shared by PEN-Net and SRPNet: encoding a pyramid of maps, filling it, decoding it into an RGB image per level.
 
 They follow section 3 of Zeng et al., CVPR 2019 (https://arxiv.org/abs/1904.07475) and its figure 2; the residual
 blocks are those of Luo and Zheng, "Semantic Residual Pyramid Network for Image Inpainting", Information 2022
@@ -45,8 +45,8 @@ class ResidualBlock(nn.Module):
     padding and dilation. The convolutions have no bias, since the normalisation would remove it.
 
     Args:
-        channels: of the map.
-        dilation: of the first convolution; on maps too small for its padding, the largest that fits.
+        channels: channels of the map.
+        dilation: dilation of the first convolution; on maps too small for its padding, the largest that fits.
     """
 
     def __init__(self, channels: int, dilation: int = 2) -> None:
@@ -74,7 +74,7 @@ class PyramidEncoder(nn.Module):
     Args:
         width: channels of the first map, see `pyramid_channels`.
         num_residual_blocks: number after each convolution.
-        dilation: of the residual blocks.
+        dilation: dilation of the residual blocks.
     """
 
     def __init__(self, width: int = 32, num_residual_blocks: int = 0, dilation: int = 2) -> None:

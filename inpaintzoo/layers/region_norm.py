@@ -59,7 +59,7 @@ class RegionNorm(nn.Module):
     """Region normalisation by the mask (RN-B), with a learned scale and shift for each region.
 
     Args:
-        channels: of the features. Scales start at 1, shifts at 0.
+        channels: channels of the features. Scales start at 1, shifts at 0.
     """
 
     def __init__(self, channels: int) -> None:
@@ -85,7 +85,7 @@ class LearnedRegionNorm(nn.Module):
     and shift, one channel each, are computed from the map before thresholding.
 
     Args:
-        threshold: of the map; 0.8 as released.
+        threshold: threshold that turns the map into regions; 0.8 as released.
     """
 
     def __init__(self, threshold: float = 0.8) -> None:

@@ -18,8 +18,8 @@ class ResBlock(nn.Module):
     The shortcut is the identity, or another 3x3 convolution if the number of channels changes (as in SPN).
 
     Args:
-        channels: of the input.
-        out_channels: of the result; None: the same as the input.
+        channels: channels of the input.
+        out_channels: channels of the result; None: the same as the input.
     """
 
     def __init__(self, channels: int, out_channels: int | None = None) -> None:
@@ -42,7 +42,7 @@ class ResidualDenseBlock(nn.Module):
     Zhang et al., "Residual Dense Network for Image Super-Resolution", CVPR 2018, https://arxiv.org/abs/1802.08797.
 
     Args:
-        channels: of the features.
+        channels: channels of the features.
         growth: channels that each layer adds.
         layers: number of layers.
     """
@@ -64,8 +64,8 @@ class ShuffleUp(nn.Module):
     """Twice the height and width: a 3x3 convolution to four times the channels, whose quarters become pixels.
 
     Args:
-        channels: of the input.
-        out_channels: of the result.
+        channels: channels of the input.
+        out_channels: channels of the result.
     """
 
     def __init__(self, channels: int, out_channels: int) -> None:

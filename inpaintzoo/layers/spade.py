@@ -26,7 +26,7 @@ class HiddenMaps(nn.Module):
     """Hidden maps of several modulations that read the same prior, in one 3x3 convolution.
 
     Args:
-        prior_channels: of the prior.
+        prior_channels: channels of the prior.
         hidden: channels of each hidden map.
         maps: number of modulations.
     """
@@ -55,7 +55,7 @@ class Modulation(nn.Module):
     """`normalised * (1 + gamma) + beta`, with gamma and beta from a hidden map by one 3x3 convolution (equation 1).
 
     Args:
-        channels: of the features.
+        channels: channels of the features.
         hidden: channels of the hidden map.
     """
 
@@ -73,8 +73,8 @@ class SPADE(nn.Module):
     """One modulation with its own hidden map.
 
     Args:
-        channels: of the features.
-        prior_channels: of the prior, or the number of labels where it is a one-hot map.
+        channels: channels of the features.
+        prior_channels: channels of the prior, or the number of labels where it is a one-hot map.
         hidden: channels of the hidden map.
     """
 

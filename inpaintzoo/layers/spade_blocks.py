@@ -48,8 +48,8 @@ class SPADEBlock(nn.Module):
     """SPADE residual block at a quarter of the size, its first convolution dilated (equation 9, first line).
 
     Args:
-        channels: of the features.
-        prior_channels: of the prior; 0: the block only normalises.
+        channels: channels of the features.
+        prior_channels: channels of the prior; 0: the block only normalises.
         hidden: channels of SPADE's hidden maps.
     """
 
@@ -72,9 +72,9 @@ class SPADEUpBlock(nn.Module):
     """Upsampling and a SPADE residual block in two branches (figure 3b; equation 9, second line).
 
     Args:
-        channels: of the features.
-        out_channels: of the result.
-        prior_channels: of the prior.
+        channels: channels of the features.
+        out_channels: channels of the result.
+        prior_channels: channels of the prior.
         hidden: channels of SPADE's hidden maps.
         conditioning: `spade`: the prior modulates; `concat`: it is concatenated to the input; `none`: it is ignored.
     """

@@ -73,8 +73,8 @@ class BilateralStructure(StructureFilter):
 
     Args:
         kernel: side of the window in pixels, odd.
-        sigma_colour: of the Gaussian of colour differences, in [0, 1] and summed over channels.
-        sigma_space: of the Gaussian window, in pixels.
+        sigma_colour: standard deviation of the colour Gaussian, on differences in [0, 1] summed over channels.
+        sigma_space: standard deviation of the Gaussian window, in pixels.
         iterations: number of times that the filter is applied.
     """
 
@@ -110,7 +110,7 @@ class RelativeTotalVariation(StructureFilter):
     Args:
         strength: lambda of the paper, at most 1; greater values would leave hardly anything of a picture and
             take long to solve.
-        sigma: of the first iteration's window, in pixels; it halves with each, down to 0.5.
+        sigma: width of the first iteration's window, in pixels; it halves with each, down to 0.5.
         sharpness: eps_s of the paper: lower bound of the mean gradient, in [0, 1] per pixel.
         iterations: number of reweightings; each solves one linear system.
         epsilon: lower bound of the window's gradients.
@@ -229,7 +229,7 @@ def solve_smoothing(image: Tensor, links: Links, start: Tensor, tolerance: float
         reached = (_left(search, scale) / _dot(image, image)).nan_to_num().max().sqrt().item()
         warnings.warn(
             f"relative total variation was solved to a tolerance of {reached:.2g} instead of {tolerance:g}; raise the "
-            f"tolerance, or take a smaller strength",
+            f"tolerance, or use a smaller strength",
             stacklevel=2,
         )
     return start + search.correction * scale
@@ -293,7 +293,7 @@ def _failure(image: Tensor) -> Exception:
     if not bool(image.isfinite().all()):
         return DataError("the structure of a picture with NaN or infinite pixels is not defined; replace those pixels")
     return ConfigError(
-        "the linear system of relative total variation cannot be solved in this precision; take a smaller strength, or "
+        "the linear system of relative total variation cannot be solved in this precision; use a smaller strength, or "
         "a larger sharpness or epsilon (RelativeTotalVariation)"
     )
 

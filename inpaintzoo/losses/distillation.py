@@ -89,7 +89,7 @@ class PriorDistillation(Loss):
         generator.set_prior_channels(self._of_strides(self.teacher.module.channels))
 
     def _of_strides(self, levels: Sequence[Any]) -> list[Any]:
-        """Picks the generator's levels from a teacher's levels at strides 1, 2 and 4."""
+        """Pick the generator's levels from a teacher's levels at strides 1, 2 and 4."""
         return [levels[(1, 2, 4).index(stride)] for stride in self.strides]
 
     def forward(self, output: HasPriors, batch: Batch) -> Tensor:

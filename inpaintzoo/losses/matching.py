@@ -62,7 +62,7 @@ class FeatureMatching(nn.Module):
             raise ValueError(f"FeatureMatching: weight must be 0 or more, got {weight}")
         if layers is not None and (not layers or min(layers) < 0):
             raise ValueError(
-                f"FeatureMatching: layers must name at least one position from 0, got {tuple(layers)}; null takes all"
+                f"FeatureMatching: layers must name at least one position from 0, got {tuple(layers)}; null means all"
             )
         self.weight = weight
         self.layers = layers

@@ -130,7 +130,7 @@ def _stack(names: Sequence[str]) -> nn.Sequential:
 
 
 def _load_weights(features: nn.Sequential, architecture: Architecture, weights: str | None) -> None:
-    """Loads weights into the truncated network."""
+    """Load weights into the truncated network."""
     if weights is None:
         warn_random(architecture)
         features.load_state_dict(_random(features), assign=True)
@@ -141,7 +141,7 @@ def _load_weights(features: nn.Sequential, architecture: Architecture, weights: 
     convolutions = [f"features.{position}" for position, name in enumerate(names) if name.startswith("conv")]
     known = {f"{convolution}.{kind}" for convolution in convolutions for kind in ("weight", "bias")}
     unknown = [key for key in state if key not in known and not key.startswith("classifier.")]
-    if unknown:  # VGG16 and VGG19 agree at first; the layers after the last one in use tell them apart
+    if unknown:  # VGG16 and VGG19 share their first layers; the ones after the last used layer differ
         raise WeightsError(
             f"{architecture}: {file} does not fit: {len(unknown)} of its tensors are unknown ({some(unknown)}); is it "
             f"another network, or the variant with batch norm?"

@@ -36,7 +36,7 @@ def segmentation_loss(segmentations: Sequence[Tensor], labels: Tensor, ignore: i
         ignore: the label of pixels that do not count.
 
     Raises:
-        DataError: the labels have the wrong shape or type, or there are not as many as images in the logits.
+        DataError: the labels have the wrong shape or type, or their number differs from the logits'.
         ConfigError: a label is not one of the classes.
     """
     share = _labelled_share(segmentations[0], labels, ignore)

@@ -56,7 +56,7 @@ class StructureL1(Loss):
             )
 
     def attach(self, generator: Any) -> None:
-        """Take the generator's filter, unless the loss was given one.
+        """Use the generator's filter, unless the loss was given one.
 
         Raises:
             ConfigError: the generator does not use structure images.

@@ -133,7 +133,7 @@ class SetMetric(Metric):
         return self.name if self.extractor is None else self.extractor.key
 
     def features(self, prediction: Any, image: Any) -> dict[str, Tensor]:
-        """What to keep of each image of a batch, as named `(B, ...)` tensors.
+        """Features to keep for each image of a batch, as named `(B, ...)` tensors.
 
         Args:
             prediction: `(B, 3, H, W)` in [0, 1]; or, if the metric has an extractor, what that finds in it.

@@ -30,7 +30,7 @@ class Extractor:
         raise NotImplementedError
 
     def visible(self, images: Tensor) -> Tensor:
-        """What the network sees of `(B, 3, H, W)` images in [0, 1], for example after rounding to 8 bits."""
+        """`(B, 3, H, W)` images in [0, 1] as the network sees them, for example rounded to 8 bits."""
         return images
 
     def __call__(self, images: Tensor) -> Any:

@@ -27,7 +27,7 @@ Plane = tuple[np.ndarray, float]  # normal and offset
 
 
 class InceptionFeatures(NamedTuple):
-    """What Inception finds in a batch of pictures, on the CPU.
+    """Inception's features of a batch of pictures, on the CPU.
 
     Attributes:
         pooled: `(B, 2048)`, from the last pooling layer.

@@ -90,7 +90,7 @@ class LPIPS(ImageMetric):
 
 def _network(net: str, state: dict[str, Any]) -> nn.Module:
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # the package calls torchvision with arguments of old
+        warnings.simplefilter("ignore")  # the package calls torchvision with deprecated arguments
         network = lpips.LPIPS(net=net, pnet_rand=True, verbose=False)
     # The package cuts torchvision's `features` into slices and keeps the layers' numbers.
     backbone = network.net.state_dict()

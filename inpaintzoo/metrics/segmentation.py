@@ -1,4 +1,4 @@
-"""How good predicted labels are, and whether their confidence tells where the picture is wrong (SGE-Net).
+"""How good predicted labels are, and whether their confidence shows where the picture is wrong (SGE-Net).
 
 Source: Liao et al. 2020 (https://arxiv.org/abs/2003.06877), table 4 and figure 8.
 """
@@ -59,7 +59,7 @@ class SegmentationMetric(Metric):
     """
 
     def statistics(self, labels: PredictedLabels) -> dict[str, Tensor] | None:
-        """What to keep of each image of a batch, as named `(B, ...)` tensors; None if the batch lacks something."""
+        """Statistics to keep for each image, as named `(B, ...)` tensors; None if the batch lacks something."""
         raise NotImplementedError
 
     def compute(self, statistics: Mapping[str, np.ndarray]) -> float | None:

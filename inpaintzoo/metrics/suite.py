@@ -27,7 +27,7 @@ Arrays = dict[str, np.ndarray]
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What a suite keeps of a batch: plain numbers, which can wait in a file until all batches are there.
+    """A suite's record of a batch: plain numbers, which can wait in a file until all batches are done.
 
     Attributes:
         rows: one per image, in the batch's order.
@@ -198,7 +198,7 @@ class MetricSuite:
         return found
 
     def judged(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
-        """What the metrics see: the prediction in float32, clamped, quantised and composited as configured."""
+        """The prediction as the metrics see it: in float32, clamped, quantised and composited as configured."""
         prediction = prediction.float().clamp(0, 1)
         # Predictions only: known pixels are 8-bit levels already, and truncation would lower those stored as k - 1e-7.
         if self.quantise != "none":

@@ -11,8 +11,8 @@ No code was released. Choices where the text leaves details open:
 |---|---|---|
 | maps that SCAF fuses | figure 4.1 draws one stage | half and full size, after the upsampling, in both stages; in the refine stage from the encoder of the dilated branch |
 | stages with DCR | figure 4.1 draws one stage | both |
-| x and y of equation 4.1 | not said | SCAF: encoder's map, decoder's; DCR: input of the dilated layers, their output |
-| reduction of the channels | not said | 4, as in attentional feature fusion |
+| x and y of equation 4.1 | not stated | SCAF: encoder's map, decoder's; DCR: input of the dilated layers, their output |
+| reduction of the channels | not stated | 4, as in attentional feature fusion |
 """  # noqa: E501
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class AFFNet(GatedNet):
         padding: see `GatedNet`, as for the following arguments.
         fuse: whether neighbouring places copy from neighbouring patches.
         scale: factor of the attention's scores in the softmax.
-        mask_resize: how the attention learns which patches are known.
+        mask_resize: how the attention decides which patches are known.
         engine: how the attention is computed.
     """
 

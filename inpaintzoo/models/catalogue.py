@@ -100,7 +100,7 @@ def _macs(model: Generator) -> int:
 
 @contextlib.contextmanager
 def _dense(model: Generator) -> Iterator[None]:
-    """Computes attention with plain operators, which the counter knows."""
+    """Compute attention with plain operators, which the counter knows."""
     parts = [part for part in model.modules() if hasattr(part, "engine")]
     before = [part.engine for part in parts]
     try:

@@ -49,7 +49,7 @@ class GatedNet(Generator):
         width: channels at full size, even; 24 in the authors' code (48 before gating).
         padding: `same`, or `same_tf` for weights trained by TensorFlow; see `SameConv2d`. It also decides how the
             attention halves maps.
-        dilations: of the four layers at a quarter of the size, in both stages.
+        dilations: dilations of the four layers at a quarter of the size, in both stages.
         fuse: whether neighbouring places copy from neighbouring patches.
         scale: factor of the attention's scores in the softmax.
         mask_resize: how the attention decides which patches are known, see

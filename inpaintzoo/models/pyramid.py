@@ -15,7 +15,7 @@ Choices where the chapter leaves details open:
 | a level's result | upsampled | bilinear, as predicted, known pixels not pasted |
 | refine stage | coarse result and the level below | known pixels pasted into the coarse result, mask appended |
 | feature-level fusion | encoder's features, upsampled | its map at a quarter of the size, to the decoder's input |
-| PG_S+256 (table 3.4) | not said | two levels without a full-size one; the result is enlarged bilinearly |
+| PG_S+256 (table 3.4) | not stated | two levels without a full-size one; the result is enlarged bilinearly |
 """
 
 from __future__ import annotations
@@ -76,9 +76,9 @@ class FullSizeLevel(nn.Module):
 
     Args:
         width: channels at full size.
-        dilations: of both stages.
+        dilations: dilations of both stages.
         fusion: where the result of the level below enters, see `PyramidGenerator`.
-        attention: of the refine stage.
+        attention: attention of the refine stage.
     """
 
     def __init__(self, width: int, dilations: Sequence[int], fusion: Fusion, attention: ContextualAttention) -> None:
@@ -138,7 +138,7 @@ class PyramidGenerator(Generator):
             known part; requires the loss `StructureL1`.
         structure_filter: computes structure images; None: `RelativeTotalVariation()`.
         width: channels of each sub-generator at its full size, even.
-        dilations: of the dilated layers, one list per level; None: more for larger levels (`adaptive_dilations`).
+        dilations: rates of the dilated layers, one list per level; None: more for larger levels (`adaptive_dilations`).
             `[2, 4, 8, 16]` for all is the paper's "standard" (table 3.6).
         fusion: where the result of the level below enters the full-size level (table 3.5). `image`: as a picture, in
             both branches of the refine stage; `attention`, `convolution`: in that branch only; `coarse`: as a picture,
@@ -255,6 +255,6 @@ def _check_pyramid(
         raise ValueError(f"PyramidGenerator: fusion must be one of {', '.join(get_args(Fusion))}, got {fusion!r}")
     if fusion != "image" and levels[-1] != 1:
         raise ValueError(
-            f"PyramidGenerator: fusion {fusion!r} concerns the level of full size, and {list(levels)} has none; add "
+            f"PyramidGenerator: fusion {fusion!r} applies to the full-size level, and {list(levels)} has none; add "
             f"level 1, or leave fusion at 'image'"
         )

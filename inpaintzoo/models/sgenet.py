@@ -8,16 +8,16 @@ No code was released. Choices where the paper leaves details open:
 
 | | paper | here |
 |---|---|---|
-| input | not said | image in [-1, 1] with the hole 0, and the mask |
-| encoder | not said | 5x5, then five 4x4 with stride 2; instance norm from the second on, LeakyReLU 0.2 |
+| input | not stated | image in [-1, 1] with the hole 0, and the mask |
+| encoder | not stated | 5x5, then five 4x4 with stride 2; instance norm from the second on, LeakyReLU 0.2 |
 | context inference | "based on Context Encoders" | four dilated residual convolutions, or Context Encoders' |
-| heads h, g (equation 1) | not said | conv3, ReLU, and conv3, tanh for the image, conv1 for the labels |
+| heads h, g (equation 1) | not stated | conv3, ReLU, and conv3, tanh for the image, conv1 for the labels |
 | merge of features and skip | "concatenated" | concatenated, conv3 |
 | scale of equation 3 | gamma | 1 + gamma, from the probabilities; hidden width 128 |
-| equation 3 without labels | not said | instance norm alone: at the coarsest scale, and everywhere in Base-Net |
-| base-net, bias-net, F (equation 6) | not said | conv3, ReLU, conv3; the same on 16 channels more; conv3, ReLU |
+| equation 3 without labels | not stated | instance norm alone: at the coarsest scale, and everywhere in Base-Net |
+| base-net, bias-net, F (equation 6) | not stated | conv3, ReLU, conv3; the same on 16 channels more; conv3, ReLU |
 | threshold (equation 4) | "the proportion of the maximum one" | 0.8 of the sample's greatest confidence |
-| mask fed on (equation 5) | the reliable | the unreliable, as figure 7 draws it; the hole at the coarsest scale |
+| mask passed on (equation 5) | the reliable | the unreliable, as figure 7 draws it; the hole at the coarsest scale |
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _MASK_CHANNELS = 16
 
 @dataclasses.dataclass
 class SGENetOutput(PyramidOutput):
-    """What SGENet returns; all lists are finest first, at strides 1, 2, 4, 8 and 16.
+    """Output of SGENet; all lists are finest first, at strides 1, 2, 4, 8 and 16.
 
     Attributes:
         pyramid: five images in [0, 1], the first one is `image` itself: equation 10 sums over all of them.
@@ -115,7 +115,7 @@ class DilatedContext(nn.Module):
     """Context inference for any size: residual 3x3 convolutions, dilated by 1, 2, 4 and 2.
 
     Args:
-        channels: of the deepest map.
+        channels: channels of the deepest map.
     """
 
     def __init__(self, channels: int) -> None:
@@ -137,8 +137,8 @@ class FullyConnectedContext(nn.Module):
     Pathak et al., "Context Encoders", CVPR 2016, https://arxiv.org/abs/1604.07379, section 3.1.
 
     Args:
-        channels: of the deepest map.
-        side: of the deepest map, in cells.
+        channels: channels of the deepest map.
+        side: side of the deepest map, in cells.
     """
 
     def __init__(self, channels: int, side: int) -> None:
@@ -166,9 +166,9 @@ class InferenceModule(nn.Module):
     """Features of a scale from those of the next coarser one: SGIM (equations 2 and 3) and SGIM+ (equations 5 and 6).
 
     Args:
-        channels: of the coarser features.
-        skip_channels: of the encoder's map.
-        out_channels: of the result.
+        channels: channels of the coarser features.
+        skip_channels: channels of the encoder's map.
+        out_channels: channels of the result.
         num_classes: number of labels that modulate the features; 0: features are only normalised.
         hidden: channels of SPADE's hidden map.
         corrects: whether to have the bias-net of SGIM+.

@@ -30,7 +30,7 @@ class SPL(PriorGuided):
         growth: channels that each layer of the prior learner's dense blocks adds.
         dense_blocks: number of dense blocks.
         hidden: channels of SPADE's hidden maps.
-        threshold: of the learned region normalisation.
+        threshold: threshold of the learned region normalisation.
 
     Attributes:
         prior_channels: channels of the head's prediction.

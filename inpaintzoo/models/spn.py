@@ -11,7 +11,7 @@ The architecture follows the authors' released code, whose weights load, where i
 | input of the prior learner | enlarged by 2^l | enlarged twice by nearest |
 | after the last downsampling | "a residual block" | 16 residual dense blocks and their fusion |
 | SPADE (equation 8) | gamma * IN(F) + beta | (1 + gamma) * IN(F) + beta |
-| hidden width of SPADE | not said | 128; if stochastic, no more than the prior has channels |
+| hidden width of SPADE | not stated | 128; if stochastic, no more than the prior has channels |
 | upsampling in the decoder | after each SPADE block | before it |
 
 Choices where the ablations leave details open: with fewer `levels` (table 3) the finest decoder blocks have no prior
@@ -40,7 +40,7 @@ from inpaintzoo.types import Output
 
 @dataclasses.dataclass
 class SPNOutput(Output):
-    """What SPN and SPL return.
+    """Output of SPN and SPL.
 
     Attributes:
         priors: predictions of the teacher's features, finest first; empty in eval mode (section 3.1.1: the heads are
@@ -83,10 +83,10 @@ class ImageEncoder(nn.Module):
 
 
 class PriorGuided(Generator):
-    """What SPN and SPL share: the prior learner, its heads, and the image generator up to the middle blocks.
+    """The base of SPN and SPL: the prior learner, its heads, and the image generator up to the middle blocks.
 
     Args:
-        levels: of the prior pyramid: 1 is a quarter of the size, 2 adds a half, 3 full size.
+        levels: levels of the prior pyramid: 1 is a quarter of the size, 2 adds a half, 3 full size.
         blocks: SPADE blocks at a quarter of the size.
         prior_channels: channels of the teacher's features, finest first; one per level, or all three.
         width: channels at full size, 64 in the paper.
@@ -94,7 +94,7 @@ class PriorGuided(Generator):
         dense_blocks: number of dense blocks.
         hidden: channels of SPADE's hidden maps.
         latent: channels of the latent; 0: deterministic.
-        negative_slope: of the prior encoder's activation.
+        negative_slope: negative slope of the prior encoder's activation.
         middle_prior: whether the prior modulates the middle blocks.
         checkpointing: recompute SPADE blocks and dense blocks in the backward pass: less memory, more time.
 
@@ -212,7 +212,7 @@ class SPN(PriorGuided):
     in eval mode.
 
     Args:
-        levels: of the prior pyramid (table 3): 1 is a quarter of the size, 2 adds a half, 3 full size.
+        levels: levels of the prior pyramid (table 3): 1 is a quarter of the size, 2 adds a half, 3 full size.
         blocks: SPADE blocks at a quarter of the size (table 4).
         stochastic: whether to add the variational module (section 3.1.2).
         prior_channels: channels of the teacher's features, finest first; one per level, or all three.

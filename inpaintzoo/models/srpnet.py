@@ -11,8 +11,8 @@ No code was released. Choices where the paper leaves details open:
 |---|---|---|
 | residual block (table A1) | "stride 2, padding 0", equal widths | reflection padding, the first convolution dilated |
 | softmax (equation 3) | no temperature | cosines times 10, as PEN-Net's code |
-| after the attention | not said | PEN-Net's dilated convolutions, none at the deepest level |
-| a level's mask | not said | nearest |
+| after the attention | not stated | PEN-Net's dilated convolutions, none at the deepest level |
+| a level's mask | not stated | nearest |
 """
 
 from __future__ import annotations
@@ -41,8 +41,8 @@ class SRPNet(Generator):
     Args:
         width: channels of the finest map, 32 in the paper; a multiple of 4.
         num_residual_blocks: number after each encoder convolution; 0 is PEN-Net's encoder (the ablation of table 5).
-        dilation: of each block's first convolution; 1 where an input side below 192 leaves the deepest map fewer than
-            3 cells.
+        dilation: dilation of each block's first convolution; 1 where an input side below 192 leaves the deepest map
+            fewer than 3 cells.
         kernel: side of the compared patches at all levels but the deepest, where it is 1: 1 (table A1) or 3 (PEN-Net).
         normalize_query: compare patches by cosine (equation 2).
         scale: factor of the scores in the softmax.

@@ -17,7 +17,7 @@ _CHUNK = 4096  # pixels compared with a palette at once
 
 
 class Colours(ABC):
-    """What colours pixels `(..., channels)` mean, or `(...)` for one channel without an axis."""
+    """The colours that pixels `(..., channels)` stand for, or `(...)` for one channel without an axis."""
 
     @abstractmethod
     def read(self, pixels: np.ndarray) -> np.ndarray:

@@ -85,7 +85,7 @@ def add_metadata(file: str, exif: bytes, xmp: bytes, source: str | Path, note: C
         exif: the block, with or without its prefix; empty for none.
         xmp: the packet; empty for none.
         source: the file that a note names.
-        note: is called if some of the EXIF is damaged.
+        note: called if some of the EXIF is damaged.
     """
     added: Directory = {_XMP: Field(_BYTE, xmp)} if xmp else {}
     try:

@@ -18,7 +18,7 @@ from inpaintzoo.pictures.images import orientation_of, turn
 from inpaintzoo.types import DataError
 
 PictureLike: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
-"""What a picture, mask or guidance map may be passed as."""
+"""Types accepted for a picture, mask or guidance map."""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,7 +44,7 @@ class Picture:
         return (width, height) if self.orientation >= 5 else (height, width)
 
     def upright(self, stored: np.ndarray | None = None) -> np.ndarray:
-        """An upright view of the pixels (or of others stored alike); writing to it writes to them."""
+        """An upright view of the pixels (or of others stored the same way); writes go through to the pixels."""
         return turn(self.stored if stored is None else stored, self.orientation)
 
     def read(self, box: Box) -> Tensor:

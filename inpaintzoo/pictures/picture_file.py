@@ -60,7 +60,7 @@ class PictureFile:
         format: Pillow's name of the format.
         metadata: options of Pillow's `save` that keep the file's metadata.
         encoding: options that keep the compression if the format stays the same.
-        note: is called with a sentence on what is left out.
+        note: called with a sentence about what is left out.
     """
 
     path: Path
@@ -134,7 +134,7 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
 
     Args:
         path: the file.
-        note: is called with a sentence on anything left out, now and when the picture is written.
+        note: called with a sentence about anything left out, now and when the picture is written.
 
     Raises:
         DataError: the file is missing, damaged, not an image, or of a kind that cannot be filled; the message names it.

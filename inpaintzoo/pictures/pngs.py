@@ -15,7 +15,7 @@ _COLOURS = {b"cICP": 4, b"sRGB": 1, b"gAMA": 4, b"cHRM": 32}
 
 
 def png_info(image: Image.Image, path: str | Path, xmp: bytes) -> PngImagePlugin.PngInfo:
-    """What to write into a PNG file: colour chunks and texts of the PNG file that was read, and any file's XMP packet.
+    """Chunks to write into a PNG file: colours and texts of the PNG file that was read, and any file's XMP packet.
 
     Args:
         image: the opened file.

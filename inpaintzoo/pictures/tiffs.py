@@ -28,7 +28,7 @@ def check_channels(image: Image.Image, path: str | Path) -> None:
         return
     what = "premultiplied alpha" if extra == (_MULTIPLIED_ALPHA,) else f"further channels (ExtraSamples {extra})"
     raise DataError(
-        f"{path}: beside colours, one channel of alpha that is not premultiplied is read in TIFF files; this one has "
+        f"{path}: TIFF files may have colours and one channel of unpremultiplied alpha; this one has "
         f"{what}, which would be lost; convert it"
     )
 

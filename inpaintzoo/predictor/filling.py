@@ -51,7 +51,7 @@ class Scene:
 
 @dataclasses.dataclass(frozen=True)
 class Window:
-    """What a generator is shown.
+    """The input that a generator is shown.
 
     Attributes:
         image: `(3, h, w)` in [0, 1], black in the hole.
@@ -100,9 +100,9 @@ class PartFiller:
         device: where it runs.
         precision: number format that it computes in.
         batch_size: windows to fill at once, at most.
-        most_pixels: in a batch, unless a single window has more.
+        most_pixels: most pixels in a batch, unless a single window has more.
         samples: fills per hole; more than 1 need a stochastic generator.
-        seed: for stochastic fills.
+        seed: seed of a stochastic model's fills.
     """
 
     generator: Generator
@@ -114,7 +114,7 @@ class PartFiller:
     seed: int
 
     def fill(self, parts: Sequence[tuple[Scene, Part]], limits: Limits) -> list[FilledPart]:
-        """Fill parts of one or more pictures, in batches of one size."""
+        """Fill parts of one or more pictures, in batches of equal size."""
         images: dict[int, Tensor] = {}
         windows: dict[int, Window] = {}
         for number, (scene, part) in enumerate(parts):
@@ -168,7 +168,7 @@ class PartFiller:
         if not torch.isfinite(filled).all():
             raise InpaintzooError(
                 f"{type(self.generator).__name__} filled the hole with values that are not finite; "
-                + ("are its weights damaged?" if self.precision == "float32" else "take precision float32")
+                + ("are its weights damaged?" if self.precision == "float32" else "use precision float32")
             )
         # Enlarging and blending must not mix in predictions of known pixels.
         whole = torch.stack([composite(image, filled[:, number], mask) for number in range(filled.shape[1])], dim=1)

@@ -32,7 +32,7 @@ class _Job(FileTask):
 
     @property
     def sources(self) -> tuple[Path | None, ...]:
-        """What the output is made from."""
+        """The files that the output is made from."""
         return self.image, self.mask, self.guidance
 
 
@@ -50,7 +50,7 @@ class FolderFill:
         guidance: a guidance map, a folder of maps, or None.
         format: suffix of the files of an output folder, such as `png`; `keep` for the pictures' own.
         samples: fills per picture; more than 1 need a stochastic model.
-        seed: for stochastic fills.
+        seed: seed of a stochastic model's fills.
         grow: pixels by which holes are enlarged on every side.
         polarity: the colour of holes; with folders `auto` decides once, by all masks together.
         force: overwrite existing files, and ignore what an earlier run has filled.
@@ -204,7 +204,7 @@ class FolderFill:
             out = self.out / image.relative_to(self.images)
             out = out if format == "keep" else out.with_suffix(f".{format}")
             if out in jobs:  # pictures whose names differ in the suffix only
-                self.unmatched.append(f"{image}: {jobs[out].image} is written to {out} already; rename one of them")
+                self.unmatched.append(f"{image}: {jobs[out].image} is already written to {out}; rename one of them")
             else:
                 jobs[out] = _Job(image, mask, out, guidance)
         return list(jobs.values())
@@ -222,11 +222,11 @@ class FolderFill:
                 self.unmatched.append(f"{image}: there is no {name} {place / key}.*")
         for key, path in by_name.items():
             if key not in keys.values():
-                self.unmatched.append(f"{path}: there is no picture of this {name}'s name")
+                self.unmatched.append(f"{path}: no picture has this {name}'s name")
         return [by_name.get(key) for key in keys.values()]
 
     def _decide_polarity(self, jobs: Sequence[_Job]) -> None:
-        """By all masks together, also those of pictures that are filled already."""
+        """Decided by all masks together, including those of pictures already filled."""
         masks = sorted({job.mask for job in jobs if job.mask is not None})
         if self.polarity == "auto" and masks and (self.images.is_dir() or (self.masks and self.masks.is_dir())):
             self.polarity = common_polarity(masks) or "auto"

@@ -39,7 +39,7 @@ def find_hole(
         picture: the picture it belongs to.
         polarity: the colour of the hole.
         grow: pixels by which it is enlarged on every side.
-        note: is called with a sentence on anything that the user may not expect.
+        note: called with a sentence about anything that the user may not expect.
 
     Raises:
         DataError: the mask cannot be read or does not fit, or it is unclear which colour is the hole.
@@ -150,7 +150,7 @@ def read_guidance(guidance: PictureLike | None, picture: Picture) -> np.ndarray 
     """A guidance map as `(H, W)`, upright: bool or float32 permissions in [0, 1], or int64 class ids.
 
     Args:
-        guidance: arrays and tensors as generators take them; of files and Pillow images, palette indices are class ids
+        guidance: arrays and tensors as generators take them; in files and Pillow images, palette indices are class ids
             and grey levels permissions.
         picture: the picture it belongs to.
 

@@ -63,7 +63,7 @@ class Ledger:
         force: start over, whatever is there.
 
     Raises:
-        ConfigError: the folder was begun with other settings.
+        ConfigError: the folder was made with other settings.
         DataError: the JSON file is damaged.
     """
 
@@ -100,7 +100,7 @@ class Ledger:
         other = [] if self.force else Record(self.path, settings).differences()
         if other:
             raise ConfigError(
-                f"{self.path.parent} was begun with other settings: {'; '.join(other)}; take another folder, or start "
+                f"{self.path.parent} was made with other settings: {'; '.join(other)}; use another folder, or start "
                 "over with --force"
             )
 
@@ -119,7 +119,7 @@ class Ledger:
                 foreign.append(path)
         if foreign and not self.force:
             raise ConfigError(
-                f"{some(foreign, 3)}: there already, and not as this command made it; take another folder, or "
+                f"{some(foreign, 3)}: already in the folder, and not as this command made it; use another folder, or "
                 "overwrite all with --force"
             )
 
@@ -141,9 +141,9 @@ class Ledger:
             self.write()
 
     def end(self) -> None:
-        """Forget files that were to be made and were not, and write: whatever appears there is somebody else's.
+        """Drop entries of files never written, and save; a file that appears later is not ours.
 
-        For files that were to be made again, the earlier note holds.
+        Files that were to be made again keep their earlier entry.
         """
         kept = {name: self._before.get(name) if noted is None else noted for name, noted in self._filled.items()}
         folder = self.path.parent

@@ -1,4 +1,4 @@
-"""How large a part of a picture memory allows."""
+"""How much of a picture fits into memory at once."""
 
 from __future__ import annotations
 

@@ -135,7 +135,7 @@ class _Group:
     """Holes that are filled together.
 
     Attributes:
-        box: what a crop shows.
+        box: the crop that shows them.
         inner: the holes' own box.
         numbers: the numbers of the cells that belong to them; None for all.
         cells: the number of each cell of `CELL` pixels.
@@ -194,7 +194,7 @@ def _merged(groups: list[_Group], limits: Limits, frame: tuple[int, int]) -> lis
 
 
 def _close(inner: Box, limits: Limits, frame: tuple[int, int]) -> Box:
-    """What a crop shows: a margin of half the hole's longer side, or down to an eighth of it to fit into a tile."""
+    """The crop around a hole, with a margin of half its longer side, or down to an eighth of it to fit into a tile."""
     room = (limits.tile - inner.side) // 2
     return _box_around(inner, min(inner.side // 2, max(inner.side // 8, room, 1)), limits, frame)
 

@@ -42,18 +42,18 @@ _MOST_HELD = 64_000_000  # pixels of pictures that are kept in memory to be fill
 class Predictor:
     """Fills holes in pictures of any kind and size.
 
-    Known pixels come back bit by bit. The generator never sees what lies in the hole.
+    Known pixels come back bit for bit. The generator never sees what lies in the hole.
 
     Args:
         model: a generator, or the path of a weight file, checkpoint or run folder.
-        device: `cpu`, `cuda`, `cuda:1`, and so on; `auto` takes a GPU where there is one. The model is moved there.
+        device: `cpu`, `cuda`, `cuda:1`, and so on; `auto` picks a GPU if there is one. The model is moved there.
         precision: number format that the network computes in.
         strategy: `auto`, or how parts are shown to the network: `pad` the whole picture, `crop` each hole with a
             margin, `tile` overlapping tiles, `resize` scaled down; see `inpaintzoo.predictor.planning`.
         tile: longest side in pixels that the network is shown at once; None: 512, or less if memory is short.
         overlap: pixels over which neighbouring tiles are blended; None: a quarter of a tile.
         max_memory: GiB that may be used; None: half of the free memory.
-        batch_size: tiles, holes and pictures of one size that are filled at once, if memory allows.
+        batch_size: tiles, holes and pictures of the same size that are filled at once, if memory allows.
 
     Attributes:
         notes: what was worth knowing about the last fill, such as that memory ran out and smaller tiles were used. The
@@ -114,7 +114,7 @@ class Predictor:
             mask: with the size of the upright picture, or its proportions: a path, a Pillow image, an array `(H, W)` or
                 a tensor `(1, H, W)`. None: the picture's own transparent pixels, which become opaque.
             samples: how many fills; more than 1 need a stochastic generator.
-            seed: for stochastic fills.
+            seed: seed of a stochastic model's fills.
             grow: pixels by which the hole is enlarged on every side.
             polarity: the colour of the hole; `auto`: white (1, 255) in arrays, tensors and Pillow images, the rarer
                 colour in files, with a note if that is black.
@@ -157,7 +157,7 @@ class Predictor:
             mask: see `__call__`, also for the other arguments.
             out: the file to write; the suffix decides the format. Several samples go to `NAME-0.png`, `NAME-1.png`.
             samples: how many fills.
-            seed: for stochastic fills.
+            seed: seed of a stochastic model's fills.
             grow: pixels by which the hole is enlarged.
             polarity: the colour of the hole.
             guidance: where the generator may copy from.
@@ -184,13 +184,13 @@ class Predictor:
         polarity: PolarityChoice = "auto",
         guidance: Sequence[PictureLike | None] | None = None,
     ) -> list[list[Any]]:
-        """`__call__` for several pictures; the network gets up to `batch_size` pictures of one size at once.
+        """`__call__` for several pictures; the network gets up to `batch_size` pictures of the same size at once.
 
         Args:
             images: the pictures.
             masks: one for each.
             samples: how many fills of each.
-            seed: for stochastic fills, which do not depend on the other pictures.
+            seed: seed of a stochastic model's fills, which do not depend on the other pictures.
             grow: pixels by which holes are enlarged.
             polarity: the colour of holes.
             guidance: one map for each, or None.
@@ -231,14 +231,14 @@ class Predictor:
         polarity: PolarityChoice = "auto",
         overwrite: bool = False,
     ) -> Iterator[FileResult]:
-        """`fill_file` for many files, read `batch_size` at a time and filled together if they are of one size.
+        """`fill_file` for many files, read `batch_size` at a time and filled together if their sizes are equal.
 
         A file that cannot be filled does not stop the others: its result says why.
 
         Args:
             tasks: what to fill; taken as needed.
             samples: how many fills of each.
-            seed: for stochastic fills.
+            seed: seed of a stochastic model's fills.
             grow: pixels by which holes are enlarged.
             polarity: the colour of holes.
             overwrite: whether existing files may be replaced.
@@ -322,7 +322,7 @@ class Predictor:
     # -- reading and filling -----------------------------------------------------------------------------------------
 
     def _try_together(self, scenes: Sequence[Scene], samples: int, seed: int) -> list[list[FilledPart]]:
-        """What fills several scenes; empty for a single one or on failure: then each has to be tried alone."""
+        """The filled parts of several scenes; empty for a single one or on failure: then each must be tried alone."""
         if len(scenes) < 2:
             return []
         try:
@@ -332,7 +332,7 @@ class Predictor:
         if short:
             torch.cuda.empty_cache()
             self.batch_size = max(1, self.batch_size // 2)
-            self._note(f"memory ran out for {len(scenes)} pictures at once; going on with {self.batch_size}")
+            self._note(f"memory ran out for {len(scenes)} pictures at once; continuing with {self.batch_size}")
         return []
 
     def _picture(self, image: PictureLike) -> Picture:
@@ -363,11 +363,11 @@ class Predictor:
             self._note("the whole picture is hole: the model has nothing to go by")
         if self._compact_holes and not is_compact(hole):
             self._note(f"{self._compact_holes}; strokes and scratches may come out worse")
-            self._compact_holes = None  # said once
+            self._compact_holes = None  # reported once
         return Scene(picture, hole, read_guidance(guidance, picture), opaque=mask is None)
 
     def _filled(self, scene: Scene, samples: int, seed: int) -> list[FilledPart]:
-        """What fills a scene's hole; if memory runs out, smaller parts are tried."""
+        """The filled parts of a scene; if memory runs out, smaller parts are tried."""
         limits, strategy, batch_size = self._limits(), self.strategy, self.batch_size
         while scene.hole.any():
             parts = plan(scene.hole, strategy, limits)
@@ -422,7 +422,7 @@ class Predictor:
                 f"memory runs out even for {largest} pixels a side; close other programs or use a smaller model"
             )
         smaller = self._limits(max(least, min(limits.tile, largest) // 2))
-        self._note(f"memory ran out for {largest} pixels a side; going on with {smaller.tile}")
+        self._note(f"memory ran out for {largest} pixels a side; continuing with {smaller.tile}")
         return smaller
 
 

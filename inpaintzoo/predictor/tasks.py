@@ -1,4 +1,4 @@
-"""Files to fill, where the fills are written, and what became of each."""
+"""Files to fill, where the fills are written, and the outcome for each."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class FileTask:
 
 @dataclasses.dataclass
 class FileResult:
-    """What became of a file.
+    """The outcome for one file.
 
     Attributes:
         task: what was asked for.
@@ -75,12 +75,12 @@ class OpenFile:
     overwrite: bool
 
     def write(self, parts: Sequence[FilledPart], samples: int, note: Callable[[PredictorWarning], None]) -> list[Path]:
-        """Write the fills; without a hole and in the same format, copy the file byte by byte.
+        """Write the fills; without a hole and in the same format, copy the file byte for byte.
 
         Args:
-            parts: what fills the hole.
+            parts: the filled parts.
             samples: how many fills.
-            note: is called with what is worth knowing.
+            note: called with anything worth knowing.
 
         Returns:
             The files written.

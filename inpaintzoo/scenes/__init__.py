@@ -1,11 +1,11 @@
 """Built-in procedural scenes: landscapes and streets with exact labels, so that everything runs without a download.
 
-| room | paints |
+| module | contains |
 |---|---|
-| `parts` | nothing: the table of parts, classes and tags |
+| `parts` | the table of parts, classes and tags |
 | `noise`, `canvas` | fractal textures; shapes with colour and label through one coverage mask |
 | `stage`, `sky` | light, camera and random numbers; sky, clouds, air and weather |
-| `terrain`, `plants`, `walls`, `buildings`, `street` | what a scene consists of |
+| `terrain`, `plants`, `walls`, `buildings`, `street` | the things in a scene |
 | `compose` | the kinds of scenes |
 """
 

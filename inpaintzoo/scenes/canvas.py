@@ -43,8 +43,8 @@ class Canvas:
     """A picture being painted.
 
     Args:
-        height: in pixels.
-        width: in pixels.
+        height: height in pixels.
+        width: width in pixels.
 
     Attributes:
         image: `(H, W, 3)` float32, sRGB from 0 to 1.

@@ -13,12 +13,12 @@ from inpaintzoo.scenes.walls import GroundFloor, Wall, draw_style, facade
 
 
 def paint_scene(entropy: tuple[int, ...], height: int, width: int) -> Canvas:
-    """Paint the scene of some seed numbers.
+    """Paint the scene that some seed numbers give.
 
     Args:
         entropy: seeds every choice; the same numbers give the same scene at any size.
-        height: in pixels.
-        width: in pixels.
+        height: height in pixels.
+        width: width in pixels.
 
     Returns:
         The canvas: image in [0, 1], parts and notes.

@@ -1,4 +1,4 @@
-"""What a scene is made of: every painted part, its class, and the tag it gives the picture."""
+"""The parts of a scene: each painted part, its class, and the tag it gives the picture."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every painter gets: the canvas, the random numbers, the light and the camera."""
+"""The stage that every painter works on: canvas, random numbers, light and camera."""
 
 from __future__ import annotations
 

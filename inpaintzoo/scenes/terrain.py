@@ -1,4 +1,4 @@
-"""Land and water: mountains, hills, meadows, crops, beaches, and water that reflects what is painted already."""
+"""Land and water: mountains, hills, meadows, crops, beaches, and water that reflects what is already painted."""
 
 from __future__ import annotations
 
@@ -154,7 +154,7 @@ def water(stage: Stage, patch: Coverage | None, mirror: float, part: str, calm: 
     """Fill a patch with water that reflects the picture above.
 
     Args:
-        stage: where to paint; everything to be reflected must be there already.
+        stage: where to paint; everything to be reflected must already be painted.
         patch: the surface.
         mirror: world height of the far shore.
         part: `lake`, `river` or `sea`.

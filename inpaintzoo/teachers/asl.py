@@ -66,7 +66,7 @@ def check_upsample(owner: str, upsample: str) -> None:
 
 
 def convert(released: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """Renames the released state dict (file key `model`) for `Trunk`.
+    """Rename the released state dict (file key `model`) for `Trunk`.
 
     Tensors after the cut are dropped. The authors' batch norm uses |weight| + 1e-5, which is applied here.
 
@@ -109,7 +109,7 @@ class ASLTeacher(Teacher):
 
     Args:
         weights: the authors' file (`Open_ImagesV6_TRresNet_L_448.pth`), or what `inpaintzoo convert --from tresnet-asl`
-            made of it; None uses torch hub's cache, downloading into it if needed.
+            made from it; None uses torch hub's cache, downloading into it if needed.
         upsample: how the image is doubled. `nearest` is how the released code doubles the prior learner's input; its
             teacher sees the file, resized to twice the size, to which `bilinear` comes closer.
 

@@ -75,7 +75,7 @@ class TopDown(nn.Module):
 
 
 def soft_maximum(scores: Tensor, sharpness: float = 4.0) -> Tensor:
-    """Pools `(B, T, H, W)` scores to `(B, T)` float32 by log-mean-exp, between their mean and their maximum.
+    """Pool `(B, T, H, W)` scores to `(B, T)` float32 by log-mean-exp, between their mean and their maximum.
 
     A tag may cover the whole image (sky) or a few pixels (a pole), which a mean would drown out.
     """

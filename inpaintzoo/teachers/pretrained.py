@@ -70,7 +70,7 @@ class ResNetTrunk(nn.Module):
 
 
 class TorchvisionTeacher(Teacher):
-    """The first stages of a network that torchvision has weights for.
+    """Stem and two stages of a torchvision network.
 
     Args:
         network: `resnet…` classify (ImageNet), `…rcnn…` and `retinanet…` detect (COCO), `fcn…` and `deeplabv3…` segment
@@ -82,7 +82,7 @@ class TorchvisionTeacher(Teacher):
 
     Raises:
         ValueError: for an unknown network or way of doubling.
-        WeightsError: the weights cannot be had or do not fit.
+        WeightsError: the weights cannot be found or do not fit.
     """
 
     def __init__(

@@ -96,7 +96,7 @@ def read_checkpoint(path: str | Path) -> RunCheckpoint:
     if not isinstance(content, dict) or not {"inpainter", "state_dict"} <= content.keys():
         raise WeightsError(f"{path} is not the checkpoint of an inpaintzoo run: it holds no `inpainter` state")
     if problem := _problem(content):
-        raise WeightsError(f"{path} is not a complete checkpoint: {problem}; take another of the run")
+        raise WeightsError(f"{path} is not a complete checkpoint: {problem}; use another one of the run")
     return RunCheckpoint(path, content)
 
 
@@ -109,14 +109,14 @@ def _problem(content: dict[str, Any]) -> str | None:
     if not isinstance(networks, dict) or not all(map(_describes, networks.values())):
         return "what it says about its networks is damaged"
     if not isinstance(state, dict):
-        return "it holds other things than tensors as weights"
+        return "its weights hold something other than tensors"
     # A user's own loss may store other objects.
     networks_state = {
         name: value for name, value in state.items() if str(name).startswith(("generator.", "adversaries."))
     }
     for tensors in (networks_state, average_state(content)):
         if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):
-            return "it holds other things than tensors as weights"
+            return "its weights hold something other than tensors"
         # An expanded tensor would let a small file fill the memory.
         if any(value.untyped_storage().nbytes() < value.numel() * value.element_size() for value in tensors.values()):
             return "a tensor is larger than what is stored of it"
@@ -132,7 +132,7 @@ def _describes(network: object) -> bool:
 
 
 def find_checkpoint(path: str | Path) -> Path:
-    """Returns a file's path unchanged, and a run folder's `last.ckpt`.
+    """Return a file's path unchanged, and a run folder's `last.ckpt`.
 
     Raises:
         WeightsError: the folder has no `last.ckpt`, or holds several runs.
@@ -181,7 +181,7 @@ def check_resumes(checkpoint: Mapping[str, Any], own_state: Mapping[str, Tensor]
     ]
     if wrong:
         raise WeightsError(
-            f"the checkpoint is of another network: {len(wrong)} of {len(own)} tensors differ, such as {wrong[0]}; "
+            f"the checkpoint is from another network: {len(wrong)} of {len(own)} tensors differ, such as {wrong[0]}; "
             f"use the config.yaml of the run that wrote it"
         )
 

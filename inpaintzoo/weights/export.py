@@ -110,7 +110,7 @@ def export_model(
     Args:
         model: a generator with float32 weights on the CPU; a stochastic one must take noise as an argument.
         path: ends in `.onnx` (needs the extra `onnx`; one file up to ONNX's 2 GB) or in `.pt2` (`torch.export`).
-        overwrite: whether a file that is there may be replaced.
+        overwrite: whether an existing file may be replaced.
         facts: how the weights were made, plain values, kept in the file; see `inpaintzoo.weights.WeightFile`.
         licence: a note on the terms of use, kept in the file.
 
@@ -163,7 +163,7 @@ def _need(*packages: str) -> None:
 
 
 def _traced(filler: Exportable) -> ExportedProgram:
-    """Traces the program for any batch and all sizes that the generator accepts."""
+    """Trace the program for any batch and all sizes that the generator accepts."""
     generator = filler.generator
     multiple = generator.size_multiple
     least = _least(generator)
@@ -256,21 +256,21 @@ def _metadata(model: Generator, inputs: tuple[str, ...]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def _beyond_torch(name: str, kind: str) -> Iterator[None]:
-    """Reports operations that this version of torch cannot convert or read back."""
+    """Report operations that this version of torch cannot convert or read back."""
     try:
         yield
     except (WeightsError, OSError):
         raise
     except Exception as error:  # the converters raise many kinds
         raise WeightsError(
-            f"torch {torch.__version__} cannot write {name} as {kind} ({type(error).__name__}); take a newer torch, "
+            f"torch {torch.__version__} cannot write {name} as {kind} ({type(error).__name__}); use a newer torch, "
             f"such as 2.14"
         ) from error
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Silences the exporters' internal warnings."""
+    """Silence the exporters' internal warnings."""
     loggers = [logging.getLogger(name) for name in ("torch.onnx", "torch.export", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     with warnings.catch_warnings():

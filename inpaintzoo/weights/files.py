@@ -100,7 +100,7 @@ def load_model(
         path: a `.safetensors` file of the zoo, or a `.ckpt` file of a run.
         device: where the network goes.
         dtype: type of its floating-point tensors; None turns half precision into float32 and keeps other types.
-        raw: take the trained weights of a checkpoint instead of its moving average (`GeneratorEMA`).
+        raw: use the trained weights of a checkpoint instead of its moving average (`GeneratorEMA`).
 
     Returns:
         The network in eval mode.
@@ -147,7 +147,7 @@ def _load(
 
 
 def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[str, Tensor]]:
-    """Reads the metadata and the tensors of a weight file, or of a checkpoint's generator.
+    """Read the metadata and the tensors of a weight file, or of a checkpoint's generator.
 
     Raises:
         WeightsError: the file is missing, damaged or not one of the zoo's.
@@ -166,7 +166,7 @@ def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[
 
 
 def read_about(path: str | Path, raw: bool = False) -> WeightFile:
-    """Reads the metadata of a weight file or checkpoint; of a `.safetensors` file no tensors.
+    """Read the metadata of a weight file or checkpoint, without the tensors of a `.safetensors` file.
 
     Raises:
         WeightsError: as `read_weights`.
@@ -207,7 +207,7 @@ def _opened(path: Path) -> Any:
         raise WeightsError(f"{path}: there is no such weight file")
     if path.suffix != SUFFIX:
         raise WeightsError(
-            f"{path} is neither {SUFFIX} nor {CHECKPOINT_SUFFIX}; authors' released files become ours by "
+            f"{path} is neither {SUFFIX} nor {CHECKPOINT_SUFFIX}; convert authors' released files with "
             f"`inpaintzoo convert`"
         )
     try:

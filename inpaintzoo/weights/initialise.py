@@ -51,7 +51,7 @@ class Matched:
         rest = "; ".join(
             f"{len(names)} {kind} ({some(names)})" if names else f"0 {kind}" for kind, names in kinds.items()
         )
-        otherwise = f"; its network was built otherwise: {', '.join(self.settings)}" if self.settings else ""
+        otherwise = f"; its network was built with other settings: {', '.join(self.settings)}" if self.settings else ""
         return (
             f"init_from: {self.part} from {self.path}: {len(self.matched)} tensors matched ({self.share:.1%} of the "
             f"parameters); {rest}{otherwise}"
@@ -62,7 +62,7 @@ def refuse_to_resume(init_from: object) -> None:
     """Raise `ConfigError` if a resumed run also has `init_from`."""
     if init_from is not None:
         raise ConfigError(
-            f"init_from ({init_from}) starts a new training and --ckpt_path goes on with an old one: give one of them "
+            f"init_from ({init_from}) starts a new run and --ckpt_path resumes an old one: give one of them "
             f"(--model.init_from null for none)"
         )
 
@@ -130,7 +130,7 @@ def _load_part(network: nn.Module, part: str, path: str, content: _Content) -> M
     # A file may hold a complete part of a larger network; left-over tensors mean that it is another network's.
     if report.share < LEAST_SHARE and (report.reshaped or report.unused):
         raise WeightsError(
-            f"{path} is of another network than the {part}: only {len(matched)} of {len(own)} tensors match, "
+            f"{path} is for another network than the {part}: only {len(matched)} of {len(own)} tensors match, "
             f"{report.share:.1%} of the parameters; {len(report.reshaped)} have another shape "
             f"({some(report.reshaped)}) and {len(report.unused)} are not here ({some(report.unused)})"
         )
@@ -144,7 +144,7 @@ def _load_part(network: nn.Module, part: str, path: str, content: _Content) -> M
 
 
 def _share(network: nn.Module, matched: list[str]) -> float:
-    """Counts parameters rather than tensors: biases are half of the tensors but hardly any of the parameters."""
+    """The share by parameters, not tensors: biases are half of the tensors but hardly any of the parameters."""
     sizes = {name: parameter.numel() for name, parameter in network.named_parameters()}
     return sum(sizes.get(name, 0) for name in matched) / max(1, sum(sizes.values()))
 

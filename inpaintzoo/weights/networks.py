@@ -62,7 +62,7 @@ def describe(network: nn.Module) -> Description:
 def build(
     description: Description, where: str, state: Mapping[str, Tensor] | None = None, kind: type | None = None
 ) -> Rebuildable:
-    """Builds the network of a description, on the meta device if possible: names and shapes, no values.
+    """Build the network of a description, on the meta device if possible: names and shapes, no values.
 
     Args:
         description: class path and arguments; not trusted.
@@ -118,7 +118,7 @@ def _construct(network_class: type[Rebuildable], description: Description) -> Re
 
 
 def _check_integers(value: Any, most: int) -> None:
-    """Raises `WeightsError` if a width, depth or number of steps exceeds what the file holds."""
+    """Raise `WeightsError` if a width, depth or number of steps exceeds what the file holds."""
     if isinstance(value, (dict, list)):
         for item in value.values() if isinstance(value, dict) else value:
             _check_integers(item, most)
@@ -142,7 +142,7 @@ class _Bounded(TorchFunctionMode):
 
 
 def load_values(network: nn.Module, description: Description, state: Mapping[str, Tensor], where: str) -> Rebuildable:
-    """Loads values into a network made by `build`, and puts it into eval mode.
+    """Load values into a network made by `build`, and put it into eval mode.
 
     Raises:
         WeightsError: a tensor is missing, unknown, of another shape, or not finite.
@@ -158,7 +158,7 @@ def load_values(network: nn.Module, description: Description, state: Mapping[str
 
 
 def check_state(state: Mapping[str, Tensor], wanted: Mapping[str, Tensor], where: str) -> None:
-    """Raises `WeightsError` unless a state fits the wanted one and is finite."""
+    """Raise `WeightsError` unless a state fits the wanted one and is finite."""
     check_fit(state, wanted, where)
     bad = not_finite(state)
     if bad:
@@ -207,7 +207,7 @@ def _plain(value: Any) -> bool:
 
 
 def _with_tuples(value: Any) -> Any:
-    """Turns JSON's lists into tuples, and builds the parts of a network."""
+    """Turn JSON's lists into tuples, and build the parts of a network."""
     if isinstance(value, dict):
         part = {name: _with_tuples(item) for name, item in value.get("init_args", {}).items()}
         return _find_class(str(value.get("class_path", "")))(**part)

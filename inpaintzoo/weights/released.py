@@ -37,7 +37,7 @@ def convert_file(
         source: what the file holds, see `inpaintzoo.weights.convert_state_dict`.
         path: as released: a state dict, or a dictionary with one in it (`netG` of PEN-Net's `gen_*.pth`, and so on).
         out: the new file; ends in `.safetensors`.
-        licence: a note on the terms of use; the authors' terms hold for their weights.
+        licence: a note on the terms of use; the authors' terms apply to their weights.
         dtype: type of the floating-point tensors in the file; None keeps it.
         overwrite: whether `out` may be replaced.
 
@@ -61,7 +61,7 @@ def convert_file(
 
 
 def unwrapped(content: Mapping[str, Any], where: str, own: tuple[str, ...] = _GENERATORS) -> dict[str, Tensor]:
-    """Finds the state dict in a file's content.
+    """Find the state dict in a file's content.
 
     Args:
         content: a state dict, or a dictionary that contains one.

@@ -173,7 +173,7 @@ def test_two_processes_do_what_one_does(tmp_path, monkeypatch):
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    # What torchrun tells its processes.
+    # The environment that torchrun gives its processes.
     for name, value in {"WORLD_SIZE": 2, "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}.items():
         monkeypatch.setenv(name, str(value))
     children = []
@@ -215,7 +215,7 @@ def test_a_killed_run_goes_on_where_it_stopped(tmp_path):
     killed = {"net": Counted(network(), kill_at=2), "mean colour": Fill(MeanColour())}
     assert exit_code(forked(lambda: ran(tmp_path / "killed", killed) and 0)) == -signal.SIGKILL
     assert len(numbers(tmp_path / "killed")) == 4, "two batches, rows and arrays each"
-    # What a kill leaves of a file that was being written, and arrays whose rows were not.
+    # Left by a kill: part of a file that was being written, and arrays whose rows were not.
     folder = tmp_path / "killed" / "work" / "net" / "noise" / "zoo"
     (folder / ".00002.json.1.part").write_text('{"rows": [')
     (folder / "00002.npz").write_bytes(b"PK")
@@ -276,7 +276,7 @@ def test_other_masks_are_pinned_again_by_force(tmp_path, capsys):
 
 
 class Alone(Processes):
-    """One of several processes, which waits for no other."""
+    """One of several processes; it does not wait for the others."""
 
     def wait(self):
         pass
@@ -285,7 +285,7 @@ class Alone(Processes):
 def test_processes_that_would_measure_something_else_are_refused(tmp_path):
     benchmark(tmp_path, processes=Alone(0, 2)).prepare()
     benchmark(tmp_path, processes=Alone(1, 2)).prepare()
-    with pytest.raises(ConfigError, match="process 1 would measure something else than the first: batch_size was 2"):
+    with pytest.raises(ConfigError, match="process 1 would not measure the same as the first: batch_size was 2"):
         benchmark(tmp_path, processes=Alone(1, 2), batch_size=3, force=True).prepare()
 
 
@@ -298,7 +298,7 @@ def test_numbers_of_another_device_are_not_mixed_in(tmp_path, monkeypatch):
 
 def test_other_folders_are_left_alone(tmp_path):
     (tmp_path / "thesis.txt").write_text("years of work")
-    with pytest.raises(DataError, match="holds files that are no benchmark's; name another output folder"):
+    with pytest.raises(DataError, match="holds files that are not from a benchmark; name another output folder"):
         ran(tmp_path, force=True)
     with pytest.raises(DataError, match="is a file"):
         ran(tmp_path / "thesis.txt")

@@ -62,7 +62,7 @@ def test_pairs_shuffled_in_the_manifest_are_caught(tmp_path):
     pairs = [json.loads(line) for line in lines[1:]]
     for keys, sentence in (
         (("image", "image_sha256"), "the images are not those that were pinned"),
-        (("image_sha256",), "has other content than when it was pinned"),
+        (("image_sha256",), "has changed since it was pinned"),
         (("mask",), "the mask of image 0 .* is not the pinned one"),
     ):
         shuffled = [dict(pair) for pair in pairs]

@@ -304,7 +304,7 @@ def test_results_json_holds_what_is_needed_to_repeat_a_run(tmp_path):
     write_report(results, tmp_path, a_render, a_truth, pictures=0)
 
     def refuse(constant):
-        raise AssertionError(f"{constant} is no JSON")
+        raise AssertionError(f"{constant} is not JSON")
 
     content = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"), parse_constant=refuse)
     assert content["run"] == results.run and content["missing"] == results.missing

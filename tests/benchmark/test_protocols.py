@@ -41,7 +41,7 @@ PAGE = ROOT / "docs" / "protocols.md"
 
 
 def pictures(count, size, seed=0):
-    """8-bit truths, float predictions that are no 8-bit levels, and masks with holes of very different sizes."""
+    """8-bit truths, float predictions between 8-bit levels, and masks with holes of very different sizes."""
     generator = torch.Generator().manual_seed(seed)
     coarse = torch.rand(count, 3, 7, 7, generator=generator)
     image = torch.nn.functional.interpolate(coarse, size=(size, size), mode="bilinear", align_corners=True)

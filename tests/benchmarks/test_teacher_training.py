@@ -145,7 +145,7 @@ def test_it_resumes_and_is_tested_at_the_end(trained, tmp_path, capsys, caplog) 
     assert state["tag_classifier"]["iteration"] == 6 == state["global_step"]
     assert "test/map" in capsys.readouterr().out
     assert run(tmp_path / "again", "--ckpt_path", checkpoint) == 0
-    assert "nothing to do: 4 of 4 iterations are done already" in caplog.text
+    assert "nothing to do: 4 of 4 iterations are already done" in caplog.text
 
 
 def test_a_clip_is_the_trainers_own_affair_here(tmp_path) -> None:

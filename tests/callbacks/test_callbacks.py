@@ -1,4 +1,4 @@
-"""What a person sees while a model trains, and when it has trained."""
+"""What the user sees during and after training."""
 
 import re
 

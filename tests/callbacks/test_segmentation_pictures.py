@@ -55,7 +55,7 @@ def pairs(count=2, size=32):
 
 
 def cell(sheet, column, row, size=128):
-    """A picture of the sheet; four rows a sample."""
+    """A picture of the sheet; four rows per sample."""
     left, top = 4 + column * (size + 4), 14 + row * (size + 4)
     return np.asarray(sheet.crop((left, top, left + size, top + size)))
 
@@ -210,7 +210,7 @@ def test_images_that_even_out_the_processes_count_once(tmp_path):
 
 
 class Undecided(LabelGenerator):
-    """Logits that are no numbers, or all alike."""
+    """Logits that are NaN, or all equal."""
 
     value = float("nan")
 

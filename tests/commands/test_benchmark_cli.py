@@ -1,4 +1,4 @@
-"""`inpaintzoo benchmark` by the user's door, and what its page and its configs say."""
+"""`inpaintzoo benchmark` through the command line, and what its page and its configs say."""
 
 import inspect
 import json
@@ -47,7 +47,7 @@ def test_the_quickstart_prints_a_table_and_writes_a_report(tmp_path, capsys, mon
     assert {"index.html", "table.md", "table.tex", "table.csv", "results.json", "grid.png"} <= written
     assert all(name in (tmp_path / "out" / "table.md").read_text() for name in ("mean colour", "diffusion", "mine"))
     text = said(capsys, 0, *SMALL, *mine, "--sets.scenes.image_size", 64, "--out", tmp_path / "out")
-    assert "4 of 4 batches are there already" in text and "on scenes" not in text
+    assert "4 of 4 batches are already done" in text and "on scenes" not in text
     assert offline == [], "metrics that nobody asked for are not prepared"
 
 
@@ -141,7 +141,7 @@ def test_a_protocol_of_the_users_own_measures_is_reported_and_kept_to(tmp_path, 
 @pytest.mark.parametrize(
     ("code", "sentence", "change"),
     [
-        (1, "'lama' of your own has the name of a known one; choose another name", ("name: thesis", "name: lama")),
+        (1, "'lama' of your own has a built-in name; choose another name", ("name: thesis", "name: lama")),
         (1, "protocols: 'a/b' must be usable as a folder's name", ("name: thesis", "name: a/b")),
         (1, "protocol 'zooo' is unknown (did you mean 'zoo'?)", ("- zoo", "- zooo")),
         (1, "ratio edges must increase", ("[0.25, 0.5]", "[0.5, 0.25]")),

@@ -1,4 +1,4 @@
-"""Through the user's door: tiny configs and the real command line, with good and bad input."""
+"""Through the command line: tiny configs and the real command line, with good and bad input."""
 
 import json
 import re
@@ -81,7 +81,7 @@ def test_a_manifest_decides_the_test_masks(trained, tmp_path, capsys):
     assert run("test", tmp_path / "a") == 0
     manifest = next(tmp_path.rglob("manifest.jsonl"))
     first = json.loads(next((tmp_path / "a").rglob("metrics.json")).read_text())
-    # other masks and another seed in the config: the pinned pairs count (the seed also makes the scenes)
+    # other masks and another seed in the config: the pinned pairs win (the seed also makes the scenes)
     assert run("test", tmp_path / "b", "--data.manifest", manifest, "--data.test_masks", "RandomRectangles") == 0
     second = json.loads(next((tmp_path / "b").rglob("metrics.json")).read_text())
     assert first["manifest_digest"] == second["manifest_digest"]
@@ -99,7 +99,7 @@ def test_resuming_goes_on_and_more_iterations_can_be_asked_for(trained, tmp_path
 
 
 def test_a_checkpoint_rebuilds_the_module(trained):
-    # Trap 8: under the command line save_hyperparameters stores nested class paths.
+    # Under the command line save_hyperparameters stores nested class paths.
     module = Inpainter.load_from_checkpoint(trained / "checkpoints" / "last.ckpt", map_location="cpu")
     assert type(module.generator).__name__ == "NormFreeGenerator"
     assert module.losses["hole"].weight == 6.0
@@ -108,7 +108,7 @@ def test_a_checkpoint_rebuilds_the_module(trained):
 
 
 def test_a_later_file_replaces_losses_whole_and_flags_merge(tmp_path):
-    # Trap 7: so a method's YAML is complete, and single weights are set on the command line.
+    # A later file replaces `losses` as a whole, so a method's YAML is complete; options set single weights.
     other = tmp_path / "losses.yaml"
     other.write_text("model:\n  init_args:\n    losses:\n      frame:\n        class_path: inpaintzoo.losses.L1\n")
     cli = ZooCLI(["--config", TINY, "--config", str(other)], run=False)
@@ -237,7 +237,7 @@ def test_the_trainers_own_switches_work(tmp_path, options):
 def test_a_checkpoint_of_another_network_is_refused(trained, tmp_path, capsys):
     checkpoint = trained / "checkpoints" / "last.ckpt"
     assert run("test", tmp_path, "--ckpt_path", checkpoint, "--model.generator.width", 5) == 1
-    assert "is of another network: 3 of 8 tensors differ" in capsys.readouterr().err
+    assert "is from another network: 3 of 8 tensors differ" in capsys.readouterr().err
 
 
 def test_random_weights_do_not_pass_silently(tmp_path, caplog):

@@ -1,4 +1,4 @@
-"""`inpaintzoo inpaint`, by the user's door: one picture, folders, pairing, going on, samples."""
+"""`inpaintzoo inpaint` through the command line: one picture, folders, pairing, resuming, samples."""
 
 import json
 import shlex
@@ -99,7 +99,7 @@ def test_each_file_without_a_partner_is_named_and_the_others_are_done(work, caps
     assert inpaint("photos", "masks", "-o", "out") == 1
     captured = capsys.readouterr()
     assert "photos/lonely.png: there is no mask masks/lonely.*" in captured.err
-    assert "masks/widow.png: there is no picture of this mask's name" in captured.err
+    assert "masks/widow.png: no picture has this mask's name" in captured.err
     assert "3 filled, 2 failed" in captured.out
     assert files("out") == ["a.png", "b.png", "deep/c.png", "inpaint.json"]
 
@@ -135,7 +135,7 @@ def test_masks_of_two_names_alike_are_refused(work, capsys):
 def test_pictures_that_would_become_one_file_are_named(work, capsys):
     picture(work / "photos" / "a.bmp")
     assert inpaint("photos", "hole.png", "-o", "out", "--format", "png") == 1
-    assert "photos/a.png: photos/a.bmp is written to out/a.png already" in capsys.readouterr().err
+    assert "photos/a.png: photos/a.bmp is already written to out/a.png" in capsys.readouterr().err
 
 
 def test_a_run_goes_on_where_it_stopped(work, capsys):
@@ -143,7 +143,7 @@ def test_a_run_goes_on_where_it_stopped(work, capsys):
     first = {name: (work / "out" / name).stat().st_mtime_ns for name in files("out")}
     (work / "out" / "b.png").unlink()
     assert inpaint("photos", "masks", "-o", "out") == 0
-    assert "2 of 3 pictures are filled already" in capsys.readouterr().out
+    assert "2 of 3 pictures are already filled" in capsys.readouterr().out
     second = {name: (work / "out" / name).stat().st_mtime_ns for name in files("out")}
     assert [name for name in first if first[name] != second[name]] == ["b.png", "inpaint.json"]
 
@@ -151,7 +151,7 @@ def test_a_run_goes_on_where_it_stopped(work, capsys):
 def test_a_folder_begun_otherwise_is_not_gone_on_with(work, capsys):
     assert inpaint("photos", "masks", "-o", "out") == 0
     assert inpaint("photos", "masks", "-o", "out", "--grow", "3") == 1
-    assert "was begun with other settings: grow was 0 and is 3" in capsys.readouterr().err
+    assert "was made with other settings: grow was 0 and is 3" in capsys.readouterr().err
     assert inpaint("photos", "masks", "-o", "out", "--grow", "3", "--force") == 0
     assert changed("photos/a.png", "out/a.png")[5:19, 7:25].mean() > 0.9
     assert json.loads((work / "out" / "inpaint.json").read_text())["grow"] == 3
@@ -160,7 +160,7 @@ def test_a_folder_begun_otherwise_is_not_gone_on_with(work, capsys):
 def test_nothing_is_overwritten_without_force(work, capsys):
     (work / "out.png").write_text("mine")
     assert inpaint("one.png", "hole.png", "-o", "out.png") == 1
-    assert "out.png is there already" in capsys.readouterr().err and (work / "out.png").read_text() == "mine"
+    assert "out.png already exists" in capsys.readouterr().err and (work / "out.png").read_text() == "mine"
     assert inpaint("one.png", "hole.png", "-o", "out.png", "--force") == 0
     assert inpaint("one.png", "hole.png", "-o", "one.png", "--force") == 1
     assert inpaint("photos", "masks", "-o", "photos", "--force") == 1
@@ -272,13 +272,13 @@ def test_the_commands_of_the_pages_work(work, capsys):
     assert {"filled/deep/c.png", "grown/a.png"} <= set(files("."))
 
 
-# -- what is there already ---------------------------------------------------------------------------------------------
+# -- existing files ---------------------------------------------------------------------------------------------------
 
 
 def test_files_that_the_command_did_not_make_are_not_taken_for_filled(work, capsys):
     mine = picture(work / "out" / "a.png", 77)
     assert inpaint("photos", "masks", "-o", "out") == 1
-    assert "out/a.png: there already, and not as this command made it" in capsys.readouterr().err
+    assert "out/a.png: already in the folder, and not as this command made it" in capsys.readouterr().err
     assert (np.array(Image.open("out/a.png")) == mine).all() and files("out") == ["a.png"]
     assert inpaint("photos", "masks", "-o", "out", "--force") == 0
     assert not changed("photos/a.png", "out/a.png")[~HOLE].any()
@@ -289,7 +289,7 @@ def test_another_source_folder_is_not_gone_on_with(work, capsys):
     for name in ["a.png", "b.png", "deep/c.png"]:
         picture(work / "others" / name, 50)
     assert inpaint("others", "masks", "-o", "out") == 1
-    assert "was begun with other settings: image was" in capsys.readouterr().err
+    assert "was made with other settings: image was" in capsys.readouterr().err
 
 
 def test_what_has_changed_is_filled_anew(work, capsys):
@@ -297,12 +297,12 @@ def test_what_has_changed_is_filled_anew(work, capsys):
     picture(work / "photos" / "a.png", 60)
     mask(work / "masks" / "b.png", HOLE[::-1])
     assert inpaint("photos", "masks", "-o", "out") == 0
-    assert "1 of 3 pictures are filled already" in capsys.readouterr().out
+    assert "1 of 3 pictures are already filled" in capsys.readouterr().out
     assert not changed("photos/a.png", "out/a.png")[~HOLE].any()
     assert changed("photos/b.png", "out/b.png")[HOLE[::-1]].any()
     picture(work / "out" / "a.png", 61)  # retouched by hand
     assert inpaint("photos", "masks", "-o", "out") == 1
-    assert "out/a.png: there already, and not as this command made it" in capsys.readouterr().err
+    assert "out/a.png: already in the folder, and not as this command made it" in capsys.readouterr().err
 
 
 def test_a_forced_run_that_stops_goes_on_without_force(work, capsys, monkeypatch):
@@ -420,7 +420,7 @@ def test_a_damaged_mask_fails_alone(work, capsys):
 def test_an_output_folder_among_the_masks_is_no_mask_folder(work, capsys):
     for _ in range(2):
         assert inpaint("photos", "masks", "-o", "masks/out") == 0
-    assert "3 of 3 pictures are filled already" in capsys.readouterr().out
+    assert "3 of 3 pictures are already filled" in capsys.readouterr().out
 
 
 def test_a_place_that_cannot_be_written_to_is_named(work, capsys):

@@ -1,4 +1,4 @@
-"""`inpaintzoo label` by the user's door, with segmenters of random weights."""
+"""`inpaintzoo label` through the command line, with segmenters of random weights."""
 
 import json
 import re
@@ -161,7 +161,7 @@ def test_an_interrupted_run_goes_on(tmp_path, images, weights, capsys, monkeypat
     assert "3 label maps" in (said := ran(capsys, *arguments).out) and "(2 from before)" in said
     assert {path: path.stat().st_mtime_ns for path in kept} == kept
     assert {path: path.read_bytes() for path in out.rglob("*.png")} == whole
-    # Broken off while a map is written: no half a map is left under its name.
+    # Interrupted while a map is written: no partial map is left under its name.
     (out / "c.png").unlink()
     monkeypatch.setattr("os.replace", lambda *_: (_ for _ in ()).throw(OSError("disk full")))
     assert "disk full" in refused(capsys, *arguments)

@@ -100,7 +100,7 @@ def test_export_overwrites_only_when_told(run, tmp_path, capsys):
     assert main(command) == 0
     before = out.read_bytes()
     assert main([*command, "--dtype", "fp16"]) == 1
-    assert "is there already" in capsys.readouterr().err and out.read_bytes() == before
+    assert "already exists" in capsys.readouterr().err and out.read_bytes() == before
     assert main([*command, "--dtype", "fp16", "--force"]) == 0
     assert len(out.read_bytes()) < 0.6 * len(before)
 
@@ -304,7 +304,7 @@ def test_arguments_that_differ_are_reported(tmp_path):
     save_model(GatedNet(width=4, padding="same_tf"), tmp_path / "net.safetensors")
     (report,) = initialise(GatedNet(width=4), nn.ModuleDict(), str(tmp_path / "net.safetensors"))
     assert report.share == 1 and report.settings == ["padding='same_tf'"]
-    assert str(report).endswith("its network was built otherwise: padding='same_tf'")
+    assert str(report).endswith("its network was built with other settings: padding='same_tf'")
     (report,) = initialise(GatedNet(width=4, padding="same_tf"), nn.ModuleDict(), str(tmp_path / "net.safetensors"))
     assert report.settings == [] and "otherwise" not in str(report)
 
@@ -347,7 +347,7 @@ def test_a_file_of_another_width_is_no_start(tmp_path):
     wide = PENNet(width=8)
     before = {name: value.clone() for name, value in wide.state_dict().items()}
     sentence = (
-        r"of another network than the generator: only \d+ of \d+ tensors match, 0\.\d% of the parameters; \d+ have"
+        r"for another network than the generator: only \d+ of \d+ tensors match, 0\.\d% of the parameters; \d+ have"
     )
     with pytest.raises(WeightsError, match=sentence):
         initialise(wide, nn.ModuleDict(), str(tmp_path / "narrow.safetensors"))
@@ -355,7 +355,7 @@ def test_a_file_of_another_width_is_no_start(tmp_path):
 
 
 def test_a_part_of_a_larger_network_is_a_start(tmp_path):
-    """Small as the part may be, all of the file has its place."""
+    """However small the part, every tensor of the file has a place in the network."""
     save_model(small := SGENet("base", width=4, hidden=4), tmp_path / "part.safetensors")
 
     class Larger(nn.Module):

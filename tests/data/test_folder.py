@@ -305,7 +305,7 @@ def test_sets_in_order_have_no_warnings(tmp_path):
         assert "train and test" in texts(findings, "ok")
 
 
-# ------------------------------------------------------------------------------------------------ the user's doors
+# ------------------------------------------------------------------------------------------------ from the command line
 
 
 def test_arguments_parse_from_yaml(tmp_path):

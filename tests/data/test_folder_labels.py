@@ -1,4 +1,4 @@
-"""Label maps of folders: which one belongs to an image, what is said of them, and what is loaded."""
+"""Label maps of folders: which one belongs to an image, messages about them, and what is loaded."""
 
 import numpy as np
 import pytest
@@ -162,9 +162,9 @@ def test_matches_by_name_only_are_counted(tmp_path):
         ({"train": "a", "labels_train": "l", "labels_val": "l"}, "labels_val is for images of val, and none are given"),
         ({"labels": "l", "fractions": (0.5, 0.5, 0.0), "labels_test": "l"}, "labels_test is for images of test"),
         ({"train": "a", "test": "b", "labels": "l", "labels_train": "l", "labels_test": "l"}, "nothing reads `labels`"),
-        ({"num_classes": 3}, "num_classes tell how to read label maps, and no folder of label maps is given"),
-        ({"ignore_labels": (1,), "label_ends": ("", "_x")}, "ignore_labels, label_ends tell how to read label maps"),
-        ({"classes": LabelClasses(("a",))}, "classes tell how to read label maps"),
+        ({"num_classes": 3}, "num_classes describe label maps, but no folder of label maps is given"),
+        ({"ignore_labels": (1,), "label_ends": ("", "_x")}, "ignore_labels, label_ends describe label maps"),
+        ({"classes": LabelClasses(("a",))}, "classes describe label maps"),
     ],
 )
 def test_label_settings_that_would_do_nothing_are_refused(arguments, message, tmp_path):

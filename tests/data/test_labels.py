@@ -64,7 +64,7 @@ def test_more_classes_than_the_generator_has_stop_fit_and_doctor(value, argument
 def test_fewer_classes_are_a_warning(tmp_path, capsys):
     data = labelled(tmp_path, classes=LabelClasses(("a", "b")))
     code, text = said(sgenet(num_classes=4), data, capsys)
-    assert code == 0 and "WARNING  SGENet predicts 4 classes, and the data has 2; the others are idle" in text
+    assert code == 0 and "WARNING  SGENet predicts 4 classes, the data has 2; the others stay unused" in text
     code, text = said(sgenet(num_classes=2), data, capsys)
     assert code == 0 and "idle" not in text
 

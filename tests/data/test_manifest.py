@@ -185,7 +185,7 @@ def test_the_pictures_are_verified_by_number_name_and_content(tmp_path):
         manifest.verify(renamed)
     changed = Pictures()
     changed.content[3] = "retouched"
-    with pytest.raises(DataError, match=r"'a/03' has other content than when it was pinned$"):
+    with pytest.raises(DataError, match=r"'a/03' has changed since it was pinned$"):
         manifest.verify(changed)
 
 

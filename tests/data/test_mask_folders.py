@@ -1,4 +1,4 @@
-"""Masks from files: polarity, order, archives, and what is said of files that cannot be used."""
+"""Masks from files: polarity, order, archives, and messages about files that cannot be used."""
 
 import json
 import os
@@ -62,7 +62,7 @@ def test_much_hole_is_a_warning_of_the_check_alone(tmp_path):
         warnings.simplefilter("error")
         found = MaskFolder(tmp_path, polarity="black").check()
     assert [finding.level for finding in found] == ["ok", "warning"]
-    assert "85% hole is much; if white is the hole, set polarity white" in found[1].text
+    assert "85% hole is a lot; if white is the hole, set polarity white" in found[1].text
     assert [finding.level for finding in MaskFolder(tmp_path, polarity="white").check()] == ["ok"]
 
 
@@ -159,7 +159,7 @@ def test_files_by_measured_ratio(tmp_path):
 
 @pytest.fixture(scope="module")
 def nvidia(tmp_path_factory):
-    """12,000 files in the order of the NVIDIA test set, hard links to one file a level."""
+    """12,000 files in the order of the NVIDIA test set, hard links to one file per level."""
     folder = tmp_path_factory.mktemp("nvidia")
     files = folder / "testing"
     files.mkdir()

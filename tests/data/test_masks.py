@@ -327,7 +327,7 @@ def test_a_free_form_mask_is_drawn_in_milliseconds():
 
 
 class Constant(MaskGenerator):
-    """A hole of so many rows."""
+    """A hole with this many rows."""
 
     def __init__(self, rows):
         self.rows = rows

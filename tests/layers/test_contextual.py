@@ -87,7 +87,7 @@ def test_every_piece_gives_the_slow_result_and_gradients(monkeypatch, size, piec
 
 @pytest.mark.parametrize(("kept", "again"), [(3 * 42**2 * 8, 0), (3 * 42**2 * 8 - 1, 6)])
 def test_large_matrices_are_computed_again_in_the_backward_pass(monkeypatch, kept, again):
-    """And only those: three samples of 6x7 cells, in pieces of three rows each."""
+    """Small ones are not. Here: three samples of 6x7 cells, in pieces of three rows each."""
     monkeypatch.setattr(contextual, "_KEPT", kept)
     monkeypatch.setattr(contextual, "_piece_shape", lambda key: (1, 3))
     calls, piece = [], contextual._piece

@@ -34,7 +34,7 @@ def patch_pixels(y, x, size, frame):
 
 
 def slow_rules(guidance, mask, valid):
-    """Of one sample: which (query, key) pairs guidance forbids, the factors of the others, and the lost queries."""
+    """For one sample: which (query, key) pairs guidance forbids, the factors of the others, and the lost queries."""
     size, frame = valid.shape, mask.shape
     hole, by_class = mask > 0, not (guidance.is_floating_point() or guidance.dtype == torch.bool)
     cells = [(y, x) for y in range(size[0]) for x in range(size[1])]

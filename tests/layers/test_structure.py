@@ -1,4 +1,4 @@
-"""Structure images: against exact solutions, without a look into the hole; the loss that learns them."""
+"""Structure images: against exact solutions, without looking into the hole; the loss that learns them."""
 
 import pytest
 import torch
@@ -85,7 +85,7 @@ def test_the_solver_equals_a_dense_one(size):
 
 def test_a_system_that_cannot_be_solved_is_said():
     image, mask = pictures(1)
-    with pytest.raises(ConfigError, match="cannot be solved in this precision; take a smaller strength"):
+    with pytest.raises(ConfigError, match="cannot be solved in this precision; use a smaller strength"):
         RelativeTotalVariation(strength=1.0, sharpness=1e-25, epsilon=1e-25)(image, mask)  # weights of 1e50
     image[0, 1, 2, 3] = torch.nan
     with pytest.raises(DataError, match="a picture with NaN or infinite pixels is not defined"):

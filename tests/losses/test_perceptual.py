@@ -160,7 +160,7 @@ def test_files_that_do_not_fit_are_refused(weights, tmp_path) -> None:
     assert "0.weight, which is (64, 1, 3, 3) instead of (64, 3, 3, 3)" in error(
         state | {"features.0.weight": torch.zeros(64, 1, 3, 3)}
     )
-    # VGG16 and VGG19 agree up to relu3_3: deeper keys give the wrong one away.
+    # VGG16 and VGG19 are alike up to relu3_3: deeper keys give the wrong one away.
     vgg16_only = state | {"features.17.weight": torch.zeros(512, 256, 3, 3)}
     assert "1 of its tensors are unknown (features.17.weight)" in error(vgg16_only, "vgg19")
 

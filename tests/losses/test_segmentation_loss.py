@@ -158,7 +158,7 @@ def test_the_divisor_is_that_of_all_processes(monkeypatch):
 
 
 def _strangers(rank, folder):
-    """Process 1 alone meets wrong labels: first a class that is none, then maps of another type."""
+    """Process 1 alone meets wrong labels: first an unknown class, then maps of another type."""
     scales, labels = case()
     said = []
     with process_of(2, rank, folder):

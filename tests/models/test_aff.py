@@ -68,7 +68,7 @@ def test_without_additions_it_is_the_gated_network():
     ],
 )
 def test_parameters(arguments, added):
-    # By hand, in each of two stages: the gated layers behind the skips read twice as much, each AFF has c^2 + 7.5 c.
+    # By hand, in each of two stages: the gated layers after the skips read twice as much, each AFF has c^2 + 7.5 c.
     assert 93_312 == 2 * 9 * (48 * 2 * 48 + 24 * 2 * 12)
     assert 6_840 == 2 * (24 * 24 + 180 + 48 * 48 + 360)
     assert 19_872 == 2 * (96 * 96 + 720)
@@ -196,7 +196,7 @@ def test_errors():
         AFFNet(skip="add")
     with pytest.raises(ValueError, match="norm must be 'batch' or 'group', got 'layer'"):
         AFFNet(norm="layer")
-    with pytest.raises(ValueError, match=r"channels must be 4 or more .* got 2; take a wider network"):
+    with pytest.raises(ValueError, match=r"channels must be 4 or more .* got 2; use a wider network"):
         AFFNet(width=2)
     assert AFFNet(width=2, skip="none").coarse.dilated.fusion is not None, "8 channels are enough for DCR"
 

@@ -113,7 +113,7 @@ def test_a_stored_identity_that_is_none_is_refused():
 
 @pytest.mark.parametrize("port", PADDINGS)
 def test_golden_discriminator(port):
-    """One power iteration a forward in training; that the port divides its weight in place at each changes nothing."""
+    """One power iteration per forward in training; the port divides its weight in place each time, without effect."""
     golden = golden_tensors(f"discriminators/sn_patchgan_{port}.safetensors")
     network = SNPatchDiscriminator(padding=PADDINGS[port])
     network.load_state_dict(convert_state_dict("gated-discriminator", released_discriminator()))
@@ -162,7 +162,7 @@ def test_gated_convolution_by_hand():
     ("side", "stride", "kernel"), [(8, 2, 3), (9, 2, 3), (8, 2, 5), (7, 2, 5), (10, 3, 3), (8, 1, 5)]
 )
 def test_same_padding_as_tensorflow_counts_it(side, stride, kernel):
-    """TensorFlow's rule: the output has ceil(side / stride) cells, the odd zero lies behind."""
+    """TensorFlow's rule: the output has ceil(side / stride) cells, the odd zero comes last."""
     layer = SameConv2d(1, 1, kernel, stride, padding="same_tf")
     nn.init.ones_(layer.weight)
     nn.init.zeros_(layer.bias)
@@ -196,7 +196,7 @@ def test_fusion_and_skips_get_the_encoder_and_the_decoder():
     assert fusion.seen == [((1, 16, 4, 6),) * 2]
     assert half.seen == [((1, 8, 8, 12),) * 2] and full.seen == [((1, 4, 16, 24),) * 2]
     plain = sum(p.numel() for p in CoarseNetwork(width=4).parameters())
-    # A skip doubles the input of the decoder's layer behind it.
+    # A skip doubles the input of the decoder's next layer.
     assert sum(p.numel() for p in network.parameters()) - plain == 9 * (16 * 8 + 4 * 4)
 
 
@@ -285,7 +285,7 @@ def test_traces_without_graph_breaks():
 
 
 def test_initialisation_keeps_the_size_of_a_signal():
-    """Of every gated layer, whose gate would otherwise halve it."""
+    """In every gated layer, whose gate would otherwise halve it."""
     torch.manual_seed(0)
     network, sizes = GatedNet(), []
     layers = [module for module in network.modules() if isinstance(module, GatedConv2d)]

@@ -268,7 +268,7 @@ def test_errors():
         PyramidGenerator(width=4, dilations=[[2], [4], []])
     with pytest.raises(ValueError, match=r"fusion must be one of image, attention, .*, got 'sum'"):
         PyramidGenerator(fusion="sum")
-    with pytest.raises(ValueError, match=r"fusion 'coarse' concerns the level of full size, and \[4, 2\] has none"):
+    with pytest.raises(ValueError, match=r"fusion 'coarse' applies to the full-size level, and \[4, 2\] has none"):
         PyramidGenerator(levels=(4, 2), fusion="coarse")
 
 

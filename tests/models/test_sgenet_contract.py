@@ -42,7 +42,7 @@ def test_shapes_ranges_and_gradients(arguments):
 
 @pytest.mark.parametrize("variant", ["guided", "evaluated"])
 def test_labels_are_targets_only(variant):
-    """By all doors to a fill, and in the gradients of the losses that read no labels, labels change nothing."""
+    """Labels change neither a fill, however it is made, nor the gradients of the losses that read no labels."""
     network, (image, mask) = small(variant=variant), small_case()
     model = Inpainter(network, {"image": L1(which="pyramid"), "labels": SegmentationLoss()})
     draw = torch.Generator().manual_seed(0)

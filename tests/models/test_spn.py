@@ -154,7 +154,7 @@ def test_variants_differ():
 
 @pytest.mark.parametrize("arguments", [{}, {"stochastic": True}])
 def test_equals_the_plain_forms(arguments):
-    """Filled planes, a convolution each for hidden map, scale and shift, normalisation behind the upsampling."""
+    """Filled planes, a convolution each for hidden map, scale and shift, normalisation after the upsampling."""
     network, (image, mask) = tiny(training=True, **arguments).double(), case()
     image, mask = image.double(), mask.double()
     noise = {key: [values.double() for values in pair] for key, pair in fixed_noise(network).items()}

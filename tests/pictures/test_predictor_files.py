@@ -59,7 +59,7 @@ def test_lossless_files_keep_known_pixels_and_mode(suffix, mode, tmp_path):
 
 
 def oriented(orientation, path, **options):
-    """A file whose upright picture is noise of (HEIGHT, WIDTH), stored as a camera held so would."""
+    """A file whose upright picture is noise of (HEIGHT, WIDTH), stored as by a camera held that way."""
     back = {
         2: Image.Transpose.FLIP_LEFT_RIGHT,
         3: Image.Transpose.ROTATE_180,

@@ -1,4 +1,4 @@
-"""TIFF files that mean something else than Pillow reads, and files that are none, through the Predictor."""
+"""TIFF files that Pillow misreads, and files that are not TIFF, through the Predictor."""
 
 import os
 import threading

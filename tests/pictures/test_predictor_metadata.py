@@ -1,4 +1,4 @@
-"""What files say beside their pixels through the Predictor: every byte of it that still holds."""
+"""Metadata of files through the Predictor: every byte that is still valid is kept."""
 
 import struct
 import warnings
@@ -101,7 +101,7 @@ FIELDS = {**ABOUT, 34665: CAMERA, 34853: PLACE}
 
 
 def write_source(path, exif):
-    """A picture file with such a block; 16-bit if its name begins so."""
+    """A picture file with such a block; 16-bit if its name says so."""
     if path.name.startswith("deep"):
         write_png(path.with_suffix(".png"), deep_noise(3))
         data = path.with_suffix(".png").read_bytes()

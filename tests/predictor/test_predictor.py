@@ -98,7 +98,7 @@ def test_16_bits_are_kept_and_used():
     deep = np.tile(np.linspace(30000, 30300, 64).astype(np.uint16)[None, :, None], (64, 1, 3))
     hole = square(64, 64, 20, 20, 20)
     (filled,) = Predictor(Diffusion())(deep, hole)
-    # Of 8 bits there would be two levels; a ramp is harmonic, and its continuation exact.
+    # With 8 bits there would be two levels; a ramp is harmonic, and its continuation exact.
     assert np.abs(filled.astype(int) - deep).max() <= 2
 
 

@@ -84,7 +84,7 @@ class Alone(Limited):
 def test_too_many_for_memory_are_filled_in_smaller_batches():
     generator = Alone(10**9, torch.OutOfMemoryError("CUDA out of memory"))
     predictor = Predictor(generator, batch_size=2)
-    with pytest.warns(PredictorWarning, match="memory ran out for 2 pictures at once; going on with 1"):
+    with pytest.warns(PredictorWarning, match="memory ran out for 2 pictures at once; continuing with 1"):
         filled = predictor.fill_all([noise("RGB")] * 3, [square()] * 3)
     assert all((np.array(one)[square()] == (255, 0, 0)).all() for (one,) in filled)
     assert shown(generator) == [(1, 3, 40, 56)] * 3 and predictor.batch_size == 1
@@ -209,7 +209,7 @@ def test_one_that_fails_in_a_batch_leaves_the_others_alone(tasks):
 def test_two_tasks_for_one_file_do_not_overwrite_each_other(tasks):
     both = [tasks[0], FileTask(tasks[5].image, tasks[5].mask, tasks[0].out)]
     first, second = Predictor(Mean(), batch_size=2).fill_files(both, polarity="white")
-    assert first.error is None and "is there already" in str(second.error)
+    assert first.error is None and "already exists" in str(second.error)
     np.testing.assert_array_equal(
         np.array(Image.open(tasks[0].out))[~square()], np.array(Image.open(tasks[0].image))[~square()]
     )

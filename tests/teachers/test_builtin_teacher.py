@@ -1,4 +1,4 @@
-"""The built-in teacher: what its shipped weights know, and what is said of other files."""
+"""The built-in teacher: what its shipped weights know, and messages about other files."""
 
 import pytest
 import torch
@@ -28,7 +28,7 @@ def test_shipped_weights_are_small_and_name_their_network_and_training() -> None
 
 @torch.no_grad()
 def test_the_shipped_network_tells_the_tags_of_scenes_it_has_not_seen() -> None:
-    """By each level alone, far better than chance: the mean average precision of a guess is the tags' share, 0.3."""
+    """Each level alone is far better than chance: the mean average precision of a guess is the tags' share, 0.3."""
     source = SceneSource("test", 64, 64)
     samples = [source.load(i) for i in range(64)]
     images, tags = torch.stack([s.image for s in samples]), torch.stack([s.tags for s in samples]).long()

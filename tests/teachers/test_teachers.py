@@ -271,7 +271,7 @@ def test_random_features_hang_on_the_seed_alone() -> None:
     torch.manual_seed(99)
     torch.testing.assert_close(RandomTeacher(3)(image), features, rtol=0, atol=0)
     assert all(not torch.allclose(a, b) for a, b in zip(RandomTeacher(4)(image), features, strict=True))
-    # A value of seed 3 written down once: other machines must come to the same.
+    # A value of seed 3 written down once: other machines must give the same.
     weight = RandomTeacher(3).network.stem.conv.weight
     torch.testing.assert_close(weight[0, 0, 0, :2], torch.tensor([0.007674, 0.028549]), atol=1e-6, rtol=0)
 

@@ -99,7 +99,7 @@ def test_what_cannot_be_exported_says_why(tmp_path):
     with pytest.raises(WeightsError, match=r"must end in \.onnx or \.pt2"):
         export_model(SPL(**SMALL), tmp_path / "net.pb")
     (tmp_path / "net.pt2").touch()
-    with pytest.raises(WeightsError, match="is there already"):
+    with pytest.raises(WeightsError, match="already exists"):
         export_model(SPL(**SMALL), tmp_path / "net.pt2", overwrite=False)
 
 
@@ -130,7 +130,7 @@ def test_what_torch_cannot_convert_is_a_sentence(tmp_path, monkeypatch):
         raise RuntimeError("a long account of the converter's insides")
 
     monkeypatch.setattr(torch.onnx, "export", fails)
-    with pytest.raises(WeightsError, match=r"torch \S+ cannot write SPL as onnx \(RuntimeError\); take a newer torch"):
+    with pytest.raises(WeightsError, match=r"torch \S+ cannot write SPL as onnx \(RuntimeError\); use a newer torch"):
         export_model(SPL(**SMALL), tmp_path / "net.onnx")
     assert list(tmp_path.iterdir()) == []
 

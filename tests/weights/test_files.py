@@ -146,7 +146,7 @@ def test_what_cannot_be_saved(tmp_path, file):
         save_model(PENNet(width=4), tmp_path / "net.pth")
     with pytest.raises(WeightsError, match="there is no folder"):
         save_model(PENNet(width=4), tmp_path / "none" / "net.safetensors")
-    with pytest.raises(WeightsError, match="is there already"):
+    with pytest.raises(WeightsError, match="already exists"):
         save_model(PENNet(width=4), file[1], overwrite=False)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.safetensors"], "nothing half-written is left"
 
@@ -213,7 +213,7 @@ def test_files_of_other_kinds(tmp_path):
     with pytest.raises(WeightsError, match="it does not say which network it holds"):
         load_model(tmp_path / "plain.safetensors")
     torch.save({"a": torch.zeros(1)}, tmp_path / "net.pth")
-    with pytest.raises(WeightsError, match="become ours by `inpaintzoo convert`"):
+    with pytest.raises(WeightsError, match="convert authors' released files with `inpaintzoo convert`"):
         load_model(tmp_path / "net.pth")
     save_model(discriminators.PENNetDiscriminator(4), tmp_path / "judge.safetensors")
     with pytest.raises(WeightsError, match="a PENNetDiscriminator, which fills no holes"):
@@ -297,7 +297,7 @@ def test_what_no_file_can_hold_is_refused(options, reason, tmp_path):
 
 def test_a_link_that_leads_nowhere_is_not_replaced(tmp_path):
     (tmp_path / "net.safetensors").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(WeightsError, match="is there already"):
+    with pytest.raises(WeightsError, match="already exists"):
         save_model(PENNet(width=4), tmp_path / "net.safetensors", overwrite=False)
     assert (tmp_path / "net.safetensors").is_symlink()
 
@@ -336,15 +336,15 @@ def test_a_predictor_reads_its_checkpoint_once(tmp_path, monkeypatch):
     [
         ({"inpainter": 1}, "it does not say its iteration"),
         ({"inpainter": {}}, "it does not say its iteration"),
-        ({"state_dict": 2}, "other things than tensors as weights"),
-        ({"state_dict": {"generator.a": 3}}, "other things than tensors as weights"),
+        ({"state_dict": 2}, "its weights hold something other than tensors"),
+        ({"state_dict": {"generator.a": 3}}, "its weights hold something other than tensors"),
         ({"inpainter": {"iteration": 1, "networks": {"generator": "x"}}}, "what it says about its networks is damaged"),
         ({"state_dict": {"generator.a": torch.zeros(1).expand(9)}}, "a tensor is larger than what is stored of it"),
-        ({"callbacks": {"GeneratorEMA": {"average": {"a": 1}}}}, "other things than tensors as weights"),
+        ({"callbacks": {"GeneratorEMA": {"average": {"a": 1}}}}, "its weights hold something other than tensors"),
     ],
 )
 def test_checkpoints_that_no_run_wrote_are_one_sentence(changes, reason, tmp_path):
     torch.save(checkpoint(**changes), tmp_path / "last.ckpt")
     for load in (load_model, read_about, lambda path: initialise(PENNet(4), torch.nn.ModuleDict(), str(path))):
-        with pytest.raises(WeightsError, match=f"last.ckpt is not a complete checkpoint: .*{reason}; take another"):
+        with pytest.raises(WeightsError, match=f"last.ckpt is not a complete checkpoint: .*{reason}; use another"):
             load(tmp_path / "last.ckpt")

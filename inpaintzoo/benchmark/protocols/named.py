@@ -73,15 +73,15 @@ def protocols(wanted: Sequence[str | Protocol], weights: MetricWeights | None = 
     """The protocols of a run, as a config lists them.
 
     Args:
-        wanted: names of `PROTOCOLS`, and protocols of the user's own.
-        weights: local files of the networks that metrics of the named ones need.
+        wanted: names of `PROTOCOLS`, and the user's own protocols.
+        weights: local files of the networks that the named protocols' metrics need.
 
     Raises:
-        ConfigError: an unknown name, or an own protocol that bears a known one.
+        ConfigError: an unknown name, or one of your own protocols has a built-in name.
     """
     for one in wanted:
         if isinstance(one, Protocol) and one.name in PROTOCOLS:
-            raise ConfigError(f"protocol {one.name!r} of your own has the name of a known one; choose another name")
+            raise ConfigError(f"protocol {one.name!r} of your own has a built-in name; choose another name")
     return [one if isinstance(one, Protocol) else protocol(one, weights) for one in wanted]
 
 

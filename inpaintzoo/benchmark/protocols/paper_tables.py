@@ -1,6 +1,6 @@
 """The numbers that papers printed, from `papers/PROTOCOL.csv`, in the units of the protocols' metrics.
 
-The zoo's own methods carry their class names; settings that are no class of their own keep the paper's name.
+The zoo's own methods carry their class names; settings without a class keep the paper's name.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ def rows(lines: Iterable[str]) -> Iterator[Published]:
     """The rows of a CSV table; an empty cell is a number that the paper does not give.
 
     Args:
-        lines: the header `source,data,masks,method` and the metrics' names, then a line a row.
+        lines: the header `source,data,masks,method` and the metrics' names, then one line per row.
 
     Raises:
         ValueError: a row with more or fewer values than metrics.

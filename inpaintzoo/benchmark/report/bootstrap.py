@@ -22,12 +22,12 @@ Interval = tuple[float, float]
 
 @dataclasses.dataclass(frozen=True)
 class Bootstrap:
-    """How intervals are made.
+    """Settings of the intervals.
 
     Attributes:
         resamples: how often the images are drawn with replacement; at least 100.
         level: confidence level, in (0, 1).
-        seed: of the draws.
+        seed: seed of the draws.
 
     Raises:
         ValueError: a value out of range.
@@ -86,7 +86,7 @@ def image_weights(values: Sequence[float | None], batch: int = 1) -> np.ndarray:
     """The weight of each image in `MetricResults`' mean of a group.
 
     Args:
-        values: of the group's images, by ascending index; None where the metric is undefined.
+        values: values of the group's images, by ascending index; None where the metric is undefined.
         batch: if above 1, the mean is over the means of that many images. An incomplete last batch does not count,
             unless it is the only one.
 

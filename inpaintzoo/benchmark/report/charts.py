@@ -29,7 +29,7 @@ _STYLE: Any = {
     "grid.color": "#E6E6E6",
     "svg.hashsalt": "inpaintzoo",  # the same picture gives the same file
     "svg.fonttype": "path",
-    "text.parse_math": False,  # names are no formulas
+    "text.parse_math": False,  # names are not formulas
 }
 
 

@@ -24,7 +24,7 @@ class PaperComparison:
 
     Attributes:
         contender: its name here.
-        group: of our number: `all` or a ratio bin.
+        group: group that our number is for: `all` or a ratio bin.
         row: the paper's row.
         same_data: whether our set has the name of the paper's data; pictures, split and size may still differ.
         same_bin: whether both cover the same ratio bin, or all images; the shape of the holes may still differ.
@@ -44,7 +44,7 @@ class PaperComparison:
         return {name: value - self.row.values[name] for name, value in self.ours.items()}
 
     def words(self, pair_set: PairSet) -> str:
-        """What both numbers were measured on."""
+        """The data that both numbers were measured on."""
         ours = pair_set.description if self.group == ALL else f"{pair_set.description}; ratio {self.group}"
         known = "data of the same name" if self.same_data else "other data"
         return f"paper's data: {self.row.data}, holes: {self.row.masks}; ours: {ours} ({known})"
@@ -94,7 +94,7 @@ def _rows_of(contender: Contender, table: Table) -> list[Published]:
 
 
 def _names(contender: Contender) -> list[str]:
-    """What a paper may call a contender, most specific first."""
+    """Names that a paper may use for a contender, most specific first."""
     network = contender.facts.get("network", "")
     if not network:
         return [contender.name]

@@ -39,8 +39,8 @@ class Shown:
     """One image of a set across the methods.
 
     Attributes:
-        position: in the set.
-        name: of the image.
+        position: position in the set.
+        name: name of the image.
         ratio: share of hole pixels.
         masked: what the methods were given, with a white hole.
         truth: the original.
@@ -65,7 +65,7 @@ class Gallery:
         pair_set: the set.
         protocol: name of the protocol that gives the scores and the order.
         metric: the metric that gives them.
-        names: of the methods, in order.
+        names: names of the methods, in order.
         shown: images by position.
         disagreement: positions, starting where the methods differ most.
         worst: positions, starting where the methods are worst on average.
@@ -92,9 +92,9 @@ def make_gallery(
     Args:
         results: what the benchmark found.
         pair_set: the set to choose from.
-        render: as `Benchmark.render`.
-        truth: as `Benchmark.truth`.
-        count: most images in each order.
+        render: see `Benchmark.render`.
+        truth: see `Benchmark.truth`.
+        count: largest number of images in each order.
 
     Raises:
         DataError: the pictures' number or size is not what was asked for.
@@ -137,10 +137,10 @@ def make_gallery(
 def order(
     positions: Sequence[int], values: Mapping[str, Mapping[int, float]], column: Column
 ) -> tuple[list[int], list[int]]:
-    """Positions by falling disagreement, and from the worst to the best mean error; equals keep their order.
+    """Positions by falling disagreement, and from the worst to the best mean error; ties keep their order.
 
     Args:
-        positions: of all images.
+        positions: positions of all images.
         values: by method and position; images without any value are left out.
         column: what the values are.
     """

@@ -59,7 +59,7 @@ def to_latex(results: BenchmarkResults, tables: Sequence[Table], bootstrap: Boot
 
 
 def escape_latex(text: str) -> str:
-    """Text without commands to TeX."""
+    """Text escaped for TeX."""
     return " ".join(text.split()).translate(_ESCAPES)
 
 

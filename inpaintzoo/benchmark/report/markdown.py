@@ -51,7 +51,7 @@ def to_markdown(results: BenchmarkResults, tables: Sequence[Table], bootstrap: B
 
 
 def escape_markdown(text: str) -> str:
-    """Text without meaning to Markdown and HTML."""
+    """Text escaped for Markdown and HTML."""
     return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
 
 

@@ -1,4 +1,4 @@
-"""The templates of a report. Every value is escaped for the file that it goes into, unless it is marked as `Markup`."""
+"""The templates of a report; every value is escaped for the file that it goes into, unless it is marked as `Markup`."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from markupsafe import Markup, escape
 
 
 def environment(filters: Mapping[str, Any], escape_text: Callable[[str], str] = escape, **syntax: Any) -> Environment:
-    """What renders the templates of one kind of file.
+    """The Jinja environment for one kind of file.
 
     Args:
         filters: functions that the templates apply to values; one that returns `Markup` does its own escaping.
-        escape_text: makes a text harmless in files of this kind; HTML by default.
+        escape_text: escapes text for files of this kind; HTML by default.
         syntax: delimiters, where Jinja's own have a meaning in these files.
     """
 

@@ -49,8 +49,8 @@ def cell_corner(column: int, row: int, width: int, height: int) -> tuple[int, in
     Args:
         column: from 0, the given picture.
         row: from 0.
-        width: of a cell, in pixels.
-        height: of a cell, in pixels.
+        width: width of a cell, in pixels.
+        height: height of a cell, in pixels.
     """
     return GAP + column * (width + GAP), GAP + _TITLE + _HEAD + row * (height + _CAPTION + GAP)
 
@@ -92,7 +92,7 @@ def _font(size: int, bold: bool = False) -> ImageFont.FreeTypeFont:
 
 
 def _fitted(text: str, font: ImageFont.FreeTypeFont, width: int) -> str:
-    """The text on one line, cut in the middle if it is too long: the ends of a file's name tell most."""
+    """The text on one line, cut in the middle if it is too long: both ends of a file name matter most."""
     text = " ".join(text.split())
     if font.getlength(text) <= width:
         return text

@@ -27,7 +27,7 @@ class Entry:
         text: the number as printed; all numbers of a metric in a table have the same decimals.
         place: 1 for the best of its group, 2 for the second of three or more, otherwise 0. Numbers that are printed
             alike share a place.
-        interval: of the mean over images; None for metrics of a whole set.
+        interval: confidence interval of the mean over images; None for metrics of a whole set.
         difference: interval of the paired difference from the best; None for the best itself.
     """
 
@@ -48,9 +48,9 @@ class Table:
     """All contenders on one set under one protocol.
 
     Attributes:
-        pair_set: what was measured on.
+        pair_set: the pairs that were measured.
         protocol: how it was measured.
-        names: of the contenders, in order.
+        names: names of the contenders, in order.
         columns: the metrics, in order.
         decimals: of the numbers of each metric, by its name.
         counts: number of images in each group: `all`, then the bins that are not empty.
@@ -171,7 +171,7 @@ def _entries(
 
 
 def _ranked(column: Column, values: Mapping[str, float | None]) -> list[str]:
-    """Names of the contenders that have a value, best first; equals keep their order."""
+    """Names of the contenders that have a value, best first; ties keep their order."""
     known = {name: value for name, value in values.items() if value is not None and not math.isnan(value)}
     return sorted(known, key=lambda name: known[name], reverse=column.better == "higher")
 

@@ -29,7 +29,7 @@ def head_of(column: Column) -> str:
 
 
 def about_marks(bootstrap: Bootstrap, best: str, second: str) -> str:
-    """What the marks in a table mean.
+    """The meaning of the marks in a table.
 
     Args:
         bootstrap: how intervals were made.

@@ -39,7 +39,7 @@ class Filled:
     logits: Tensor | None = None
 
 
-# Fills a batch, whose tensors are on the device, with at most that many fills per image; always in the same way.
+# Fills a batch, whose tensors are on the device, with at most that many fills per image, always the same.
 BatchFiller = Callable[[Batch, int], Filled]
 
 
@@ -69,7 +69,7 @@ class Method(ABC):
 
     @abstractmethod
     def identity(self, pairs: Pairs) -> Key:
-        """What decides its fills of a set, in addition to the benchmark's settings: hashes and arguments."""
+        """Everything that decides its fills of a set, besides the benchmark's settings: hashes and arguments."""
 
     @abstractmethod
     def open(self, pairs: Pairs, device: torch.device, precision: Precision, seed: int) -> BatchFiller:
@@ -93,8 +93,8 @@ class NetworkFiller:
     Args:
         generator: the network.
         device: where it runs.
-        precision: of its arithmetic.
-        seed: of a stochastic generator's fills, which depend on it and on the image's index only.
+        precision: number format that it computes in.
+        seed: seed of a stochastic generator's fills, which depend only on it and on the image's index.
     """
 
     def __init__(self, generator: Generator, device: torch.device, precision: Precision, seed: int) -> None:

@@ -124,7 +124,7 @@ def _fits(
 
 
 def suite_key(protocol: Protocol, suite: MetricSuite) -> Key:
-    """What decides the numbers of a suite, beside the pictures."""
+    """Everything that decides a suite's numbers, besides the pictures."""
     return {
         "judge": protocol.judge,
         "quantise": protocol.quantise,

@@ -88,7 +88,7 @@ class Pairs:
             self.manifest.save(self._path(out), overwrite=True)
 
     def described(self, out: Path) -> PairSet:
-        """What the tables say about this set; call `pin` first."""
+        """The set as the tables describe it; call `pin` first."""
         path = self._path(out)
         shown = (path if self.data.manifest else path.relative_to(out)).as_posix()
         masks = "the manifest" if self.data.manifest else type(self.data.test_masks).__name__

@@ -1,4 +1,4 @@
-"""Where a benchmark runs: processes, device, and the device's arithmetic."""
+"""The environment of a benchmark: processes, device, and the device's arithmetic."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Processes:
 
 @contextlib.contextmanager
 def processes() -> Iterator[Processes]:
-    """The processes that `torchrun` has started, connected for the length of the block; without it, this process.
+    """The processes that `torchrun` has started, connected while the block runs; without it, this process alone.
 
     They only wait for each other (results go through files), so gloo serves GPUs as well.
     """
@@ -75,7 +75,7 @@ def check_precision(precision: str, device: torch.device) -> None:
     if precision not in get_args(Precision):
         raise ConfigError(f"--precision must be one of {', '.join(get_args(Precision))}, got {precision!r}")
     if precision in ("tf32", "float16") and device.type != "cuda":
-        raise ConfigError(f"--precision {precision} needs a GPU, the device is {device.type}; take float32 or bfloat16")
+        raise ConfigError(f"--precision {precision} needs a GPU, the device is {device.type}; use float32 or bfloat16")
 
 
 @contextlib.contextmanager

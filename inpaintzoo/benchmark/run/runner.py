@@ -56,10 +56,10 @@ class Benchmark:
         sets: data modules by name, whose test pictures are measured with their manifests or masks.
         protocols: how to measure.
         out: the output folder: a new one, or that of a run to resume.
-        device: where networks run: cpu, cuda, cuda:1, and so on; auto takes a GPU if there is one.
-        precision: of the contenders' arithmetic; metrics always compute in float32 or better.
+        device: where networks run: cpu, cuda, cuda:1, and so on; auto picks a GPU if there is one.
+        precision: number format that contenders compute in; metrics always use float32 or better.
         batch_size: pictures per batch.
-        seed: of stochastic contenders.
+        seed: seed of stochastic contenders.
         cost: whether to measure parameters, multiply-accumulates, time and memory.
         metrics: restrict the protocols to these metrics, by name; their weights must be there.
         require: metrics whose weights must be there, by name; others are left out if theirs are missing.
@@ -125,7 +125,7 @@ class Benchmark:
         if self.out.exists() and not self.out.is_dir():
             raise DataError(f"the output folder {self.out} is a file; name a folder")
         if self.out.is_dir() and any(self.out.iterdir()) and not (self.out / MARKER).is_file():
-            raise DataError(f"{self.out} holds files that are no benchmark's; name another output folder")
+            raise DataError(f"{self.out} holds files that are not from a benchmark; name another output folder")
         self.sets = {name: Pairs(name, data) for name, data in self.data.items()}
         for pairs in self.sets.values():
             for remark in pairs.remarks:
@@ -192,7 +192,7 @@ class Benchmark:
         for cell in self._cells.values():
             if changed := cell.work.differences():
                 raise ConfigError(
-                    f"process {self.processes.rank} would measure something else than the first: {changed[0]}"
+                    f"process {self.processes.rank} would not measure the same as the first: {changed[0]}"
                 )
 
     def _take_over(self, stale: Mapping[Path, list[str]]) -> None:
@@ -221,7 +221,7 @@ class Benchmark:
     def measure(self) -> None:
         """Do this process's unfinished batches, and wait for those of the other processes."""
         if self._found:
-            self.processes.say(f"{self._found} of {self.batches} batches are there already")
+            self.processes.say(f"{self._found} of {self.batches} batches are already done")
         for name in self.contenders:
             for pairs in self.sets.values():
                 self._measure(name, pairs)
@@ -348,4 +348,4 @@ def _check_names(what: str, names: Collection[str]) -> None:
                 f"with a letter or digit, 80 at most"
             )
         if folded.count(name.casefold()) > 1:
-            raise ConfigError(f"{what}: {name!r} is there more than once (capitals aside); choose another name")
+            raise ConfigError(f"{what}: {name!r} is given more than once (ignoring case); choose another name")

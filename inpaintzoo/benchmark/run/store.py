@@ -29,7 +29,7 @@ class WorkFolder:
     arrays, if there are any. Rows are written last: where they exist, the batch is done.
 
     Attributes:
-        path: of the folder.
+        path: the folder.
         key: what decides the numbers, in words and hashes.
     """
 
@@ -41,7 +41,7 @@ class WorkFolder:
         return Record(self.path / "key.json", self.key)
 
     def differences(self) -> list[str]:
-        """How the work that is there differs from what is asked for, one phrase each; empty if it can be used."""
+        """How existing results differ from the request, one phrase each; empty if they can be used."""
         if any(self.path.glob("[0-9]*.json")) and not self._record.path.is_file():
             return ["its key.json is missing"]
         return self._record.differences()

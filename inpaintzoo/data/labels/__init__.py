@@ -1,4 +1,4 @@
-"""Label maps, all that is known of them.
+"""Everything about label maps.
 
 | module | knows |
 |---|---|
@@ -8,5 +8,5 @@
 | `needs` | which parts of a training read labels, and whether the classes fit the generator |
 | `segmenter` | how maps are made for images that have none |
 
-`inpaintzoo.pictures.images.read_labels` reads a file; `FolderData` is the user's door to all of it.
+`inpaintzoo.pictures.images.read_labels` reads a file; `FolderData` is the public entry point.
 """

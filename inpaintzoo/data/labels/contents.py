@@ -1,4 +1,4 @@
-"""What label maps hold: whether a map fits its image, whether its classes are in range, and which classes occur."""
+"""Checks of label maps: whether a map fits its image, whether its classes are in range, and which classes occur."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def check_label_range(labels: Path, highest: int, num_classes: int | None) -> No
 
 
 def classes_of(values: Iterable[int], classes: LabelClasses | None, ignore_labels: Iterable[int]) -> frozenset[int]:
-    """The classes that a map's values stand for, without the ignored ones; None takes values for classes."""
+    """The classes that a map's values stand for, without the ignored ones; None reads values as classes."""
     met = frozenset(values) if classes is None else classes.of_set(values)
     return met - {IGNORE, *ignore_labels}
 
@@ -69,7 +69,7 @@ def check_label_maps(
         num_classes: class indices must be smaller; None allows all.
         ignore_labels: class indices that are ignored besides 255.
     """
-    if not maps:  # there are none, or none could be read, which has been said
+    if not maps:  # there are none, or none could be read, already reported
         return []
     findings = []
     too_large: list[str] = []

@@ -27,7 +27,7 @@ def match_labels(what: str, files: FileSet, folder: Path, ends: tuple[str, str] 
     Args:
         what: the argument's name, for messages.
         files: the images.
-        folder: of label maps.
+        folder: folder of label maps.
         ends: how the stems of images and of label maps end; files in the folder with another ending are skipped.
 
     Raises:
@@ -59,7 +59,7 @@ def _raise_unmatched(what: str, files: FileSet, folder: Path, candidates: list[l
     if alone := [_relative_stem(path, files.base) for path, found in pairs if not found]:
         raise DataError(
             f"{what}: {len(alone)} of {len(pairs)} images have no label map in {folder} ({there}): {some(alone)}; a "
-            "label map needs its image's relative path, or at least its name, suffix aside; set label_ends if names "
+            "label map needs its image's relative path, or at least its name (without suffix); set label_ends if names "
             "end differently"
         )
     several = [

@@ -18,7 +18,7 @@ def require_labels(generator: Generator, batch: Batch) -> None:
 
 
 class Learner(Protocol):
-    """What is read of the model, an Inpainter."""
+    """The attributes that are read from the model, an Inpainter."""
 
     generator: Generator
     losses: Any  # by name, like the adversaries
@@ -27,7 +27,7 @@ class Learner(Protocol):
 
 
 class LabelledData(Protocol):
-    """What is read of the data, an `InpaintingData`."""
+    """The attributes that are read from the data, an `InpaintingData`."""
 
     highest_label: int | None
 
@@ -86,7 +86,7 @@ def _check_count(generator: Generator, data: LabelledData) -> list[Finding]:
         what = f"the data has {wanted} classes, 0 to {wanted - 1}, and {name} predicts {count}, 0 to {count - 1}"
         return [Finding("error", f"{what}; set its num_classes to {wanted}: --model.generator.num_classes {wanted}")]
     if known is not None and known < count:
-        return [Finding("warning", f"{name} predicts {count} classes, and the data has {known}; the others are idle")]
+        return [Finding("warning", f"{name} predicts {count} classes, the data has {known}; the others stay unused")]
     return []
 
 

@@ -38,13 +38,13 @@ _HEADS = ("classifier.4.weight", "classifier.low_classifier.weight")  # (classes
 
 @dataclasses.dataclass(frozen=True)
 class LabelFolder:
-    """What `label_images` has done.
+    """Result of `label_images`.
 
     Attributes:
-        folder: of the label maps.
+        folder: folder of the label maps.
         made: maps that are new.
         kept: maps of an earlier run with the same settings.
-        classes: of the maps.
+        classes: class names of the maps.
         pixels: `(classes,)`, how many pixels of the new maps each class has.
     """
 
@@ -70,7 +70,7 @@ def label_images(
     Maps from an earlier run with the same settings are kept, so an interrupted run can be continued.
 
     Args:
-        images: folder of images, searched with its sub-folders, or a text file with one path a line.
+        images: folder of images, searched with its sub-folders, or a text file with one path per line.
         out: folder for the maps; FolderData's `labels` reads it.
         model: a segmenter of torchvision: deeplabv3_resnet50, deeplabv3_resnet101, deeplabv3_mobilenet_v3_large,
             fcn_resnet50, fcn_resnet101 or lraspp_mobilenet_v3_large; deeplabv3, fcn and lraspp name the first of each.
@@ -81,7 +81,7 @@ def label_images(
             for 21 classes, and arbitrary colours otherwise.
         short_side: short side of the network's input, in pixels; torchvision evaluated its segmenters at 520.
         device: where the network runs, such as cpu, cuda or cuda:1; auto uses a GPU if there is one.
-        force: replace maps that exist.
+        force: replace existing maps.
 
     Raises:
         DataError: images, settings or an output folder that cannot be used.

@@ -38,14 +38,14 @@ class MaskGenerator(ABC):
         """A `(1, height, width)` float32 mask, exactly 0 or 1, 1 = hole.
 
         Args:
-            height: of the picture, in pixels.
-            width: of the picture, in pixels.
+            height: height of the picture, in pixels.
+            width: width of the picture, in pixels.
             rng: seeded from (seed, epoch, index), so that a mask depends on nothing else.
             index: the picture's index, for sets whose masks are paired by order.
         """
 
     def check(self) -> list[Finding]:
-        """What the user should know before these masks are used, such as a polarity that was guessed."""
+        """Findings that the user should see before these masks are used, such as a polarity that was guessed."""
         return []
 
     @classmethod

@@ -42,7 +42,7 @@ class MaskFolder(MaskGenerator):
 
     Args:
         path: The folder.
-        polarity: The colour of the hole. `auto` takes the rarer colour of up to 64 files (`check` reports which one)
+        polarity: The colour of the hole. `auto` picks the rarer colour of up to 64 files (`check` reports which one)
             and is an error if neither is clearly rarer. The attribute then holds `white` or `black`.
         threshold: A pixel is hole if its grey level is more than this fraction of the way to the hole's colour; use
             0.6 for the NVIDIA training archive.
@@ -50,8 +50,8 @@ class MaskFolder(MaskGenerator):
         flips: Mirror each axis with probability one half.
         ratio: Keep only files with a hole ratio in `(low, high]`, measured at their own size before dilation; this
             reads every file once.
-        level: Keep only this level of the NVIDIA test set, from 1 (1 to 10 % hole) to 6 (50 to 60 %). Levels are told
-            by the order of the 12,000 files, 2,000 per level.
+        level: Keep only this level of the NVIDIA test set, from 1 (1 to 10 % hole) to 6 (50 to 60 %). Levels follow
+            from the order of the 12,000 files, 2,000 per level.
         order: `random`, or `index`: picture i gets file i, starting again if there are more pictures than files.
         resize: `nearest` keeps the hole ratio, as the papers' code does; `any` keeps even the thinnest hole, but thin
             holes grow.
@@ -109,7 +109,7 @@ class MaskFolder(MaskGenerator):
         return mask.flip(mirrored) if mirrored else mask
 
     def pick(self, rng: np.random.Generator, index: int) -> str:
-        """The file that `draw` takes, relative to the folder."""
+        """The file that `draw` uses, relative to the folder."""
         position = index % len(self.files) if self.order == "index" else int(rng.integers(len(self.files)))
         return self.files[position]
 
@@ -170,7 +170,7 @@ def _findings(folder: Path, survey: MaskSurvey, polarity: Polarity, decided: boo
     if mean > _MUCH_HOLE:
         other = "black" if polarity == "white" else "white"
         found.append(
-            Finding("warning", f"{where}: {mean:.0%} hole is much; if {other} is the hole, set polarity {other}")
+            Finding("warning", f"{where}: {mean:.0%} hole is a lot; if {other} is the hole, set polarity {other}")
         )
     inverted = sum(part > 0.7 for part in hole)
     if mean <= _MUCH_HOLE and inverted > 0.1 * len(hole):
@@ -201,5 +201,5 @@ def _archive(survey: MaskSurvey, polarity: Polarity) -> str:
             return "; the NVIDIA test set, by number and order"
         return f"; as many files as the NVIDIA test set, but not its order ({hits} of {len(survey.white)} fit)"
     if survey.count > NVIDIA_TEST_COUNT and survey.mean_white > UNCLEAR[1]:
-        return "; many and mostly white, like the NVIDIA training archive: take the test archive to repeat a table"
+        return "; many and mostly white, like the NVIDIA training archive: use the test archive to reproduce a table"
     return ""

@@ -67,7 +67,7 @@ def read_hole(path: Path, polarity: Polarity, threshold: float) -> Tensor:
     """The file's `(1, H, W)` mask at its own size.
 
     Args:
-        path: of the file.
+        path: path of the file.
         polarity: the colour of the hole.
         threshold: how much of the hole's colour makes a pixel hole: `grey > threshold` for white holes,
             `1 - grey > threshold` for black ones.
@@ -81,7 +81,7 @@ def rarer_colour(white: float, name: str) -> Polarity:
 
     Args:
         white: the white part of its pixels, in [0, 1].
-        name: of the mask, for the error.
+        name: name of the mask, for the error.
 
     Raises:
         DataError: neither colour is clearly rarer.
@@ -101,11 +101,11 @@ def file_ratios(folder: Path, files: Sequence[str], polarity: Polarity, threshol
 
 @dataclasses.dataclass(frozen=True)
 class MaskSurvey:
-    """What a sample of a folder's files looks like.
+    """Statistics of a sample of a folder's files.
 
     Attributes:
         count: files in the folder.
-        positions: of the sampled files in the folder's order.
+        positions: positions of the sampled files in the folder's order.
         white: each sampled file's part of pixels that are nearer to white than to black.
         brightest: the highest grey level in the sample, in [0, 1].
         jpegs: files in the folder that are JPEGs.

@@ -16,7 +16,7 @@ class CentreSquare(MaskGenerator):
     """A square hole in the middle.
 
     Args:
-        size: Side in pixels; None takes half of each side (the papers' 128 of 256).
+        size: Side in pixels; None uses half of each side (the papers' 128 of 256).
     """
 
     compact = True

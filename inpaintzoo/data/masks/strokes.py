@@ -29,8 +29,8 @@ class FreeForm(MaskGenerator):
         strokes: Fewest and most strokes.
         vertices: Fewest and most segments per stroke.
         width: Thinnest and thickest stroke, in pixels of a 256x256 picture; it scales with the diagonal.
-        angle: Between zigzag and horizontal, in radians.
-        angle_range: How far the two ends of a stroke's range of angles may lie from `angle`, in radians.
+        angle: Angle between zigzag and horizontal, in radians.
+        angle_range: Largest deviation of either end of a stroke's angle range from `angle`, in radians.
     """
 
     def __init__(
@@ -79,7 +79,7 @@ class SquareFreeForm(MaskGenerator):
     At 256x256, 31.2 % of the pixels are hole on average (19.2 % from the box alone).
 
     Args:
-        brush: Draws the strokes; None takes `FreeForm()`.
+        brush: Draws the strokes; None uses `FreeForm()`.
         box: Side of the box, as a fraction of the picture's height and width.
         inset: Opposite edges move inwards by up to this fraction of the picture's side (published: 16 of 256).
     """
@@ -112,10 +112,10 @@ class LaMaParameters:
 
     Attributes:
         strokes: Fewest and most strokes.
-        max_width: The code draws `5 + [0, max_width)`.
-        max_length: Of a segment; the code draws `10 + [0, max_length)`.
+        max_width: Limit for a stroke; the code draws `5 + [0, max_width)`.
+        max_length: Limit for a segment; the code draws `10 + [0, max_length)`.
         boxes: Fewest and most boxes; None if there are no boxes.
-        box_side: Shortest side, and the bound that the longest stays below.
+        box_side: Shortest side, and exclusive upper limit of the longest.
         margin: Distance of boxes from the border.
     """
 
@@ -148,7 +148,7 @@ class LaMaStrokes(MaskGenerator):
 
     Args:
         thickness: Row of the table.
-        resolution: Take the published parameters for 256x256 or those for 512x512, which are more than twice as large.
+        resolution: Use the published parameters for 256x256 or those for 512x512, which are more than twice as large.
     """
 
     def __init__(
@@ -171,7 +171,7 @@ class LaMaStrokes(MaskGenerator):
                 return mask
         raise DataError(
             f"LaMaStrokes: no {self.thickness} mask of at most {LAMA_MAX_RATIO:.0%} hole in {_LAMA_TRIES} tries "
-            f"at {height}x{width}; take a larger picture or thinner strokes"
+            f"at {height}x{width}; use a larger picture or thinner strokes"
         )
 
     def _strokes(self, height: int, width: int, rng: np.random.Generator, table: LaMaParameters) -> Tensor:

@@ -64,7 +64,7 @@ def contextual_attention(
         fuse: whether neighbouring places copy from neighbouring patches.
         scale: factor of the scores in the softmax.
         engine: `tiled` computes in pieces; `dense` holds the whole score matrix in plain operators, for export; `auto`
-            takes `dense` while a model is exported and `tiled` otherwise.
+            picks `dense` while a model is exported and `tiled` otherwise.
         guidance: which patches each place may copy from; its factors act on the fused scores.
 
     Returns:
@@ -174,7 +174,7 @@ def _piece(
     last: int,
     size: tuple[int, int],
 ) -> Tensor:
-    """What the queries in image rows `first` to `last` copy: `(B, rows + 1, w + 1, 4 * D)` blocks."""
+    """The blocks `(B, rows + 1, w + 1, 4 * D)` that the queries in image rows `first` to `last` copy."""
     scores = _fuse_rows(queries, keys, first, last, size)
     asked = slice(first * size[1], last * size[1])
     weights = _weights(scores.flatten(3).flatten(1, 2), valid, scale, guide, asked)

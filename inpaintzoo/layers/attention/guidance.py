@@ -169,7 +169,7 @@ def _warned_of(lost: Tensor) -> bool:
         return False
     warnings.warn(
         f"guidance leaves places in the hole without a known patch to copy from (first seen on the features of "
-        f"{lost.shape[2]}x{lost.shape[3]}): they are filled as without guidance",
+        f"{lost.shape[2]}x{lost.shape[3]}): they are filled without guidance",
         stacklevel=2,
     )
     return True

@@ -47,7 +47,7 @@ class _Problem:
         lower: `(n,)`, the minimum weight of a key; 0 on the padding.
         upper: `(b, 1, n)`, the maximum weight of a key.
         banned: `(b, 1, n)` bool or None: keys that the softmax leaves out.
-        guidance: of the `(h + 3) * (w + 1)` queries and the keys, or None.
+        guidance: guidance of the `(h + 3) * (w + 1)` queries and the keys, or None.
         rows: image rows in a tile.
     """
 

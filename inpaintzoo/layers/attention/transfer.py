@@ -83,7 +83,7 @@ def transfer_patches(
             the result is 0, apart from `floor`.
         floor: minimum weight of every patch.
         engine: `tiled` computes in small pieces and is the fast one; `dense` holds the whole score matrix in plain
-            operators, for export; `auto` takes `dense` while a model is exported and `tiled` otherwise.
+            operators, for export; `auto` picks `dense` while a model is exported and `tiled` otherwise.
         guidance: which of the valid patches each place may copy from; the others' weight is 0, without a floor.
 
     Returns:

@@ -66,7 +66,7 @@ def convert_state_dict(source: Source, state_dict: Mapping[str, Tensor]) -> dict
 
 
 def released_network(source: Source, state_dict: Mapping[str, Tensor]) -> Rebuildable:
-    """Builds the network that the converted state dict fits.
+    """Build the network that the converted state dict fits.
 
     Args:
         source: what the file holds.
@@ -87,7 +87,7 @@ def _released(source: Source, state_dict: Mapping[str, Tensor]) -> Released:
 
 
 def _check(source: str, names: Names, theirs: Mapping[str, Tensor], ours: Mapping[str, Tensor]) -> None:
-    """Raises `WeightsError` unless a released state dict has exactly the tensors that ours is made of."""
+    """Raise `WeightsError` unless a released state dict has exactly the tensors that ours is made of."""
     expected = {part for parts in names.values() for part in parts}
     found = {"missing": sorted(expected - theirs.keys()), "unknown": sorted(theirs.keys() - expected)}
     if wrong := [f"{kind}: {some(tensors)}" for kind, tensors in found.items() if tensors]:

@@ -1,4 +1,4 @@
-"""How a released file's tensors become those of the zoo's network: a table of names, and a build of the network."""
+"""Maps a released file's tensors to those of the zoo's network: a table of names, and a way to build the network."""
 
 from __future__ import annotations
 

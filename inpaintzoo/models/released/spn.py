@@ -62,7 +62,7 @@ def _residual_names(ours: str, theirs: str, shortcut: bool) -> Mapping[str, tupl
 
 
 def _shared_names(stochastic: bool = False) -> Names:
-    """What SPN and SPL share: the prior learner at a quarter of the size, the image encoder, the middle blocks."""
+    """Names shared by SPN and SPL: the prior learner at a quarter of the size, the image encoder, the middle blocks."""
     modules: dict[str, tuple[str, ...]] = {}
     for i in range(3):
         modules[f"image_encoder.convolutions.{i}"] = (f"encoder_conv{i + 1}",)
