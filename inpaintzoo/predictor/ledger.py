@@ -100,7 +100,7 @@ class Ledger:
         other = [] if self.force else Record(self.path, settings).differences()
         if other:
             raise ConfigError(
-                f"{self.path.parent} was begun with other settings: {'; '.join(other)}; take another folder, or start "
+                f"{self.path.parent} was made with other settings: {'; '.join(other)}; use another folder, or start "
                 "over with --force"
             )
 

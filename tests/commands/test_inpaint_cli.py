@@ -151,7 +151,7 @@ def test_a_run_goes_on_where_it_stopped(work, capsys):
 def test_a_folder_begun_otherwise_is_not_gone_on_with(work, capsys):
     assert inpaint("photos", "masks", "-o", "out") == 0
     assert inpaint("photos", "masks", "-o", "out", "--grow", "3") == 1
-    assert "was begun with other settings: grow was 0 and is 3" in capsys.readouterr().err
+    assert "was made with other settings: grow was 0 and is 3" in capsys.readouterr().err
     assert inpaint("photos", "masks", "-o", "out", "--grow", "3", "--force") == 0
     assert changed("photos/a.png", "out/a.png")[5:19, 7:25].mean() > 0.9
     assert json.loads((work / "out" / "inpaint.json").read_text())["grow"] == 3
@@ -160,7 +160,7 @@ def test_a_folder_begun_otherwise_is_not_gone_on_with(work, capsys):
 def test_nothing_is_overwritten_without_force(work, capsys):
     (work / "out.png").write_text("mine")
     assert inpaint("one.png", "hole.png", "-o", "out.png") == 1
-    assert "out.png is there already" in capsys.readouterr().err and (work / "out.png").read_text() == "mine"
+    assert "out.png already exists" in capsys.readouterr().err and (work / "out.png").read_text() == "mine"
     assert inpaint("one.png", "hole.png", "-o", "out.png", "--force") == 0
     assert inpaint("one.png", "hole.png", "-o", "one.png", "--force") == 1
     assert inpaint("photos", "masks", "-o", "photos", "--force") == 1
@@ -289,7 +289,7 @@ def test_another_source_folder_is_not_gone_on_with(work, capsys):
     for name in ["a.png", "b.png", "deep/c.png"]:
         picture(work / "others" / name, 50)
     assert inpaint("others", "masks", "-o", "out") == 1
-    assert "was begun with other settings: image was" in capsys.readouterr().err
+    assert "was made with other settings: image was" in capsys.readouterr().err
 
 
 def test_what_has_changed_is_filled_anew(work, capsys):

@@ -100,7 +100,7 @@ def test_export_overwrites_only_when_told(run, tmp_path, capsys):
     assert main(command) == 0
     before = out.read_bytes()
     assert main([*command, "--dtype", "fp16"]) == 1
-    assert "is there already" in capsys.readouterr().err and out.read_bytes() == before
+    assert "already exists" in capsys.readouterr().err and out.read_bytes() == before
     assert main([*command, "--dtype", "fp16", "--force"]) == 0
     assert len(out.read_bytes()) < 0.6 * len(before)
 

@@ -27,7 +27,7 @@ def test_a_format_that_cannot_hold_the_picture_is_refused_before_the_work(mode, 
 def test_nothing_is_overwritten_unless_asked_for(tmp_path):
     noise().save(tmp_path / "in.png")
     (tmp_path / "out.png").write_text("mine")
-    with pytest.raises(InpaintzooError, match=r"out.png is there already"):
+    with pytest.raises(InpaintzooError, match=r"out.png already exists"):
         PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png")
     assert (tmp_path / "out.png").read_text() == "mine"
     PREDICTOR.fill_file(tmp_path / "in.png", HOLE, tmp_path / "out.png", overwrite=True)

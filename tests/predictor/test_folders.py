@@ -41,7 +41,7 @@ def test_a_folder_is_filled_and_continued(work):
     assert (np.array(Image.open("out/a.png"))[square()] == (255, 0, 0)).all()
     again = FolderFill("photos", "masks", "out", format="png")
     assert (again.tasks, again.done) == ([], 2) and list(again.results(Predictor(Paints()))) == []
-    with pytest.raises(ConfigError, match="begun with other settings: grow was 0 and is 2; take another folder"):
+    with pytest.raises(ConfigError, match="made with other settings: grow was 0 and is 2; use another folder"):
         FolderFill("photos", "masks", "out", format="png", grow=2)
 
 
@@ -61,9 +61,9 @@ def test_a_folder_is_not_continued_with_another_model(work):
         assert filled(predictor, force=True) == 2 and filled(Predictor(model)) == 0
         for other in models:
             if other is not model:
-                with pytest.raises(ConfigError, match=r"begun with other settings: (model|fill) was"):
+                with pytest.raises(ConfigError, match=r"made with other settings: (model|fill) was"):
                     filled(Predictor(other))
-        with pytest.raises(ConfigError, match="begun with other settings: overlap was not there and is 8; take"):
+        with pytest.raises(ConfigError, match="made with other settings: overlap was not there and is 8; use"):
             filled(Predictor(model, overlap=8))
         if model is networks[0]:
             assert filled(Predictor(alike)) == 0
@@ -71,14 +71,14 @@ def test_a_folder_is_not_continued_with_another_model(work):
     filled(first, force=True)
     save_model(networks[1], "first.safetensors")
     assert filled(first) == 0  # it still has the weights that the file had
-    with pytest.raises(ConfigError, match="begun with other settings: model-file was"):
+    with pytest.raises(ConfigError, match="made with other settings: model-file was"):
         filled(Predictor("first.safetensors"))
 
 
 def test_results_twice_of_one_folder_notice_the_other_model(work):
     fill = FolderFill("photos", "masks", "out")
     assert len(list(fill.results(Predictor(Paints())))) == len(list(fill.results(Predictor(Paints())))) == 2
-    with pytest.raises(ConfigError, match="begun with other settings: model was"):
+    with pytest.raises(ConfigError, match="made with other settings: model was"):
         list(fill.results(Predictor(Paints(colour=(0.0, 0.0, 1.0)))))
 
 
@@ -95,7 +95,7 @@ def test_folders_of_earlier_versions_are_continued(work):
         noted = {**folder, "guidance": None, **settings, **noted, "filled": {}}
         (work / "out" / "inpaint.json").write_text(json.dumps(noted))
         assert len(list(FolderFill("photos", "masks", "out").results(Predictor("net.safetensors")))) == 2
-        with pytest.raises(ConfigError, match="begun with other settings: model was"):
+        with pytest.raises(ConfigError, match="made with other settings: model was"):
             list(FolderFill("photos", "masks", "out").results(Predictor(Paints())))
         shutil.rmtree(work / "out")
 

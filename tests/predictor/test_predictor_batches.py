@@ -209,7 +209,7 @@ def test_one_that_fails_in_a_batch_leaves_the_others_alone(tasks):
 def test_two_tasks_for_one_file_do_not_overwrite_each_other(tasks):
     both = [tasks[0], FileTask(tasks[5].image, tasks[5].mask, tasks[0].out)]
     first, second = Predictor(Mean(), batch_size=2).fill_files(both, polarity="white")
-    assert first.error is None and "is there already" in str(second.error)
+    assert first.error is None and "already exists" in str(second.error)
     np.testing.assert_array_equal(
         np.array(Image.open(tasks[0].out))[~square()], np.array(Image.open(tasks[0].image))[~square()]
     )

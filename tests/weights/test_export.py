@@ -99,7 +99,7 @@ def test_what_cannot_be_exported_says_why(tmp_path):
     with pytest.raises(WeightsError, match=r"must end in \.onnx or \.pt2"):
         export_model(SPL(**SMALL), tmp_path / "net.pb")
     (tmp_path / "net.pt2").touch()
-    with pytest.raises(WeightsError, match="is there already"):
+    with pytest.raises(WeightsError, match="already exists"):
         export_model(SPL(**SMALL), tmp_path / "net.pt2", overwrite=False)
 
 

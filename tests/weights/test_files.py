@@ -146,7 +146,7 @@ def test_what_cannot_be_saved(tmp_path, file):
         save_model(PENNet(width=4), tmp_path / "net.pth")
     with pytest.raises(WeightsError, match="there is no folder"):
         save_model(PENNet(width=4), tmp_path / "none" / "net.safetensors")
-    with pytest.raises(WeightsError, match="is there already"):
+    with pytest.raises(WeightsError, match="already exists"):
         save_model(PENNet(width=4), file[1], overwrite=False)
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.safetensors"], "nothing half-written is left"
 
@@ -297,7 +297,7 @@ def test_what_no_file_can_hold_is_refused(options, reason, tmp_path):
 
 def test_a_link_that_leads_nowhere_is_not_replaced(tmp_path):
     (tmp_path / "net.safetensors").symlink_to(tmp_path / "nowhere")
-    with pytest.raises(WeightsError, match="is there already"):
+    with pytest.raises(WeightsError, match="already exists"):
         save_model(PENNet(width=4), tmp_path / "net.safetensors", overwrite=False)
     assert (tmp_path / "net.safetensors").is_symlink()
 
