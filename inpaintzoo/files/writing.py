@@ -38,7 +38,7 @@ def new_file(
         make_folder: Whether the caller makes the folder if it is missing.
 
     Raises:
-        InpaintzooError: An `error`: another suffix, no such folder, or a file or folder that is there already.
+        InpaintzooError: An `error`: another suffix, no such folder, a folder of this name, or a file that exists.
     """
     target = Path(path)
     if suffixes and target.suffix not in suffixes:
@@ -46,7 +46,7 @@ def new_file(
     if not make_folder and not target.parent.is_dir():
         raise error(f"{target}: there is no folder {target.parent}")
     if target.is_dir():
-        raise error(f"{target} already exists, as a folder; name a file")
+        raise error(f"{target} is a folder; name a file")
     if os.path.lexists(target) and not overwrite:  # lexists: a dangling link counts as existing
         raise error(f"{target} already exists; name another file or allow overwriting it (--force)")
     return target

@@ -126,8 +126,8 @@ def test_bin_counts_files_and_writes_a_table(tmp_path, masks_dir, capsys):
         ("3.png", 0.15, "0.1-0.2"),
         ("5.png", 0.25, "0.2-0.3"),
     ]
-    assert f"{tmp_path} is there already, as a folder" in refused(capsys, 1, "bin", masks_dir, "--csv", tmp_path)
-    assert "ratios.csv is there already" in refused(capsys, 1, "bin", masks_dir, "--csv", tmp_path / "ratios.csv")
+    assert f"{tmp_path} is a folder; name a file" in refused(capsys, 1, "bin", masks_dir, "--csv", tmp_path)
+    assert "ratios.csv already exists" in refused(capsys, 1, "bin", masks_dir, "--csv", tmp_path / "ratios.csv")
 
 
 def test_bin_with_the_wrong_polarity_warns(masks_dir, capsys):
@@ -151,7 +151,7 @@ def test_pair_pins_images_with_drawn_masks(tmp_path, images_dir, capsys):
     expected = FreeForm().draw(32, 32, sample_rng(3, 0, 1, MASK_STREAM), 1)
     assert torch.equal(PinnedMasks(out).draw(32, 32, np.random.default_rng(), 1), expected)
     arguments = ("pair", "--images", images_dir, "--masks", "FreeForm", "--out", out)
-    assert "is there already; name another file or allow to overwrite it (--force)" in refused(capsys, 1, *arguments)
+    assert "already exists; name another file or allow overwriting it (--force)" in refused(capsys, 1, *arguments)
     ran(capsys, *arguments, "--force")
     assert Manifest.load(out).height == 256
 
@@ -215,7 +215,7 @@ def test_masks_of_the_users_own_class_are_pinned_tested_and_benchmarked(tmp_path
 def test_show_draws_classes_folders_and_manifests(tmp_path, images_dir, masks_dir, capsys):
     sheet = tmp_path / "sheets" / "sheet.png"
     assert "9 masks" in ran(capsys, "show", "LaMaStrokes", "--count", 9, "--size", 64, "--out", sheet).out
-    assert "is there already" in refused(capsys, 1, "show", "LaMaStrokes", "--out", sheet)
+    assert "already exists" in refused(capsys, 1, "show", "LaMaStrokes", "--out", sheet)
     assert "4 masks" in ran(capsys, "show", masks_dir, "--out", sheet, "--force", "--columns", 2, "--size", 20).out
     picture = np.asarray(Image.open(sheet).convert("L"))
     gap, cell, row = 6, 128, 128 + 14 + 6

@@ -215,7 +215,7 @@ def test_saving_never_overwrites_unless_told(tmp_path):
     path = saved(tmp_path)
     before = path.read_text()
     other = Manifest.make(Pictures(), FreeForm(), 4, 48, 64)
-    with pytest.raises(DataError, match="is there already; name another file"):
+    with pytest.raises(DataError, match="already exists; name another file"):
         other.save(path)
     assert path.read_text() == before
     other.save(path, overwrite=True)
