@@ -8,14 +8,13 @@ import sys
 
 import pytest
 import torch
-from places import TESTS
+from places import SUPPORT, TESTS
 
-HERE = TESTS
-CONFIG = str(HERE / "conf" / "tiny.yaml")
+CONFIG = str(TESTS / "conf" / "tiny.yaml")
 
 
 def zoo(*arguments):
-    environment = {**os.environ, "PYTHONPATH": str(HERE), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
+    environment = {**os.environ, "PYTHONPATH": str(SUPPORT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
     done = subprocess.run(
         [sys.executable, "-m", "inpaintzoo", *map(str, arguments)],
         env=environment, capture_output=True, text=True, timeout=300,

@@ -15,10 +15,10 @@ from safetensors.torch import save_file
 
 from inpaintzoo.discriminators import SPNDiscriminator
 from inpaintzoo.files import writing
+from inpaintzoo.files.writing import write_whole
 from inpaintzoo.models import PENNet
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights import load_model, load_network, save_model
-from inpaintzoo.weights.files import write_whole
 
 posix = pytest.mark.skipif(os.name != "posix", reason="permissions and signals of POSIX")
 
@@ -44,7 +44,7 @@ def test_names_of_full_length_are_written(tmp_path):
 HANGS = """
 import sys, time
 from pathlib import Path
-from inpaintzoo.weights.files import write_whole
+from inpaintzoo.files.writing import write_whole
 
 def write(file):
     Path(file).write_text("half")
@@ -53,6 +53,11 @@ def write(file):
 
 write_whole(Path(sys.argv[1]), write)
 """
+
+
+def next_run():
+    """Forget, as a new process has, which folders were searched."""
+    writing._sweep.cache_clear()
 
 
 @posix
@@ -65,8 +70,8 @@ def test_what_a_killed_process_left_is_removed(tmp_path):
     process.send_signal(signal.SIGKILL)
     process.communicate()
     write_whole(tmp_path / "b.txt", lambda file: Path(file).write_text("other"))
-    assert left.is_dir(), "a process looks once in each folder"
-    writing._sweep.cache_clear()  # as in another process
+    assert left.is_dir(), "a run searches a folder once"
+    next_run()
     write_whole(tmp_path / "a.txt", lambda file: Path(file).write_text("second"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.txt", "b.txt"]
     assert (tmp_path / "a.txt").read_text() == "second"
@@ -84,13 +89,11 @@ def test_what_another_machine_left_is_removed_after_a_day(tmp_path):
     prefix = names[0].rsplit("-", 3)[0]  # before host, process and the random end
     left = tmp_path / f"{prefix}-0a0a0a0a-1-abc"
     left.mkdir()
-    write_whole(tmp_path / "a.txt", write)
-    assert left.is_dir(), "its writer may live"
-    writing._sweep.cache_clear()
+    next_run()
     write_whole(tmp_path / "a.txt", write)
     assert left.is_dir(), "its writer may live"
     os.utime(left, (time.time() - 2 * 24 * 3600,) * 2)
-    writing._sweep.cache_clear()
+    next_run()
     write_whole(tmp_path / "a.txt", write)
     assert not left.exists()
 
