@@ -86,9 +86,9 @@ def _rows(batch: Batch, predictions: list[Tensor]) -> list[Tensor]:
 
 
 def _verdict(results: dict[str, dict[str, float]], name: str, iterations: int, minutes: float, path: Path) -> str:
-    decimals = decimals_of("dB", 0.0), decimals_of("%", 0.0)
+    formats = ["", *(f".{decimals_of(unit, 0.0)}f" for unit in ("dB", "%"))]
     rows = [(method, values["psnr_hole"], 100 * values["l1_hole"]) for method, values in results.items()]
-    table = tabulate(rows, ("", "PSNR (dB)", "L1 (%)"), tablefmt="plain", floatfmt=("", *(f".{n}f" for n in decimals)))
+    table = tabulate(rows, ("", "PSNR (dB)", "L1 (%)"), tablefmt="plain", floatfmt=formats)
     lines = [
         "",
         f"In the hole, on the test pairs, after {iterations} iterations ({minutes:.1f} minutes):",
