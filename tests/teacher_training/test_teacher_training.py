@@ -112,9 +112,9 @@ def test_bad_settings_and_data_are_refused() -> None:
     with pytest.raises(ConfigError, match=r"multiples of 4 from 32 pixels, got \(64, 30\)"):
         TagClassifier(network, sizes=(64, 30))
     module, image = TagClassifier(network), torch.rand(1, 3, 32, 32)
-    with pytest.raises(DataError, match="the data has no tags, the network tells 3"):
+    with pytest.raises(DataError, match="the data has no tags, the network predicts 3"):
         module.training_step({"image": image}, 0)
-    with pytest.raises(DataError, match="the data has 2 tags an image, the network tells 3"):
+    with pytest.raises(DataError, match="the data has 2 tags per image, the network predicts 3"):
         module.training_step({"image": image, "tags": torch.zeros(1, 2)}, 0)
     with pytest.raises(NonFiniteLossError, match="stopped at iteration 0: tags = nan"):
         module.training_step({"image": image * float("nan"), "tags": torch.zeros(1, 3)}, 0)
@@ -157,7 +157,7 @@ def test_a_clip_is_the_trainers_own_affair_here(tmp_path) -> None:
     [
         (["--checkpoint.monitor", "val/psnr"], "no such metric; there are val/map, val/map_stride1"),
         (["--model.clip", "-1"], "gammas of 0 or more and a clip"),
-        (["--model.network.tags", "7"], "the data has 45 tags an image, the network tells 7"),
+        (["--model.network.tags", "7"], "the data has 45 tags per image, the network predicts 7"),
     ],
 )
 def test_bad_settings_end_in_one_sentence(tmp_path, capsys, options, text) -> None:
