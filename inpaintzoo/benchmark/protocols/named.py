@@ -34,7 +34,7 @@ from inpaintzoo.metrics import (
     PSNRHole,
 )
 from inpaintzoo.types import ConfigError
-from inpaintzoo.words import nearest
+from inpaintzoo.words import did_you_mean
 
 
 @dataclasses.dataclass(frozen=True)
@@ -63,9 +63,8 @@ def protocol(name: str, weights: MetricWeights | None = None) -> Protocol:
         ConfigError: no such protocol.
     """
     if name not in PROTOCOLS:
-        near = nearest(name, PROTOCOLS, limit=1)
-        hint = f" (did you mean {near[0]!r}?)" if near else ""
-        raise ConfigError(f"protocol {name!r} is unknown{hint}; the known ones are {', '.join(PROTOCOLS)}")
+        hint = did_you_mean(name, PROTOCOLS)
+        raise ConfigError(f"protocol {name!r} is unknown; the known ones are {', '.join(PROTOCOLS)}{hint}")
     return PROTOCOLS[name](weights or MetricWeights())
 
 

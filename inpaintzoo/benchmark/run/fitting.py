@@ -16,7 +16,7 @@ from inpaintzoo.files.writing import file_digest
 from inpaintzoo.metrics import ImageMetric, Metric, MetricSuite
 from inpaintzoo.metrics.suite import share_extractors
 from inpaintzoo.types import Batch, ConfigError, DataError, WeightsError
-from inpaintzoo.words import nearest
+from inpaintzoo.words import did_you_mean
 
 Missing = dict[str, dict[str, str]]  # by protocol: metrics that are left out, with the reason
 
@@ -30,9 +30,9 @@ def choose_metrics(protocols: Sequence[Protocol], metrics: Collection[str], requ
     known = sorted({metric.name for protocol in protocols for metric in protocol.metrics})
     for name in [*metrics, *require]:
         if name not in known:
-            near = nearest(name, known, limit=1)
-            hint = f" (did you mean {near[0]!r}?)" if near else ""
-            raise ConfigError(f"no chosen protocol measures {name!r}{hint}; they measure {', '.join(known)}")
+            raise ConfigError(
+                f"no chosen protocol measures {name!r}; they measure {', '.join(known)}{did_you_mean(name, known)}"
+            )
     chosen = []
     for protocol in protocols:
         kept = tuple(metric for metric in protocol.metrics if not metrics or metric.name in metrics)
