@@ -45,7 +45,9 @@ def mean_fill(image: Tensor, mask: Tensor) -> Tensor:
 
 
 @torch.no_grad()
-def diffusion_fill(image: Tensor, mask: Tensor) -> Tensor:
+def diffusion_fill(
+    image: Tensor, mask: Tensor, tolerance: float | None = None, max_iterations: int | None = None
+) -> Tensor:
     """Each hole filled with the harmonic function that continues the known pixels.
 
     Solved exactly, one picture after another on the CPU: about 0.2 s for a hole of 128x128, 3 s for one of 512x512.
@@ -53,12 +55,22 @@ def diffusion_fill(image: Tensor, mask: Tensor) -> Tensor:
     Args:
         image: `(B, 3, H, W)` in [0, 1]; whatever lies in the hole is ignored.
         mask: `(B, 1, H, W)`, exactly 0 or 1, 1 = hole.
+        tolerance: ignored, with a warning: the solution is exact.
+        max_iterations: ignored, with a warning.
 
     Returns:
         `(B, 3, H, W)`, the known pixels bit-identical, the hole within the range of the known pixels; a picture that is
         all hole becomes mid-grey. It carries no gradient.
     """
+    _warn_ignored("diffusion_fill", tolerance, max_iterations)
     return _fill_each(image, mask, _harmonic)
+
+
+def _warn_ignored(owner: str, *ignored: float | None) -> None:
+    if any(value is not None for value in ignored):
+        # A FutureWarning is shown by default, also from a library that a script uses.
+        text = f"{owner}: tolerance and max_iterations have no effect, the solution is exact; leave them out"
+        warnings.warn(text, FutureWarning, stacklevel=3)
 
 
 def _fill_each(image: Tensor, mask: Tensor, solve: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Tensor:
@@ -136,14 +148,11 @@ class Diffusion(Generator):
         max_iterations: ignored, with a warning.
     """
 
+    revision = 2  # 1 was solved iteratively
+
     def __init__(self, tolerance: float | None = None, max_iterations: int | None = None) -> None:
         super().__init__()
-        if tolerance is not None or max_iterations is not None:
-            warnings.warn(
-                "Diffusion: tolerance and max_iterations have no effect, the solution is exact; leave them out",
-                DeprecationWarning,
-                stacklevel=2,
-            )
+        _warn_ignored("Diffusion", tolerance, max_iterations)
 
     def forward(self, image: Tensor, mask: Tensor) -> Output:
         """Fill the hole; see `diffusion_fill`."""

@@ -25,6 +25,8 @@ class Generator(Rebuildable):
         needs_labels: whether training needs `batch["labels"]`.
         num_classes: number of labels that it predicts; None if it predicts none.
         stochastic: whether two forward passes of the same input may differ.
+        revision: raised when the same arguments and weights give another picture than before, so that a benchmark does
+            not continue with pictures of both.
         accepts_guidance: whether `forward` takes `guidance`, which steers its patch attention.
     """
 
@@ -33,6 +35,7 @@ class Generator(Rebuildable):
     needs_labels: ClassVar[bool] = False
     num_classes: int | None = None
     stochastic: bool = False
+    revision: ClassVar[int] = 1
     accepts_guidance: bool = False
 
     def forward(self, image: Tensor, mask: Tensor) -> Output:

@@ -93,7 +93,9 @@ RENAMED = {
     "predictor.pictures.picture_of": "pictures.picture.picture_from",
     "teachers.files.check_shapes": "files.published.check_fit",
     "teachers.files.check_state": "files.published.plain_state",
+    "weights.checkpoints.Checkpoint": "weights.checkpoints.RunCheckpoint",
     "weights.export.Filler": "weights.export.Exportable",
+    "weights.networks.fill": "weights.networks.load_values",
 }
 """Old and new names of public classes and functions that a moved module does not bring along."""
 
@@ -104,11 +106,12 @@ REMOVED = {
     "benchmark.judges.Judge": "inpaintzoo.benchmark.run.fitting.fit_protocols returns a metric suite for each pair",
     "benchmark.judges.make_judges": "inpaintzoo.benchmark.run.fitting.fit_protocols does its work",
     "benchmark.page_assets": "the page's style and script are files in inpaintzoo/benchmark/report/templates",
+    "benchmark.protocol_page": "run `python -m benchmarks.protocols_page` in the repository",
     "benchmark.published.Values": "the papers' numbers are CSV files in inpaintzoo/benchmark/protocols/papers",
     "benchmark.store.hash_of": "it was an internal helper of the work folder",
     "benchmark.store.write_atomically": "inpaintzoo.files.writing.write_whole writes atomically",
     "callbacks.priors.palette": "inpaintzoo.data.labels.classes.spread_colours spreads colours",
-    "callbacks.report.provenance": "inpaintzoo.callbacks.record.versions returns the versions",
+    "callbacks.report.provenance": "inpaintzoo.version.versions returns the versions",
     "data.checks.classes_met": "inpaintzoo.data.labels.contents.classes_of finds the classes of label maps",
     "data.masks.recipes.require_known": "inpaintzoo.data.masks.recipes.recipe_classes checks a recipe",
     "inpaint_cli.Job": "inpaintzoo.predictor.folders.FolderFill fills the pictures of a folder",
@@ -123,6 +126,7 @@ REMOVED = {
     "predictor.directories.Found": "inpaintzoo.pictures.directories.read_first returns a plain tuple",
     "predictor.holes.read_hole": "inpaintzoo.predictor.holes.find_hole takes a function for notes as well",
     "predictor.pictures.of_image": "inpaintzoo.pictures.picture.picture_from takes Pillow images",
+    "predictor.tasks.check_target": "inpaintzoo.files.writing.new_file checks a path to write to",
     "predictor.tasks.say": "notes are collected in inpaintzoo.Predictor.notes",
     "teachers.AveragePrecision": _TEACHER,
     "teachers.TagClassifier": _TEACHER,

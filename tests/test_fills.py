@@ -105,7 +105,7 @@ def test_diffusion_under_autocast_is_the_same() -> None:
 
 @pytest.mark.parametrize("settings", [{"tolerance": 1e-3}, {"max_iterations": 500}])
 def test_settings_of_the_iterative_solver_are_accepted_and_ignored(settings) -> None:
-    with pytest.warns(DeprecationWarning, match="have no effect, the solution is exact; leave them out"):
+    with pytest.warns(FutureWarning, match="have no effect, the solution is exact; leave them out"):
         generator = Diffusion(**settings)
     image, mask = scene(1, 16, 16), masks(16, 16)[:1]
     assert torch.equal(generator(image, mask).image, diffusion_fill(image, mask))

@@ -240,10 +240,12 @@ class Fill(NetworkMethod):
         return self._generator
 
     def identity(self, pairs: Pairs) -> Key:
-        """Class and arguments."""
-        return {"fill": self._generator.class_path, "arguments": json.dumps(self._generator.settings, default=repr)}
+        """Class, arguments, and the revision of the class unless it is the first."""
+        key = {"fill": self._generator.class_path, "arguments": json.dumps(self._generator.settings, default=repr)}
+        revision = self._generator.revision
+        return key if revision == 1 else {**key, "revision": str(revision)}
 
     def facts(self) -> dict[str, str]:
         """The arguments, if there are any."""
-        settings = self._generator.settings
+        settings = {name: value for name, value in self._generator.settings.items() if value is not None}
         return {"arguments": json.dumps(settings, default=repr)} if settings else {}
