@@ -8,13 +8,14 @@ import contextlib
 import os
 import re
 import sys
+import typing
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
-from inpaintzoo.commands.usage import UsageError, subcommand, usage_error
+from inpaintzoo.commands.usage import UsageError, check_values, subcommand, usage_error
 from inpaintzoo.types import InpaintzooError
 
 INTERRUPTED = 130  # 128 plus the number of the signal, as shells do
@@ -87,9 +88,29 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
         each.allow_abbrev = False  # a misspelt option must not pass for another one
     try:
         with _python_values():
-            return parser.parse_args(argv)
+            config = parser.parse_args(_without_nulls(parser, argv))
     except argparse.ArgumentError as error:
         raise UsageError(usage_error(parser, argv, error)) from error
+    except UnicodeDecodeError as error:
+        raise UsageError(f"a config file is not text in UTF-8 ({error})") from error
+    name, options, _ = subcommand(parser, argv)
+    check_values(options, config[name] if name else config)
+    return config
+
+
+def _without_nulls(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
+    """The arguments without options of a plain type that are set to null and are None if left out."""
+    options, kept = subcommand(parser, argv)[1]._option_string_actions, list(argv)
+    for option, action in options.items():
+        hint = getattr(action, "_typehint", action.type)
+        takes_null = type(None) in typing.get_args(hint) or action.nargs == 0 or "Config" in type(action).__name__
+        for place in [place for place, word in enumerate(kept[:-1]) if word == option and kept[place + 1] == "null"]:
+            if takes_null:
+                continue
+            if action.default is not None:
+                raise UsageError(f"{option} null: must not be null; leave it out for the default, {action.default!r}")
+            kept[place : place + 2] = []
+    return kept
 
 
 def one_sentence(error: Exception) -> str:

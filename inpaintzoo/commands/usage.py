@@ -7,6 +7,7 @@ type that did not accept it. `usage_error` picks the reason that matters and add
 from __future__ import annotations
 
 import argparse
+import contextlib
 import inspect
 import pydoc
 import re
@@ -16,7 +17,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import yaml
-from jsonargparse import ArgumentParser
+from jsonargparse import ArgumentParser, Namespace
 
 from inpaintzoo.words import did_you_mean, listed, some
 
@@ -62,6 +63,68 @@ def subcommand(
     parsers: dict[str, ArgumentParser] = dict(actions[0].choices) if actions else {}  # type: ignore[arg-type]
     name = next((word for word in argv if word in parsers), None)
     return name, parsers[name] if name else parser, parsers
+
+
+def check_values(parser: ArgumentParser, config: Namespace) -> None:
+    """Refuse what jsonargparse lets pass: null where a type does not allow it, and classes that are only a base.
+
+    Args:
+        parser: The one that the config is of: the subcommand's, if there are subcommands.
+        config: As parsed.
+
+    Raises:
+        UsageError: In one sentence.
+    """
+    of_a_type = {action.dest for action in parser._actions if hasattr(action, "_typehint")}
+    for action in parser._actions:
+        root = action.dest.split(".")[0]
+        if root not in of_a_type and "." in action.dest and root in config and config[root] is None:
+            raise UsageError(f"--{root} null: must be a group of keys; leave it out for the defaults")
+        hint = getattr(action, "_typehint", None)
+        if hint is not None and action.default is not None and config.get(action.dest, "") is None:
+            _refuse_null(action.dest, hint)
+    _check_classes(config, "")
+
+
+def _check_classes(value: Any, key: str) -> None:
+    path = value.get("class_path") if isinstance(value, (dict, Namespace)) else None
+    if isinstance(path, str) and inspect.isclass(kind := pydoc.locate(path)):
+        if _is_base(kind):
+            known = [name for name in _subclasses(kind) if name != kind.__name__]
+            raise UsageError(f"--{key} {kind.__name__}: this is only the base of other classes{_known(known)}")
+        given, parameters = _items(value.get("init_args") or {}), inspect.signature(kind).parameters
+        for name in [name for name, found in given.items() if found is None and name in parameters]:
+            with contextlib.suppress(NameError, TypeError):
+                if parameters[name].default is not None:
+                    _refuse_null(f"{key}.{name}", typing.get_type_hints(kind.__init__).get(name, Any))
+    if isinstance(value, (dict, Namespace)):
+        for name, inner in _items(value).items():
+            _check_classes(inner, key if name == "init_args" else f"{key}.{name}".lstrip("."))
+    elif isinstance(value, list):
+        for inner in value:
+            _check_classes(inner, key)
+
+
+def _items(value: dict[str, Any] | Namespace) -> dict[str, Any]:
+    return vars(value) if isinstance(value, Namespace) else value
+
+
+def _is_base(kind: type) -> bool:
+    """Whether the zoo only derives other classes from it: its main method is left to them."""
+    methods = [getattr(kind, name, None) for name in ("forward", "source")]
+    own = [method for method in methods if (getattr(method, "__module__", "") or "").startswith("inpaintzoo.")]
+    return any(
+        getattr(method, "__isabstractmethod__", False)
+        or "NotImplementedError" in getattr(getattr(method, "__code__", None), "co_names", ())
+        for method in own
+    )
+
+
+def _refuse_null(key: str, hint: Any) -> None:
+    if hint is Any or hint is type(None) or type(None) in typing.get_args(hint):
+        return
+    kinds = [_TYPES.get(getattr(kind, "__name__", ""), "a value") for kind in typing.get_args(hint) or (hint,)]
+    raise UsageError(f"--{key} null: must be {listed(list(dict.fromkeys(kinds)))}")
 
 
 class _Reason(NamedTuple):
@@ -146,6 +209,8 @@ class _Mistake:
         kind = pydoc.locate(self.owner)
         arguments = list(inspect.signature(kind).parameters) if callable(kind) else []
         owner = self.owner.split(".")[-1]
+        if {"args", "kwargs"} <= set(arguments):  # a base class: no config has named another yet
+            return self.told("no class is named that could take this; put the method's config before this one", key=key)
         return self.told(
             f"{owner} has no such argument{_meant(name, arguments) or _known(arguments, 'takes')}", self.value, key
         )
@@ -206,6 +271,9 @@ class _Mistake:
         return f"--{self.key} {typed}: there is no such file"
 
     def no_yaml(self, why: str) -> str:
+        typed = [f"{option} {value}" for option, value in self.typed() if why.strip('"') == value]
+        if typed:
+            return f"{typed[0]}: must be a group of keys, or a file of them"
         files = [file for file in self.configs() if not _is_mapping(file)] or self.configs()
         return f"--config {listed(files)}: this is not a YAML file of keys and values ({why[:160]})"
 
@@ -287,7 +355,7 @@ def _subclasses(hint: Any) -> list[str]:
     """Names of the classes that can stand where a type is wanted, those inside unions, lists and the like too."""
     if inspect.isclass(hint) and not typing.get_args(hint) and hint.__module__ != "builtins":
         inner = [name for child in hint.__subclasses__() for name in _subclasses(child)]
-        concrete = not inspect.isabstract(hint) and not hint.__name__.startswith("_")
+        concrete = not inspect.isabstract(hint) and not hint.__name__.startswith("_") and not _is_base(hint)
         return [hint.__name__, *inner] if concrete else inner
     return [name for inner in typing.get_args(hint) if not isinstance(inner, list) for name in _subclasses(inner)]
 

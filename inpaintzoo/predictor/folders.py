@@ -84,6 +84,8 @@ class FolderFill:
         self.masks = None if masks is None else Path(masks)
         self.guidance = None if guidance is None else Path(guidance)
         self.samples, self.seed, self.grow, self.polarity, self.force = samples, seed, grow, polarity, force
+        if samples < 1:
+            raise ConfigError(f"samples must be 1 or more, got {samples}")
         self.unmatched: list[str] = []
         self.notes: list[str] = []
         self._check_out()
