@@ -127,11 +127,12 @@ def uneven():
 
 
 @pytest.mark.slow
+@pytest.mark.skipif(sys.platform != "linux", reason="forks")
 def test_two_processes_have_the_gradient_of_the_whole_batch():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    context = mp.get_context("spawn")
+    context = mp.get_context("fork")
     queue = context.Queue()
     workers = [context.Process(target=_worker, args=(rank, port, queue)) for rank in range(2)]
     for worker in workers:
