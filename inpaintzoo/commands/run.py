@@ -10,6 +10,7 @@ import re
 import sys
 import typing
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import yaml
@@ -92,24 +93,38 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     except argparse.ArgumentError as error:
         raise UsageError(usage_error(parser, argv, error)) from error
     except UnicodeDecodeError as error:
-        raise UsageError(f"a config file is not text in UTF-8 ({error})") from error
+        raise UsageError(f"{_not_text(argv)}: a config file is not text in UTF-8 ({error.reason})") from error
     name, options, _ = subcommand(parser, argv)
     check_values(options, config[name] if name else config)
     return config
 
 
+def _not_text(argv: Sequence[str]) -> str:
+    """The config file that cannot be decoded."""
+    for path in [Path(word.partition("=")[2] or word) for word in argv]:
+        try:
+            if path.is_file():
+                path.read_text(encoding="utf-8")
+        except UnicodeDecodeError:
+            return str(path)
+    return "--config"
+
+
 def _without_nulls(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
     """The arguments without options of a plain type that are set to null and are None if left out."""
-    options, kept = subcommand(parser, argv)[1]._option_string_actions, list(argv)
-    for option, action in options.items():
+    options, kept = subcommand(parser, argv)[1], list(argv)
+    for place in range(len(argv) - 2, -1, -1):  # from the end, so that the places before stay what they are
+        action = options._option_string_actions.get(argv[place])
+        if argv[place + 1] != "null" or action is None:
+            continue
         hint = getattr(action, "_typehint", action.type)
-        takes_null = type(None) in typing.get_args(hint) or action.nargs == 0 or "Config" in type(action).__name__
-        for place in [place for place, word in enumerate(kept[:-1]) if word == option and kept[place + 1] == "null"]:
-            if takes_null:
-                continue
-            if action.default is not None:
-                raise UsageError(f"{option} null: must not be null; leave it out for the default, {action.default!r}")
-            kept[place : place + 2] = []
+        if type(None) in typing.get_args(hint) or action.nargs == 0 or "Config" in type(action).__name__:
+            continue  # jsonargparse reads it
+        if any(other.dest == "config" for other in options._actions):  # whose value would stand instead
+            raise UsageError(f"{argv[place]} null: must not be null")
+        if action.default is not None:
+            raise UsageError(f"{argv[place]} null: must not be null; leave it out for the default, {action.default!r}")
+        kept[place : place + 2] = []
     return kept
 
 

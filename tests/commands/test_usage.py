@@ -216,9 +216,11 @@ def test_null_leaves_out_options_that_are_none_by_default(tmp_path, capsys):
     lines = "inpaint a.png b.png -o c.png --fill null --tile null", "masks make --out x --count 1 --mask null"
     assert main(lines[0].split()) == 1 and "give either --model FILE or --fill" in capsys.readouterr().err
     assert main(lines[1].split()) == 2 and "--mask is missing" in capsys.readouterr().err
+    assert main([*QUICK.split(), "--out", "null"]) == 2 and "--out null: must not be null" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("command", ["fit", "benchmark"])
 def test_a_config_that_is_not_text_is_a_sentence(command, tmp_path, capsys):
     (tmp_path / "bin.yaml").write_bytes(b"\xff\xfe\x00a: b")
-    assert "a config file is not text in UTF-8" in refused(capsys, [command, "--config", str(tmp_path / "bin.yaml")])
+    said = refused(capsys, [command, "--config", str(tmp_path / "bin.yaml")])
+    assert f"{tmp_path / 'bin.yaml'}: a config file is not text in UTF-8" in said
