@@ -144,3 +144,26 @@ def test_a_killed_run_continues_from_its_last_checkpoint(tmp_path):
     resumed = run(tmp_path / "killed", 12, resume=tmp_path / "killed" / "last.ckpt", accumulate=2)
     assert resumed[2].seen == whole[2].seen[9:]
     check_same(whole, resumed)
+
+
+def test_checkpoints_alone_write_whole_files_and_keep_the_one_before(tmp_path):
+    run(tmp_path, 6, save_every=2)
+    last, previous = (torch.load(tmp_path / f"{name}.ckpt", weights_only=True) for name in ("last", "previous"))
+    assert (previous["inpainter"]["iteration"], last["inpainter"]["iteration"]) == (4, 6)
+
+
+def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(tmp_path, monkeypatch):
+    run(tmp_path, 4, save_every=2)
+    before = (tmp_path / "last.ckpt").read_bytes()
+    real, calls = torch.save, []
+
+    def full(content, file):
+        calls.append(file.name)
+        real(content, file)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("torch.save", full)
+    with pytest.raises(OSError, match=r"No space left on device.*last\.ckpt"):
+        run(tmp_path, 8, resume=tmp_path / "last.ckpt", save_every=2)
+    assert calls and all(".part-" in name for name in calls)
+    assert (tmp_path / "last.ckpt").read_bytes() == before

@@ -13,6 +13,7 @@ from typing import Any
 import torch
 
 from benchmarks.faults.processes import Command, other_file_system, sleep_until
+from inpaintzoo.files.writing import whole_files
 
 CONFIG = Path(__file__).with_name("run.yaml")
 _COMPARED = ("state_dict", "optimizer_states", "lr_schedulers", "global_step")
@@ -56,13 +57,13 @@ def fit(folder: Path, environment: dict[str, str], resume: Path | None = None, *
 
 
 def checkpoints(folder: Path) -> list[Path]:
-    """The files `last*.ckpt` of a folder's runs, the oldest first."""
-    return sorted(folder.rglob("last*.ckpt"), key=lambda file: file.stat().st_mtime_ns)
+    """The checkpoints of a folder's runs that are complete by their names, the oldest first."""
+    return sorted(whole_files(folder, "*.ckpt"), key=lambda file: file.stat().st_mtime_ns)
 
 
 def last_checkpoint(folder: Path) -> dict[str, Any]:
     """The content of the newest `last.ckpt` of a folder's runs."""
-    newest = max(folder.rglob("last.ckpt"), key=lambda file: file.stat().st_mtime_ns)
+    newest = max(whole_files(folder, "last.ckpt"), key=lambda file: file.stat().st_mtime_ns)
     return dict(torch.load(newest, weights_only=True))
 
 

@@ -1,19 +1,58 @@
-"""Checkpoints named by the zoo's own iteration counter."""
+"""Checkpoints named by the zoo's own iteration counter, each written whole or not at all."""
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
 from lightning import Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 
+from inpaintzoo.files.pickled import load_pickled, save_pickled
 from inpaintzoo.metrics import SampleMetric
 from inpaintzoo.types import ConfigError, NonFiniteLossError
+from inpaintzoo.weights.checkpoints import previous_checkpoint
+
+
+class WholeFiles(TorchCheckpointIO):
+    """Writes checkpoints beside their target and renames them; Lightning copies over the last good one.
+
+    `last.ckpt` becomes `previous.ckpt` when the one of a later step is complete. URLs are left to Lightning.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._steps: dict[
+            Path, int
+        ] = {}  # of the files written here: one step may be saved before and after validation
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        """Write a checkpoint; the old file of this name stays until the new one is complete and on the disk."""
+        if storage_options is not None or "://" in str(path):
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
+        target = Path(path)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        step = checkpoint["global_step"]
+        later = target.name.startswith("last") and self._steps.get(target) != step
+        save_pickled(checkpoint, target, previous_checkpoint(target) if later else None)
+        self._steps[target] = step
+
+    def load_checkpoint(
+        self, path: str | Path, map_location: Any = None, weights_only: bool | None = None
+    ) -> dict[str, Any]:
+        """Read a checkpoint onto the CPU; nothing in it is run."""
+        if "://" in str(path):
+            return super().load_checkpoint(path, map_location, weights_only=True)
+        return dict(load_pickled(Path(path)))
 
 
 class Checkpoints(ModelCheckpoint):
     """Keeps `last.ckpt` and the best by a metric, saved after each validation and at the end.
+
+    The `last.ckpt` before is kept as `previous.ckpt`.
 
     Args:
         monitor: a logged metric such as `val/psnr_hole`.
@@ -48,6 +87,12 @@ class Checkpoints(ModelCheckpoint):
             enable_version_counter=True,
         )
         self.every_iterations = every_iterations
+
+    def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
+        """Replace Lightning's way of writing checkpoints, unless the Trainer was given another one."""
+        super().setup(trainer, pl_module, stage)
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = WholeFiles()
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Refuse a metric that no validation will log, before the first step."""

@@ -31,9 +31,11 @@ from inpaintzoo.callbacks import (
 from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.commands.run import exit_code, parse
 from inpaintzoo.data.module import InpaintingData
+from inpaintzoo.files.pickled import load_pickled
 from inpaintzoo.files.writing import free_path
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.types import ConfigError, InpaintzooError, WeightsError
+from inpaintzoo.weights.checkpoints import damaged
 
 OWN_DEFAULTS = {
     "max_epochs": -1,
@@ -152,9 +154,9 @@ def _check_checkpoint(path: str) -> None:
     if not Path(path).is_file():
         raise ConfigError(f"--ckpt_path {path}: there is no such file; a run never starts from scratch instead")
     try:
-        torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+        load_pickled(Path(path), mmap=True)
     except Exception as error:  # torch.load raises whatever the bytes lead to
-        raise WeightsError(f"--ckpt_path {path}: the file is not a checkpoint, or it is damaged") from error
+        raise WeightsError(f"--ckpt_path {damaged(Path(path))}") from error
 
 
 def _innermost(error: BaseException) -> str:

@@ -14,6 +14,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from inpaintzoo.files.pickled import load_pickled
 from inpaintzoo.types import WeightsError
 from inpaintzoo.words import some
 
@@ -68,7 +69,7 @@ def read_file(file: Path, owner: str) -> dict[str, Any]:
     try:
         if file.suffix == ".safetensors":
             return dict(safetensors.torch.load_file(str(file)))
-        content = torch.load(file, map_location="cpu", weights_only=True)
+        content = load_pickled(file)
     except pickle.UnpicklingError as error:
         # torch's own message is long, and recommends running the code.
         raise WeightsError(

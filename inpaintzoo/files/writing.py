@@ -52,11 +52,22 @@ def new_file(
     return target
 
 
-def write_whole(target: Path, write: Callable[[str], Any]) -> None:
+def write_whole(
+    target: Path, write: Callable[[str], Any], flush: bool = False, keep_previous: Path | None = None
+) -> None:
     """Write a file atomically: `write` gets a temporary path, and the complete file then replaces the target.
 
     The permissions are those of any new file (umask). The first write into a folder removes temporary files that killed
     runs left there.
+
+    Args:
+        target: The file.
+        write: Called with the temporary path, which lies on the target's file system.
+        flush: Wait until file and folder are on the disk, so that a power cut leaves the old file or the new one.
+        keep_previous: The file that the target, if it exists, becomes; in the same folder.
+
+    Raises:
+        OSError: The file cannot be written; its text names the target and the reason.
     """
     _sweep(target.parent.absolute())
     prefix = f"{_PART}{_HOST}-{os.getpid()}-"
@@ -67,7 +78,35 @@ def write_whole(target: Path, write: Callable[[str], Any]) -> None:
         file.unlink()
         write(str(file))
         file.chmod(mode)  # some writers take 0600
+        if flush:
+            _to_disk(file)
+        if keep_previous is not None and target.exists():
+            _link(target, keep_previous, Path(folder))
         os.replace(file, target)
+        if flush and os.name == "posix":  # Windows cannot open folders
+            _to_disk(target.parent)
+
+
+def _to_disk(path: Path) -> None:
+    handle = os.open(path, os.O_RDWR if path.is_file() else os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _link(file: Path, name: Path, folder: Path) -> None:
+    """Give a file a second name, which may exist; without hard links the file is renamed."""
+    try:
+        os.link(file, folder / name.name)
+        os.replace(folder / name.name, name)
+    except OSError:  # the file system has no hard links
+        os.replace(file, name)
+
+
+def whole_files(folder: Path, pattern: str) -> list[Path]:
+    """The files in a folder and below whose names fit a pattern, without those that are being written."""
+    return [path for path in folder.rglob(pattern) if not path.parent.name.startswith(_PART)]
 
 
 @contextlib.contextmanager

@@ -7,11 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path, PurePath
 from typing import Any
 
-import torch
 import yaml
 from torch import Tensor, nn
 
+from inpaintzoo.files.pickled import load_pickled
 from inpaintzoo.files.run_state import average_state, part_state
+from inpaintzoo.files.writing import whole_files
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights.networks import Description, describe
 
@@ -90,9 +91,9 @@ def read_checkpoint(path: str | Path) -> RunCheckpoint:
     if not path.is_file():
         raise WeightsError(f"{path}: there is no such checkpoint")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = load_pickled(path)
     except Exception as error:  # pickle and zip raise whatever the bytes lead to
-        raise WeightsError(f"{path} is damaged, or it holds more than tensors and plain values") from error
+        raise WeightsError(damaged(path)) from error
     if not isinstance(content, dict) or not {"inpainter", "state_dict"} <= content.keys():
         raise WeightsError(f"{path} is not the checkpoint of an inpaintzoo run: it holds no `inpainter` state")
     if problem := _problem(content):
@@ -131,6 +132,18 @@ def _describes(network: object) -> bool:
     )
 
 
+def damaged(path: Path) -> str:
+    """What to say of a checkpoint that cannot be read."""
+    previous = previous_checkpoint(path)
+    remedy = f"; {previous} is the one before it" if previous != path and previous.is_file() else ""
+    return f"{path} is damaged, or it holds more than tensors and plain values{remedy}"
+
+
+def previous_checkpoint(last: Path) -> Path:
+    """The name under which the checkpoint before `last.ckpt` is kept."""
+    return last.with_name(last.name.replace("last", "previous", 1))
+
+
 def find_checkpoint(path: str | Path) -> Path:
     """Return a file's path unchanged, and a run folder's `last.ckpt`.
 
@@ -140,7 +153,9 @@ def find_checkpoint(path: str | Path) -> Path:
     path = Path(path)
     if not path.is_dir():
         return path
-    found = sorted(path.rglob("last*.ckpt"), key=lambda file: file.stat().st_mtime)
+    # A kill may fall between two renames where there are no hard links; then only the previous one is left.
+    kept = whole_files(path, "last*.ckpt") or whole_files(path, "previous*.ckpt")
+    found = sorted(kept, key=lambda file: file.stat().st_mtime)
     if not found:
         raise WeightsError(f"{path} is a folder without a last.ckpt; name a checkpoint file or a run's folder")
     folders = sorted({str(file.parent) for file in found})

@@ -91,7 +91,10 @@ def test_checkpoints_keep_the_best_and_the_last(tmp_path):
     checkpoints = Checkpoints(monitor="val/l1", mode="min")
     fit(tmp_path, checkpoints, enable_progress_bar=False, iterations=5)
     files = sorted(path.name for path in (tmp_path / "checkpoints").iterdir())
-    assert re.fullmatch(r"best-iteration=000000[24]-val_l1=[\d.]+\.ckpt", files[0]) and files[1:] == ["last.ckpt"]
+    assert re.fullmatch(r"best-iteration=000000[24]-val_l1=[\d.]+\.ckpt", files[0]) and files[1:] == [
+        "last.ckpt",
+        "previous.ckpt",
+    ]
     last = torch.load(tmp_path / "checkpoints" / "last.ckpt", weights_only=True)
     assert last["inpainter"]["iteration"] == 5, "later than the last validation"
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 import shutil
 import zipfile
 from collections.abc import Callable, Mapping
@@ -89,13 +88,11 @@ class WorkFolder:
 def _write(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Write a file whole or not at all, after a power cut too."""
 
-    def flushed(part: str) -> None:
+    def to(part: str) -> None:
         with open(part, "wb") as file:
             write(file)
-            file.flush()
-            os.fsync(file.fileno())
 
-    write_whole(path, flushed)
+    write_whole(path, to, flush=True)
 
 
 def _flat(measured: Measured) -> tuple[Arrays, dict[str, list[int]]]:
