@@ -15,6 +15,7 @@ from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torch.utils.data.distributed import DistributedSampler
 
 from inpaintzoo.adversary import Adversary
 from inpaintzoo.data.findings import act_upon
@@ -23,10 +24,11 @@ from inpaintzoo.generator import Generator
 from inpaintzoo.losses.base import Loss
 from inpaintzoo.metrics import MetricResults, MetricSuite
 from inpaintzoo.metrics.segmentation import predicted_logits
-from inpaintzoo.ops import composite, frozen, mean_over_ranks
+from inpaintzoo.ops import composite, frozen, gather_over_ranks, mean_over_ranks
 from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output
 from inpaintzoo.weights.checkpoints import check_resumes, describe_parts
 from inpaintzoo.weights.initialise import initialise, refuse_to_resume
+from inpaintzoo.weights.resuming import Schedules, changes
 
 
 def _adam(parameters: Any) -> Optimizer:
@@ -36,6 +38,12 @@ def _adam(parameters: Any) -> Optimizer:
 def _as_list(found: Any) -> list[Any]:
     """Lightning returns one optimizer or scheduler as it is, several as a list, and None if there are none."""
     return found if isinstance(found, list) else [found] if found else []
+
+
+def _mean(gradients: list[dict[str, Tensor]]) -> dict[str, Tensor]:
+    """The mean over processes, for a run that goes on with another number of them."""
+    names = {name for own in gradients for name in own}
+    return {name: torch.stack([own[name] for own in gradients if name in own]).mean(0) for name in names}
 
 
 def _check_names(groups: Mapping[str, Mapping[str, nn.Module]]) -> None:
@@ -136,6 +144,8 @@ class Inpainter(LightningModule):
         self.iteration = 0
         self.generator_updates = 0
         self._half_summed: dict[str, Tensor] = {}  # gradients of an interrupted update window
+        self._settings: dict[str, Any] = {}  # of optimizers, schedules and data, for a later resume
+        self._resumed: dict[str, Any] | None = None  # what a checkpoint says of optimizers and schedules
         self.seed: int | None = None
         self.val_results: MetricResults | None = None  # the last validation's
         self.test_results: MetricResults | None = None  # the last test's
@@ -381,21 +391,42 @@ class Inpainter(LightningModule):
         pairs: list[tuple[nn.Module, Any, Any]] = [(self.generator, self.generator_optimizer, self.generator_scheduler)]
         if self.adversaries:
             pairs.append((self.adversaries, self.discriminator_optimizer, self.discriminator_scheduler))
-        optimizers = [make([p for p in net.parameters() if p.requires_grad]) for net, make, _ in pairs]
-        schedules = [
-            schedule(optimizer) for optimizer, (_, _, schedule) in zip(optimizers, pairs, strict=True) if schedule
-        ]
+        names = ("generator", "discriminator")
+        self._schedules = Schedules(
+            {
+                name: make([p for p in net.parameters() if p.requires_grad])
+                for name, (net, make, _) in zip(names, pairs, strict=False)
+            }
+        )
+        for (name, optimizer), (_, _, schedule) in zip(self._schedules.optimizers.items(), pairs, strict=True):
+            if schedule:
+                self._schedules.add(name, schedule(optimizer))
+        self._schedules.begin()
+        schedules = list(self._schedules.schedules.values())
         if any(isinstance(schedule, ReduceLROnPlateau) for schedule in schedules):
             raise ConfigError("ReduceLROnPlateau needs a metric at each step; choose a scheduler that counts steps")
-        return optimizers, schedules
+        return list(self._schedules.optimizers.values()), schedules
 
     def on_fit_start(self) -> None:
-        """Set the seed from which every iteration's random numbers derive."""
+        """Set the seed from which every iteration's random numbers derive.
+
+        Raises:
+            ConfigError: A checkpoint whose moments the optimizers cannot go on with.
+        """
         if self.seed is None:
             self.seed = torch.initial_seed() % 2**31
+        if self._resumed is not None:
+            self._schedules.check(self._resumed["optimizer_states"])
 
     def on_train_start(self) -> None:
-        """Restore half-summed gradients, which the Trainer clears after loading a checkpoint."""
+        """Restore schedules under the config's settings, and half-summed gradients, which the Trainer clears."""
+        self._settings = {**self._schedules.settings, "accumulate": self.accumulate, "data": self._data_settings()}
+        if self._resumed is not None:
+            saved = self._resumed["settings"]
+            self._schedules.restore(saved, self._resumed["lr_schedulers"], self.iteration // self.accumulate)
+            for change in changes(saved, self._settings) if saved else ():
+                rank_zero_info(f"resumed with another setting: {change}")
+            self._resumed = None
         if self.max_iterations is not None and self.iteration >= self.max_iterations:
             rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are already done")
             self.trainer.should_stop = True
@@ -404,17 +435,27 @@ class Inpainter(LightningModule):
                 parameter.grad = self._half_summed[name].to(parameter)
         self._half_summed = {}
 
+    def _data_settings(self) -> dict[str, Any]:
+        """What decides which pictures a run has seen."""
+        loader: Any = self.trainer.train_dataloader
+        found = {"batch_size": getattr(loader, "batch_size", None), "processes": self.trainer.world_size}
+        if isinstance(sampler := getattr(loader, "sampler", None), DistributedSampler):
+            found |= {"pictures": len(loader.dataset), "seed": sampler.seed}
+        return found
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what an exact resume needs beyond weights and optimizers."""
         state: dict[str, Any] = {
             "iteration": self.iteration,
             "generator_updates": self.generator_updates,
             "seed": self.seed,
+            "settings": self._settings,
             "networks": describe_parts(self.generator, self.adversaries),
         }
         if self.iteration % self.accumulate:  # in the middle of a window
-            # Each process has summed its own gradients; their mean, restored in all of them, gives the same update.
-            state["gradients"] = {n: mean_over_ranks(p.grad) for n, p in self.named_parameters() if p.grad is not None}
+            # Each process has summed its own gradients, and goes on with them bit for bit.
+            own = {n: p.grad.cpu() for n, p in self.named_parameters() if p.grad is not None}
+            state["gradients"] = gather_over_ranks(own)
         checkpoint["inpainter"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
@@ -424,13 +465,20 @@ class Inpainter(LightningModule):
             ConfigError: A fit is resumed although `init_from` is set.
             WeightsError: The checkpoint is not one of this Inpainter.
         """
-        if self._trainer is not None and self.trainer.state.fn == "fit":
-            refuse_to_resume(self.init_from)
         check_resumes(checkpoint, self.state_dict())
         state = checkpoint["inpainter"]
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            refuse_to_resume(self.init_from)
+            states = {key: checkpoint[key] for key in ("optimizer_states", "lr_schedulers")}
+            self._resumed = {**states, "settings": state.get("settings")}
+            checkpoint["lr_schedulers"] = []  # Lightning would restore their settings too
         self.iteration, self.seed = state["iteration"], state["seed"]
         self.generator_updates = state["generator_updates"]
-        self._half_summed = state.get("gradients", {})
+        gradients = state.get("gradients", {})
+        if isinstance(gradients, list):  # of each process
+            own = len(gradients) == self.trainer.world_size
+            gradients = gradients[self.trainer.global_rank] if own else _mean(gradients)
+        self._half_summed = gradients
 
     def _save_settings(self) -> None:
         # Under LightningCLI the settings are the config (class paths, plain values), from which load_from_checkpoint

@@ -11,6 +11,8 @@ from inpaintzoo.data.masks import RandomRectangles
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.losses import HoleL1
 from inpaintzoo.objectives import WassersteinGP
+from inpaintzoo.types import ConfigError
+from inpaintzoo.weights.resuming import Schedules
 
 
 class Killed(Exception):
@@ -167,3 +169,119 @@ def test_a_disk_that_fills_up_leaves_the_last_good_checkpoint(tmp_path, monkeypa
         run(tmp_path, 8, resume=tmp_path / "last.ckpt", save_every=2)
     assert calls and all(".part-" in name for name in calls)
     assert (tmp_path / "last.ckpt").read_bytes() == before
+
+
+def settings_of(trainer):
+    return [{k: v for k, v in group.items() if k != "params"} for o in trainer.optimizers for group in o.param_groups]
+
+
+def adam(lr, **options):
+    return lambda parameters: torch.optim.Adam(parameters, lr=lr, **options)
+
+
+def sgd(parameters):
+    return torch.optim.SGD(parameters, lr=0.1)
+
+
+def halving(optimizer):
+    return torch.optim.lr_scheduler.StepLR(optimizer, step_size=4, gamma=0.5)
+
+
+def resumed_with(tmp_path, monkeypatch, **options):
+    """Six iterations of `model()`, then two more with other settings; returns them and what was said."""
+    run(tmp_path, 6)
+    said = []
+    monkeypatch.setattr("inpaintzoo.inpainter.rank_zero_info", said.append)
+    real = model
+    monkeypatch.setitem(globals(), "model", lambda **given: changed(real(**given), options))
+    data = options.pop("accumulate", None)
+    result = run(tmp_path, 8, resume=tmp_path / "last.ckpt", **({"accumulate": data} if data else {}))
+    return result, [line.removeprefix("resumed with another setting: ") for line in said]
+
+
+def changed(network, options):
+    for name, value in options.items():
+        setattr(network, name, value)
+    return network
+
+
+def test_a_resumed_run_takes_its_settings_from_the_config(tmp_path, monkeypatch):
+    options = {"generator_optimizer": adam(1e-6, betas=(0.8, 0.9)), "discriminator_optimizer": adam(2e-6)}
+    (_, _, _, trainer), said = resumed_with(tmp_path, monkeypatch, **options)
+    generator, discriminator = settings_of(trainer)
+    assert generator["initial_lr"] == 1e-6 and generator["betas"] == (0.8, 0.9)
+    assert generator["lr"] == pytest.approx(1e-6 * 0.9**8)  # the schedule goes on where it was
+    assert discriminator["lr"] == 2e-6
+    assert trainer.optimizers[0].state_dict()["state"][0]["step"] == 8  # and so do the moments
+    assert "generator_optimizer.lr was 0.0001 and is 1e-06" in said
+    assert "generator_optimizer.betas was [0.5, 0.999] and is [0.8, 0.9]" in said
+    saved = torch.load(tmp_path / "last.ckpt", weights_only=True)["inpainter"]["settings"]
+    assert saved["generator_optimizer"]["lr"] == 1e-6
+
+
+def test_another_schedule_goes_on_at_the_same_place(tmp_path, monkeypatch):
+    (_, _, _, trainer), said = resumed_with(tmp_path, monkeypatch, generator_scheduler=halving)
+    assert settings_of(trainer)[0]["lr"] == pytest.approx(1e-4 / 4)  # after 8 steps
+    assert "generator_scheduler.class was ExponentialLR and is StepLR" in said
+
+
+def test_a_schedule_that_is_left_out_leaves_the_rate(tmp_path, monkeypatch):
+    (_, _, _, trainer), said = resumed_with(tmp_path, monkeypatch, generator_scheduler=None)
+    assert settings_of(trainer)[0]["lr"] == 1e-4
+    assert "generator_scheduler.class was ExponentialLR and is not set" in said
+
+
+def test_moments_of_another_optimizer_are_refused(tmp_path, monkeypatch):
+    with pytest.raises(ConfigError, match=r"generator_optimizer: .* not those of SGD .*betas.*init_from"):
+        resumed_with(tmp_path, monkeypatch, generator_optimizer=sgd)
+
+
+def test_checkpoints_of_earlier_versions_take_the_settings_of_the_config_too(tmp_path, monkeypatch):
+    run(tmp_path, 6)
+    content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    del content["inpainter"]["settings"]
+    torch.save(content, tmp_path / "last.ckpt")
+    monkeypatch.setattr("inpaintzoo.callbacks.checkpoint.Checkpoints._save_last", lambda *args: None)
+    _, _, _, trainer = run(tmp_path, 8, resume=tmp_path / "last.ckpt")
+    assert settings_of(trainer)[0]["lr"] == pytest.approx(1e-4 * 0.9**8)
+
+
+def test_other_data_settings_are_said(tmp_path, monkeypatch):
+    _, said = resumed_with(tmp_path, monkeypatch, accumulate=2)
+    assert said == ["accumulate was 1 and is 2"]
+
+
+@pytest.mark.parametrize("schedule", ["CosineAnnealingLR", "CyclicLR", "OneCycleLR", "LambdaLR", "SequentialLR"])
+def test_a_schedule_replayed_is_a_schedule_restored(schedule):
+    """Where the settings are unchanged, both ways give the same rate, bit for bit."""
+    kinds = torch.optim.lr_scheduler
+
+    def made(state=None):
+        parameter = torch.nn.Parameter(torch.zeros(2))
+        schedules = Schedules({"generator": torch.optim.Adam([parameter], lr=0.1)})
+        optimizer = schedules.optimizers["generator"]
+        schedules.add(
+            "generator",
+            {
+                "CosineAnnealingLR": lambda: kinds.CosineAnnealingLR(optimizer, 20),
+                "CyclicLR": lambda: kinds.CyclicLR(optimizer, 0.01, 0.1, 3, cycle_momentum=False),
+                "OneCycleLR": lambda: kinds.OneCycleLR(optimizer, 0.5, 30),
+                "LambdaLR": lambda: kinds.LambdaLR(optimizer, lambda step: 0.9**step),
+                "SequentialLR": lambda: kinds.SequentialLR(
+                    optimizer, [kinds.LinearLR(optimizer, 0.1, total_iters=5), kinds.StepLR(optimizer, 3)], [5]
+                ),
+            }[schedule](),
+        )
+        schedules.begin()
+        return schedules
+
+    walked = made()
+    for _ in range(11):
+        walked.optimizers["generator"].step()
+        walked.schedules["generator"].step()
+    replayed = made()
+    replayed.restore(None, [walked.schedules["generator"].state_dict()], 0)
+    for one, other in zip(
+        walked.optimizers["generator"].param_groups, replayed.optimizers["generator"].param_groups, strict=True
+    ):
+        assert {k: v for k, v in one.items() if k != "params"} == {k: v for k, v in other.items() if k != "params"}
