@@ -1,12 +1,16 @@
 """A run that stops and continues ends where an unbroken run ends, bit for bit."""
 
+import os
+import signal
+
 import pytest
 import torch
 from lightning import Callback
 from toys import NoiseData, TinyDiscriminator, TinyGenerator, quiet_trainer
 
 from inpaintzoo.adversary import Adversary
-from inpaintzoo.callbacks import Checkpoints, GeneratorEMA
+from inpaintzoo.callbacks import Checkpoints, GeneratorEMA, StopAtSignal
+from inpaintzoo.callbacks.stopping import Stopped
 from inpaintzoo.data.masks import RandomRectangles
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.losses import HoleL1
@@ -241,7 +245,7 @@ def test_checkpoints_of_earlier_versions_take_the_settings_of_the_config_too(tmp
     content = torch.load(tmp_path / "last.ckpt", weights_only=True)
     del content["inpainter"]["settings"]
     torch.save(content, tmp_path / "last.ckpt")
-    monkeypatch.setattr("inpaintzoo.callbacks.checkpoint.Checkpoints._save_last", lambda *args: None)
+    monkeypatch.setattr("inpaintzoo.callbacks.checkpoint.Checkpoints.save_now", lambda *args: None)
     _, _, _, trainer = run(tmp_path, 8, resume=tmp_path / "last.ckpt")
     assert settings_of(trainer)[0]["lr"] == pytest.approx(1e-4 * 0.9**8)
 
@@ -285,3 +289,46 @@ def test_a_schedule_replayed_is_a_schedule_restored(schedule):
         walked.optimizers["generator"].param_groups, replayed.optimizers["generator"].param_groups, strict=True
     ):
         assert {k: v for k, v in one.items() if k != "params"} == {k: v for k, v in other.items() if k != "params"}
+
+
+class Signal(Callback):
+    """Sends this process a signal in a hook, once."""
+
+    def __init__(self, hook, iteration, number=signal.SIGTERM):
+        self.iteration, self.number = iteration, number
+        setattr(self, hook, self.send)
+
+    def send(self, trainer, module, *args):
+        if module.iteration == self.iteration and self.number:
+            number, self.number = self.number, None
+            os.kill(os.getpid(), number)
+
+
+@pytest.mark.parametrize(
+    ("hook", "iteration", "left", "number"),
+    [
+        ("on_train_batch_start", 3, 4, signal.SIGTERM),
+        ("on_train_batch_end", 6, 6, signal.SIGINT),
+        ("on_validation_batch_start", 4, 4, signal.SIGTERM),
+        ("on_validation_batch_end", 8, 8, signal.SIGINT),
+    ],
+)
+def test_a_signal_leaves_a_point_to_go_on_from(hook, iteration, left, number, tmp_path):
+    whole = run(tmp_path / "whole", 12)
+    handlers = [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)]
+    with pytest.raises(Stopped) as stopped:
+        run(tmp_path / "stopped", 12, extra=(Signal(hook, iteration, number), StopAtSignal()))
+    assert stopped.value.code == 128 + number
+    assert [signal.getsignal(each) for each in (signal.SIGINT, signal.SIGTERM)] == handlers
+    last = tmp_path / "stopped" / "last.ckpt"
+    assert torch.load(last, weights_only=True)["inpainter"]["iteration"] == left
+    check_same(whole, run(tmp_path / "stopped", 12, resume=last))
+
+
+def test_a_signal_before_the_first_step_says_that_there_is_nothing_to_save(tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("inpaintzoo.callbacks.stopping.rank_zero_info", said.append)
+    with pytest.raises(Stopped):
+        extra = (Signal("on_validation_batch_start", 0), StopAtSignal())
+        run(tmp_path, 12, extra=extra, trainer_options={"num_sanity_val_steps": 1})
+    assert said == ["stopped at iteration 0; there is nothing to save yet"] and not any(tmp_path.rglob("*.ckpt"))

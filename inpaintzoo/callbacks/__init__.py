@@ -10,6 +10,7 @@ from inpaintzoo.callbacks.record import RunRecord
 from inpaintzoo.callbacks.report import TestReport
 from inpaintzoo.callbacks.schedule import LossSchedule
 from inpaintzoo.callbacks.segmentation import ConfidencePlot, SegmentationMaps
+from inpaintzoo.callbacks.stopping import StopAtSignal
 from inpaintzoo.callbacks.writer import PredictionWriter
 
 __all__ = [
@@ -24,5 +25,6 @@ __all__ = [
     "RunProgress",
     "RunRecord",
     "SegmentationMaps",
+    "StopAtSignal",
     "TestReport",
 ]

@@ -106,7 +106,7 @@ class Checkpoints(ModelCheckpoint):
         """Save the best, then `last.ckpt`, which Lightning would only save along with a best."""
         super().on_validation_end(trainer, pl_module)
         if trainer.state.fn == "fit" and not trainer.sanity_checking and not trainer.fast_dev_run:  # type: ignore[attr-defined]
-            self._save_last(trainer)
+            self.save_now(trainer)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Save `last.ckpt` at the chosen interval and after the last iteration.
@@ -118,14 +118,15 @@ class Checkpoints(ModelCheckpoint):
         due = self.every_iterations and pl_module.iteration % self.every_iterations == 0
         ends = pl_module.max_iterations is not None and pl_module.iteration >= pl_module.max_iterations
         if due or ends or trainer.should_stop or 0 <= trainer.max_steps <= trainer.global_step:
-            self._save_last(trainer)
+            self.save_now(trainer)
 
     def on_train_end(self, trainer: Trainer, pl_module: Any) -> None:
         """Save the state after the last epoch, if a number of epochs ends the run."""
         if trainer.fit_loop.epoch_loop.batch_progress.is_last_batch:
-            self._save_last(trainer)
+            self.save_now(trainer)
 
-    def _save_last(self, trainer: Trainer) -> None:
+    def save_now(self, trainer: Trainer) -> None:
+        """Save `last.ckpt` now."""
         if trainer.fast_dev_run:  # type: ignore[attr-defined]
             return
         # Lightning saves at most once per step, but a validation that follows must still save the best.
