@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import platform
 import shlex
+import subprocess
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -26,8 +27,49 @@ def run_folder(trainer: Trainer) -> Path:
     return Path(trainer.log_dir or trainer.default_root_dir)
 
 
+def claim_folder(logger: Any) -> Path | None:
+    """Give a logger that numbers its folders one that no other run has, even if both begin in the same instant.
+
+    Args:
+        logger: One of the Trainer's.
+
+    Returns:
+        The folder, now made; None if the logger was given its version or has none.
+    """
+    if getattr(logger, "_version", 0) is not None or not hasattr(logger, "_get_next_version"):
+        return None
+    root = Path(logger.root_dir)
+    root.mkdir(parents=True, exist_ok=True)
+    while True:
+        version = logger._get_next_version()
+        try:
+            (root / f"version_{version}").mkdir()
+        except FileExistsError:  # another run was faster
+            continue
+        logger._version = version
+        return root / f"version_{version}"
+
+
+def holds_results(folder: Path) -> bool:
+    """Whether a run has left more in its folder than what each run writes before its first step."""
+    kept = ("config*.yaml", "run*.json", "hparams.yaml", "events.out.tfevents.*")
+    return any(path.is_file() and not any(path.match(name) for name in kept) for path in folder.rglob("*"))
+
+
+def git_commit() -> str | None:
+    """The commit of the code in the working folder, with `+changes` if files differ from it; None without git."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True, timeout=10)
+        changes = subprocess.run(
+            ["git", "status", "--porcelain", "--untracked-files=no"], capture_output=True, text=True, timeout=10
+        )
+    except (OSError, subprocess.SubprocessError):
+        return None
+    return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+
+
 class RunRecord(Callback):
-    """Prints what is about to be trained, and writes `run.json` (versions, command, hardware) into the run folder."""
+    """Prints what is about to be trained; writes `run.json` (versions, commit, command, hardware) into its folder."""
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Print and write before the first step."""
@@ -53,6 +95,7 @@ class RunRecord(Callback):
         facts = {
             "started": datetime.now().astimezone().isoformat(timespec="seconds"),
             "command": shlex.join(["inpaintzoo", *sys.argv[1:]]),
+            "git": git_commit(),
             "versions": versions(),
             "device": torch.cuda.get_device_name(device) if device.type == "cuda" else platform.processor() or "cpu",
             "processes": trainer.world_size,

@@ -5,6 +5,8 @@ from __future__ import annotations
 import contextlib
 import logging
 import re
+import shlex
+import shutil
 import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
@@ -12,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+import yaml
 from jsonargparse import Namespace
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -26,16 +29,17 @@ from inpaintzoo.callbacks import (
     PredictionWriter,
     RunProgress,
     RunRecord,
+    StopAtSignal,
     TestReport,
 )
-from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.callbacks.record import claim_folder, holds_results, run_folder
 from inpaintzoo.commands.run import exit_code, parse
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.files.pickled import load_pickled
 from inpaintzoo.files.writing import free_path
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.types import ConfigError, InpaintzooError, WeightsError
-from inpaintzoo.weights.checkpoints import damaged
+from inpaintzoo.weights.checkpoints import damaged, run_settings
 
 OWN_DEFAULTS = {
     "max_epochs": -1,
@@ -47,7 +51,15 @@ OWN_DEFAULTS = {
 
 
 class SaveConfig(SaveConfigCallback):
-    """Writes `config.yaml` into the run folder, or `config-1.yaml`, … if another run has left one."""
+    """Writes `config.yaml` into the run folder, or `config-1.yaml`, … if another run has left one.
+
+    Each checkpoint holds the settings too, so that what is exported from it never says those of another run.
+    """
+
+    def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Add the settings."""
+        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
+        checkpoint["config"] = run_settings(config)
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Pick a free file name."""
@@ -126,8 +138,32 @@ class ZooCLI(LightningCLI):
         off: list[type[Callback]] = [RunProgress] if config.get("enable_progress_bar") is False else []
         off += [Checkpoints] if config.get("enable_checkpointing") is False else []
         return super()._instantiate_trainer(
-            config, [*(c for c in callbacks if not isinstance(c, tuple(off))), RunRecord()]
+            config, [*(c for c in callbacks if not isinstance(c, tuple(off))), RunRecord(), StopAtSignal()]
         )
+
+    def _run_subcommand(self, subcommand: str) -> None:
+        """Run it in a folder of its own, which is removed if the run ends before its first step."""
+        claimed = [claim_folder(logger) for logger in self.trainer.loggers] if self.trainer.is_global_zero else []
+        try:
+            super()._run_subcommand(subcommand)
+        except BaseException:
+            for folder in filter(None, claimed):
+                if not holds_results(folder):
+                    shutil.rmtree(folder, ignore_errors=True)
+            raise
+
+    def after_fit(self) -> None:
+        """Say what the run has left, and what to do with it."""
+        for checkpoints in self.trainer.checkpoint_callbacks:
+            best, last = (getattr(checkpoints, f"{name}_model_path", "") for name in ("best", "last"))
+            if best and (score := getattr(checkpoints, "best_model_score", None)) is not None:
+                rank_zero_info(f"best checkpoint: {best} ({getattr(checkpoints, 'monitor', '')} {float(score):.3f})")
+            if last:
+                rank_zero_info(f"last checkpoint: {last}")
+                written = [each for each in self.trainer.callbacks if isinstance(each, SaveConfig)]  # type: ignore[attr-defined]
+                config = run_folder(self.trainer) / (written[0].config_filename if written else "config.yaml")
+                command = ["inpaintzoo", "test", "--config", str(config), "--ckpt_path", best or last]
+                rank_zero_info(f"to measure it: {shlex.join(command)}")
 
     def _parse_ckpt_path(self) -> None:
         # Lightning would let settings stored in the checkpoint overrule the config and the command line, and a resumed

@@ -67,17 +67,22 @@ class RunCheckpoint:
         return self.state("generator") if raw or not self.average() else self.average()
 
     def facts(self, raw: bool = False) -> dict[str, Any]:
-        """How the weights were trained: iterations, and the settings in `config.yaml` if the run's folder has it."""
+        """How the weights were trained: iterations, and the settings that the checkpoint holds.
+
+        Those of earlier versions hold none; then the `config.yaml` of the run's folder is read.
+        """
         facts: dict[str, Any] = {
             "iterations": self.content["inpainter"]["iteration"],
             "weights": "trained" if raw or not self.average() else "average",
         }
-        config = run_settings(self.path.resolve().parent.parent / "config.yaml")
+        config = self.content.get("config")
+        if not isinstance(config, Mapping):
+            config = run_settings(_config_beside(self.path.resolve().parent.parent / "config.yaml"))
         if config:
-            data = config["data"]
-            masks = (data.get("init_args") or {}).get("masks")
-            facts |= {"data": _class_name(data["class_path"]), "config": config}
-            facts |= {"masks": _class_name(masks["class_path"])} if masks else {}
+            facts["config"] = dict(config)
+            arguments = _part(_part(config, "data"), "init_args")
+            named = {"data": _part(config, "data"), "masks": _part(arguments, "masks")}
+            facts |= {key: _class_name(part["class_path"]) for key, part in named.items() if "class_path" in part}
         return facts
 
 
@@ -189,37 +194,52 @@ def check_resumes(checkpoint: Mapping[str, Any], own_state: Mapping[str, Tensor]
         raise WeightsError("the checkpoint is not one of an inpaintzoo run: it holds no `inpainter` state")
     saved = {name: tuple(value.shape) for name, value in checkpoint["state_dict"].items()}
     own = {name: tuple(value.shape) for name, value in own_state.items()}
+    names = sorted(saved.keys() | own.keys())
     wrong = [
         f"{name} is {saved.get(name, 'missing')} in the file and {own.get(name, 'missing')} here"
-        for name in sorted(saved.keys() | own.keys())
+        for name in names
         if saved.get(name) != own.get(name)
     ]
     if wrong:
         raise WeightsError(
-            f"the checkpoint is from another network: {len(wrong)} of {len(own)} tensors differ, such as {wrong[0]}; "
+            f"the checkpoint is from another network: {len(wrong)} of {len(names)} tensors differ, such as {wrong[0]}; "
             f"use the config.yaml of the run that wrote it"
         )
 
 
-def _class_name(class_path: str) -> str:
+def _part(settings: Mapping[str, Any], key: str) -> Mapping[str, Any]:
+    """A mapping within settings, empty if there is none."""
+    found = settings.get(key)
+    return found if isinstance(found, Mapping) else {}
+
+
+def _class_name(class_path: object) -> str:
     """Short for classes of this package; a user's own keeps its module, so that it can be found."""
+    class_path = str(class_path)
     return class_path.rpartition(".")[2] if class_path.startswith("inpaintzoo.") else class_path
 
 
-def run_settings(file: Path) -> dict[str, Any]:
-    """The settings in a run's `config.yaml` that decided how its weights came out; empty without such a file.
+def run_settings(config: object) -> dict[str, Any]:
+    """The settings in a run's config that decided how its weights came out; empty if it is another program's.
 
     Absolute paths are cut to their last part: the others are private.
+
+    Args:
+        config: What `config.yaml` holds.
     """
-    if not file.is_file():
+    if not isinstance(config, Mapping) or not all(isinstance(config.get(key), Mapping) for key in ("model", "data")):
         return {}
+    kept = {key: config.get(key) for key in ("seed_everything", "model", "data")}
+    trainer = config.get("trainer")
+    return _without_folders({**kept, "precision": trainer.get("precision") if isinstance(trainer, Mapping) else None})
+
+
+def _config_beside(file: Path) -> object:
+    """What the `config.yaml` of a run's folder holds; None without a file that can be read."""
     try:
-        settings = yaml.safe_load(file.read_text(encoding="utf-8"))
-        kept = {key: settings[key] for key in ("seed_everything", "model", "data")}
-        precision = settings["trainer"]["precision"]
-    except (yaml.YAMLError, KeyError, TypeError, UnicodeDecodeError):
-        return {}  # a file of another program with the same name
-    return _without_folders({**kept, "precision": precision})
+        return yaml.safe_load(file.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, OSError, ValueError, RecursionError):  # facts never stop a load
+        return None
 
 
 def _without_folders(value: Any) -> Any:

@@ -1,19 +1,26 @@
 """Through the command line: tiny configs and the real command line, with good and bad input."""
 
 import json
+import os
 import re
+import signal
+from unittest.mock import Mock
 
 import pytest
 import torch
 import yaml
+from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from places import TESTS
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchvision.transforms.functional import to_pil_image
 
 from inpaintzoo import Inpainter
+from inpaintzoo.callbacks.record import claim_folder
 from inpaintzoo.commands import main
 from inpaintzoo.commands.training import ZooCLI
+from inpaintzoo.types import ConfigError
+from inpaintzoo.weights.checkpoints import read_checkpoint
 
 HERE = TESTS
 TINY = str(HERE / "conf" / "tiny.yaml")
@@ -176,7 +183,7 @@ def test_doctor_puts_a_pair_through_the_adversaries(capsys):
         (["--trainer.accumulate_grad_batches", "2"], "use --model.accumulate 2"),
         (["--trainer.devices", "many"], "--trainer.devices must be a number"),
         (["--checkpoint.monitor", "val/psnrr"], "no such metric; there are val/psnr,"),
-        (["--ckpt_path", __file__], "is not a checkpoint, or it is damaged"),
+        (["--ckpt_path", __file__], "is damaged, or it holds more than tensors"),
         (["--ckpt_path", "last"], "last: there is no such file"),
         (["--data", "FolderData"], "FolderData: no images given"),
         (
@@ -263,3 +270,77 @@ def test_masks_and_version(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.startswith("inpaintzoo 0.")
     assert main(["masks", "show", "nowhere.jsonl", "--out", "x.png"]) != 0
+
+
+# --- stopped, failed, and two at once ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)])
+def test_a_signal_saves_and_says_how_to_go_on(number, code, tmp_path, monkeypatch, caplog):
+    step = Inpainter.training_step
+
+    def interrupted(self, batch, batch_idx):
+        step(self, batch, batch_idx)
+        if self.iteration == 2:
+            os.kill(os.getpid(), number)
+
+    monkeypatch.setattr(Inpainter, "training_step", interrupted)
+    caplog.set_level("INFO")
+    assert run("fit", tmp_path) == code
+    last = tmp_path / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
+    assert f"stopped at iteration 2; to go on: --ckpt_path {last}" in caplog.text
+    monkeypatch.undo()
+    assert run("fit", tmp_path, "--ckpt_path", last) == 0
+
+
+def test_a_run_that_fails_before_its_first_step_leaves_no_folder(tmp_path, monkeypatch):
+    def fails(self):
+        raise ConfigError("no")
+
+    monkeypatch.setattr(Inpainter, "on_train_start", fails)
+    assert run("fit", tmp_path) == 1
+    assert not any((tmp_path / "lightning_logs").iterdir())
+
+
+def test_two_runs_that_begin_at_once_get_a_folder_each(tmp_path, monkeypatch):
+    loggers = [TensorBoardLogger(tmp_path) for _ in range(2)]
+    for logger in loggers:
+        monkeypatch.setattr(logger, "_get_next_version", Mock(side_effect=[0, 1]))
+    assert [claim_folder(logger).name for logger in loggers] == ["version_0", "version_1"]
+    assert [logger.version for logger in loggers] == [0, 1]
+    assert claim_folder(TensorBoardLogger(tmp_path, version=7)) is None
+
+
+def test_a_checkpoint_carries_the_settings_of_its_own_run(tmp_path):
+    """Not those in the folder: two runs may share it, and another program may have left a file of that name."""
+    options = ("--trainer.logger", "false")
+    assert run("fit", tmp_path, *options, "--data.seed", 5) == 0
+    assert run("fit", tmp_path, *options, "--data.seed", 6) == 0
+    (tmp_path / "config.yaml").write_text("model: [1, 2")
+    found = {}
+    for file in sorted((tmp_path / "checkpoints").glob("last*.ckpt")):
+        found[file.name] = read_checkpoint(file).facts()["config"]["data"]["init_args"]["seed"]
+    assert found == {"last.ckpt": 5, "last-v1.ckpt": 6}
+
+
+@pytest.mark.parametrize("content", ["model: 3\ndata: 4\n", "[", "data: {class_path: [1]}\nmodel: {}", "\x00"])
+def test_facts_never_stop_a_load(content, trained, tmp_path):
+    place = tmp_path / "run" / "checkpoints"
+    place.mkdir(parents=True)
+    (tmp_path / "run" / "config.yaml").write_text(content)
+    checkpoint = torch.load(trained / "checkpoints" / "last.ckpt", weights_only=True)
+    for config in (None, {"data": 3}, {"data": {"class_path": 5, "init_args": []}}, [1]):
+        torch.save({**checkpoint, "config": config}, place / "last.ckpt")
+        assert read_checkpoint(place / "last.ckpt").facts()["iterations"] == checkpoint["inpainter"]["iteration"]
+
+
+def test_the_run_says_what_it_has_left(tmp_path, caplog):
+    caplog.set_level("INFO")
+    assert run("fit", tmp_path) == 0
+    said = caplog.text
+    place = tmp_path / "lightning_logs" / "version_0"
+    assert re.search(rf"best checkpoint: {place}/checkpoints/best-\S+\.ckpt \(val/psnr_hole [\d.]+\)", said)
+    command = re.search(r"to measure it: inpaintzoo (.*)", said).group(1).split()
+    assert main([*command, "--trainer.default_root_dir", str(tmp_path / "test")]) == 0
+    facts = json.loads((place / "run.json").read_text())
+    assert facts["git"] is None or re.fullmatch(r"[0-9a-f]{40}(\+changes)?", facts["git"])
