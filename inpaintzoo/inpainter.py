@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import torch
-from lightning import LightningModule
+from lightning import LightningModule, Trainer
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_info
@@ -38,6 +38,13 @@ def _adam(parameters: Any) -> Optimizer:
 def _as_list(found: Any) -> list[Any]:
     """Lightning returns one optimizer or scheduler as it is, several as a list, and None if there are none."""
     return found if isinstance(found, list) else [found] if found else []
+
+
+def go_on(trainer: Trainer) -> str:
+    """What to do after a run has diverged."""
+    saved = [path for each in trainer.checkpoint_callbacks if (path := getattr(each, "last_model_path", ""))]
+    begin = f"resume from {saved[0]}" if saved else "no checkpoint was saved yet: start again"
+    return f"{begin}, with a lower learning rate, clip_norm, or bf16 instead of fp16"
 
 
 def _mean(gradients: list[dict[str, Tensor]]) -> dict[str, Tensor]:
@@ -304,10 +311,7 @@ class Inpainter(LightningModule):
         bad = ", ".join(
             f"{name} = {value:g}" for name, value in zip(terms, values.tolist(), strict=True) if value - value != 0.0
         )
-        raise NonFiniteLossError(
-            f"training stopped at iteration {self.iteration}: {bad}; the last checkpoint holds finite weights: resume "
-            "from it with a lower learning rate, clip_norm, or bf16 instead of fp16"
-        )
+        raise NonFiniteLossError(f"training stopped at iteration {self.iteration}: {bad}; {go_on(self.trainer)}")
 
     # ---------------------------------------------------------------- validate, test, predict
 

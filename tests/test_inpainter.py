@@ -189,7 +189,7 @@ def test_nan_loss_stops_with_its_name_and_step():
         def on_train_batch_start(self, trainer, module, batch, batch_idx):
             states.append(weights(module.generator))
 
-    with pytest.raises(NonFiniteLossError, match=r"iteration 2: generator/poison = nan"):
+    with pytest.raises(NonFiniteLossError, match=r"iteration 2: generator/poison = nan; no checkpoint was saved yet"):
         fit(model, callbacks=[Record()])
     assert not moved(states[-1], model.generator), "the generator must not take the poisoned step"
 
@@ -213,6 +213,26 @@ def test_weights_that_are_not_finite_are_never_saved(tmp_path):
     saved = torch.load(tmp_path / "last.ckpt", weights_only=True)
     assert saved["inpainter"]["iteration"] == 3
     assert all(torch.isfinite(value).all() for value in saved["state_dict"].values())
+
+
+def test_moments_that_are_not_finite_are_never_saved(tmp_path):
+    """One gradient of 1e30 leaves weights and losses finite, but Adam would never move them again."""
+
+    class Huge(Loss):
+        calls = 0
+
+        def forward(self, output, batch):
+            self.calls += 1
+            return output.image.mean() * (1e30 if self.calls == 3 else 1.0)
+
+    model = inpainter(losses={"huge": Huge()}, adversarial=False, max_iterations=6)
+    checkpoints = Checkpoints(every_iterations=1)
+    checkpoints.dirpath = str(tmp_path)
+    trainer = quiet_trainer(callbacks=[checkpoints], limit_val_batches=0, enable_checkpointing=True)
+    reason = r"iteration 3: .*moments.*exp_avg_sq.*were not saved; resume from .*last\.ckpt, with a lower"
+    with pytest.raises(NonFiniteLossError, match=reason):
+        trainer.fit(model, NoiseData())
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["inpainter"]["iteration"] == 2
 
 
 def test_a_loss_and_an_adversary_of_one_name_are_both_trained():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, Literal
 
@@ -11,6 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from inpaintzoo.files.pickled import load_pickled, save_pickled
+from inpaintzoo.inpainter import go_on
 from inpaintzoo.metrics import SampleMetric
 from inpaintzoo.types import ConfigError, NonFiniteLossError
 from inpaintzoo.weights.checkpoints import previous_checkpoint
@@ -135,13 +137,24 @@ class Checkpoints(ModelCheckpoint):
         self._last_global_step_saved = saved
 
     def _save_checkpoint(self, trainer: Trainer, filepath: str) -> None:
-        # A finite loss can have infinite gradients, and the weights would be saved before the next loss shows it.
+        # A finite loss can have infinite gradients, and the weights would be saved before the next loss shows it. One
+        # huge gradient also makes Adam's second moment infinite, after which its weights never change again.
         module = trainer.lightning_module
-        bad = [name for name, value in module.state_dict().items() if not torch.isfinite(value).all()]
-        if bad:
-            raise NonFiniteLossError(
-                f"training stopped at iteration {module.iteration}: {len(bad)} tensors of weights are no longer "
-                f"finite, such as {bad[0]}; they were not saved, so resume from the previous checkpoint, with a lower "
-                f"learning rate or clip_norm"
-            )
+        kinds = {"weights": module.state_dict(), "moments": dict(_moments(trainer))}
+        for kind, tensors in kinds.items():
+            if bad := [name for name, value in tensors.items() if not torch.isfinite(value).all()]:
+                raise NonFiniteLossError(
+                    f"training stopped at iteration {module.iteration}: {len(bad)} tensors of {kind} are no longer "
+                    f"finite, such as {bad[0]}; they were not saved; {go_on(trainer)}"
+                )
         super()._save_checkpoint(trainer, filepath)
+
+
+def _moments(trainer: Trainer) -> Iterator[tuple[str, torch.Tensor]]:
+    """The tensors that optimizers keep for each parameter, named after it."""
+    names: dict[Any, str] = {parameter: name for name, parameter in trainer.lightning_module.named_parameters()}
+    for optimizer in trainer.optimizers:
+        for parameter, state in optimizer.state.items():
+            for key, value in state.items():
+                if isinstance(value, torch.Tensor):
+                    yield f"{names.get(parameter, 'a parameter')} ({key})", value

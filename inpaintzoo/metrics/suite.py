@@ -199,7 +199,9 @@ class MetricSuite:
 
     def judged(self, prediction: Tensor, image: Tensor, mask: Tensor) -> Tensor:
         """The prediction as the metrics see it: in float32, clamped, quantised and composited as configured."""
-        prediction = prediction.float().clamp(0, 1)
+        prediction = prediction.float()
+        # Infinite values would be clamped to white or black and measured as such; as NaN they show in the results.
+        prediction = prediction.masked_fill(prediction.isinf(), torch.nan).clamp(0, 1)
         # Predictions only: known pixels are 8-bit levels already, and truncation would lower those stored as k - 1e-7.
         if self.quantise != "none":
             levels = prediction * 255

@@ -125,9 +125,10 @@ def test_image_without_a_hole_and_exact_image():
     assert "l1_hole: 1 of 4 images have no hole and do not count." in results.table()
 
 
-def test_a_prediction_that_is_no_number_shows():
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+def test_a_prediction_that_is_not_finite_shows(value):
     prediction, image, mask = pairs()
-    prediction[1] = math.nan
+    prediction[1] = value
     suite = MetricSuite([PSNR(), L1Hole()])
     suite.update(prediction, as_batch(image, mask))
     results = suite.compute()
