@@ -229,6 +229,8 @@ class Inpainter(LightningModule):
         size = batch["image"].shape[0]
         self.log_dict({f"train/{name}": term.detach() for name, term in terms.items()}, batch_size=size)
         self.log("iteration", float(self.iteration + 1), batch_size=size)
+        for part, optimizer in zip(("generator", "discriminator"), _as_list(self.optimizers()), strict=False):
+            self.log(f"learning_rate/{part}", float(optimizer.param_groups[0]["lr"]), batch_size=size)
         self.iteration += 1
         if steps:
             for scheduler in _as_list(self.lr_schedulers()):

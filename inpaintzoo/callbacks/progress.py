@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import collections
+import shutil
 import sys
 import time
 from typing import Any
@@ -11,11 +13,15 @@ from lightning.pytorch.callbacks import ProgressBar
 from lightning.pytorch.utilities import rank_zero_only
 from tqdm import tqdm
 
+_BAR = "{desc} {bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}{postfix}]"
+_RATE_SECONDS = 30.0  # images/s is a mean over this time
+
 
 class RunProgress(ProgressBar):
-    """One bar for the whole run: iteration of total, losses, PSNR in the hole, images/s, time left.
+    """One bar for the whole run: iteration of total, PSNR in the hole, images/s, time left, losses.
 
-    On a terminal it is a live bar; into a file or pipe it prints a line now and then.
+    On a terminal it is a live bar, with as many losses as its width has room for; into a file or pipe it prints a line
+    now and then. Images per second are those of the last half minute, without validations.
 
     Args:
         every: iterations between refreshes on a terminal.
@@ -32,6 +38,7 @@ class RunProgress(ProgressBar):
         self._bar: tqdm | None = None
         self._started = (0.0, 0)  # seconds, iteration
         self._last_line = 0.0
+        self._recent: collections.deque[tuple[float, int]] = collections.deque()  # seconds, iteration
 
     def disable(self) -> None:
         """Lightning calls this on all processes but the first."""
@@ -52,15 +59,19 @@ class RunProgress(ProgressBar):
         """Start the clock at the current iteration, which is not 0 in a resumed run."""
         self._started = (time.monotonic(), pl_module.iteration)
         self._last_line = time.monotonic()
+        self._recent = collections.deque([self._started])
         self._open("train", self._total(trainer, pl_module), pl_module.iteration)
 
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Advance the bar."""
         done = pl_module.iteration
+        self._recent.append((time.monotonic(), done))
+        while len(self._recent) > 2 and self._recent[-1][0] - self._recent[1][0] > _RATE_SECONDS:
+            self._recent.popleft()
         if self._bar is not None:
             self._bar.update(done - self._bar.n)
             if done % self.every == 0:
-                self._bar.set_postfix_str(self._numbers(trainer, pl_module, batch), refresh=False)
+                self._bar.set_postfix_str(self._that_fit(self._numbers(trainer, pl_module, batch)), refresh=False)
         elif self._enabled and time.monotonic() - self._last_line >= self.line_seconds:
             self._last_line = time.monotonic()
             self._print_line(trainer, pl_module, batch)
@@ -107,15 +118,18 @@ class RunProgress(ProgressBar):
     on_predict_end = on_test_end
 
     def on_validation_end(self, trainer: Trainer, pl_module: Any) -> None:
-        """Close the bar, unless the validation is part of a training."""
+        """Close the bar, or, if the validation is part of a training, measure its speed again from here."""
         if trainer.state.fn == "validate":
             self._close()
+        self._recent = collections.deque([(time.monotonic(), getattr(pl_module, "iteration", 0))])
 
     # ---------------------------------------------------------------- parts
 
     def _open(self, text: str, total: int | None, initial: int) -> None:
         if self._enabled and sys.stderr.isatty():
-            self._bar = tqdm(desc=text, total=total, initial=initial, dynamic_ncols=True, file=sys.stderr)
+            self._bar = tqdm(
+                desc=text, total=total, initial=initial, dynamic_ncols=True, file=sys.stderr, bar_format=_BAR
+            )
 
     def _close(self) -> None:
         if self._bar is not None:
@@ -129,16 +143,27 @@ class RunProgress(ProgressBar):
             limits.append(trainer.max_epochs * int(trainer.num_training_batches))
         return min(limits, default=None)
 
-    def _numbers(self, trainer: Trainer, pl_module: Any, batch: Any) -> str:
+    def _numbers(self, trainer: Trainer, pl_module: Any, batch: Any) -> list[str]:
+        """What there is to follow, the most important first."""
         metrics = trainer.callback_metrics
-        parts = [
-            f"{name.removeprefix('train/')} {value:.3f}" for name, value in metrics.items() if name.startswith("train/")
-        ]
-        if "val/psnr_hole" in metrics:
-            parts.append(f"val PSNR in the hole {metrics['val/psnr_hole']:.2f} dB")
-        seconds, first = time.monotonic() - self._started[0], self._started[1]
-        images = (pl_module.iteration - first) * batch["image"].shape[0] * trainer.world_size
-        return ", ".join([*parts, f"{images / max(seconds, 1e-9):.1f} images/s"])
+        (start, first), (now, done) = self._recent[0], self._recent[-1]
+        images = (done - first) * batch["image"].shape[0] * trainer.world_size
+        parts = [f"hole PSNR {metrics['val/psnr_hole']:.2f} dB"] if "val/psnr_hole" in metrics else []
+        parts += [f"{images / (now - start):.1f} images/s"] if now > start else []
+        losses = {name: value for name, value in metrics.items() if name.startswith("train/")}
+        return parts + [f"{name.removeprefix('train/')} {value:.3f}" for name, value in losses.items()]
+
+    def _that_fit(self, parts: list[str]) -> str:
+        """As many of them as fit beside the count and the times, and the first two in any case."""
+        assert self._bar is not None
+        total = len(str(self._bar.total or "?"))
+        room = shutil.get_terminal_size().columns - len("train: | / [0:00:00<00:00:00, ]") - 10 - 2 * total
+        shown = parts[:2]
+        for part in parts[2:]:
+            if len(", ".join([*shown, part])) > room:
+                break
+            shown.append(part)
+        return ", ".join(shown)
 
     @rank_zero_only
     def _print_line(self, trainer: Trainer, pl_module: Any, batch: Any) -> None:
@@ -149,7 +174,8 @@ class RunProgress(ProgressBar):
             seconds, first = time.monotonic() - self._started[0], self._started[1]
             left = f", {_clock(seconds / max(done - first, 1) * (total - done))} left"
         print(
-            f"iteration {done}{f' of {total}' if total else ''}: {self._numbers(trainer, pl_module, batch)}{left}",
+            f"iteration {done}{f' of {total}' if total else ''}: "
+            f"{', '.join(self._numbers(trainer, pl_module, batch))}{left}",
             flush=True,
         )
 

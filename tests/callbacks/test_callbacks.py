@@ -1,6 +1,7 @@
 """What the user sees during and after training."""
 
 import re
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -40,7 +41,7 @@ def test_lines_without_a_terminal(tmp_path, capsys):
     fit(tmp_path, RunProgress(line_seconds=0.0), enable_checkpointing=False)
     lines = [line for line in capsys.readouterr().out.splitlines() if line.startswith("iteration")]
     assert [line.split(":")[0] for line in lines] == [f"iteration {i} of 4" for i in range(1, 5)]
-    assert re.search(r"frame \d\.\d{3}.*val PSNR in the hole [\d.]+ dB.*images/s, \d+:\d\d left", lines[-1])
+    assert re.search(r": hole PSNR [\d.]+ dB, [\d.]+ images/s, .*frame \d\.\d{3}, \d+:\d\d left", lines[-1])
 
 
 def test_bar_on_a_terminal(tmp_path, capsys, monkeypatch):
@@ -48,6 +49,51 @@ def test_bar_on_a_terminal(tmp_path, capsys, monkeypatch):
     fit(tmp_path, RunProgress(every=1), enable_checkpointing=False)
     bar = capsys.readouterr().err
     assert "4/4" in bar and "images/s" in bar
+
+
+@pytest.mark.parametrize("columns", [80, 120])
+def test_the_bar_shows_psnr_and_speed_in_a_narrow_terminal(tmp_path, capsys, monkeypatch, columns):
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    monkeypatch.setattr("tqdm.std._screen_shape_wrapper", lambda: lambda file: (columns, 24))
+    torch.manual_seed(0)
+    losses = {f"a_loss_{number}": L1() for number in range(4)}
+    model = Inpainter(NormFreeGenerator(), losses, max_iterations=100_004)
+    model.iteration = 100_000
+    Trainer(
+        accelerator="cpu", logger=False, max_epochs=-1, callbacks=[RunProgress(every=1)], default_root_dir=tmp_path,
+        enable_model_summary=False, enable_checkpointing=False, val_check_interval=2, check_val_every_n_epoch=None,
+    ).fit(model, NoiseData())  # fmt: skip
+    bars = re.split(r"[\r\n]", capsys.readouterr().err)
+    last = next(bar for bar in reversed(bars) if bar.startswith("train"))
+    assert re.search(r"100004/100004 \[\d+:\d\d<\d+:\d\d, hole PSNR [\d.]+ dB, [\d.]+ images/s", last)
+    assert last.rstrip().endswith("]") and len(last) <= columns, "no number is cut in half"
+    assert ("a_loss" in last) is (columns == 120)
+
+
+def test_images_per_second_are_recent_and_without_validations(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr("time.monotonic", lambda: now[0])
+    progress, module = RunProgress(), SimpleNamespace(iteration=0, max_iterations=None)
+    trainer = SimpleNamespace(
+        max_epochs=-1, world_size=2, callback_metrics={}, num_training_batches=10, state=SimpleNamespace(fn="fit")
+    )
+    batch = {"image": torch.zeros(4, 3, 2, 2)}
+
+    def steps(count, seconds):
+        for _ in range(count):
+            now[0] += seconds
+            module.iteration += 1
+            progress.on_train_batch_end(trainer, module, None, batch, 0)
+        return progress._numbers(trainer, module, batch)
+
+    progress.disable()
+    progress.on_train_start(trainer, module)
+    steps(100, 10.0)  # slow at first
+    assert steps(100, 0.5) == ["16.0 images/s"]
+    now[0] += 500.0
+    progress.on_validation_end(trainer, module)
+    assert steps(1, 0.5) == ["16.0 images/s"]
 
 
 def test_comparison_table_and_picture(tmp_path, capsys):

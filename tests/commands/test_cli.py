@@ -67,6 +67,8 @@ def test_tensorboard_holds_scalars_and_pictures(trained):
     # The axis counts batches from 0, not Lightning's global_step, which counts both optimizers.
     assert [(event.step, event.value) for event in events.Scalars("iteration")] == [(0, 1), (1, 2), (2, 3), (3, 4)]
     assert any(tag.startswith("validation") for tag in tags["images"])
+    assert [event.value for event in events.Scalars("learning_rate/generator")] == pytest.approx([1e-4] * 4)
+    assert "learning_rate/discriminator" in tags["scalars"]
 
 
 def test_test_predict_and_validate_use_the_checkpoint(trained, tmp_path, capsys):
