@@ -8,6 +8,12 @@ from typing import Any
 
 import torch
 from lightning import LightningModule, Trainer
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+)
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.strategies import DDPStrategy, ParallelStrategy
 from lightning.pytorch.utilities import rank_zero_info
@@ -29,6 +35,14 @@ from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output
 from inpaintzoo.weights.checkpoints import check_resumes, describe_parts
 from inpaintzoo.weights.initialise import initialise, refuse_to_resume
 from inpaintzoo.weights.resuming import Schedules, changes
+
+# Lightning's callbacks that need steps which Lightning makes itself, and what to use instead.
+_UNFIT = {
+    BatchSizeFinder: "set the data's batch_size",
+    GradientAccumulationScheduler: "set the Inpainter's accumulate",
+    LearningRateFinder: "set the rate in generator_optimizer and discriminator_optimizer",
+    StochasticWeightAveraging: "use GeneratorEMA (--ema.decay)",
+}
 
 
 def _adam(parameters: Any) -> Optimizer:
@@ -362,10 +376,17 @@ class Inpainter(LightningModule):
         """Check what the run needs, load `init_from`, and set memory layout and compilation.
 
         Raises:
-            ConfigError: Plain `ddp` with adversaries.
+            ConfigError: Plain `ddp` with adversaries, or a callback that needs Lightning's own steps.
             WeightsError: Weights of a metric are missing, or `init_from` does not fit.
         """
         self._refuse_plain_ddp(stage)
+        for callback in self.trainer.callbacks if stage == "fit" and self._trainer is not None else ():  # type: ignore[attr-defined]
+            for kind, instead in _UNFIT.items():
+                if isinstance(callback, kind):
+                    raise ConfigError(
+                        f"{kind.__name__} does not work with an Inpainter, which steps its optimizers itself; remove "
+                        f"the callback and {instead}"
+                    )
         if stage == "fit" and self._trainer is not None and (data := getattr(self.trainer, "datamodule", None)):
             act_upon(check_labels(self, data))
         if self.init_from is not None and stage == "fit":

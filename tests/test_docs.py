@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 
 import pytest
+import torch
 from pages import PAGES, ROOT, ParsedOnly, blocks
 from torchvision.utils import save_image
 
@@ -96,6 +97,16 @@ def test_python_blocks_run(page, code, workplace, capsys):
     names = {"__name__": "__main__"}
     exec(compile(code, page.name, "exec"), names)
     assert names.keys() - {"__name__", "__builtins__"}, "a block that does nothing shows nothing"
+
+
+def test_the_script_that_resumes_equals_an_unbroken_run(workplace, tmp_path, monkeypatch):
+    (tmp_path / "photos").symlink_to(workplace / "photos")
+    monkeypatch.chdir(tmp_path)
+    (code,) = (block for block in blocks(ROOT / "docs" / "training.md", "python") if "ckpt_path" in block)
+    names = {"__name__": "__main__"}
+    exec(compile(code, "training.md", "exec"), names)
+    whole = names["train"](5, "runs/whole").state_dict()
+    assert all(torch.equal(value, whole[name]) for name, value in names["model"].state_dict().items())
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,12 @@ import contextlib
 import pytest
 import torch
 from lightning import Callback, Trainer
+from lightning.pytorch.callbacks import (
+    BatchSizeFinder,
+    GradientAccumulationScheduler,
+    LearningRateFinder,
+    StochasticWeightAveraging,
+)
 from lightning.pytorch.plugins.precision import MixedPrecision
 from toys import NoiseData, NormFreeGenerator, TinyDiscriminator, TinyGenerator, quiet_trainer
 
@@ -38,6 +44,20 @@ def fit(model, data=None, callbacks=(), **options):
     trainer = quiet_trainer(**{"max_epochs": 1, "callbacks": list(callbacks), "limit_val_batches": 0, **options})
     trainer.fit(model, data or NoiseData())
     return trainer
+
+
+@pytest.mark.parametrize(
+    ("callback", "text"),
+    [
+        (LearningRateFinder(), "LearningRateFinder does not work with an Inpainter.* set the rate in generator_opt"),
+        (GradientAccumulationScheduler({0: 2}), "GradientAccumulationScheduler .* set the Inpainter's accumulate"),
+        (BatchSizeFinder(), "BatchSizeFinder .* set the data's batch_size"),
+        (StochasticWeightAveraging(0.1), "StochasticWeightAveraging .* use GeneratorEMA"),
+    ],
+)
+def test_callbacks_that_need_lightnings_own_steps_are_refused(callback, text):
+    with pytest.raises(ConfigError, match=text):
+        fit(inpainter(), callbacks=[callback])
 
 
 def weights(module):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 import shlex
 import shutil
@@ -17,6 +18,7 @@ import torch
 import yaml
 from jsonargparse import Namespace
 from lightning import Callback, LightningModule, Trainer
+from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
@@ -100,6 +102,7 @@ class ZooCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         """Check what can be checked before anything is built."""
         config = self._settings()
+        _check_slurm(config["trainer"])
         if config.get("ckpt_path"):
             _check_checkpoint(config["ckpt_path"])
         if self.subcommand in ("validate", "test"):
@@ -183,6 +186,23 @@ def _several(devices: Any, nodes: int) -> bool:
         return len(devices) > 1
     parts = [part for part in str(devices).split(",") if part.strip()]
     return len(parts) > 1 or (parts[0].strip().isdigit() and int(parts[0]) > 1)
+
+
+def _check_slurm(trainer: Namespace) -> None:
+    """Refuse a Slurm job of several tasks in which Lightning would fail, or wait for processes that nobody starts."""
+    tasks, own = os.environ.get("SLURM_NTASKS", "1"), os.environ.get("SLURM_JOB_NAME") in ("bash", "interactive")
+    if tasks == "1" or own or TorchElasticEnvironment.detect() or trainer["plugins"]:
+        return
+    if not {"SLURM_STEP_ID", "SLURM_STEPID"} & os.environ.keys():
+        raise ConfigError(
+            f"the Slurm job has {tasks} tasks (SLURM_NTASKS), but the command was started without srun; start it with "
+            f"srun, or set SLURM_JOB_NAME=interactive to train in this process alone"
+        )
+    if "SLURM_NTASKS_PER_NODE" not in os.environ:
+        raise ConfigError(
+            f"the Slurm job has {tasks} tasks (SLURM_NTASKS), but not how many a node has; give --ntasks-per-node "
+            f"instead of --ntasks"
+        )
 
 
 def _check_checkpoint(path: str) -> None:

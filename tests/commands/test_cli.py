@@ -100,6 +100,21 @@ def test_a_manifest_decides_the_test_masks(trained, tmp_path, capsys):
     assert "not those that were pinned" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    ("variables", "text"),
+    [
+        ({}, "has 2 tasks (SLURM_NTASKS), but the command was started without srun"),
+        ({"SLURM_STEP_ID": "0"}, "give --ntasks-per-node instead of --ntasks"),
+    ],
+)
+def test_slurm_tasks_that_nobody_starts_are_named(tmp_path, monkeypatch, capsys, variables, text):
+    for name, value in {"SLURM_NTASKS": "2", **variables}.items():
+        monkeypatch.setenv(name, value)
+    assert run("fit", tmp_path) == 1
+    assert text in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_resuming_goes_on_and_more_iterations_can_be_asked_for(trained, tmp_path):
     checkpoint = trained / "checkpoints" / "last.ckpt"
     assert run("fit", tmp_path, "--ckpt_path", checkpoint, "--model.max_iterations", 6, "--ema.decay", 0.9) == 0
