@@ -88,11 +88,15 @@ def check_values(parser: ArgumentParser, config: Namespace) -> None:
 
 def _check_classes(value: Any, key: str) -> None:
     path = value.get("class_path") if isinstance(value, (dict, Namespace)) else None
-    if isinstance(path, str) and inspect.isclass(kind := pydoc.locate(path)):
+    kind = pydoc.locate(path) if isinstance(path, str) else None
+    if kind is not None and not inspect.isclass(kind):  # the parser would call it
+        raise UsageError(f"--{key} {path}: must be a class")
+    if inspect.isclass(kind):
         if _is_base(kind):
             known = [name for name in _subclasses(kind) if name != kind.__name__]
             raise UsageError(f"--{key} {kind.__name__}: this is only the base of other classes{_known(known)}")
         given, parameters = _items(value.get("init_args") or {}), inspect.signature(kind).parameters
+        _check_makers(kind, given, key)
         for name in [name for name, found in given.items() if found is None and name in parameters]:
             with contextlib.suppress(NameError, TypeError):
                 if parameters[name].default is not None:
@@ -103,6 +107,32 @@ def _check_classes(value: Any, key: str) -> None:
     elif isinstance(value, list):
         for inner in value:
             _check_classes(inner, key)
+
+
+def _check_makers(kind: type, given: dict[str, Any], key: str) -> None:
+    """Refuse anything but a class of the right kind where the class calls what it is given, as with optimizers."""
+    with contextlib.suppress(AttributeError, NameError, TypeError):
+        hints = typing.get_type_hints(kind.__init__)  # type: ignore[misc]
+        for name, inner in given.items():
+            wanted = tuple(_made(hints.get(name)))
+            path = inner.get("class_path") if isinstance(inner, (dict, Namespace)) else None
+            named = pydoc.locate(path) if wanted and isinstance(path, str) else None
+            if named is not None and not (inspect.isclass(named) and issubclass(named, wanted)):
+                raise UsageError(f"--{key}.{name} {path}: must be {_one_of(wanted)}")
+
+
+def _made(hint: Any) -> Iterator[type]:
+    """The classes that a type of callables returns."""
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is Callable:
+        yield from (made for made in typing.get_args(arguments[1]) or arguments[1:] if inspect.isclass(made))
+    else:
+        for inner in arguments:
+            yield from _made(inner)
+
+
+def _one_of(kinds: Sequence[type]) -> str:
+    return listed([f"an {kind.__name__}" if kind.__name__[0] in "AEIOL" else f"a {kind.__name__}" for kind in kinds])
 
 
 def _items(value: dict[str, Any] | Namespace) -> dict[str, Any]:
@@ -228,6 +258,8 @@ class _Mistake:
         return f"{option} {value}".rstrip() + f": there is no such option{meant}"
 
     def unknown_class(self, name: str) -> str:
+        if any("<class 'float'>" in reason.text for reason in self.reasons):  # torch takes a Tensor for a number
+            return self.told("must be a number", name)
         if name.startswith(("{", "[")):
             return self.told("this is not valid YAML", name)
         known = _subclasses(self.hint())
@@ -242,7 +274,27 @@ class _Mistake:
         return self.told(f"{path.split('.')[-1]} is abstract; name one of its classes: {some(known, 12)}", self.value)
 
     def no_module(self, why: str) -> str:
-        return self.told(f"it cannot be imported ({why})", self.value or self.owner)
+        name = str(self.value or self.owner)
+        return self.told(f"it cannot be imported ({why}){self._meant_class(name)}", name)
+
+    def _meant_class(self, name: str) -> str:
+        hint = self.hint()
+        known = [known for kind in (hint, *_made(hint)) for known in _subclasses(kind)]
+        return _meant(name.split(".")[-1], known)
+
+    def wrong_maker(self, name: str) -> str:
+        wanted = tuple(_made(self.hint()))
+        return self.told(f"must be {_one_of(wanted) if wanted else 'a class'}{self._meant_class(name)}", name)
+
+    def no_class(self) -> str:
+        key = self.key.rpartition(".")[0] if self.value is not None else self.key
+        return self.told(f"name a class first, with --{key} CLASS", self.value)
+
+    def no_name(self) -> str:
+        return self.told("must be the name of a class, or its class_path and init_args", self.value)
+
+    def no_group(self) -> str:
+        return self.told("its init_args must be a group of keys")
 
     def missing(self, names: str) -> str:
         missing = [name.removeprefix(f"{self.command}.") for name in names.split(", ")]
@@ -300,6 +352,10 @@ _SENTENCES: list[tuple[str, Callable[..., str]]] = [
     (r"(?:Expected a dot import path string|Unexpected import path format): (.*?)\n?$", _Mistake.unknown_class),
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", _Mistake.wrong_class),
     (r"Expected an instantiatable class, but (\S+) is", _Mistake.abstract_class),
+    (r"Expected '(\S+)' to be a (?:function|class|subclass)", _Mistake.wrong_maker),
+    (r"Dict must include a class_path", _Mistake.no_class),
+    (r"Expected an import path or a subclass spec", _Mistake.no_name),
+    (r"'\w+' object has no attribute 'keys'", _Mistake.no_group),
     (r"(No module named .*|module .* has no attribute .*)", _Mistake.no_module),
     (r"the following arguments are required: (.*)", _Mistake.missing),
     (r"expected \"\w+\" to be one of {(.*)}", _Mistake.no_command),
@@ -325,6 +381,11 @@ def _reasons(account: str) -> Iterator[_Reason]:
         if not text or text.startswith(_SKIPPED):
             continue
         above = [level for level in above if level[0] < indentation]
+        if found := re.match(r"Type typing\.Callable\[.*\] expects a function or a callable class: (.*)", text):
+            text = re.sub(r"\.* Got value: .*", "", found[1])
+            made = re.search(r"(?:Got|Given) value: Namespace\(class_path='(.*?)'", account[account.index(line) :])
+            if made and text.startswith(("Option", "Parser key", "the following arguments")):  # about its arguments
+                above.append((indentation, None, made[1]))
         if found := re.match(r'Parser key "(.*?)"(?: element \d+)?:?\s*(.*)', text):
             above.append((indentation, found[1], None))
         elif found := re.match(r"Problem with given class_path '(.*?)':\s*(.*)", text):
