@@ -27,4 +27,4 @@ def main(argv: Sequence[str] | None = None) -> int:
         cli = ZooCLI(arguments, run=False, parser_kwargs={"prog": "inpaintzoo doctor", "description": ABOUT})
         return examine(cli.model, cli.datamodule)
 
-    return run_training(run)
+    return run_training("inpaintzoo doctor", run)
