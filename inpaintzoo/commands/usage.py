@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from inpaintzoo.commands import no_such_file
 from inpaintzoo.words import did_you_mean, listed, some
 
 _SHORT = 6  # a list of more allowed values is followed by the nearest one
@@ -83,6 +84,8 @@ def check_values(parser: ArgumentParser, config: Namespace) -> None:
         hint = getattr(action, "_typehint", None)
         if hint is not None and action.default is not None and config.get(action.dest, "") is None:
             _refuse_null(action.dest, hint)
+        if action.default != "" and config.get(action.dest) == "":
+            _refuse_empty(action.dest if action.option_strings else action.dest.upper(), bool(action.option_strings))
     _check_classes(config, "")
 
 
@@ -97,6 +100,9 @@ def _check_classes(value: Any, key: str) -> None:
             raise UsageError(f"--{key} {kind.__name__}: this is only the base of other classes{_known(known)}")
         given, parameters = _items(value.get("init_args") or {}), inspect.signature(kind).parameters
         _check_makers(kind, given, key)
+        for name in [name for name, found in given.items() if found == "" and name in parameters]:
+            if parameters[name].default != "":
+                _refuse_empty(f"{key}.{name}")
         for name in [name for name, found in given.items() if found is None and name in parameters]:
             with contextlib.suppress(NameError, TypeError):
                 if parameters[name].default is not None:
@@ -140,14 +146,19 @@ def _items(value: dict[str, Any] | Namespace) -> dict[str, Any]:
 
 
 def _is_base(kind: type) -> bool:
-    """Whether the zoo only derives other classes from it: its main method is left to them."""
-    methods = [getattr(kind, name, None) for name in ("forward", "source")]
+    """Whether the zoo only derives other classes from it: it leaves a method to them."""
+    inherited = [getattr(kind, name, None) for name in ("forward", "source")]
+    methods = [method for method in (*vars(kind).values(), *inherited) if callable(method)]
     own = [method for method in methods if (getattr(method, "__module__", "") or "").startswith("inpaintzoo.")]
     return any(
         getattr(method, "__isabstractmethod__", False)
         or "NotImplementedError" in getattr(getattr(method, "__code__", None), "co_names", ())
         for method in own
     )
+
+
+def _refuse_empty(key: str, option: bool = True) -> None:
+    raise UsageError(f"{'--' if option else ''}{key}: its value is an empty text; name something, or leave it out")
 
 
 def _refuse_null(key: str, hint: Any) -> None:
@@ -202,10 +213,12 @@ class _Mistake:
             return f"{root.upper()}{dot}{rest}{given}: {reason}"
         options = {option.replace("init_args.", "").rstrip("+"): typed for option, typed in self.typed()}
         # jsonargparse may leave out the key of a dictionary.
-        longer = [option for option, typed in options.items() if option.startswith(f"--{key}.") and typed == value]
+        within = re.compile("--" + re.escape(key).replace(r"\.", r"(?:\..+)?\.") + (r"(?:\..+)?" if value else ""))
+        longer = [option for option, typed in options.items() if within.fullmatch(option) and value in (None, typed)]
         files = [file for file in self.configs() if _mentions(file, key.split(".")[-1])]
         if f"--{key}" in options or longer or not files:
-            return f"{longer[0] if longer else f'--{key}'}{given}: {reason}"
+            option = longer[0] if longer and f"--{key}" not in options else f"--{key}"
+            return f"{option}{given}: {reason}"
         return f"{files[-1]}: {key}{given}: {reason}"
 
     def typed(self) -> Iterator[tuple[str, str]]:
@@ -234,16 +247,31 @@ class _Mistake:
     def unknown_key(self, name: str) -> str:
         name = name.removeprefix(f"{self.command}.").replace("init_args.", "")
         if self.owner is None:
-            return self.told(f"there is no such key{_meant(name, _names(self.options))}", key=name)
+            groups = {known.split(".")[0] for known in _names(self.options)}
+            meant = _meant(name, _names(self.options))
+            if not meant and name.split(".")[0] not in groups:
+                name, meant = (
+                    name.split(".")[0],
+                    f"; is the file for another command than {self.name}?",
+                )
+            return self.told(f"there is no such key{meant}", key=name)
         key = self.key if self.value is not None else f"{self.key}.{name}"
         kind = pydoc.locate(self.owner)
         arguments = list(inspect.signature(kind).parameters) if callable(kind) else []
         owner = self.owner.split(".")[-1]
         if {"args", "kwargs"} <= set(arguments):  # a base class: no config has named another yet
             return self.told("no class is named that could take this; put the method's config before this one", key=key)
-        return self.told(
-            f"{owner} has no such argument{_meant(name, arguments) or _known(arguments, 'takes')}", self.value, key
-        )
+        meant = _meant(name, arguments) or self._taken_elsewhere(kind, name) or _known(arguments, "takes")
+        return self.told(f"{owner} has no such argument{meant}", self.value, key)
+
+    def _taken_elsewhere(self, kind: Any, name: str) -> str:
+        """The kind of data that takes the argument, if this one does not."""
+        if self.key.split(".")[0] != "data" or not inspect.isclass(kind):
+            return ""
+        base = next((base for base in inspect.getmro(kind)[1:] if _is_base(base)), None)
+        taking = [other for other in _all_subclasses(base) if name in inspect.signature(other).parameters]
+        names = " or ".join(other.__name__ for other in taking)
+        return f"; {names} takes it: --config configs/data/folder.yaml, or --data {names}" if taking else ""
 
     def unknown_key_of_group(self, group: str, name: str) -> str:
         return self.unknown_key(f"{group}.{name}")
@@ -270,6 +298,8 @@ class _Mistake:
         return self.told(f"this is not a {base}{_meant(name.split('.')[-1], known) or _known(known)}", name)
 
     def abstract_class(self, path: str) -> str:
+        if unknown := self._unknown_name():
+            return unknown
         known = [name for name in _subclasses(pydoc.locate(path)) if name != path.split(".")[-1]]
         return self.told(f"{path.split('.')[-1]} is abstract; name one of its classes: {some(known, 12)}", self.value)
 
@@ -299,11 +329,23 @@ class _Mistake:
     def missing(self, names: str) -> str:
         missing = [name.removeprefix(f"{self.command}.") for name in names.split(", ")]
         if self.owner is not None:
-            return self.told(f"{self.owner.split('.')[-1]} needs {listed(missing, 'and')}")
+            return self._unknown_name() or self.told(f"{self.owner.split('.')[-1]} needs {listed(missing, 'and')}")
         options = {action.dest: max(action.option_strings, key=len, default="") for action in self.options._actions}
-        config = "; give them here or in a --config file" if "config" in options else ""
-        are = "is" if len(missing) == 1 else "are"
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        config = f"; give {them} here or in a --config file" if "config" in options else ""
         return f"{listed([options.get(name) or name.upper() for name in missing], 'and')} {are} missing{config}"
+
+    def _unknown_name(self) -> str | None:
+        """An option for a part, such as --model.adversaries.NAME.weight, whose name no config has."""
+        key = f"--{self.key}."
+        given = re.search(r"Given value: \{(.*)", self.account)
+        names = re.findall(r"'([^']*)': Namespace\(", given[1]) if given else []
+        for option, value in self.typed():
+            name = option[len(key) :].split(".")[0]
+            if option.startswith(key) and name in names and not any(_mentions(file, name) for file in self.configs()):
+                meant = did_you_mean(name, [other for other in names if other != name])
+                return f"{option} {value}: there is no {name!r} in {self.key}{meant}; a new one needs a class first"
+        return None
 
     def no_command(self, names: str) -> str:
         return f"no command was given; it must be {listed(names.split(','))}"
@@ -316,11 +358,20 @@ class _Mistake:
         return self.told(_must(value, choices), value)
 
     def no_value(self, option: str) -> str:
-        return f"{option.split('/')[-1]}: its value is missing"
+        option = option.split("/")[-1]
+        # The parser names the whole group of an option such as --model.generator.width.
+        bare = [typed for typed, value in self.typed() if "=" not in typed and (not value or value.startswith("--"))]
+        inner = [typed for typed in bare if typed == option or typed.startswith(f"{option}.")]
+        return f"{inner[0] if inner else option}: its value is missing"
 
     def no_file(self, path: str) -> str:
         typed = next((word for word in self.argv if Path(word).absolute() == Path(path)), path)
-        return f"--{self.key} {typed}: there is no such file"
+        return f"--{self.key} {typed}: {no_such_file(typed)}"
+
+    def no_key(self, name: str) -> str:
+        files = [file for file in self.configs() if name in Path(file).read_text(errors="replace")]
+        file = listed(files) if files else "--config"
+        return f"{file}: {name!r} cannot be a key of {self.name}; is the file for another command?"
 
     def no_yaml(self, why: str) -> str:
         typed = [f"{option} {value}" for option, value in self.typed() if why.strip('"') == value]
@@ -338,9 +389,9 @@ class _Mistake:
         given = re.search(r"(?:Got|Given) value: (?!NestedArg)(.*)", self.account)
         value = self.value if self.value is not None else given and given[1]
         expected = [re.sub(r"^Expected an? |\. Got value: .*$", "", reason.text) for reason in self.reasons]
-        for text in expected:
-            if literal := re.match(r"typing\.Literal\[(.*)\]", text):
-                return self.told(_must(str(value), literal[1]), value)
+        literals = [literal[1] for text in expected if (literal := re.match(r"typing\.Literal\[(.*)\]", text))]
+        if literals:
+            return self.told(_must(str(value), ", ".join(literals)), value)
         kinds = [re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text) for text in expected]
         return self.told(f"must be {listed([_TYPES.get(kind, kind) for kind in dict.fromkeys(kinds)])}", value)
 
@@ -363,6 +414,8 @@ _SENTENCES: list[tuple[str, Callable[..., str]]] = [
     (r"'?(.*?)'? not among choices [(\[](.*)[)\]]", _Mistake.wrong_key_choice),
     (r"argument (\S+): expected (?:one|at least one) argument", _Mistake.no_value),
     (r"File does not exist: '?(.*?)'?$", _Mistake.no_file),
+    (r"Path is not a file: '?(.*?)'?$", _Mistake.no_file),
+    (r"Spaces not allowed in keys: \"(.*)\"", _Mistake.no_key),
     (r"(?:Problems parsing|Unexpected|Unable to load) config:? (.*)", _Mistake.no_yaml),
     (r"Not of type \w+: (\S+) does not conform to restriction (.*)", _Mistake.outside),
     (r"Expected an? [<\w]", _Mistake.wrong_type),
@@ -421,6 +474,12 @@ def _subclasses(hint: Any) -> list[str]:
     return [name for inner in typing.get_args(hint) if not isinstance(inner, list) for name in _subclasses(inner)]
 
 
+def _all_subclasses(kind: type | None) -> list[type]:
+    children: list[type] = kind.__subclasses__() if kind else []
+    found = [inner for child in children for inner in (child, *_all_subclasses(child))]
+    return [inner for inner in found if not inner.__name__.startswith("_") and not _is_base(inner)]
+
+
 def _meant(name: str, names: Iterable[str], dashes: str = "") -> str:
     """`; did you mean ...?` with the names that are close, compared part by part at the dots; else nothing."""
     names, parts = sorted(set(names)), name.split(".")
@@ -438,5 +497,5 @@ def _known(names: Sequence[str], verb: str = "can be") -> str:
 
 
 def _must(value: str, choices: str) -> str:
-    names = [choice.strip(" '\"") for choice in choices.split(",")]
+    names = list(dict.fromkeys(choice.strip(" '\"") for choice in choices.split(",")))
     return f"must be {listed(names)}" + (did_you_mean(value, names) if len(names) > _SHORT else "")
