@@ -16,7 +16,7 @@ COMMANDS = {
     "test": ("training", "measure on the test pictures, per image and over the set"),
     "predict": ("training", "write the filled test pictures"),
     "benchmark": ("benchmark", "compare methods on the same pinned pairs, under named protocols"),
-    "doctor": ("doctor", "check data, masks, sizes and weights without training"),
+    "doctor": ("doctor", "check data, masks, sizes and weights without training, decode every file"),
     "masks": ("masks", "make masks, sort them by ratio, pin them to pictures, look at them"),
     "label": ("label", "make label maps for pictures that have none"),
     "list": ("listing", "the methods: size, cost, needs, papers"),

@@ -30,8 +30,9 @@ from inpaintzoo.callbacks import (
     TestReport,
 )
 from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.commands import COMMANDS
 from inpaintzoo.commands.run import exit_code, one_sentence, parse
-from inpaintzoo.commands.usage import UsageError
+from inpaintzoo.commands.usage import UsageError, subcommand
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.files.writing import free_path
 from inpaintzoo.inpainter import Inpainter
@@ -46,6 +47,7 @@ OWN_DEFAULTS = {
     "check_val_every_n_epoch": None,
     "enable_model_summary": False,  # RunRecord says what matters
 }
+_TRAINER = "Customize every aspect of training via flags"  # Lightning's title of the Trainer's options
 
 
 class SaveConfig(SaveConfigCallback):
@@ -77,6 +79,16 @@ class ZooCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the command line; see `parse`."""
+        commands = subcommand(parser, [])[2] or {"doctor": parser}
+        for name, options in commands.items():
+            options.usage = (
+                f"inpaintzoo {name} --config configs/quickstart.yaml [--config FILE ...] [--OPTION VALUE ...]"
+            )
+            options.description = COMMANDS[name][1].split("  ")[0]
+            groups: list[Any] = list(options._action_groups)
+            options._action_groups = sorted(
+                groups, key=lambda group: group.title == _TRAINER
+            )  # the zoo's own come first
         self.config = parse(parser, sys.argv[1:] if args is None else args)
         command = self.config.get("subcommand")
         seed = (self.config[command] if command else self.config)["seed_everything"]

@@ -209,6 +209,15 @@ def test_help_is_no_error(command, capsys):
     assert capsys.readouterr().out.startswith("usage: inpaintzoo")
 
 
+@pytest.mark.parametrize("command", ["fit", "test", "doctor"])
+def test_the_help_begins_with_the_zoos_own_options(command, capsys):
+    assert main([command, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: inpaintzoo {command} --config configs/quickstart.yaml [--config FILE ...]")
+    places = [said.index(option) for option in ("--config ", "--model ", "--data ", "--ema.decay", "--trainer.devices")]
+    assert places == sorted(places)
+
+
 class Part:
     def __init__(
         self,
