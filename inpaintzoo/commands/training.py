@@ -6,6 +6,7 @@ import contextlib
 import logging
 import re
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -129,6 +130,8 @@ class ZooCLI(LightningCLI):
             super().instantiate_classes()
         except ValueError as error:
             raise ConfigError(_innermost(error)) from error
+        except (ArithmeticError, LookupError, RuntimeError, TypeError) as error:  # torch's words for a width of 0
+            raise ConfigError(f"{_being_built(error)}: {one_sentence(error)}") from error
         if self.subcommand == "fit":
             _check_optimizers(self.model)
         untrained = any(True for _ in self.model.parameters()) and not self._settings().get("ckpt_path")
@@ -212,6 +215,14 @@ def _check_optimizers(model: Inpainter) -> None:
                 scheduler.step()
         except Exception as error:  # torch's classes raise whatever their arguments lead to
             raise ConfigError(f"{key}: {one_sentence(error)}") from error
+
+
+def _being_built(error: BaseException) -> str:
+    """The name of the class outside of the libraries whose constructor failed."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    built = [frame for frame in frames if frame.f_code.co_name == "__init__" and "self" in frame.f_locals]
+    own = [frame for frame in built if "site-packages" not in frame.f_code.co_filename]
+    return type((own or built)[-1].f_locals["self"]).__name__ if built else "a class of the config"
 
 
 def _innermost(error: BaseException) -> str:

@@ -124,7 +124,7 @@ FIT = [
     (["--trainer.accelerator", "foo"], 1, "invalid accelerator name: `accelerator='foo'`"),
     (["--trainer.max_time", "x"], 1, "is not a valid duration"),
     (["--trainer.default_root_dir", "/dev/null/x"], 1, "/dev/null/x: Not a directory"),
-    (["--model.generator.width", "0"], 1, "RuntimeError: Given groups=1"),
+    (["--model.generator.width", "0"], 1, "NormFreeGenerator: Given groups=1"),
 ]
 
 
