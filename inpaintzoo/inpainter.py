@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -35,6 +36,7 @@ from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output
 from inpaintzoo.weights.checkpoints import check_resumes, describe_parts
 from inpaintzoo.weights.initialise import initialise, refuse_to_resume
 from inpaintzoo.weights.resuming import Schedules, changes
+from inpaintzoo.weights.trusted import check_checkpoint
 
 # Lightning's callbacks that need steps which Lightning makes itself, and what to use instead.
 _UNFIT = {
@@ -175,6 +177,28 @@ class Inpainter(LightningModule):
     def reads_labels(self) -> bool:
         """Whether any part reads label maps; if none does, the data need not load them."""
         return labels_are_read(self)
+
+    @classmethod
+    def load_from_checkpoint(cls, checkpoint_path: str | Path, map_location: Any = None, **kwargs: Any) -> Inpainter:  # type: ignore[override]
+        """Rebuild an Inpainter from a checkpoint of `inpaintzoo fit`.
+
+        Args:
+            checkpoint_path: The `.ckpt` file. Nothing in it is run: its settings may name the zoo's classes, torch's
+                optimizers and schedulers, and classes derived from the zoo's that are imported already.
+            map_location: Where its tensors go.
+            **kwargs: Arguments of the Inpainter that replace those in the file, and `strict`.
+
+        Raises:
+            ConfigError: An argument would run code of the file, or take settings from another one.
+            WeightsError: The file cannot be read, is not one of a run, or names something else.
+        """
+        for name in ("weights_only", "hparams_file"):
+            if kwargs.pop(name, None) not in (None, True):
+                raise ConfigError(
+                    f"load_from_checkpoint: leave out {name}; a checkpoint holds plain values and tensors"
+                )
+        check_checkpoint(cls, checkpoint_path, kwargs)
+        return super().load_from_checkpoint(checkpoint_path, map_location, weights_only=True, **kwargs)
 
     # ---------------------------------------------------------------- use
 

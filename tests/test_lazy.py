@@ -64,7 +64,7 @@ print(parser.parse_object({"model": model}).model.init_args.losses["a"].class_pa
 def test_an_unknown_command_is_a_sentence_and_imports_nothing(capsys):
     assert main(["inpant", "a.png"]) == 2
     said = capsys.readouterr().err
-    assert said == "inpaintzoo: error: there is no command 'inpant'; inpaintzoo --help lists them\n"
+    assert said == "inpaintzoo: error: there is no command 'inpant'; did you mean inpaint?\n"
 
 
 def test_every_command_of_the_overview_is_known(capsys):

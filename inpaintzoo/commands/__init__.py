@@ -5,8 +5,10 @@ from __future__ import annotations
 import importlib
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 
 from inpaintzoo.version import __version__
+from inpaintzoo.words import did_you_mean
 
 COMMANDS = {
     "fit": ("training", "train a model            inpaintzoo fit --config configs/quickstart.yaml"),
@@ -14,7 +16,7 @@ COMMANDS = {
     "test": ("training", "measure on the test pictures, per image and over the set"),
     "predict": ("training", "write the filled test pictures"),
     "benchmark": ("benchmark", "compare methods on the same pinned pairs, under named protocols"),
-    "doctor": ("doctor", "check data, masks, sizes and weights without training"),
+    "doctor": ("doctor", "check data, masks, sizes and weights without training, decode every file"),
     "masks": ("masks", "make masks, sort them by ratio, pin them to pictures, look at them"),
     "label": ("label", "make label maps for pictures that have none"),
     "list": ("listing", "the methods: size, cost, needs, papers"),
@@ -29,6 +31,32 @@ def overview() -> str:
     """The text that `inpaintzoo --help` prints."""
     lines = [f"  {name:<9} {about}" for name, (_, about) in COMMANDS.items()]
     return "\n".join(["usage: inpaintzoo COMMAND [options]", "", *lines, "", "Each command has its own --help."])
+
+
+def no_such_file(path: str) -> str:
+    """Why a file cannot be read, with the nearest names in its folder."""
+    if Path(path).is_dir():
+        return "this is a folder; name a file in it"
+    folder = Path(path).parent
+    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    before = "" if str(folder) == "." else f"{folder}/"
+    return f"there is no such file{did_you_mean(Path(path).name, names, before=before)}"
+
+
+def _missing_config(arguments: Sequence[str]) -> str | None:
+    """The first config on a command line that is not there, and what is; None if all are."""
+    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
+        option, _, value = word.partition("=")
+        path = (value or following) if option in ("--config", "-c") else ""
+        if (
+            path
+            and "\n" not in path
+            and ":" not in path
+            and not path.startswith(("-", "{"))
+            and not Path(path).is_file()
+        ):
+            return f"{path}: {no_such_file(path)}"
+    return None
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -49,7 +77,13 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"inpaintzoo {__version__}")
         return 0
     if command not in COMMANDS:
-        print(f"inpaintzoo: error: there is no command {command!r}; inpaintzoo --help lists them", file=sys.stderr)
+        meant = did_you_mean(command, COMMANDS) or "; inpaintzoo --help lists them"
+        print(f"inpaintzoo: error: there is no command {command!r}{meant}", file=sys.stderr)
+        return 2
+    if (
+        missing := _missing_config(rest)
+    ) is not None:  # before the import of what the command needs, which takes seconds
+        print(f"inpaintzoo {command}: error: --config {missing}", file=sys.stderr)
         return 2
     name = COMMANDS[command][0]
     module = importlib.import_module(f"inpaintzoo.commands.{name}")

@@ -17,7 +17,6 @@ from inpaintzoo.benchmark.run.predictions import Predictions  # noqa: F401
 from inpaintzoo.benchmark.run.processes import processes
 from inpaintzoo.benchmark.run.runner import Benchmark
 from inpaintzoo.commands.run import instantiated, run_command
-from inpaintzoo.types import InpaintzooError
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -36,7 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         settings.pop("config")
         benchmark(settings, settings.pop("protocols"), settings.pop("metric_weights"))
 
-    return run_command(parser, argv, run, (InpaintzooError, ValueError, OSError))
+    return run_command(parser, argv, run)
 
 
 def benchmark(settings: dict[str, Any], wanted: Sequence[str | Protocol], metric_weights: MetricWeights) -> None:

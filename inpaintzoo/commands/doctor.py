@@ -8,7 +8,6 @@ from collections.abc import Sequence
 from inpaintzoo.commands.training import ZooCLI, run_training
 from inpaintzoo.doctor import examine
 
-ABOUT = "Check data, masks, sizes and weights as a run would, decode every file, and say what was found."
 OPTIONS = ("--trainer.accelerator", "cpu", "--trainer.devices", "1")
 
 
@@ -24,7 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = [*OPTIONS, *(sys.argv[1:] if argv is None else argv)]
 
     def run() -> int:
-        cli = ZooCLI(arguments, run=False, parser_kwargs={"prog": "inpaintzoo doctor", "description": ABOUT})
+        cli = ZooCLI(arguments, run=False, parser_kwargs={"prog": "inpaintzoo doctor"})
         return examine(cli.model, cli.datamodule)
 
-    return run_training(run)
+    return run_training("inpaintzoo doctor", run)

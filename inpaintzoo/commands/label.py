@@ -13,7 +13,6 @@ from jsonargparse import ArgumentParser, Namespace
 from inpaintzoo.commands.run import instantiated, run_command
 from inpaintzoo.data.labels.classes import LabelClasses
 from inpaintzoo.data.labels.segmenter import LabelFolder, label_images
-from inpaintzoo.types import InpaintzooError
 from inpaintzoo.words import counted, some
 
 
@@ -34,7 +33,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def label(config: Namespace) -> None:
         _report(label_images(**instantiated(parser, config)))
 
-    return run_command(parser, argv, label, (InpaintzooError, ValueError, OSError))
+    return run_command(parser, argv, label)
 
 
 def _report(labelled: LabelFolder) -> None:

@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
     """
-    return run_command(_parser(), argv, _run, (ValueError, OSError))
+    return run_command(_parser(), argv, _run)
 
 
 def _run(config: Namespace) -> None:

@@ -8,6 +8,7 @@ import contextlib
 import os
 import re
 import sys
+import traceback
 import typing
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,55 +23,51 @@ from inpaintzoo.types import InpaintzooError
 INTERRUPTED = 130  # 128 plus the number of the signal, as shells do
 
 
-def run_command(
-    parser: ArgumentParser,
-    argv: Sequence[str] | None,
-    run: Callable[[Namespace], int | None],
-    expected: tuple[type[Exception], ...] = (InpaintzooError, OSError),
-) -> int:
+def run_command(parser: ArgumentParser, argv: Sequence[str] | None, run: Callable[[Namespace], int | None]) -> int:
     """Parse, run, and say what went wrong.
 
     Args:
         parser: The command's; errors begin with its program name and the subcommand, if it has any.
         argv: Arguments after the command; None reads sys.argv.
         run: The command. The exit code that it returns is passed on; None counts as 0.
-        expected: Errors that the user can fix, see `exit_code`.
 
     Returns:
-        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage, 130 for Ctrl-C.
+        The exit code: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = " ".join(filter(None, (parser.prog, subcommand(parser, arguments)[0])))
-    return exit_code(name, lambda: run(parse(parser, arguments)), expected)
+    return exit_code(name, lambda: run(parse(parser, arguments)))
 
 
-def exit_code(name: str, run: Callable[[], int | None], expected: tuple[type[Exception], ...]) -> int:
-    """Run a command; errors that the user can fix become one line on stderr.
+def exit_code(name: str, run: Callable[[], int | None]) -> int:
+    """Run a command; an error becomes one line on stderr.
 
-    With `INPAINTZOO_TRACEBACK` set in the environment these errors are raised instead.
+    Every error ends here. What the user can change is told as it is; anything else is named with its type, file and
+    line, since it is a mistake of the zoo or of the user's own class. With `INPAINTZOO_TRACEBACK` set in the
+    environment, the error is raised instead.
 
     Args:
         name: The command's name, to begin the line with.
         run: The command.
-        expected: Errors that the user can fix, besides wrong usage.
 
     Returns:
         The exit code, see `run_command`.
     """
-    handled: tuple[type[Exception], ...] = (UsageError, *expected)
     try:
         return run() or 0
     except SystemExit as stop:  # --help and the like
-        return int(stop.code or 0)
+        if isinstance(stop.code, str):
+            print(f"{name}: error: {stop.code}", file=sys.stderr)
+        return 1 if isinstance(stop.code, str) else stop.code or 0
     except KeyboardInterrupt:
         print(f"{name}: stopped", file=sys.stderr)
         return INTERRUPTED
-    except handled as error:
+    except Exception as error:
         if os.environ.get("INPAINTZOO_TRACEBACK"):
             raise
-        rank = os.environ.get("RANK", "0")  # each of several processes may say the same
+        rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"  # each of several may say the same
         which = "" if rank == "0" else f" (process {rank})"
-        print(f"{name}: error{which}: {one_sentence(error)}", file=sys.stderr)
+        print(f"{name}: error{which}: {told(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
 
 
@@ -128,9 +125,47 @@ def _without_nulls(parser: ArgumentParser, argv: Sequence[str]) -> list[str]:
     return kept
 
 
-def one_sentence(error: Exception) -> str:
+def told(error: Exception) -> str:
+    """An error in one sentence: what the user can do something about as it is, anything else with its place."""
+    text = one_sentence(error)
+    for pattern, sentence in _SYSTEM:
+        if re.search(pattern, f"{type(error).__name__}: {text}"):
+            return sentence
+    if isinstance(error, OSError) and error.strerror:
+        return f"{error.filename}: {error.strerror}" if error.filename else error.strerror
+    if isinstance(error, (UsageError, InpaintzooError, ValueError, OSError)) or type(error).__name__ in _TOLD:
+        return text
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [frame for frame in frames if "site-packages" not in frame.filename] or frames
+    place = f"{Path(own[-1].filename).name}, line {own[-1].lineno}" if own else "unknown place"
+    return f"{type(error).__name__}: {text} ({place}); INPAINTZOO_TRACEBACK=1 shows how it came to this"
+
+
+def one_sentence(error: BaseException) -> str:
     """An error's text on one line, without the traceback that comes with the error of a loading process."""
-    return " ".join(re.split(r"inpaintzoo\.types\.\w+: ", str(error))[-1].split())
+    text = str(error)
+    if "Original Traceback" in text:
+        text = re.split(r"\n(?:\w+\.)*\w+: ", text)[-1]
+    return " ".join(text.split())[:600]
+
+
+_TOLD = ("MisconfigurationException", "SafetensorError", "BadZipFile")
+_SYSTEM = [  # errors whose own text says nothing to the user
+    (
+        r"DataLoader worker .*(?:killed by signal|exited unexpectedly)|Bus error",
+        "a loading process was killed, most likely because memory ran out; lower --data.num_workers or "
+        "--data.batch_size",
+    ),
+    (
+        r"^MemoryError|OutOfMemoryError|CUDA out of memory|DefaultCPUAllocator|[Cc]annot allocate memory|bad_alloc",
+        "memory ran out; use a smaller batch, fewer loading processes or smaller pictures",
+    ),
+    (
+        r"(?i)^(?:Runtime|DistBackend|DistNetwork|DistStore)Error: .*"
+        r"(?:connection (?:closed|reset|refused)|broken pipe|timed? ?out|nccl|gloo|tcpstore)",
+        "another process of this run ended or does not answer, so this one stops; its own line says why",
+    ),
+]
 
 
 def instantiated(parser: ArgumentParser, config: Namespace) -> Any:

@@ -9,6 +9,7 @@ import re
 import shlex
 import shutil
 import sys
+import traceback
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -22,6 +23,7 @@ from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info
 from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from torch.optim.lr_scheduler import ReduceLROnPlateau
 
 from inpaintzoo import exports  # noqa: F401  (so that a config may name any class)
 from inpaintzoo.callbacks import (
@@ -35,13 +37,15 @@ from inpaintzoo.callbacks import (
     TestReport,
 )
 from inpaintzoo.callbacks.record import claim_folder, holds_results, run_folder
-from inpaintzoo.commands.run import exit_code, parse
+from inpaintzoo.commands import COMMANDS
+from inpaintzoo.commands.run import exit_code, one_sentence, parse
+from inpaintzoo.commands.usage import UsageError, subcommand
 from inpaintzoo.data.module import InpaintingData
-from inpaintzoo.files.pickled import load_pickled
 from inpaintzoo.files.writing import free_path
 from inpaintzoo.inpainter import Inpainter
-from inpaintzoo.types import ConfigError, InpaintzooError, WeightsError
-from inpaintzoo.weights.checkpoints import damaged, run_settings
+from inpaintzoo.types import ConfigError
+from inpaintzoo.weights.checkpoints import read_checkpoint, run_settings
+from inpaintzoo.weights.files import SUFFIX
 
 OWN_DEFAULTS = {
     "max_epochs": -1,
@@ -50,6 +54,7 @@ OWN_DEFAULTS = {
     "check_val_every_n_epoch": None,
     "enable_model_summary": False,  # RunRecord says what matters
 }
+_TRAINER = "Customize every aspect of training via flags"  # Lightning's title of the Trainer's options
 
 
 class SaveConfig(SaveConfigCallback):
@@ -89,7 +94,21 @@ class ZooCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the command line; see `parse`."""
+        commands = subcommand(parser, [])[2] or {"doctor": parser}
+        for name, options in commands.items():
+            options.usage = (
+                f"inpaintzoo {name} --config configs/quickstart.yaml [--config FILE ...] [--OPTION VALUE ...]"
+            )
+            options.description = COMMANDS[name][1].split("  ")[0]
+            groups: list[Any] = list(options._action_groups)
+            options._action_groups = sorted(
+                groups, key=lambda group: group.title == _TRAINER
+            )  # the zoo's own come first
         self.config = parse(parser, sys.argv[1:] if args is None else args)
+        command = self.config.get("subcommand")
+        seed = (self.config[command] if command else self.config)["seed_everything"]
+        if not isinstance(seed, bool) and not 0 <= seed < 2**32:  # Lightning seeds before anything else
+            raise UsageError(f"--seed_everything {seed}: must be at least 0 and below 2^32")
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         """Add a group of options for each callback."""
@@ -110,13 +129,7 @@ class ZooCLI(LightningCLI):
         if self.subcommand == "predict":
             config["return_predictions"] = False  # PredictionWriter writes them; a large set would fill the memory
         trainer = config["trainer"]
-        for flag, own, off in (("gradient_clip_val", "clip_norm", None), ("accumulate_grad_batches", "accumulate", 1)):
-            if trainer[flag] != off:
-                raise ConfigError(f"--trainer.{flag} cannot serve two optimizers; use --model.{own} {trainer[flag]}")
-        if not re.fullmatch(r"auto|-1|\d+(,\d+)*,?|\[.*\]", str(trainer["devices"])):
-            raise ConfigError(
-                f"--trainer.devices must be a number, a list of numbers or auto, got {trainer['devices']}"
-            )
+        _check_trainer(trainer)
         adversarial = config["model"].get("init_args", {}).get("adversaries")
         if adversarial and trainer["strategy"] == "auto" and _several(trainer["devices"], trainer["num_nodes"]):
             # The generator's update leaves the discriminators without gradients, which plain DDP does not allow.
@@ -132,6 +145,10 @@ class ZooCLI(LightningCLI):
             super().instantiate_classes()
         except ValueError as error:
             raise ConfigError(_innermost(error)) from error
+        except (ArithmeticError, LookupError, RuntimeError, TypeError) as error:  # torch's words for a width of 0
+            raise ConfigError(f"{_being_built(error)}: {one_sentence(error)}") from error
+        if self.subcommand == "fit":
+            _check_optimizers(self.model)
         untrained = any(True for _ in self.model.parameters()) and not self._settings().get("ckpt_path")
         if untrained and self.subcommand in ("validate", "test", "predict"):
             rank_zero_info("WARNING: no --ckpt_path is given, so the network has random weights")
@@ -140,9 +157,12 @@ class ZooCLI(LightningCLI):
         # Lightning refuses these callbacks if their kind is switched off.
         off: list[type[Callback]] = [RunProgress] if config.get("enable_progress_bar") is False else []
         off += [Checkpoints] if config.get("enable_checkpointing") is False else []
-        return super()._instantiate_trainer(
-            config, [*(c for c in callbacks if not isinstance(c, tuple(off))), RunRecord(), StopAtSignal()]
-        )
+        try:
+            return super()._instantiate_trainer(
+                config, [*(c for c in callbacks if not isinstance(c, tuple(off))), RunRecord(), StopAtSignal()]
+            )
+        except (AttributeError, ImportError, RuntimeError, TypeError, ValueError, MisconfigurationException) as error:
+            raise ConfigError(f"--trainer: {one_sentence(error)}") from error
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it in a folder of its own, which is removed if the run ends before its first step."""
@@ -209,10 +229,56 @@ def _check_checkpoint(path: str) -> None:
     """Refuse anything but a checkpoint file: Lightning looks for names such as `last`, and may train without them."""
     if not Path(path).is_file():
         raise ConfigError(f"--ckpt_path {path}: there is no such file; a run never starts from scratch instead")
-    try:
-        load_pickled(Path(path), mmap=True)
-    except Exception as error:  # torch.load raises whatever the bytes lead to
-        raise WeightsError(f"--ckpt_path {damaged(Path(path))}") from error
+    if Path(path).suffix == SUFFIX:
+        raise ConfigError(
+            f"--ckpt_path {path}: a weight file cannot continue a run; give a .ckpt file, or start from it with "
+            f"--model.init_from {path}"
+        )
+    read_checkpoint(path)
+
+
+def _check_trainer(trainer: Namespace) -> None:
+    """Refuse settings that the Trainer takes, or refuses in words about its own code."""
+    for flag, own, off in (("gradient_clip_val", "clip_norm", None), ("accumulate_grad_batches", "accumulate", 1)):
+        if trainer[flag] != off:
+            raise ConfigError(f"--trainer.{flag} cannot serve two optimizers; use --model.{own} {trainer[flag]}")
+    devices = str(trainer["devices"])
+    if not re.fullmatch(r"auto|-1|\d+(,\d+)*,?|\[(\d+(, *\d+)*)?\]", devices):
+        raise ConfigError(f"--trainer.devices must be a number, a list of numbers or auto, got {devices}")
+    numbers = re.findall(r"\d+", devices)
+    if devices in ("0", "[]") or len(set(numbers)) < len(numbers):
+        raise ConfigError(f"--trainer.devices must name at least one device, and each one once, got {devices}")
+    for name in ("val_check_interval", "check_val_every_n_epoch", "log_every_n_steps", "num_nodes"):
+        value = trainer[name]
+        if isinstance(value, (int, float)) and value <= 0:
+            raise ConfigError(f"--trainer.{name} must be above 0, got {value}")
+
+
+def _check_optimizers(model: Inpainter) -> None:
+    """Build each optimizer and scheduler once and let it step, so that what it refuses is told before the run."""
+    for part, net in (("generator", model.generator), ("discriminator", model.adversaries)):
+        key = f"--model.{part}_optimizer"
+        try:
+            if trained := [parameter for parameter in net.parameters() if parameter.requires_grad]:
+                getattr(model, f"{part}_optimizer")(trained)
+            parameter = torch.nn.Parameter(torch.zeros(1, 1))
+            parameter.grad = torch.zeros(1, 1)
+            optimizer = getattr(model, f"{part}_optimizer")([parameter])
+            optimizer.step()
+            key = f"--model.{part}_scheduler"
+            scheduler = getattr(model, f"{part}_scheduler")
+            if scheduler is not None and not isinstance(scheduler := scheduler(optimizer), ReduceLROnPlateau):
+                scheduler.step()
+        except Exception as error:  # torch's classes raise whatever their arguments lead to
+            raise ConfigError(f"{key}: {one_sentence(error)}") from error
+
+
+def _being_built(error: BaseException) -> str:
+    """The name of the class outside of the libraries whose constructor failed."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    built = [frame for frame in frames if frame.f_code.co_name == "__init__" and "self" in frame.f_locals]
+    own = [frame for frame in built if "site-packages" not in frame.f_code.co_filename]
+    return type((own or built)[-1].f_locals["self"]).__name__ if built else "a class of the config"
 
 
 def _innermost(error: BaseException) -> str:
@@ -241,19 +307,19 @@ def main(args: Sequence[str]) -> int:
         args: The command and its arguments.
 
     Returns:
-        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
+        The exit code: 0, 1 for an error, 2 for wrong usage.
     """
 
     def run() -> None:
         ZooCLI(list(args))
 
-    return run_training(run)
+    return run_training(f"inpaintzoo {args[0]}", run)
 
 
-def run_training(run: Callable[[], int | None]) -> int:
+def run_training(name: str, run: Callable[[], int | None]) -> int:
     """Run a command that builds an Inpainter and its data, and return its exit code."""
     with _without_advice():
-        return exit_code("inpaintzoo", run, (InpaintzooError, MisconfigurationException))
+        return exit_code(name, run)
 
 
 @contextlib.contextmanager

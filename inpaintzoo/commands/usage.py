@@ -19,6 +19,7 @@ from typing import Any, NamedTuple
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
+from inpaintzoo.commands import no_such_file
 from inpaintzoo.words import did_you_mean, listed, some
 
 _SHORT = 6  # a list of more allowed values is followed by the nearest one
@@ -83,16 +84,25 @@ def check_values(parser: ArgumentParser, config: Namespace) -> None:
         hint = getattr(action, "_typehint", None)
         if hint is not None and action.default is not None and config.get(action.dest, "") is None:
             _refuse_null(action.dest, hint)
+        if action.default != "" and config.get(action.dest) == "":
+            _refuse_empty(action.dest if action.option_strings else action.dest.upper(), bool(action.option_strings))
     _check_classes(config, "")
 
 
 def _check_classes(value: Any, key: str) -> None:
     path = value.get("class_path") if isinstance(value, (dict, Namespace)) else None
-    if isinstance(path, str) and inspect.isclass(kind := pydoc.locate(path)):
+    kind = pydoc.locate(path) if isinstance(path, str) else None
+    if kind is not None and not inspect.isclass(kind):  # the parser would call it
+        raise UsageError(f"--{key} {path}: must be a class")
+    if inspect.isclass(kind):
         if _is_base(kind):
             known = [name for name in _subclasses(kind) if name != kind.__name__]
             raise UsageError(f"--{key} {kind.__name__}: this is only the base of other classes{_known(known)}")
         given, parameters = _items(value.get("init_args") or {}), inspect.signature(kind).parameters
+        _check_makers(kind, given, key)
+        for name in [name for name, found in given.items() if found == "" and name in parameters]:
+            if parameters[name].default != "":
+                _refuse_empty(f"{key}.{name}")
         for name in [name for name, found in given.items() if found is None and name in parameters]:
             with contextlib.suppress(NameError, TypeError):
                 if parameters[name].default is not None:
@@ -105,19 +115,50 @@ def _check_classes(value: Any, key: str) -> None:
             _check_classes(inner, key)
 
 
+def _check_makers(kind: type, given: dict[str, Any], key: str) -> None:
+    """Refuse anything but a class of the right kind where the class calls what it is given, as with optimizers."""
+    with contextlib.suppress(AttributeError, NameError, TypeError):
+        hints = typing.get_type_hints(kind.__init__)  # type: ignore[misc]
+        for name, inner in given.items():
+            wanted = tuple(_made(hints.get(name)))
+            path = inner.get("class_path") if isinstance(inner, (dict, Namespace)) else None
+            named = pydoc.locate(path) if wanted and isinstance(path, str) else None
+            if named is not None and not (inspect.isclass(named) and issubclass(named, wanted)):
+                raise UsageError(f"--{key}.{name} {path}: must be {_one_of(wanted)}")
+
+
+def _made(hint: Any) -> Iterator[type]:
+    """The classes that a type of callables returns."""
+    arguments = typing.get_args(hint)
+    if typing.get_origin(hint) is Callable:
+        yield from (made for made in typing.get_args(arguments[1]) or arguments[1:] if inspect.isclass(made))
+    else:
+        for inner in arguments:
+            yield from _made(inner)
+
+
+def _one_of(kinds: Sequence[type]) -> str:
+    return listed([f"an {kind.__name__}" if kind.__name__[0] in "AEIOL" else f"a {kind.__name__}" for kind in kinds])
+
+
 def _items(value: dict[str, Any] | Namespace) -> dict[str, Any]:
     return vars(value) if isinstance(value, Namespace) else value
 
 
 def _is_base(kind: type) -> bool:
-    """Whether the zoo only derives other classes from it: its main method is left to them."""
-    methods = [getattr(kind, name, None) for name in ("forward", "source")]
+    """Whether the zoo only derives other classes from it: it leaves a method to them."""
+    inherited = [getattr(kind, name, None) for name in ("forward", "source")]
+    methods = [method for method in (*vars(kind).values(), *inherited) if callable(method)]
     own = [method for method in methods if (getattr(method, "__module__", "") or "").startswith("inpaintzoo.")]
     return any(
         getattr(method, "__isabstractmethod__", False)
         or "NotImplementedError" in getattr(getattr(method, "__code__", None), "co_names", ())
         for method in own
     )
+
+
+def _refuse_empty(key: str, option: bool = True) -> None:
+    raise UsageError(f"{'--' if option else ''}{key}: its value is an empty text; name something, or leave it out")
 
 
 def _refuse_null(key: str, hint: Any) -> None:
@@ -172,10 +213,12 @@ class _Mistake:
             return f"{root.upper()}{dot}{rest}{given}: {reason}"
         options = {option.replace("init_args.", "").rstrip("+"): typed for option, typed in self.typed()}
         # jsonargparse may leave out the key of a dictionary.
-        longer = [option for option, typed in options.items() if option.startswith(f"--{key}.") and typed == value]
+        within = re.compile("--" + re.escape(key).replace(r"\.", r"(?:\..+)?\.") + (r"(?:\..+)?" if value else ""))
+        longer = [option for option, typed in options.items() if within.fullmatch(option) and value in (None, typed)]
         files = [file for file in self.configs() if _mentions(file, key.split(".")[-1])]
         if f"--{key}" in options or longer or not files:
-            return f"{longer[0] if longer else f'--{key}'}{given}: {reason}"
+            option = longer[0] if longer and f"--{key}" not in options else f"--{key}"
+            return f"{option}{given}: {reason}"
         return f"{files[-1]}: {key}{given}: {reason}"
 
     def typed(self) -> Iterator[tuple[str, str]]:
@@ -204,16 +247,31 @@ class _Mistake:
     def unknown_key(self, name: str) -> str:
         name = name.removeprefix(f"{self.command}.").replace("init_args.", "")
         if self.owner is None:
-            return self.told(f"there is no such key{_meant(name, _names(self.options))}", key=name)
+            groups = {known.split(".")[0] for known in _names(self.options)}
+            meant = _meant(name, _names(self.options))
+            if not meant and name.split(".")[0] not in groups:
+                name, meant = (
+                    name.split(".")[0],
+                    f"; is the file for another command than {self.name}?",
+                )
+            return self.told(f"there is no such key{meant}", key=name)
         key = self.key if self.value is not None else f"{self.key}.{name}"
         kind = pydoc.locate(self.owner)
         arguments = list(inspect.signature(kind).parameters) if callable(kind) else []
         owner = self.owner.split(".")[-1]
         if {"args", "kwargs"} <= set(arguments):  # a base class: no config has named another yet
             return self.told("no class is named that could take this; put the method's config before this one", key=key)
-        return self.told(
-            f"{owner} has no such argument{_meant(name, arguments) or _known(arguments, 'takes')}", self.value, key
-        )
+        meant = _meant(name, arguments) or self._taken_elsewhere(kind, name) or _known(arguments, "takes")
+        return self.told(f"{owner} has no such argument{meant}", self.value, key)
+
+    def _taken_elsewhere(self, kind: Any, name: str) -> str:
+        """The kind of data that takes the argument, if this one does not."""
+        if self.key.split(".")[0] != "data" or not inspect.isclass(kind):
+            return ""
+        base = next((base for base in inspect.getmro(kind)[1:] if _is_base(base)), None)
+        taking = [other for other in _all_subclasses(base) if name in inspect.signature(other).parameters]
+        names = " or ".join(other.__name__ for other in taking)
+        return f"; {names} takes it: --config configs/data/folder.yaml, or --data {names}" if taking else ""
 
     def unknown_key_of_group(self, group: str, name: str) -> str:
         return self.unknown_key(f"{group}.{name}")
@@ -228,6 +286,8 @@ class _Mistake:
         return f"{option} {value}".rstrip() + f": there is no such option{meant}"
 
     def unknown_class(self, name: str) -> str:
+        if any("<class 'float'>" in reason.text for reason in self.reasons):  # torch takes a Tensor for a number
+            return self.told("must be a number", name)
         if name.startswith(("{", "[")):
             return self.told("this is not valid YAML", name)
         known = _subclasses(self.hint())
@@ -238,20 +298,54 @@ class _Mistake:
         return self.told(f"this is not a {base}{_meant(name.split('.')[-1], known) or _known(known)}", name)
 
     def abstract_class(self, path: str) -> str:
+        if unknown := self._unknown_name():
+            return unknown
         known = [name for name in _subclasses(pydoc.locate(path)) if name != path.split(".")[-1]]
         return self.told(f"{path.split('.')[-1]} is abstract; name one of its classes: {some(known, 12)}", self.value)
 
     def no_module(self, why: str) -> str:
-        return self.told(f"it cannot be imported ({why})", self.value or self.owner)
+        name = str(self.value or self.owner)
+        return self.told(f"it cannot be imported ({why}){self._meant_class(name)}", name)
+
+    def _meant_class(self, name: str) -> str:
+        hint = self.hint()
+        known = [known for kind in (hint, *_made(hint)) for known in _subclasses(kind)]
+        return _meant(name.split(".")[-1], known)
+
+    def wrong_maker(self, name: str) -> str:
+        wanted = tuple(_made(self.hint()))
+        return self.told(f"must be {_one_of(wanted) if wanted else 'a class'}{self._meant_class(name)}", name)
+
+    def no_class(self) -> str:
+        key = self.key.rpartition(".")[0] if self.value is not None else self.key
+        return self.told(f"name a class first, with --{key} CLASS", self.value)
+
+    def no_name(self) -> str:
+        return self.told("must be the name of a class, or its class_path and init_args", self.value)
+
+    def no_group(self) -> str:
+        return self.told("its init_args must be a group of keys")
 
     def missing(self, names: str) -> str:
         missing = [name.removeprefix(f"{self.command}.") for name in names.split(", ")]
         if self.owner is not None:
-            return self.told(f"{self.owner.split('.')[-1]} needs {listed(missing, 'and')}")
+            return self._unknown_name() or self.told(f"{self.owner.split('.')[-1]} needs {listed(missing, 'and')}")
         options = {action.dest: max(action.option_strings, key=len, default="") for action in self.options._actions}
-        config = "; give them here or in a --config file" if "config" in options else ""
-        are = "is" if len(missing) == 1 else "are"
+        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
+        config = f"; give {them} here or in a --config file" if "config" in options else ""
         return f"{listed([options.get(name) or name.upper() for name in missing], 'and')} {are} missing{config}"
+
+    def _unknown_name(self) -> str | None:
+        """An option for a part, such as --model.adversaries.NAME.weight, whose name no config has."""
+        key = f"--{self.key}."
+        given = re.search(r"Given value: \{(.*)", self.account)
+        names = re.findall(r"'([^']*)': Namespace\(", given[1]) if given else []
+        for option, value in self.typed():
+            name = option[len(key) :].split(".")[0]
+            if option.startswith(key) and name in names and not any(_mentions(file, name) for file in self.configs()):
+                meant = did_you_mean(name, [other for other in names if other != name])
+                return f"{option} {value}: there is no {name!r} in {self.key}{meant}; a new one needs a class first"
+        return None
 
     def no_command(self, names: str) -> str:
         return f"no command was given; it must be {listed(names.split(','))}"
@@ -264,11 +358,20 @@ class _Mistake:
         return self.told(_must(value, choices), value)
 
     def no_value(self, option: str) -> str:
-        return f"{option.split('/')[-1]}: its value is missing"
+        option = option.split("/")[-1]
+        # The parser names the whole group of an option such as --model.generator.width.
+        bare = [typed for typed, value in self.typed() if "=" not in typed and (not value or value.startswith("--"))]
+        inner = [typed for typed in bare if typed == option or typed.startswith(f"{option}.")]
+        return f"{inner[0] if inner else option}: its value is missing"
 
     def no_file(self, path: str) -> str:
         typed = next((word for word in self.argv if Path(word).absolute() == Path(path)), path)
-        return f"--{self.key} {typed}: there is no such file"
+        return f"--{self.key} {typed}: {no_such_file(typed)}"
+
+    def no_key(self, name: str) -> str:
+        files = [file for file in self.configs() if name in Path(file).read_text(errors="replace")]
+        file = listed(files) if files else "--config"
+        return f"{file}: {name!r} cannot be a key of {self.name}; is the file for another command?"
 
     def no_yaml(self, why: str) -> str:
         typed = [f"{option} {value}" for option, value in self.typed() if why.strip('"') == value]
@@ -286,9 +389,9 @@ class _Mistake:
         given = re.search(r"(?:Got|Given) value: (?!NestedArg)(.*)", self.account)
         value = self.value if self.value is not None else given and given[1]
         expected = [re.sub(r"^Expected an? |\. Got value: .*$", "", reason.text) for reason in self.reasons]
-        for text in expected:
-            if literal := re.match(r"typing\.Literal\[(.*)\]", text):
-                return self.told(_must(str(value), literal[1]), value)
+        literals = [literal[1] for text in expected if (literal := re.match(r"typing\.Literal\[(.*)\]", text))]
+        if literals:
+            return self.told(_must(str(value), ", ".join(literals)), value)
         kinds = [re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text) for text in expected]
         return self.told(f"must be {listed([_TYPES.get(kind, kind) for kind in dict.fromkeys(kinds)])}", value)
 
@@ -300,6 +403,10 @@ _SENTENCES: list[tuple[str, Callable[..., str]]] = [
     (r"(?:Expected a dot import path string|Unexpected import path format): (.*?)\n?$", _Mistake.unknown_class),
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", _Mistake.wrong_class),
     (r"Expected an instantiatable class, but (\S+) is", _Mistake.abstract_class),
+    (r"Expected '(\S+)' to be a (?:function|class|subclass)", _Mistake.wrong_maker),
+    (r"Dict must include a class_path", _Mistake.no_class),
+    (r"Expected an import path or a subclass spec", _Mistake.no_name),
+    (r"'\w+' object has no attribute 'keys'", _Mistake.no_group),
     (r"(No module named .*|module .* has no attribute .*)", _Mistake.no_module),
     (r"the following arguments are required: (.*)", _Mistake.missing),
     (r"expected \"\w+\" to be one of {(.*)}", _Mistake.no_command),
@@ -307,6 +414,8 @@ _SENTENCES: list[tuple[str, Callable[..., str]]] = [
     (r"'?(.*?)'? not among choices [(\[](.*)[)\]]", _Mistake.wrong_key_choice),
     (r"argument (\S+): expected (?:one|at least one) argument", _Mistake.no_value),
     (r"File does not exist: '?(.*?)'?$", _Mistake.no_file),
+    (r"Path is not a file: '?(.*?)'?$", _Mistake.no_file),
+    (r"Spaces not allowed in keys: \"(.*)\"", _Mistake.no_key),
     (r"(?:Problems parsing|Unexpected|Unable to load) config:? (.*)", _Mistake.no_yaml),
     (r"Not of type \w+: (\S+) does not conform to restriction (.*)", _Mistake.outside),
     (r"Expected an? [<\w]", _Mistake.wrong_type),
@@ -325,6 +434,11 @@ def _reasons(account: str) -> Iterator[_Reason]:
         if not text or text.startswith(_SKIPPED):
             continue
         above = [level for level in above if level[0] < indentation]
+        if found := re.match(r"Type typing\.Callable\[.*\] expects a function or a callable class: (.*)", text):
+            text = re.sub(r"\.* Got value: .*", "", found[1])
+            made = re.search(r"(?:Got|Given) value: Namespace\(class_path='(.*?)'", account[account.index(line) :])
+            if made and text.startswith(("Option", "Parser key", "the following arguments")):  # about its arguments
+                above.append((indentation, None, made[1]))
         if found := re.match(r'Parser key "(.*?)"(?: element \d+)?:?\s*(.*)', text):
             above.append((indentation, found[1], None))
         elif found := re.match(r"Problem with given class_path '(.*?)':\s*(.*)", text):
@@ -360,6 +474,12 @@ def _subclasses(hint: Any) -> list[str]:
     return [name for inner in typing.get_args(hint) if not isinstance(inner, list) for name in _subclasses(inner)]
 
 
+def _all_subclasses(kind: type | None) -> list[type]:
+    children: list[type] = kind.__subclasses__() if kind else []
+    found = [inner for child in children for inner in (child, *_all_subclasses(child))]
+    return [inner for inner in found if not inner.__name__.startswith("_") and not _is_base(inner)]
+
+
 def _meant(name: str, names: Iterable[str], dashes: str = "") -> str:
     """`; did you mean ...?` with the names that are close, compared part by part at the dots; else nothing."""
     names, parts = sorted(set(names)), name.split(".")
@@ -377,5 +497,5 @@ def _known(names: Sequence[str], verb: str = "can be") -> str:
 
 
 def _must(value: str, choices: str) -> str:
-    names = [choice.strip(" '\"") for choice in choices.split(",")]
+    names = list(dict.fromkeys(choice.strip(" '\"") for choice in choices.split(",")))
     return f"must be {listed(names)}" + (did_you_mean(value, names) if len(names) > _SHORT else "")

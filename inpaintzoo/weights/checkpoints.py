@@ -37,7 +37,7 @@ class RunCheckpoint:
         if saved is not None:
             return dict(saved)
         generator = self.content.get("hyper_parameters", {}).get("generator")  # runs of earlier versions
-        if not isinstance(generator, dict) or "class_path" not in generator:
+        if not isinstance(generator, dict) or not isinstance(generator.get("class_path"), str):
             return {}
         return {
             "generator": Description(class_path=generator["class_path"], init_args=generator.get("init_args") or {})
@@ -132,6 +132,7 @@ def _problem(content: dict[str, Any]) -> str | None:
 def _describes(network: object) -> bool:
     return (
         isinstance(network, dict)
+        and network.keys() == {"class_path", "init_args"}
         and isinstance(network.get("class_path"), str)
         and isinstance(network.get("init_args"), dict)
     )

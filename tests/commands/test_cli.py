@@ -230,7 +230,7 @@ def test_doctor_puts_a_pair_through_the_adversaries(capsys):
 def test_bad_settings_end_in_one_sentence(tmp_path, capsys, options, text):
     assert run("fit", tmp_path, *options) == 1
     error = capsys.readouterr().err
-    (sentence,) = [line for line in error.splitlines() if line.startswith("inpaintzoo: error: ")]
+    (sentence,) = [line for line in error.splitlines() if line.startswith("inpaintzoo fit: error: ")]
     assert text in sentence and "Traceback" not in error and "validate against" not in error
 
 
@@ -245,7 +245,7 @@ def test_a_bad_image_is_named_in_one_sentence(tmp_path, capsys, workers):
     policy = ["--data.transform", "ResizeTo", "--data.transform.size", 32, "--data.batch_size", 2]
     assert run("fit", tmp_path / "run", *data, *policy) == 1
     error = capsys.readouterr().err
-    (sentence,) = [line for line in error.splitlines() if line.startswith("inpaintzoo: error: ")]
+    (sentence,) = [line for line in error.splitlines() if line.startswith("inpaintzoo fit: error: ")]
     assert "3.png" in sentence and "Traceback" not in error
 
 

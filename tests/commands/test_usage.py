@@ -1,6 +1,7 @@
 """Bad command lines and configs: exit code 2 and one sentence on stderr with the thing, the value and the remedy."""
 
 import argparse
+import inspect
 import shlex
 import sys
 from pathlib import Path
@@ -10,9 +11,10 @@ import pytest
 from jsonargparse import ArgumentParser
 from places import TESTS
 
+from inpaintzoo import exports
 from inpaintzoo.commands import main
 from inpaintzoo.commands.run import instantiated, parse
-from inpaintzoo.commands.usage import UsageError
+from inpaintzoo.commands.usage import UsageError, _is_base
 
 TINY = str(TESTS / "conf" / "tiny.yaml")
 CONFIGS = TESTS.parent / "configs"
@@ -20,6 +22,8 @@ FIT = f"fit --config {TINY} "
 MAKE = "masks make --out x "
 LABEL = "label --images a --out b "
 INPAINT = "inpaint a.png b.png -o c.png "
+
+ADAM = "--model.generator_optimizer Adam "
 
 PENNET = f"fit --config {CONFIGS / 'pennet.yaml'} "
 QUICK = f"benchmark --config {CONFIGS / 'benchmark' / 'quickstart.yaml'} "
@@ -33,7 +37,33 @@ LINES = [
     (PENNET + "--trainer null", "--trainer null: must be a group of keys"),
     (PENNET + "--ema 3", "--ema 3: must be a group of keys"),
     ("export --ckpt a --to b.onnx --licence null", "--licence null: must not be null; leave it out for"),
+    # optimizers and schedulers
+    (FIT + "--model.generator_optimizer Adm", "there is no such class; did you mean Adam, RAdam or NAdam?"),
+    (FIT + "--model.generator_optimizer torch.optim.Adm", "has no attribute 'Adm'); did you mean Adam, RAdam or NAd"),
+    (FIT + "--model.generator_optimizer os.system", "--model.generator_optimizer os.system: must be an Optimizer"),
+    (FIT + "--model.generator_optimizer [1]", "--model.generator_optimizer [1]: must be the name of a class"),
+    (FIT + "--model.generator_optimizer.lr 3", "lr 3: name a class first, with --model.generator_optimizer CLASS"),
+    (FIT + ADAM + "--model.generator_optimizer.lrr 3", "optimizer.lrr 3: Adam has no such argument; did you mean lr?"),
+    (FIT + ADAM + "--model.generator_optimizer.lr abc", "--model.generator_optimizer.lr abc: must be a number"),
+    (FIT + "--model.generator_scheduler StepLR", "--model.generator_scheduler: StepLR needs step_size"),
+    (FIT + "--model.generator_scheduler torch.optim.Adam", "must be an LRScheduler or a ReduceLROnPlateau"),
+    # arguments that are no group of keys, names that no config has
+    (FIT + "--model.generator '{class_path: PENNet, init_args: [1]}'", "generator: its init_args must be a group of k"),
+    (FIT + "--model.adversaries.glbal.weight 3", "glbal.weight 3: there is no 'glbal' in model.adversaries; did you m"),
+    (QUICK + "--contenders.mine Checkpoint --contenders.mine.pth x", "--contenders.mine.pth: Checkpoint has no such"),
+    # the wrong data, the wrong config, nothing
+    (FIT + "--data.root photos", "ScenesData has no such argument; FolderData takes it: --config configs/data/folder."),
+    (f"fit --config {CONFIGS / 'benchmark' / 'quickstart.yaml'}", "quickstart.yaml: 'mean colour' cannot be a key of"),
+    (f"benchmark --config {TINY}", f"{TINY}: model: there is no such key; is the file for another command than"),
+    (FIT + "--ckpt_path ''", "--ckpt_path: its value is an empty text; name something, or leave it out"),
+    (FIT + "--data FolderData --data.train ''", "--data.train: its value is an empty text"),
+    (FIT + "--trainer.default_root_dir ''", "--trainer.default_root_dir: its value is an empty text"),
+    ("masks bin ''", "FOLDER: its value is an empty text"),
+    ("export --ckpt a --to ''", "--to: its value is an empty text"),
+    (f"fit --config {CONFIGS}", f"--config {CONFIGS}: this is a folder; name a file in it"),
+    (f"fit --config {CONFIGS / 'pennt.yaml'}", f"no such file; did you mean {CONFIGS / 'pennet.yaml'}?"),
     # classes that others derive from
+    (FIT + "--model.adversaries.global.objective Objective", "objective Objective: this is only the base of other"),
     (PENNET + "--model.generator Generator", "--model.generator Generator: this is only the base of"),
     (PENNET + "--model.losses.new.weight 3", "--model.losses.new Loss: this is only the base of"),
     (QUICK + "--sets.scens.test_masks FreeForm", "--sets.scens InpaintingData: this is only the base of other classes"),
@@ -94,9 +124,11 @@ LINES = [
     ("export --ckpt a --to b --dtype fp8", "--dtype fp8: must be fp32, fp16 or bf16"),
     ("convert --from penet a -o b", "or gated-discriminator; did you mean pennet?"),
     ("masks mak", "mak: must be make, bin, pair or show"),
+    (FIT + "--trainer.precision 7", "--trainer.precision 7: must be 64, 32, 16, transformer-engine, transformer-"),
     # missing values, arguments and files; too many
     ("fit", "--data and --model are missing; give them here or in a --config file"),
     ("fit --config", "--config: its value is missing"),
+    (FIT + "--model.generator.width --data.seed 3", "--model.generator.width: its value is missing"),
     (INPAINT + "--tile", "--tile: its value is missing"),
     ("masks", "no command was given; it must be make, bin, pair or show"),
     ("masks make --mask FreeForm", "--out is missing"),
@@ -111,6 +143,19 @@ LINES = [
     ("doctor --config nowhere.yaml", "--config nowhere.yaml: there is no such file"),
     ("benchmark --config nowhere.yaml", "--config nowhere.yaml: there is no such file"),
 ]  # fmt: skip
+
+
+def test_a_class_that_a_config_may_name_is_not_taken_for_a_base():
+    rooms = [room for name in exports.__all__ if inspect.ismodule(room := getattr(exports, name))]
+    leaves = [getattr(room, name) for room in rooms for name in room.__all__]
+    leaves = [kind for kind in leaves if inspect.isclass(kind) and not kind.__subclasses__()]
+    assert len(leaves) > 50 and not [kind for kind in leaves if _is_base(kind)]
+
+
+def test_a_config_that_is_not_there_is_told_before_anything_is_imported(capsys, monkeypatch):
+    monkeypatch.setattr("inpaintzoo.commands.importlib.import_module", None)
+    assert main(["fit", "--config", "nowhere.yaml"]) == main(["doctor", "--config=nowhere.yaml"]) == 2
+    assert capsys.readouterr().err.count("--config nowhere.yaml: there is no such file") == 2
 
 
 def refused(capsys, line):
@@ -162,6 +207,15 @@ def test_the_full_account_is_one_variable_away(monkeypatch):
 def test_help_is_no_error(command, capsys):
     assert main([command, "--help"]) == 0
     assert capsys.readouterr().out.startswith("usage: inpaintzoo")
+
+
+@pytest.mark.parametrize("command", ["fit", "test", "doctor"])
+def test_the_help_begins_with_the_zoos_own_options(command, capsys):
+    assert main([command, "--help"]) == 0
+    said = capsys.readouterr().out
+    assert said.startswith(f"usage: inpaintzoo {command} --config configs/quickstart.yaml [--config FILE ...]")
+    places = [said.index(option) for option in ("--config ", "--model ", "--data ", "--ema.decay", "--trainer.devices")]
+    assert places == sorted(places)
 
 
 class Part:
