@@ -19,10 +19,13 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from inpaintzoo.files.writing import write_whole
+from inpaintzoo.pictures.tiffs import describe
 from inpaintzoo.types import DataError
 
-JPEG_SUFFIXES = (".jpg", ".jpeg")
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".webp", ".tif", ".tiff")
+# Pillow picks its decoder by content: without this list, PostScript named .png would be run by Ghostscript.
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 
 # EXIF orientation -> what turns a Pillow image upright: five times as fast as `turn` and a copy
 _UPRIGHT = {
@@ -84,7 +87,7 @@ def open_image(path: str | Path, load: bool = True) -> Iterator[Image.Image]:
         kind = os.stat(path).st_mode
         if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
             raise DataError(f"{path}: this is a pipe or device, not a regular file; save its data to a file first")
-        with Image.open(path) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             if load and image.format != "JPEG":
                 image.load()
             yield image
@@ -104,7 +107,10 @@ def _reason(path: str | Path, error: Exception) -> str:
     if isinstance(error, UnidentifiedImageError):
         with open(path, "rb") as file:
             start = file.read(16)
-        return f"not an image that Pillow can read (it begins with {start!r})" if start else "the file is empty"
+        if start.startswith((b"II", b"MM")) and (content := describe(path)):
+            return f"TIFF files with {content} cannot be read; convert it to grey levels or RGB with 8 or 16 bits"
+        known = "an image in JPEG, PNG, BMP, WebP or TIFF format"
+        return f"not {known} (it begins with {start!r})" if start else "the file is empty"
     return f"the image cannot be decoded ({type(error).__name__}: {error})"
 
 

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
+import tifffile
 from PIL import Image
 
 from inpaintzoo.types import DataError
+from inpaintzoo.words import counted
 
 # TIFF 6.0: tags, and values of two of them
 BITS, PHOTOMETRIC, SAMPLES, PLANAR, EXTRA = 258, 262, 277, 284, 338
 RGB, FREE_ALPHA = 2, 2
+_KINDS = {1: "unsigned integers", 2: "signed integers", 3: "floating point"}  # by SampleFormat
 _WHITE_IS_ZERO, _MULTIPLIED_ALPHA, _COREL_ALPHA = 0, 1, 999
 
 
 def tags_of(image: Image.Image) -> Any:
     """An opened TIFF file's tags; none for other formats."""
     return getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+
+
+def describe(path: str | Path) -> str:
+    """The pixels of a TIFF file in words, such as `5 bands of 16-bit unsigned integers`; empty if it is damaged."""
+    try:
+        with tifffile.TiffFile(path) as file:
+            page = cast(tifffile.TiffPage, file.pages.first)
+            kind = _KINDS.get(int(page.sampleformat), "numbers")
+            layout = f"{_name(page.photometric)}, compression {_name(page.compression)}"
+            return f"{counted(page.samplesperpixel, 'band')} of {page.bitspersample}-bit {kind} ({layout})"
+    except Exception:  # damaged bytes make the reader raise almost anything
+        return ""
+
+
+def _name(value: Any) -> str:
+    return str(getattr(value, "name", value)).lower()
 
 
 def check_channels(image: Image.Image, path: str | Path) -> None:

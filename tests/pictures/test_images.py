@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -224,3 +225,43 @@ def test_tensors_and_files_round_trip(tmp_path):
         write_image(tensor, tmp_path / "a.xyz")
     with pytest.raises(ValueError, match="shape"):
         tensor_to_image(torch.zeros(1, 3, 4, 4))
+
+
+def test_postscript_named_png_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *args, **options: pytest.fail("it ran"))
+    (tmp_path / "a.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n{} loop\n%%EOF\n"
+    )
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.format == "EPS", "Pillow alone would take it"
+    with pytest.raises(DataError, match=r"a\.png: not an image in JPEG, .* \(it begins with b'%!PS"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("form", ["GIF", "PPM", "TGA", "ICO", "PCX"])
+def test_formats_that_are_not_promised_are_refused(tmp_path, form):
+    Image.fromarray(RGB).save(tmp_path / "a.png", format=form)
+    with pytest.raises(DataError, match=r"a\.png: not an image in JPEG, PNG, BMP, WebP or TIFF format"):
+        read_image(tmp_path / "a.png")
+
+
+def test_jfif_is_jpeg(tmp_path):
+    write_image(torch.full((3, 8, 8), 0.5), tmp_path / "a.jfif")
+    with open_image(tmp_path / "a.jfif") as image:
+        assert image.format == "JPEG"
+    assert list_images(tmp_path) == [tmp_path / "a.jfif"]
+
+
+TIFFS = {
+    "5 bands of 16-bit unsigned integers": np.zeros((8, 8, 5), np.uint16),
+    "3 bands of 32-bit floating point": np.zeros((8, 8, 3), np.float32),
+    "1 band of 64-bit signed integers": np.zeros((8, 8), np.int64),
+}
+
+
+@pytest.mark.parametrize("content", TIFFS)
+def test_a_tiff_that_pillow_cannot_read_is_described(tmp_path, content):
+    photometric = "rgb" if TIFFS[content].ndim == 3 else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", TIFFS[content], photometric=photometric, planarconfig="contig")
+    with pytest.raises(DataError, match=rf"a\.tif: TIFF files with {content} .*cannot be read; convert it to grey"):
+        read_image(tmp_path / "a.tif")
