@@ -19,13 +19,16 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from inpaintzoo.files.writing import write_whole
-from inpaintzoo.pictures.tiffs import describe
+from inpaintzoo.pictures.colours import Levels, pixels_of
+from inpaintzoo.pictures.tiffs import correct, describe, layout_of, prepare, true_type
 from inpaintzoo.types import DataError
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".webp", ".tif", ".tiff")
 # Pillow picks its decoder by content: without this list, PostScript named .png would be run by Ghostscript.
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+# Pillow's layouts of grey levels that are scaled when they are decoded, and their highest level.
+_TOPS = {"L;2": 3, "L;4": 15, "I;12": 4095}
 
 # EXIF orientation -> what turns a Pillow image upright: five times as fast as `turn` and a copy
 _UPRIGHT = {
@@ -89,7 +92,7 @@ def open_image(path: str | Path, load: bool = True) -> Iterator[Image.Image]:
             raise DataError(f"{path}: this is a pipe or device, not a regular file; save its data to a file first")
         with Image.open(path, formats=_FORMATS) as image:
             if load and image.format != "JPEG":
-                image.load()
+                decode(image)
             yield image
     except DataError:
         raise
@@ -112,6 +115,17 @@ def _reason(path: str | Path, error: Exception) -> str:
         known = "an image in JPEG, PNG, BMP, WebP or TIFF format"
         return f"not {known} (it begins with {start!r})" if start else "the file is empty"
     return f"the image cannot be decoded ({type(error).__name__}: {error})"
+
+
+def decode(image: Image.Image) -> None:
+    """Decode an opened picture, and correct in place what Pillow reads as something else than the file says."""
+    layout, key = layout_of(image), image.info.get("transparency")
+    prepare(image)
+    image.load()
+    if layout and image.format == "TIFF":
+        correct(image)
+    elif layout and image.mode in ("1", "L") and isinstance(key, int):  # PNG counts it in steps of its own depth
+        image.info["transparency"] = 255 * bool(key) if image.mode == "1" else key * 255 // _TOPS.get(layout, 255)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -152,14 +166,14 @@ def decode_rgb(image: Image.Image, shrink: float = 1.0) -> tuple[Image.Image, in
     """
     orientation = orientation_of(image)
     divisor = _draft(image, shrink, upright=orientation == 1)
-    image.load()  # here, where `open_image` still names the file if it is damaged
+    decode(image)  # here, where `open_image` still names the file if it is damaged
     rgb = _to_rgb(image)
     return (rgb if orientation == 1 else rgb.transpose(_UPRIGHT[orientation])), divisor
 
 
 def grey_levels(image: Image.Image) -> np.ndarray:
     """Grey levels `(H, W)` in [0, 1] of an opened picture, upright, float32."""
-    if image.mode in ("1", "L"):  # not by way of RGB, which takes seconds for tens of megapixels
+    if image.mode in ("1", "L") and true_type(image) is None:  # RGB would take seconds for tens of megapixels
         return turn(np.asarray(image, dtype=np.float32) / (255 if image.mode == "L" else 1), orientation_of(image))
     return np.asarray(decode_rgb(image)[0].convert("L"), dtype=np.float32) / 255
 
@@ -176,7 +190,7 @@ def _draft(image: Image.Image, shrink: float, upright: bool) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
+    if image.mode.startswith(("I", "F")) or true_type(image) is not None:
         return Image.fromarray(_deep_to_8_bits(image)).convert("RGB")
     if image.mode in ("RGBa", "La"):  # colours premultiplied with alpha
         image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
@@ -186,14 +200,16 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _deep_to_8_bits(image: Image.Image) -> np.ndarray:
-    values = np.asarray(image).astype(np.float64)
-    top = 1.0 if image.mode == "F" else 65535.0
-    if not (values.min() >= 0.0 and values.max() <= top):
+    values, colours = pixels_of(image)
+    assert isinstance(colours, Levels)
+    low, high = float(values.min()), float(values.max())
+    if not (low >= colours.bottom and high <= colours.top):
         raise DataError(
-            f"{getattr(image, 'filename', '') or 'image'}: {image.mode} pixels must lie in 0..{top:g}, "
-            f"got {values.min():g}..{values.max():g}; rescale them, or save the picture with 8 or 16 bits"
+            f"{getattr(image, 'filename', '') or 'image'}: {image.mode} pixels must lie in 0..{colours.top:g}, "
+            f"got {low:g}..{high:g}; rescale them, or save the picture with 8 or 16 bits"
         )
-    return np.round(values * (255.0 / top)).astype(np.uint8)
+    scale = 255.0 / (colours.top - colours.bottom)
+    return np.round((values.astype(np.float64) - colours.bottom) * scale).astype(np.uint8)
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -212,7 +228,9 @@ def read_labels(path: str | Path) -> np.ndarray:
     Raises:
         DataError: the file cannot be read, has colours instead of indices, or is a JPEG.
     """
-    with open_image(path) as image:
+    with open_image(path, load=False) as image:
+        layout = layout_of(image)
+        decode(image)
         if image.format == "JPEG":
             raise DataError(f"{path}: JPEG does not keep class indices; store label maps as PNG")
         if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
@@ -220,7 +238,9 @@ def read_labels(path: str | Path) -> np.ndarray:
                 f"{path}: a label map has one channel with a class index per pixel, this file is {image.mode}; "
                 "turn its colours into indices first (greyscale or palette PNG)"
             )
-        labels = np.array(image)
+        labels, _ = pixels_of(image)
+        if image.mode in ("L", "I;16") and layout in _TOPS:  # levels were scaled to 8 or 16 bits
+            labels = labels // ((255 if image.mode == "L" else 65535) // _TOPS[layout])
         if labels.min() < 0:
             raise DataError(f"{path}: label {labels.min()} is negative; class indices start at 0, 255 is ignored")
         return labels.astype(np.uint8) if labels.dtype == np.bool_ else labels
