@@ -21,12 +21,15 @@ from torch import Tensor
 from inpaintzoo.files.writing import write_whole
 from inpaintzoo.pictures.colours import Levels, pixels_of
 from inpaintzoo.pictures.tiffs import correct, describe, layout_of, prepare, true_type
-from inpaintzoo.types import DataError
+from inpaintzoo.types import ConfigError, DataError
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".webp", ".tif", ".tiff")
 # Pillow picks its decoder by content: without this list, PostScript named .png would be run by Ghostscript.
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+LIMIT = "INPAINTZOO_MAX_MEGAPIXELS"
+"""The environment variable that replaces Pillow's limit on the size of a picture, 179 megapixels."""
+
 # Pillow's layouts of grey levels that are scaled when they are decoded, and their highest level.
 _TOPS = {"L;2": 3, "L;4": 15, "I;12": 4095}
 
@@ -84,8 +87,10 @@ def open_image(path: str | Path, load: bool = True) -> Iterator[Image.Image]:
             may store their orientation after the pixels.) False reads the header only.
 
     Raises:
-        DataError: the file is missing, damaged, or not an image.
+        DataError: the file is missing, damaged, not an image, or too large.
+        ConfigError: the environment's limit on sizes is not a number.
     """
+    _set_limit()
     try:
         kind = os.stat(path).st_mode
         if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
@@ -100,13 +105,24 @@ def open_image(path: str | Path, load: bool = True) -> Iterator[Image.Image]:
         raise DataError(f"{path}: {_reason(path, error)}") from error
 
 
+def _set_limit() -> None:
+    if given := os.environ.get(LIMIT):
+        try:
+            Image.MAX_IMAGE_PIXELS = max(1, int(float(given) * 1e6 / 2))  # Pillow refuses more than twice as many
+        except (ValueError, OverflowError) as error:
+            raise ConfigError(f"{LIMIT} must be a number of megapixels, got {given!r}") from error
+
+
 def _reason(path: str | Path, error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
         return "the file does not exist"
     if isinstance(error, IsADirectoryError):
         return "this is a folder, not an image file"
     if isinstance(error, Image.DecompressionBombError):
-        return f"{error}; scale the picture down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        return (
+            f"{str(error).partition(', could be')[0]}; scale the picture down or, if you trust it, allow more with the "
+            f"environment variable, such as {LIMIT}=500"
+        )
     if isinstance(error, UnidentifiedImageError):
         with open(path, "rb") as file:
             start = file.read(16)

@@ -5,9 +5,11 @@ Pillow reads and writes the pixels, except for 16-bit colour, which it has no mo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +40,8 @@ _MODES = {
 _LOSSLESS_TIFF = {"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma"}
 _LOSSLESS_TIFF |= {"group3", "group4"}  # for 1-bit pictures
 DEEP = "16-bit colour"
+_LARGE = 80_000_000  # pixels
+_BYTES_PER_PIXEL = 20  # at the peak, to read, fill and write a picture in colour
 _SEGMENT = 65533  # bytes that a segment of a JPEG file holds, minus what it begins with or Pillow needs:
 _SEGMENT_HEADS = {"EXIF": 0, "XMP": len(b"http://ns.adobe.com/xap/1.0/\0"), "comment": 533}
 # Resolution: the step in pixels per inch that a format counts in, and the largest number of steps.
@@ -142,7 +146,9 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
     Raises:
         DataError: the file is missing, damaged, not an image, or of a kind that cannot be filled; the message names it.
     """
-    with open_image(path, load=False) as image:
+    with _one_note(path, note), open_image(path, load=False) as image:
+        if (size := image.width * image.height) > _LARGE:
+            note(f"{path}: {size / 1e6:.0f} megapixels take about {size * _BYTES_PER_PIXEL / 1e9:.1f} GB of memory")
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":  # MPO's other frames are the camera's previews
             note(f"{path}: only the first of its {frames} frames is read and written")
@@ -171,6 +177,18 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
     mode = DEEP if deep else image.mode if kind is None else kind.name
     picture = Picture(pixels, colours, finish, orientation)
     return PictureFile(Path(path), picture, mode, form, metadata, encoding, note)
+
+
+@contextlib.contextmanager
+def _one_note(path: str | Path, note: Callable[[str], None]) -> Iterator[None]:
+    """Turn all that Pillow warns about in this block, except for the size, into one note."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    others = [str(warning.message) for warning in found if warning.category is not Image.DecompressionBombWarning]
+    if others:
+        more = f" (and {len(others) - 1} more such warnings)" if others[1:] else ""
+        note(f"{path}: {others[0].rstrip('. ')}{more}")
 
 
 def _plain_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from pathlib import Path
 from typing import Any, cast
 
@@ -25,6 +27,17 @@ _WHITE_IS_ZERO, _MULTIPLIED_ALPHA, _COREL_ALPHA = 0, 1, 999
 def tags_of(image: Image.Image) -> Any:
     """An opened TIFF file's tags; none for other formats."""
     return getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
+
+
+def silence_libtiff() -> None:
+    """Keep libtiff from writing to the terminal; Pillow raises what it cannot decode."""
+    with contextlib.suppress(OSError, AttributeError):  # where it is linked into Pillow
+        library = ctypes.CDLL(Image.core.__file__)
+        library.TIFFSetErrorHandler(None)
+        library.TIFFSetWarningHandler(None)
+
+
+silence_libtiff()
 
 
 def layout_of(image: Image.Image) -> str:

@@ -19,7 +19,7 @@ from inpaintzoo.pictures.images import (
     upright_size,
     write_image,
 )
-from inpaintzoo.types import DataError
+from inpaintzoo.types import ConfigError, DataError
 
 RGB = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [40, 50, 60], [70, 80, 90]]], np.uint8)
 
@@ -153,7 +153,9 @@ def test_errors_name_the_file_and_the_reason(tmp_path):
 def test_huge_pictures_are_an_error_that_says_what_to_do(tmp_path, monkeypatch):
     Image.new("L", (100, 100)).save(tmp_path / "huge.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match=r"huge\.png.*10000 pixels.*MAX_IMAGE_PIXELS"):
+    with pytest.raises(
+        DataError, match=r"huge\.png.*10000 pixels.*limit of 2000 pixels; .*INPAINTZOO_MAX_MEGAPIXELS=500"
+    ):
         read_image(tmp_path / "huge.png")
 
 
@@ -265,3 +267,27 @@ def test_a_tiff_that_pillow_cannot_read_is_described(tmp_path, content):
     tifffile.imwrite(tmp_path / "a.tif", TIFFS[content], photometric=photometric, planarconfig="contig")
     with pytest.raises(DataError, match=rf"a\.tif: TIFF files with {content} .*cannot be read; convert it to grey"):
         read_image(tmp_path / "a.tif")
+
+
+def test_the_environment_raises_the_limit_on_sizes(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # restored when the test ends
+    Image.new("1", (100, 100)).save(tmp_path / "huge.png")
+    monkeypatch.setenv("INPAINTZOO_MAX_MEGAPIXELS", "0.02")
+    assert read_image(tmp_path / "huge.png").shape == (100, 100, 3)
+    monkeypatch.setenv("INPAINTZOO_MAX_MEGAPIXELS", "0.005")
+    with pytest.raises(DataError, match="10000 pixels"):
+        read_image(tmp_path / "huge.png")
+    monkeypatch.setenv("INPAINTZOO_MAX_MEGAPIXELS", "many")
+    with pytest.raises(ConfigError, match="INPAINTZOO_MAX_MEGAPIXELS must be a number of megapixels, got 'many'"):
+        read_image(tmp_path / "huge.png")
+
+
+def test_libtiff_does_not_write_to_the_terminal(tmp_path, capfd):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8), compression="adobe_deflate")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        data[file.pages[0].dataoffsets[0] + 2] ^= 255
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.tif: the image cannot be decoded"):
+        read_image(tmp_path / "a.tif")
+    assert capfd.readouterr() == ("", "")
