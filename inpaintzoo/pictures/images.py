@@ -5,6 +5,7 @@ Colour profiles are not applied, as in the papers' own loaders. Only the first f
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import os
@@ -22,9 +23,11 @@ from inpaintzoo.files.writing import write_whole
 from inpaintzoo.pictures.colours import Levels, pixels_of
 from inpaintzoo.pictures.tiffs import correct, describe, layout_of, prepare, true_type
 from inpaintzoo.types import ConfigError, DataError
+from inpaintzoo.words import counted
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".webp", ".tif", ".tiff")
+_UNREAD_SUFFIXES = (".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl")
 # Pillow picks its decoder by content: without this list, PostScript named .png would be run by Ghostscript.
 _FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
 LIMIT = "INPAINTZOO_MAX_MEGAPIXELS"
@@ -54,9 +57,26 @@ def list_images(folder: str | Path, exclude: Sequence[Path] = ()) -> list[Path]:
         folder: where to search.
         exclude: subfolders to leave out, such as one with label maps.
     """
+    return sorted((path for path in _files(folder, exclude) if is_image_name(path)), key=lambda path: path.as_posix())
+
+
+def note_left_out(folder: str | Path, exclude: Sequence[Path] = ()) -> str:
+    """A sentence about the pictures that `list_images` leaves out because of their format; empty if there are none."""
+    suffixes = [path.suffix.lower() for path in _files(folder, exclude)]
+    counts = collections.Counter(suffix for suffix in suffixes if suffix in _UNREAD_SUFFIXES)
+    if not counts:
+        return ""
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+    total = sum(counts.values())
+    verb = "is" if total == 1 else "are"
+    return (
+        f"{folder}: {counted(total, 'picture')} in other formats {verb} left out ({kinds}); convert them to PNG or JPEG"
+    )
+
+
+def _files(folder: str | Path, exclude: Sequence[Path]) -> Iterator[Path]:
     left_out = {path.resolve() for path in exclude}
     seen: set[str] = set()  # real paths: a link to a parent folder must not loop forever
-    found: list[Path] = []
     for parent, folders, files in os.walk(folder, followlinks=True):
         if os.path.realpath(parent) in seen:
             folders.clear()
@@ -64,8 +84,7 @@ def list_images(folder: str | Path, exclude: Sequence[Path] = ()) -> list[Path]:
         seen.add(os.path.realpath(parent))
         shown = sorted(name for name in folders if not _hidden(name))
         folders[:] = [name for name in shown if not left_out or Path(parent, name).resolve() not in left_out]
-        found += [Path(parent, name) for name in files if is_image_name(name) and not _hidden(name)]
-    return sorted(found, key=lambda path: path.as_posix())
+        yield from (Path(parent, name) for name in files if not _hidden(name))
 
 
 def is_image_name(name: str | Path) -> bool:

@@ -12,6 +12,7 @@ from inpaintzoo.pictures.images import (
     decode_rgb,
     image_to_tensor,
     list_images,
+    note_left_out,
     open_image,
     read_image,
     read_labels,
@@ -291,3 +292,14 @@ def test_libtiff_does_not_write_to_the_terminal(tmp_path, capfd):
     with pytest.raises(DataError, match=r"a\.tif: the image cannot be decoded"):
         read_image(tmp_path / "a.tif")
     assert capfd.readouterr() == ("", "")
+
+
+def test_pictures_of_other_formats_are_counted(tmp_path):
+    for name in ("a.png", "b.HEIC", "sub/c.heic", "sub/d.gif", "e.txt", ".hidden.gif", "lab/f.avif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    text = f"{tmp_path}: 3 pictures in other formats are left out (2 .heic, 1 .gif); convert them to PNG or JPEG"
+    assert note_left_out(tmp_path, [tmp_path / "lab"]) == text
+    assert note_left_out(tmp_path / "lab", []).startswith(f"{tmp_path / 'lab'}: 1 picture in other formats is left out")
+    (tmp_path / "lab" / "f.avif").unlink()
+    assert note_left_out(tmp_path / "lab") == ""
