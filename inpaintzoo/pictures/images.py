@@ -159,8 +159,13 @@ def decode(image: Image.Image) -> None:
     image.load()
     if layout and image.format == "TIFF":
         correct(image)
-    elif layout and image.mode in ("1", "L") and isinstance(key, int):  # PNG counts it in steps of its own depth
-        image.info["transparency"] = 255 * bool(key) if image.mode == "1" else key * 255 // _TOPS.get(layout, 255)
+    elif layout == "1" and isinstance(key, int):
+        image.info["transparency"] = 255 * bool(key)
+    elif layout and image.mode == "L" and isinstance(key, int):
+        top = _TOPS.get(layout, 255)  # PNG counts levels in its own depth, and higher bits do not count
+        image.info["transparency"] = (key & top) * 255 // top
+    elif layout == "RGB" and isinstance(key, tuple):
+        image.info["transparency"] = tuple(level & 255 for level in key)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import logging
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,15 +30,17 @@ def tags_of(image: Image.Image) -> Any:
     return getattr(image, "tag_v2", {}) if image.format == "TIFF" else {}
 
 
-def silence_libtiff() -> None:
-    """Keep libtiff from writing to the terminal; Pillow raises what it cannot decode."""
+def silence_decoders() -> None:
+    """Keep decoders from writing to the terminal what is wrong with a file; they raise what they cannot decode."""
+    for name in ("PIL", "tifffile"):
+        logging.getLogger(name).addHandler(logging.NullHandler())
     with contextlib.suppress(OSError, AttributeError):  # where it is linked into Pillow
         library = ctypes.CDLL(Image.core.__file__)
         library.TIFFSetErrorHandler(None)
         library.TIFFSetWarningHandler(None)
 
 
-silence_libtiff()
+silence_decoders()
 
 
 def layout_of(image: Image.Image) -> str:

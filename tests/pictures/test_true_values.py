@@ -80,6 +80,20 @@ def test_a_transparent_grey_level_is_found_and_kept(depth, tmp_path):
     assert not found[~transparent].any() or not found[transparent].any(), "the mask is read from its transparency"
 
 
+@pytest.mark.parametrize("depth", [1, 2, 4, 8])
+def test_only_the_lower_bits_of_a_transparent_level_count(depth, tmp_path):
+    top = 2**depth - 1
+    write_grey(tmp_path / "in.png", RNG.integers(0, 2, (16, 16)) * top, depth, key=top)
+    whole = tmp_path / "whole.png"
+    PREDICTOR.fill_file(tmp_path / "in.png", None, whole)
+    data = (tmp_path / "in.png").read_bytes()
+    key = chunk(b"tRNS", top.to_bytes(2, "big"))
+    assert key in data
+    (tmp_path / "in.png").write_bytes(data.replace(key, chunk(b"tRNS", (top + 2**15).to_bytes(2, "big"))))
+    PREDICTOR.fill_file(tmp_path / "in.png", None, tmp_path / "out.png")
+    np.testing.assert_array_equal(true_rgba(tmp_path / "out.png"), true_rgba(whole))
+
+
 @pytest.mark.parametrize("suffix", [".tif", ".bmp", ".webp", ".jpg"])
 def test_transparency_that_a_format_lacks_is_noted(suffix, tmp_path):
     path = next(path for path in SUITE if path.stem == "tbrn2c08")
