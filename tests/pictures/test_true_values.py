@@ -95,6 +95,7 @@ def test_only_the_lower_bits_of_a_transparent_level_count(depth, tmp_path):
 
 
 @pytest.mark.parametrize("suffix", [".tif", ".bmp", ".webp", ".jpg"])
+@pytest.mark.filterwarnings("ignore:.*JPEG changes known pixels")
 def test_transparency_that_a_format_lacks_is_noted(suffix, tmp_path):
     path = next(path for path in SUITE if path.stem == "tbrn2c08")
     with pytest.warns(UserWarning, match=r"tbrn2c08\.png: .* has no colour that counts as transparent"):
@@ -244,6 +245,7 @@ def test_empty_texts_times_and_background_are_copied(tmp_path):
     assert texts[3] not in written, "a text without a keyword is not valid"
 
 
+@pytest.mark.filterwarnings("ignore:Metadata Warning")
 def test_a_damaged_file_gets_one_note(tmp_path):
     tags = [(254, "I", [0, 0]), (263, "H", [1, 1]), (266, "H", [1, 1]), (296, "H", [2, 2])]
     write_tiff(tmp_path / "in.tif", numbers("uint8"), 8, tags=tags)
