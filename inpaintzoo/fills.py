@@ -79,7 +79,7 @@ def _fill_each(image: Tensor, mask: Tensor, solve: Callable[[np.ndarray, np.ndar
     filled = mean_fill(image, mask)
     for index, hole in enumerate((mask[:, 0] > 0.5).cpu().numpy()):
         if hole.any() and not hole.all():
-            result = solve(filled[index].permute(1, 2, 0).double().cpu().numpy(), hole)
+            result = solve(filled[index].permute(1, 2, 0).cpu().double().numpy(), hole)
             filled[index] = torch.from_numpy(np.ascontiguousarray(result.transpose(2, 0, 1))).to(filled)
     return composite(image, filled.clamp(0, 1), mask)
 

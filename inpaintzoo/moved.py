@@ -128,6 +128,7 @@ REMOVED = {
     "predictor.pictures.of_image": "inpaintzoo.pictures.picture.picture_from takes Pillow images",
     "predictor.tasks.check_target": "inpaintzoo.files.writing.new_file checks a path to write to",
     "predictor.tasks.say": "notes are collected in inpaintzoo.Predictor.notes",
+    "predictor.tiffs.black_is_zero": "inpaintzoo.pictures.images.decode corrects the pixels of an opened file",
     "teachers.AveragePrecision": _TEACHER,
     "teachers.TagClassifier": _TEACHER,
     "teachers.TagMetrics": _TEACHER,

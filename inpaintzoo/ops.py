@@ -160,12 +160,14 @@ def normalise(
 
 
 def find_device(device: str) -> torch.device:
-    """The device for a user's setting; `auto` is this process's GPU if there is one, else the CPU.
+    """The device for a user's setting; `auto` is this process's GPU (CUDA's or Apple's) if there is one, else the CPU.
 
     Raises:
         ConfigError: the device cannot be used.
     """
-    name = ("cuda" if torch.cuda.is_available() else "cpu") if device == "auto" else device
+    name = device
+    if device == "auto":
+        name = "cuda" if torch.cuda.is_available() else "mps" if torch.backends.mps.is_available() else "cpu"
     if name == "cuda":
         name = f"cuda:{os.environ.get('LOCAL_RANK', '0')}"
     try:

@@ -8,6 +8,7 @@ from inpaintzoo.ops import (
     bin_labels,
     composite,
     count_bins,
+    find_device,
     hole_box,
     mask_ratio,
     pad_to_multiple,
@@ -117,3 +118,16 @@ def test_mask_ratio_counts_each_sample_exactly():
     ratio = mask_ratio(mask)
     assert ratio.tolist() == [0.0, 0.1, 1.0]  # 0.1 exactly, so that it falls below the edge
     assert ratio_bin(ratio[1].item()) == "0.01-0.1"
+
+
+@pytest.mark.parametrize(
+    ("cuda", "mps", "expected"), [(False, True, "mps"), (True, True, "cuda:0"), (False, False, "cpu")]
+)
+def test_auto_takes_the_gpu_of_the_machine(monkeypatch, cuda, mps, expected):
+    monkeypatch.delenv("LOCAL_RANK", raising=False)
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: cuda)
+    monkeypatch.setattr(torch.backends.mps, "is_available", lambda: mps)
+    zeros, asked = torch.zeros, []
+    monkeypatch.setattr(torch, "zeros", lambda shape, device: asked.append(device) or zeros(shape))
+    find_device("auto")
+    assert asked == [expected]

@@ -28,7 +28,7 @@ from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.source import ImageSource, Sample
 from inpaintzoo.data.transforms import ColourJitter, Crop, ResizePolicy, ResizeTo, flip_pair
 from inpaintzoo.files.writing import file_digest
-from inpaintzoo.pictures.images import decode_rgb, open_image, read_labels, upright_size
+from inpaintzoo.pictures.images import decode_rgb, note_left_out, open_image, read_labels, upright_size
 from inpaintzoo.types import IGNORE, SPLITS, DataError, Split
 from inpaintzoo.words import counted, some
 
@@ -315,6 +315,9 @@ class FolderData(InpaintingData):
         if source.skipped:
             text = f"{split}: left out {counted(len(source.skipped), 'image')} that cannot be used"
             findings.append(Finding("warning", f"{text}: {by_reason(source.skipped.values())}"))
+        left_out = note_left_out(self.files(split).origin, self._label_folders())
+        if left_out:
+            findings.append(Finding("warning", f"{split}: {left_out}"))
         if not self.loads_labels and self.label_paths[actual]:
             findings.append(Finding("ok", f"{split}: label maps are left alone, since nothing in this run reads them"))
         if source.matched_by_name:

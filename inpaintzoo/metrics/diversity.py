@@ -9,7 +9,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
-from inpaintzoo.metrics.base import SampleMetric
+from inpaintzoo.metrics.base import SampleMetric, exact
 from inpaintzoo.metrics.perceptual import LPIPS, LPIPSNetwork
 from inpaintzoo.metrics.pixel import hole_mean
 
@@ -27,7 +27,7 @@ class DiversityL1(SampleMetric):
 
     def measure(self, fills: Tensor, mask: Tensor) -> Tensor:
         """Diversity of the fills of one image."""
-        fills, mask = fills.double(), mask.double()
+        fills, mask = exact(fills), exact(mask)
         return torch.stack([hole_mean((a - b).abs(), mask) for a, b in combinations(fills, 2)]).mean()
 
 

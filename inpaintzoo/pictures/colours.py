@@ -10,6 +10,7 @@ from abc import ABC, abstractmethod
 import numpy as np
 from PIL import Image
 
+from inpaintzoo.pictures.tiffs import true_type
 from inpaintzoo.types import DataError
 
 _LUMA = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R 601-2, as Pillow's greyscale
@@ -49,29 +50,34 @@ class Levels(Colours):
         top: the level of white, and of full opacity.
         axis: whether pixels have an axis of channels.
         key: the colour that counts as transparent, if any (PNG's `tRNS`).
+        bottom: the level of black; below 0 for signed integers.
     """
 
-    def __init__(self, channels: int, top: float, axis: bool = True, key: tuple[int, ...] | None = None) -> None:
+    def __init__(
+        self, channels: int, top: float, axis: bool = True, key: tuple[int, ...] | None = None, bottom: float = 0.0
+    ) -> None:
         self.colours = 1 if channels < 3 else 3
         self.has_alpha = channels in (2, 4)
         self.top = top
         self.axis = axis
         self.key = key
+        self.bottom = bottom
 
     def read(self, pixels: np.ndarray) -> np.ndarray:  # noqa: D102
         colours = self._split(pixels)[..., : self.colours]
-        levels = colours.astype(np.float32) / np.float32(self.top)
+        levels = (colours.astype(np.float32) - np.float32(self.bottom)) / np.float32(self.top - self.bottom)
         return np.broadcast_to(levels, (*levels.shape[:-1], 3))
 
     def write(self, rgb: np.ndarray, old: np.ndarray) -> np.ndarray:  # noqa: D102
-        levels = (rgb if self.colours == 3 else (rgb @ _LUMA)[:, None]).clip(0, 1) * self.top
+        levels = (rgb if self.colours == 3 else (rgb @ _LUMA)[:, None]).clip(0, 1)
+        levels = levels * (self.top - self.bottom) + self.bottom
         new = old.copy()
         split = self._split(new)
         split[:, : self.colours] = levels if old.dtype.kind == "f" else np.round(levels)
         if self.key is not None:
             was = (self._split(old) == self.key).all(axis=1)
             became = (split == self.key).all(axis=1) & ~was
-            split[became, -1] ^= 1  # the next level, which looks the same
+            split[became, -1] ^= True  # the next level, which looks the same
             split[was] = self.key
         return new
 
@@ -86,7 +92,7 @@ class Levels(Colours):
             new[..., -1] = self.top
         if self.key is not None:
             split = self._split(new)
-            split[(split == self.key).all(axis=-1), -1] ^= 1
+            split[(split == self.key).all(axis=-1), -1] ^= True
         return new
 
     def _split(self, pixels: np.ndarray) -> np.ndarray:
@@ -166,6 +172,19 @@ def _converted(pixels: np.ndarray, source: str, target: str) -> np.ndarray:
     return np.asarray(picture.convert(target))
 
 
+def pixels_of(image: Image.Image) -> tuple[np.ndarray, Colours]:
+    """A Pillow image's pixels, in the type of its file, and their meaning.
+
+    Raises:
+        DataError: its mode is not supported.
+    """
+    pixels, kind = np.array(image), true_type(image)
+    if kind is None:
+        return pixels, colours_of_image(image)
+    limits = np.iinfo(kind if kind.itemsize < 4 else np.uint16)
+    return pixels.astype(kind), Levels(1, limits.max, axis=False, bottom=limits.min)
+
+
 def colours_of_image(image: Image.Image) -> Colours:
     """The meaning of a Pillow image's pixels.
 
@@ -180,7 +199,7 @@ def colours_of_image(image: Image.Image) -> Colours:
     if mode in ("YCbCr", "HSV"):
         return Converted(mode)
     if mode == "1":
-        return Levels(1, 1.0, axis=False)
+        return Levels(1, 1.0, axis=False, key=(bool(key),) if isinstance(key, int) else None)
     if mode in ("L", "F") or mode.startswith("I"):
         top = {"L": 255.0, "F": 1.0}.get(mode, 65535.0)
         return Levels(1, top, axis=False, key=(key,) if isinstance(key, int) and mode != "F" else None)

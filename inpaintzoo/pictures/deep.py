@@ -1,6 +1,7 @@
-"""16-bit colour in PNG and TIFF files, for which Pillow has no mode: it would drop the low bytes.
+"""Pixels that Pillow has no mode for: 16-bit colour in PNG and TIFF files, and TIFF's integers of other types.
 
-Such files are decoded twice, once for the high and once for the low bytes. PNG is written here, TIFF by tifffile.
+Pillow would drop the low bytes of 16-bit colour. Such files are decoded twice, once for the high and once for the low
+bytes. PNG is written here, TIFF by tifffile.
 """
 
 from __future__ import annotations
@@ -18,7 +19,18 @@ from PIL import Image
 
 from inpaintzoo.pictures.colours import Colours, Levels
 from inpaintzoo.pictures.images import open_image
-from inpaintzoo.pictures.tiffs import BITS, EXTRA, FREE_ALPHA, PHOTOMETRIC, PLANAR, RGB, SAMPLES, tags_of
+from inpaintzoo.pictures.tiffs import (
+    BITS,
+    EXTRA,
+    FREE_ALPHA,
+    PHOTOMETRIC,
+    PLANAR,
+    RGB,
+    SAMPLES,
+    layout_of,
+    set_layout,
+    tags_of,
+)
 from inpaintzoo.types import DataError
 
 _Reader: TypeAlias = Callable[[Image.Image, "str | Path"], tuple[np.ndarray, Colours]]
@@ -32,14 +44,8 @@ def deep_reader(image: Image.Image, path: str | Path) -> _Reader | None:
     """
     if _has_deep_planes(image, path):
         return deep_planes
-    deep = image.format in ("PNG", "TIFF") and _raw_mode(image).startswith(("RGB;16", "RGBA;16", "LA;16"))
+    deep = image.format in ("PNG", "TIFF") and layout_of(image).startswith(("RGB;16", "RGBA;16", "LA;16"))
     return _deep_pixels if deep else None
-
-
-def _raw_mode(image: Image.Image) -> str:
-    tiles = getattr(image, "tile", None) or [("", None, 0, "")]
-    layout = tiles[0][3]
-    return str(layout[0] if isinstance(layout, tuple) and layout else layout)
 
 
 def _has_deep_planes(image: Image.Image, path: str | Path) -> bool:
@@ -81,7 +87,7 @@ def deep_planes(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colou
 
 
 def _deep_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
-    kind, order = _raw_mode(image).split(";")
+    kind, order = layout_of(image).split(";")
     if kind == "LA":
         # Two 16-bit levels are four bytes, which an 8-bit mode of four channels passes through unchanged.
         pairs = _decode_as(image, "RGBA").astype(np.uint16)
@@ -97,24 +103,17 @@ def _deep_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colo
     return high << 8 | low, Levels(len(kind), 65535.0, key=key if isinstance(key, tuple) else None)
 
 
-def _decode_as(image: Image.Image, raw_mode: str) -> np.ndarray:
-    """Decode as if the file had another layout."""
-    file: Any = image
-    tiles = []
-    for tile in file.tile:
-        layout = (raw_mode, *tile[3][1:]) if isinstance(tile[3], tuple) else raw_mode
-        # Named tuples since Pillow 11, whose TIFF reader relies on it.
-        tiles.append(tile._replace(args=layout) if hasattr(tile, "_replace") else (*tile[:3], layout))
-    file.tile = tiles
-    file.load()
-    return np.array(file)
+def _decode_as(image: Image.Image, layout: str) -> np.ndarray:
+    set_layout(image, layout)
+    image.load()
+    return np.array(image)
 
 
 def write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, Any]) -> None:
-    """Write `(H, W, C)` uint16, upright.
+    """Write pixels that Pillow cannot write, upright.
 
     Args:
-        pixels: C = 2 grey and alpha, 3 RGB, 4 RGB and alpha.
+        pixels: `(H, W, C)` uint16, C = 2 grey and alpha, 3 RGB, 4 RGB and alpha; for TIFF also `(H, W)` of any type.
         file: the file to write.
         form: `PNG` or `TIFF`.
         metadata: as `PictureFile` has it; EXIF and XMP are left out of TIFF.
@@ -123,7 +122,8 @@ def write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, Any
 
 
 def _write_tiff(pixels: np.ndarray, file: str, metadata: dict[str, Any]) -> None:
-    grey, alpha = pixels.shape[2] < 3, pixels.shape[2] in (2, 4)
+    channels = pixels.shape[2] if pixels.ndim == 3 else 1
+    grey, alpha = channels < 3, channels in (2, 4)
     tifffile.imwrite(
         file,
         np.ascontiguousarray(pixels),

@@ -5,6 +5,7 @@ Colour profiles are not applied, as in the papers' own loaders. Only the first f
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import functools
 import os
@@ -19,10 +20,21 @@ from PIL import ExifTags, Image, UnidentifiedImageError
 from torch import Tensor
 
 from inpaintzoo.files.writing import write_whole
-from inpaintzoo.types import DataError
+from inpaintzoo.pictures.colours import Levels, pixels_of
+from inpaintzoo.pictures.tiffs import correct, describe, layout_of, prepare, true_type
+from inpaintzoo.types import ConfigError, DataError
+from inpaintzoo.words import counted
 
-JPEG_SUFFIXES = (".jpg", ".jpeg")
+JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
 IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".webp", ".tif", ".tiff")
+_UNREAD_SUFFIXES = (".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl")
+# Pillow picks its decoder by content: without this list, PostScript named .png would be run by Ghostscript.
+_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+LIMIT = "INPAINTZOO_MAX_MEGAPIXELS"
+"""The environment variable that replaces Pillow's limit on the size of a picture, 179 megapixels."""
+
+# Pillow's layouts of grey levels that are scaled when they are decoded, and their highest level.
+_TOPS = {"L;2": 3, "L;4": 15, "I;12": 4095}
 
 # EXIF orientation -> what turns a Pillow image upright: five times as fast as `turn` and a copy
 _UPRIGHT = {
@@ -45,9 +57,26 @@ def list_images(folder: str | Path, exclude: Sequence[Path] = ()) -> list[Path]:
         folder: where to search.
         exclude: subfolders to leave out, such as one with label maps.
     """
+    return sorted((path for path in _files(folder, exclude) if is_image_name(path)), key=lambda path: path.as_posix())
+
+
+def note_left_out(folder: str | Path, exclude: Sequence[Path] = ()) -> str:
+    """A sentence about the pictures that `list_images` leaves out because of their format; empty if there are none."""
+    suffixes = [path.suffix.lower() for path in _files(folder, exclude)]
+    counts = collections.Counter(suffix for suffix in suffixes if suffix in _UNREAD_SUFFIXES)
+    if not counts:
+        return ""
+    kinds = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
+    total = sum(counts.values())
+    verb = "is" if total == 1 else "are"
+    return (
+        f"{folder}: {counted(total, 'picture')} in other formats {verb} left out ({kinds}); convert them to PNG or JPEG"
+    )
+
+
+def _files(folder: str | Path, exclude: Sequence[Path]) -> Iterator[Path]:
     left_out = {path.resolve() for path in exclude}
     seen: set[str] = set()  # real paths: a link to a parent folder must not loop forever
-    found: list[Path] = []
     for parent, folders, files in os.walk(folder, followlinks=True):
         if os.path.realpath(parent) in seen:
             folders.clear()
@@ -55,8 +84,7 @@ def list_images(folder: str | Path, exclude: Sequence[Path] = ()) -> list[Path]:
         seen.add(os.path.realpath(parent))
         shown = sorted(name for name in folders if not _hidden(name))
         folders[:] = [name for name in shown if not left_out or Path(parent, name).resolve() not in left_out]
-        found += [Path(parent, name) for name in files if is_image_name(name) and not _hidden(name)]
-    return sorted(found, key=lambda path: path.as_posix())
+        yield from (Path(parent, name) for name in files if not _hidden(name))
 
 
 def is_image_name(name: str | Path) -> bool:
@@ -78,20 +106,30 @@ def open_image(path: str | Path, load: bool = True) -> Iterator[Image.Image]:
             may store their orientation after the pixels.) False reads the header only.
 
     Raises:
-        DataError: the file is missing, damaged, or not an image.
+        DataError: the file is missing, damaged, not an image, or too large.
+        ConfigError: the environment's limit on sizes is not a number.
     """
+    _set_limit()
     try:
         kind = os.stat(path).st_mode
         if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
             raise DataError(f"{path}: this is a pipe or device, not a regular file; save its data to a file first")
-        with Image.open(path) as image:
+        with Image.open(path, formats=_FORMATS) as image:
             if load and image.format != "JPEG":
-                image.load()
+                decode(image)
             yield image
     except DataError:
         raise
     except Exception as error:  # damaged bytes make Pillow's decoders raise almost anything
         raise DataError(f"{path}: {_reason(path, error)}") from error
+
+
+def _set_limit() -> None:
+    if given := os.environ.get(LIMIT):
+        try:
+            Image.MAX_IMAGE_PIXELS = max(1, int(float(given) * 1e6 / 2))  # Pillow refuses more than twice as many
+        except (ValueError, OverflowError) as error:
+            raise ConfigError(f"{LIMIT} must be a number of megapixels, got {given!r}") from error
 
 
 def _reason(path: str | Path, error: Exception) -> str:
@@ -100,12 +138,34 @@ def _reason(path: str | Path, error: Exception) -> str:
     if isinstance(error, IsADirectoryError):
         return "this is a folder, not an image file"
     if isinstance(error, Image.DecompressionBombError):
-        return f"{error}; scale the picture down, or raise PIL.Image.MAX_IMAGE_PIXELS if you trust it"
+        return (
+            f"{str(error).partition(', could be')[0]}; scale the picture down or, if you trust it, allow more with the "
+            f"environment variable, such as {LIMIT}=500"
+        )
     if isinstance(error, UnidentifiedImageError):
         with open(path, "rb") as file:
             start = file.read(16)
-        return f"not an image that Pillow can read (it begins with {start!r})" if start else "the file is empty"
+        if start.startswith((b"II", b"MM")) and (content := describe(path)):
+            return f"TIFF files with {content} cannot be read; convert it to grey levels or RGB with 8 or 16 bits"
+        known = "an image in JPEG, PNG, BMP, WebP or TIFF format"
+        return f"not {known} (it begins with {start!r})" if start else "the file is empty"
     return f"the image cannot be decoded ({type(error).__name__}: {error})"
+
+
+def decode(image: Image.Image) -> None:
+    """Decode an opened picture, and correct in place what Pillow reads as something else than the file says."""
+    layout, key = layout_of(image), image.info.get("transparency")
+    prepare(image)
+    image.load()
+    if layout and image.format == "TIFF":
+        correct(image)
+    elif layout == "1" and isinstance(key, int):
+        image.info["transparency"] = 255 * bool(key)
+    elif layout and image.mode == "L" and isinstance(key, int):
+        top = _TOPS.get(layout, 255)  # PNG counts levels in its own depth, and higher bits do not count
+        image.info["transparency"] = (key & top) * 255 // top
+    elif layout == "RGB" and isinstance(key, tuple):
+        image.info["transparency"] = tuple(level & 255 for level in key)
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:
@@ -146,14 +206,14 @@ def decode_rgb(image: Image.Image, shrink: float = 1.0) -> tuple[Image.Image, in
     """
     orientation = orientation_of(image)
     divisor = _draft(image, shrink, upright=orientation == 1)
-    image.load()  # here, where `open_image` still names the file if it is damaged
+    decode(image)  # here, where `open_image` still names the file if it is damaged
     rgb = _to_rgb(image)
     return (rgb if orientation == 1 else rgb.transpose(_UPRIGHT[orientation])), divisor
 
 
 def grey_levels(image: Image.Image) -> np.ndarray:
     """Grey levels `(H, W)` in [0, 1] of an opened picture, upright, float32."""
-    if image.mode in ("1", "L"):  # not by way of RGB, which takes seconds for tens of megapixels
+    if image.mode in ("1", "L") and true_type(image) is None:  # RGB would take seconds for tens of megapixels
         return turn(np.asarray(image, dtype=np.float32) / (255 if image.mode == "L" else 1), orientation_of(image))
     return np.asarray(decode_rgb(image)[0].convert("L"), dtype=np.float32) / 255
 
@@ -170,7 +230,7 @@ def _draft(image: Image.Image, shrink: float, upright: bool) -> int:
 
 
 def _to_rgb(image: Image.Image) -> Image.Image:
-    if image.mode.startswith(("I", "F")):
+    if image.mode.startswith(("I", "F")) or true_type(image) is not None:
         return Image.fromarray(_deep_to_8_bits(image)).convert("RGB")
     if image.mode in ("RGBa", "La"):  # colours premultiplied with alpha
         image = image.convert("RGBA" if image.mode == "RGBa" else "LA")
@@ -180,14 +240,16 @@ def _to_rgb(image: Image.Image) -> Image.Image:
 
 
 def _deep_to_8_bits(image: Image.Image) -> np.ndarray:
-    values = np.asarray(image).astype(np.float64)
-    top = 1.0 if image.mode == "F" else 65535.0
-    if not (values.min() >= 0.0 and values.max() <= top):
+    values, colours = pixels_of(image)
+    assert isinstance(colours, Levels)
+    low, high = float(values.min()), float(values.max())
+    if not (low >= colours.bottom and high <= colours.top):
         raise DataError(
-            f"{getattr(image, 'filename', '') or 'image'}: {image.mode} pixels must lie in 0..{top:g}, "
-            f"got {values.min():g}..{values.max():g}; rescale them, or save the picture with 8 or 16 bits"
+            f"{getattr(image, 'filename', '') or 'image'}: {image.mode} pixels must lie in 0..{colours.top:g}, "
+            f"got {low:g}..{high:g}; rescale them, or save the picture with 8 or 16 bits"
         )
-    return np.round(values * (255.0 / top)).astype(np.uint8)
+    scale = 255.0 / (colours.top - colours.bottom)
+    return np.round((values.astype(np.float64) - colours.bottom) * scale).astype(np.uint8)
 
 
 def read_image(path: str | Path) -> np.ndarray:
@@ -206,7 +268,9 @@ def read_labels(path: str | Path) -> np.ndarray:
     Raises:
         DataError: the file cannot be read, has colours instead of indices, or is a JPEG.
     """
-    with open_image(path) as image:
+    with open_image(path, load=False) as image:
+        layout = layout_of(image)
+        decode(image)
         if image.format == "JPEG":
             raise DataError(f"{path}: JPEG does not keep class indices; store label maps as PNG")
         if image.mode not in ("1", "L", "P") and not image.mode.startswith("I"):
@@ -214,7 +278,9 @@ def read_labels(path: str | Path) -> np.ndarray:
                 f"{path}: a label map has one channel with a class index per pixel, this file is {image.mode}; "
                 "turn its colours into indices first (greyscale or palette PNG)"
             )
-        labels = np.array(image)
+        labels, _ = pixels_of(image)
+        if image.mode in ("L", "I;16") and layout in _TOPS:  # levels were scaled to 8 or 16 bits
+            labels = labels // ((255 if image.mode == "L" else 65535) // _TOPS[layout])
         if labels.min() < 0:
             raise DataError(f"{path}: label {labels.min()} is negative; class indices start at 0, 255 is ignored")
         return labels.astype(np.uint8) if labels.dtype == np.bool_ else labels

@@ -13,6 +13,8 @@ from typing import Any
 from PIL import ExifTags, Image
 
 from inpaintzoo.pictures.directories import EXIF, GPS, IPTC, Directory, Field, put_first, read_first, to_block
+from inpaintzoo.pictures.tiffs import tags_of
+from inpaintzoo.words import some
 
 RAW_EXIF = "Raw profile type exif"  # ImageMagick's text in PNG files: three lines, then hexadecimal
 XMP_TEXT = "XML:com.adobe.xmp"  # PNG's
@@ -26,6 +28,8 @@ _ABOUT = (
     *(18246, 18249, *range(40091, 40096)),  # ratings, and Windows' XPTitle to XPSubject
     *(EXIF, GPS, IPTC),
 )
+# GeoTIFF (OGC 19-008r4) and GDAL: where each pixel lies on the earth, and which value means no data.
+_PLACES = (33550, 33922, 34264, 34735, 34736, 34737, 42112, 42113)
 # The tags of an EXIF block's first directory that describe how its file was stored, or that show the picture again.
 _STORAGE = {
     *range(254, 269),  # kinds of files, dimensions, compression, photometric
@@ -37,10 +41,23 @@ _STORAGE = {
 }
 
 
-def stored_metadata(image: Image.Image, path: str | Path, note: Callable[[str], None]) -> tuple[bytes, bytes]:
-    """The EXIF block with its prefix and the XMP packet of an opened file; for TIFF, a block of its tags."""
+def stored_metadata(
+    image: Image.Image, path: str | Path, orientation: int, note: Callable[[str], None]
+) -> tuple[bytes, bytes]:
+    """The EXIF block with its prefix and the XMP packet of an opened file; for TIFF, a block of its tags.
+
+    Args:
+        image: the file.
+        path: its path.
+        orientation: the picture's, 1 to 8. GeoTIFF's tags are true of the stored pixels only.
+        note: called with a sentence about what is left out.
+    """
     if image.format == "TIFF":
-        return _of_tiff(path, note)
+        kept = {*_ABOUT, *(_PLACES if orientation == 1 else ()), _XMP}
+        lost = sorted(set(tags_of(image)) - kept - _STORAGE)
+        if lost:
+            note(f"{path}: TIFF tags {some(lost)} are left out")
+        return _of_tiff(path, kept, note)
     exif = bytes(image.info.get("exif") or _raw_exif(image, path, note))
     if exif and not exif.startswith(PREFIX):  # WebP has no prefix, JPEG needs it
         exif = PREFIX + exif
@@ -48,10 +65,10 @@ def stored_metadata(image: Image.Image, path: str | Path, note: Callable[[str], 
     return exif, xmp if isinstance(xmp, bytes) else str(xmp).encode()
 
 
-def _of_tiff(path: str | Path, note: Callable[[str], None]) -> tuple[bytes, bytes]:
+def _of_tiff(path: str | Path, kept: set[int], note: Callable[[str], None]) -> tuple[bytes, bytes]:
     try:
         with open(path, "rb") as file:
-            directory, order, lost = read_first(file, only={*_ABOUT, _XMP})
+            directory, order, lost = read_first(file, only=kept)
     except ValueError:
         note(f"{path}: its metadata is damaged and left out")
         return b"", b""

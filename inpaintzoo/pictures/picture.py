@@ -13,8 +13,8 @@ from PIL import Image
 from torch import Tensor
 
 from inpaintzoo.pictures.boxes import Box
-from inpaintzoo.pictures.colours import Colours, colours_of_array, colours_of_image
-from inpaintzoo.pictures.images import orientation_of, turn
+from inpaintzoo.pictures.colours import Colours, colours_of_array, pixels_of
+from inpaintzoo.pictures.images import decode, orientation_of, turn
 from inpaintzoo.types import DataError
 
 PictureLike: TypeAlias = str | Path | Image.Image | np.ndarray | Tensor
@@ -67,13 +67,14 @@ class Picture:
 
     def check_known(self, hole: np.ndarray) -> None:
         """Raise `DataError` if a known pixel is not a colour: NaN, negative or beyond white."""
-        if self.stored.dtype.kind not in "fi":
+        if self.stored.dtype.kind in "ub" and self.stored.itemsize < 4:
             return
         known = self.upright()[~hole]
-        top = getattr(self.colours, "top", 1.0)
-        if known.size and not (known.min() >= 0 and known.max() <= top):
+        bottom, top = getattr(self.colours, "bottom", 0.0), getattr(self.colours, "top", 1.0)
+        if known.size and not (known.min() >= bottom and known.max() <= top):
             raise DataError(
-                f"{self.stored.dtype} pixels must lie in 0..{top:g}, got {known.min():g}..{known.max():g}; rescale them"
+                f"{self.stored.dtype} pixels must lie in {bottom:g}..{top:g}, got {known.min():g}..{known.max():g}; "
+                "rescale them"
             )
 
 
@@ -86,10 +87,12 @@ def picture_from(source: Image.Image | np.ndarray | Tensor) -> Picture:
     if isinstance(source, Image.Image):
         image = source
         try:
-            image.load()  # NumPy would turn an image that cannot be decoded into an array of one object
+            decode(image)  # NumPy would turn an image that cannot be decoded into an array of one object
         except (OSError, SyntaxError, ValueError) as error:
             raise DataError(f"the image cannot be decoded ({error})") from error
-        pixels, colours = np.array(image), colours_of_image(image)
+        pixels, colours = pixels_of(image)
+        if pixels.dtype == np.int8:
+            raise DataError("Pillow has no mode for int8; pass the file's path to Predictor.fill_file")
         return Picture(pixels, colours, lambda filled: image_like(image, filled), orientation_of(image))
     if isinstance(source, np.ndarray):
         return Picture(source.copy(), colours_of_array(source), np.copy)
@@ -100,6 +103,7 @@ def picture_from(source: Image.Image | np.ndarray | Tensor) -> Picture:
 
 def image_like(image: Image.Image, pixels: np.ndarray) -> Image.Image:
     """A Pillow image of these pixels, of any size, with the mode, palette and metadata of another."""
+    pixels = pixels.astype(np.int32) if image.mode == "I" else pixels
     data = np.packbits(pixels, axis=1) if image.mode == "1" else np.ascontiguousarray(pixels)
     made = Image.frombytes(image.mode, (pixels.shape[1], pixels.shape[0]), data.tobytes())
     if image.mode == "P" and image.palette is not None:

@@ -5,9 +5,11 @@ Pillow reads and writes the pixels, except for 16-bit colour, which it has no mo
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import math
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,13 +17,13 @@ import numpy as np
 from PIL import Image, JpegImagePlugin
 
 from inpaintzoo.files.writing import write_whole
-from inpaintzoo.pictures.colours import Colours, colours_of_image
+from inpaintzoo.pictures.colours import Colours, pixels_of
 from inpaintzoo.pictures.deep import deep_planes, deep_reader, write_deep
-from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, open_image, orientation_of, turn
+from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, decode, open_image, orientation_of, turn
 from inpaintzoo.pictures.metadata import add_metadata, stored_metadata, upright_exif, upright_info, upright_xmp
 from inpaintzoo.pictures.picture import Picture, image_like
 from inpaintzoo.pictures.pngs import is_text, png_info
-from inpaintzoo.pictures.tiffs import black_is_zero, check_channels
+from inpaintzoo.pictures.tiffs import TYPES, check_channels, layout_of, true_type
 from inpaintzoo.types import DataError
 
 FORMATS = {
@@ -30,14 +32,16 @@ FORMATS = {
 }
 _MODES = {
     "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
-    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B", "I"),
-    "BMP": ("1", "L", "P", "RGB", "RGBA"),
+    "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B", "I", "uint32"),
+    "BMP": ("1", "L", "P", "RGB"),  # it has alpha, but Pillow does not write it
     "WEBP": ("RGB", "RGBA"),
-    "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "I", "F"),
+    "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "I", "F", *TYPES),
 }
 _LOSSLESS_TIFF = {"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma"}
 _LOSSLESS_TIFF |= {"group3", "group4"}  # for 1-bit pictures
 DEEP = "16-bit colour"
+_LARGE = 80_000_000  # pixels
+_BYTES_PER_PIXEL = 20  # at the peak, to read, fill and write a picture in colour
 _SEGMENT = 65533  # bytes that a segment of a JPEG file holds, minus what it begins with or Pillow needs:
 _SEGMENT_HEADS = {"EXIF": 0, "XMP": len(b"http://ns.adobe.com/xap/1.0/\0"), "comment": 533}
 # Resolution: the step in pixels per inch that a format counts in, and the largest number of steps.
@@ -56,7 +60,7 @@ class PictureFile:
     Attributes:
         path: the file.
         picture: its pixels; `finish` makes an upright Pillow image.
-        mode: Pillow's mode, or `DEEP`.
+        mode: Pillow's mode, `DEEP`, or the name of a type that Pillow has no mode for.
         format: Pillow's name of the format.
         metadata: options of Pillow's `save` that keep the file's metadata.
         encoding: options that keep the compression if the format stays the same.
@@ -101,9 +105,9 @@ class PictureFile:
         step, most = _RESOLUTIONS.get(form, (1, 0))
         if not all(1 <= round(value / step) <= most for value in metadata.get("dpi", ())):
             del metadata["dpi"]  # the format cannot express it
-        if self.mode == DEEP:
-            if form == "TIFF" and "transparency" in metadata:
-                self.note(f"{self.path}: TIFF has no colour that counts as transparent: it is opaque now")
+        if "transparency" in metadata and form != "PNG":
+            self.note(f"{self.path}: {form} has no colour that counts as transparent: it is opaque now")
+        if self.mode == DEEP or (self.mode in TYPES and form == "TIFF"):
             write_deep(self.picture.upright(pixels), file, form, metadata)
         else:
             options = {**_known_to_writer(metadata, form), **(self.encoding if self.format == form else {})}
@@ -111,7 +115,10 @@ class PictureFile:
                 options.update(quality=95, subsampling=0)
             if form == "WEBP":
                 options.update(lossless=True, exact=True)
-            self.picture.finish(pixels).save(file, format=form, **options)
+            made = self.picture.finish(pixels)
+            if form == "PNG" and made.mode == "I":  # from 0 to 65535
+                made = Image.fromarray(np.asarray(made).astype(np.uint16))
+            made.save(file, format=form, **options)
         if form == "PNG" and not is_text(metadata.get("xmp", b"")):
             self.note(f"{self.path}: its XMP is not UTF-8, which PNG requires: it is left out")
         if form == "TIFF":
@@ -139,49 +146,69 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
     Raises:
         DataError: the file is missing, damaged, not an image, or of a kind that cannot be filled; the message names it.
     """
-    with open_image(path, load=False) as image:
+    with _one_note(path, note), open_image(path, load=False) as image:
+        if (size := image.width * image.height) > _LARGE:
+            note(f"{path}: {size / 1e6:.0f} megapixels take about {size * _BYTES_PER_PIXEL / 1e9:.1f} GB of memory")
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":  # MPO's other frames are the camera's previews
             note(f"{path}: only the first of its {frames} frames is read and written")
         deep = deep_reader(image, path)
         stored = orientation_of(image) if image.format == "TIFF" else 1
         form = "JPEG" if image.format == "MPO" else str(image.format)
+        twelve = layout_of(image).startswith("I;12")
         pixels, colours = (deep or _plain_pixels)(image, path)
+        if twelve:
+            note(f"{path}: its 12-bit levels are written with 16 bits")
         # After decoding, since some formats store these after the pixels. Pillow turns TIFF files upright as it decodes
         # them, but some versions keep the orientation in the metadata.
         upright = image.format == "TIFF" and deep is not deep_planes
         orientation = 1 if upright else orientation_of(image)
-        metadata = _kept_metadata(image, path, max(stored, orientation) >= 5, note)
+        metadata = _kept_metadata(image, path, max(stored, orientation), note)
         encoding = _encoding(image)
 
     def finish(filled: np.ndarray) -> Image.Image:
-        if deep:
-            raise DataError(f"{path}: Pillow has no mode for 16-bit colour; use Predictor.fill_file, or pass an array")
+        if deep or filled.dtype == np.int8:
+            raise DataError(f"{path}: Pillow has no mode for {mode}; use Predictor.fill_file, or pass an array")
         made = image_like(image, turn(filled, orientation))
         made.info = upright_info(made.info, metadata)
         return made
 
-    mode = DEEP if deep else image.mode
+    kind = true_type(image)
+    mode = DEEP if deep else image.mode if kind is None else kind.name
     picture = Picture(pixels, colours, finish, orientation)
     return PictureFile(Path(path), picture, mode, form, metadata, encoding, note)
 
 
+@contextlib.contextmanager
+def _one_note(path: str | Path, note: Callable[[str], None]) -> Iterator[None]:
+    """Turn all that Pillow warns about in this block, except for the size, into one note."""
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        yield
+    others = [str(warning.message) for warning in found if warning.category is not Image.DecompressionBombWarning]
+    if others:
+        more = f" (and {len(others) - 1} more such warnings)" if others[1:] else ""
+        note(f"{path}: {others[0].rstrip('. ')}{more}")
+
+
 def _plain_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Colours]:
     check_channels(image, path)
-    image.load()
+    decode(image)
     try:
-        colours = colours_of_image(image)
+        return pixels_of(image)
     except DataError as error:
         raise DataError(f"{path}: {error}") from error
-    return black_is_zero(np.array(image), image, path), colours
 
 
 # -- metadata --------------------------------------------------------------------------------------------------------
 
 
-def _kept_metadata(image: Image.Image, path: str | Path, turned: bool, note: Callable[[str], None]) -> dict[str, Any]:
+def _kept_metadata(
+    image: Image.Image, path: str | Path, orientation: int, note: Callable[[str], None]
+) -> dict[str, Any]:
     kept: dict[str, Any] = {}
-    exif, xmp = stored_metadata(image, path, note)
+    turned = orientation >= 5
+    exif, xmp = stored_metadata(image, path, orientation, note)
     if exif:
         kept["exif"] = upright_exif(exif, turned)
     if image.info.get("icc_profile"):
@@ -197,8 +224,8 @@ def _kept_metadata(image: Image.Image, path: str | Path, turned: bool, note: Cal
         kept["pnginfo"] = png_info(image, path, kept.get("xmp", b""))
     if image.format == "PNG":
         key = image.info.get("transparency")
-        if isinstance(key, tuple):
-            kept["transparency"] = key
+        if key is not None:
+            kept["transparency"] = int(bool(key)) if image.mode == "1" else key
     return kept
 
 
@@ -206,7 +233,7 @@ def _known_to_writer(metadata: dict[str, Any], form: str) -> dict[str, Any]:
     """The metadata that Pillow's writer of a format takes."""
     known = {
         "JPEG": ("exif", "icc_profile", "xmp", "dpi", "comment"),
-        "PNG": ("exif", "icc_profile", "dpi", "pnginfo"),
+        "PNG": ("exif", "icc_profile", "dpi", "pnginfo", "transparency"),
         "WEBP": ("exif", "icc_profile", "xmp"),
         "TIFF": ("icc_profile", "dpi"),  # the rest by `add_metadata`
         "BMP": ("dpi",),

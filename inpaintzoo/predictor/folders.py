@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from inpaintzoo.data.masks.reading import PolarityChoice
-from inpaintzoo.pictures.images import JPEG_SUFFIXES, is_image_name, list_images
+from inpaintzoo.pictures.images import JPEG_SUFFIXES, is_image_name, list_images, note_left_out
 from inpaintzoo.predictor.holes import common_polarity
 from inpaintzoo.predictor.ledger import Ledger
 from inpaintzoo.predictor.predictor import Predictor
@@ -195,8 +195,11 @@ class FolderFill:
     def _folder_jobs(self, format: str) -> list[_Job]:
         inner = [path for path in (self.out, self.masks, self.guidance) if path is not None and path != self.images]
         images = [path for path in list_images(self.images, exclude=inner) if path not in inner]
+        left_out = note_left_out(self.images, inner)
         if not images:
-            raise DataError(f"{self.images} holds 0 pictures, subfolders included")
+            raise DataError("; ".join(filter(None, (f"{self.images} holds 0 pictures, subfolders included", left_out))))
+        if left_out:
+            self.notes.append(left_out)
         masks = self._partners(images, self.masks, "mask")
         maps = self._partners(images, self.guidance, "guidance map")
         jobs: dict[Path, _Job] = {}

@@ -361,3 +361,10 @@ def test_batches_come_through_the_loader_with_workers(tmp_path):
     for one, other in zip(with_workers, alone, strict=True):
         assert torch.equal(one["image"], other["image"]) and torch.equal(one["labels"], other["labels"])
         assert other["labels"][:, 0, 0].tolist() == [int(name) for name in other["name"]]
+
+
+def test_pictures_of_other_formats_are_counted(tmp_path):
+    write_folder(tmp_path, 2)
+    (tmp_path / "a.avif").touch()
+    text = texts(FolderData(train=tmp_path).check(("train",)), "warning")
+    assert f"train: {tmp_path}: 1 picture in other formats is left out (1 .avif)" in text

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import tifffile
 import torch
 from PIL import Image
 
@@ -11,6 +12,7 @@ from inpaintzoo.pictures.images import (
     decode_rgb,
     image_to_tensor,
     list_images,
+    note_left_out,
     open_image,
     read_image,
     read_labels,
@@ -18,7 +20,7 @@ from inpaintzoo.pictures.images import (
     upright_size,
     write_image,
 )
-from inpaintzoo.types import DataError
+from inpaintzoo.types import ConfigError, DataError
 
 RGB = np.array([[[255, 0, 0], [0, 255, 0], [0, 0, 255]], [[10, 20, 30], [40, 50, 60], [70, 80, 90]]], np.uint8)
 
@@ -152,7 +154,9 @@ def test_errors_name_the_file_and_the_reason(tmp_path):
 def test_huge_pictures_are_an_error_that_says_what_to_do(tmp_path, monkeypatch):
     Image.new("L", (100, 100)).save(tmp_path / "huge.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)
-    with pytest.raises(DataError, match=r"huge\.png.*10000 pixels.*MAX_IMAGE_PIXELS"):
+    with pytest.raises(
+        DataError, match=r"huge\.png.*10000 pixels.*limit of 2000 pixels; .*INPAINTZOO_MAX_MEGAPIXELS=500"
+    ):
         read_image(tmp_path / "huge.png")
 
 
@@ -224,3 +228,78 @@ def test_tensors_and_files_round_trip(tmp_path):
         write_image(tensor, tmp_path / "a.xyz")
     with pytest.raises(ValueError, match="shape"):
         tensor_to_image(torch.zeros(1, 3, 4, 4))
+
+
+def test_postscript_named_png_is_not_run(tmp_path, monkeypatch):
+    monkeypatch.setattr("PIL.EpsImagePlugin.Ghostscript", lambda *args, **options: pytest.fail("it ran"))
+    (tmp_path / "a.png").write_bytes(
+        b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n%%EndComments\n{} loop\n%%EOF\n"
+    )
+    with Image.open(tmp_path / "a.png") as image:
+        assert image.format == "EPS", "Pillow alone would take it"
+    with pytest.raises(DataError, match=r"a\.png: not an image in JPEG, .* \(it begins with b'%!PS"):
+        read_image(tmp_path / "a.png")
+
+
+@pytest.mark.parametrize("form", ["GIF", "PPM", "TGA", "ICO", "PCX"])
+def test_formats_that_are_not_promised_are_refused(tmp_path, form):
+    Image.fromarray(RGB).save(tmp_path / "a.png", format=form)
+    with pytest.raises(DataError, match=r"a\.png: not an image in JPEG, PNG, BMP, WebP or TIFF format"):
+        read_image(tmp_path / "a.png")
+
+
+def test_jfif_is_jpeg(tmp_path):
+    write_image(torch.full((3, 8, 8), 0.5), tmp_path / "a.jfif")
+    with open_image(tmp_path / "a.jfif") as image:
+        assert image.format == "JPEG"
+    assert list_images(tmp_path) == [tmp_path / "a.jfif"]
+
+
+TIFFS = {
+    "5 bands of 16-bit unsigned integers": np.zeros((8, 8, 5), np.uint16),
+    "3 bands of 32-bit floating point": np.zeros((8, 8, 3), np.float32),
+    "1 band of 64-bit signed integers": np.zeros((8, 8), np.int64),
+}
+
+
+@pytest.mark.parametrize("content", TIFFS)
+def test_a_tiff_that_pillow_cannot_read_is_described(tmp_path, content):
+    photometric = "rgb" if TIFFS[content].ndim == 3 else "minisblack"
+    tifffile.imwrite(tmp_path / "a.tif", TIFFS[content], photometric=photometric, planarconfig="contig")
+    with pytest.raises(DataError, match=rf"a\.tif: TIFF files with {content} .*cannot be read; convert it to grey"):
+        read_image(tmp_path / "a.tif")
+
+
+def test_the_environment_raises_the_limit_on_sizes(tmp_path, monkeypatch):
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 1000)  # restored when the test ends
+    Image.new("1", (100, 100)).save(tmp_path / "huge.png")
+    monkeypatch.setenv("INPAINTZOO_MAX_MEGAPIXELS", "0.02")
+    assert read_image(tmp_path / "huge.png").shape == (100, 100, 3)
+    monkeypatch.setenv("INPAINTZOO_MAX_MEGAPIXELS", "0.005")
+    with pytest.raises(DataError, match="10000 pixels"):
+        read_image(tmp_path / "huge.png")
+    monkeypatch.setenv("INPAINTZOO_MAX_MEGAPIXELS", "many")
+    with pytest.raises(ConfigError, match="INPAINTZOO_MAX_MEGAPIXELS must be a number of megapixels, got 'many'"):
+        read_image(tmp_path / "huge.png")
+
+
+def test_libtiff_does_not_write_to_the_terminal(tmp_path, capfd):
+    tifffile.imwrite(tmp_path / "a.tif", np.zeros((64, 64), np.uint8), compression="adobe_deflate")
+    data = bytearray((tmp_path / "a.tif").read_bytes())
+    with tifffile.TiffFile(tmp_path / "a.tif") as file:
+        data[file.pages[0].dataoffsets[0] + 2] ^= 255
+    (tmp_path / "a.tif").write_bytes(data)
+    with pytest.raises(DataError, match=r"a\.tif: the image cannot be decoded"):
+        read_image(tmp_path / "a.tif")
+    assert capfd.readouterr() == ("", "")
+
+
+def test_pictures_of_other_formats_are_counted(tmp_path):
+    for name in ("a.png", "b.HEIC", "sub/c.heic", "sub/d.gif", "e.txt", ".hidden.gif", "lab/f.avif"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    text = f"{tmp_path}: 3 pictures in other formats are left out (2 .heic, 1 .gif); convert them to PNG or JPEG"
+    assert note_left_out(tmp_path, [tmp_path / "lab"]) == text
+    assert note_left_out(tmp_path / "lab", []).startswith(f"{tmp_path / 'lab'}: 1 picture in other formats is left out")
+    (tmp_path / "lab" / "f.avif").unlink()
+    assert note_left_out(tmp_path / "lab") == ""

@@ -1,6 +1,7 @@
 """Folders of pictures without the command line: what is paired, done, left out and noted."""
 
 import json
+import re
 import shutil
 import warnings
 
@@ -10,7 +11,7 @@ import torch
 from PIL import Image
 from predictor_toys import Paints, noise, square
 
-from inpaintzoo import ConfigError, Predictor, save_model
+from inpaintzoo import ConfigError, DataError, Predictor, save_model
 from inpaintzoo.fills import Diffusion, MeanColour
 from inpaintzoo.models import PENNet
 from inpaintzoo.predictor import FolderFill, PredictorWarning
@@ -126,3 +127,13 @@ def test_the_notes_of_a_call_are_kept_and_emitted_as_warnings_of_the_calling_lin
         predictor.fill_all([noise("RGB", 80, 100)], [square()])
     assert [(warning.category, warning.filename) for warning in emitted] == [(PredictorWarning, __file__)] * 2
     assert [str(note) for note in predictor.notes] == ["mask is scaled from 50x40 to the picture's 100x80"]
+
+
+def test_pictures_of_other_formats_are_counted(work):
+    (work / "photos" / "d.heic").touch()
+    said = "photos: 1 picture in other formats is left out (1 .heic)"
+    assert said in FolderFill("photos", "masks", "o").notes[0]
+    for picture in (work / "photos").glob("*.jpg"):
+        picture.unlink()
+    with pytest.raises(DataError, match=rf"photos holds 0 pictures.*{re.escape(said)}"):
+        FolderFill("photos", "masks", "o")
