@@ -18,6 +18,8 @@ from inpaintzoo.data.masks.reading import (
     PolarityChoice,
     check_brightest,
     check_polarity,
+    has_varied_alpha,
+    mask_levels,
     rarer_colour,
     sample_positions,
 )
@@ -87,7 +89,7 @@ def _mask_levels(mask: PictureLike, note: Callable[[str], None]) -> tuple[np.nda
                 note(f"{mask}: JPEG leaves grey edges; pixels nearer to the hole's colour are hole. PNG is exact")
             return _image_levels(image, str(mask)), True
     if isinstance(mask, Image.Image):
-        return _image_levels(mask, "mask"), _has_varied_alpha(mask)  # without alpha, white is the hole as in arrays
+        return _image_levels(mask, "mask"), has_varied_alpha(mask)  # without alpha, white is the hole as in arrays
     array = mask.detach().cpu().float().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
     while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
         array = array[0] if array.shape[0] == 1 else array[..., 0]
@@ -103,18 +105,9 @@ def _mask_levels(mask: PictureLike, note: Callable[[str], None]) -> tuple[np.nda
 
 
 def _image_levels(image: Image.Image, name: str) -> np.ndarray:
-    if _has_varied_alpha(image):  # painted on an empty layer, or a part of the picture erased
-        image = image.convert("RGBA").getchannel("A")
-    grey = grey_levels(image)
-    check_brightest(float(grey.max()), name)
-    return grey
-
-
-def _has_varied_alpha(image: Image.Image) -> bool:
-    if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
-        return False
-    low, high = image.convert("RGBA").getchannel("A").getextrema()
-    return bool(low != high)
+    levels = mask_levels(image, name)
+    check_brightest(float(levels.max()), name)
+    return levels
 
 
 def _at_picture_size(hole: np.ndarray, picture: Picture, name: str, note: Callable[[str], None]) -> np.ndarray:
