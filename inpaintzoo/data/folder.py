@@ -22,7 +22,8 @@ from inpaintzoo.data.labels.contents import (
     classes_of,
 )
 from inpaintzoo.data.labels.matching import match_labels, without_label_maps
-from inpaintzoo.data.listing import FileSet, find_files, split_by_fractions
+from inpaintzoo.data.listing import FileSet, find_files, split_by_fractions, without_masks
+from inpaintzoo.data.manifest import PinnedMasks
 from inpaintzoo.data.masks import MaskGenerator
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.source import ImageSource, Sample
@@ -276,10 +277,10 @@ class FolderData(InpaintingData):
         if split not in self._files:
             path = self.paths[split]
             if path is not None:
-                self._files[split] = self._without_label_maps(find_files(split, path, self.root, self._label_folders()))
+                self._files[split] = self._pictures(find_files(split, path, self.root, self._label_folders()))
             else:
                 assert self.root is not None  # _stand_in has checked
-                whole = self._without_label_maps(find_files("root", self.root, None, self._label_folders()))
+                whole = self._pictures(find_files("root", self.root, None, self._label_folders()))
                 self._files.update(split_by_fractions(whole, self.fractions, self.split_seed))
         return self._files[split]
 
@@ -395,7 +396,12 @@ class FolderData(InpaintingData):
                 f"give `labels`, or leave them out"
             )
 
-    def _without_label_maps(self, files: FileSet) -> FileSet:
+    def _pictures(self, files: FileSet) -> FileSet:
+        """The files without label maps and masks that lie among them."""
+        masks = [PinnedMasks(self.manifest)] if self.manifest else []
+        files = without_masks(
+            files, [path for kind in (self.masks, self.test_masks, *masks) for path in kind.mask_files()]
+        )
         for folder in self._label_folders():
             files = without_label_maps(files, folder, self.label_ends[1] if self.label_ends else "")
         return files

@@ -114,6 +114,7 @@ class Manifest:
         """
         if height < 1 or width < 1:
             raise DataError(f"manifest: height and width must be at least 1, got {height} and {width}")
+        masks = masks.for_pictures(source.names)
         recipe = masks.recipe()
         recipe_classes(recipe)  # a manifest that nobody can read back must not be written
         hashes = in_threads(source.fingerprint, range(len(source)))
@@ -237,6 +238,10 @@ class PinnedMasks(MaskGenerator):
         text = f"manifest{name}: {len(self.pinned)} pairs, digest {self.pinned.digest()[:12]}"
         return [Finding("ok", text)]
 
+    def mask_files(self) -> list[Path]:  # noqa: D102
+        folder = self.mask_folder or Path()
+        return [folder / pair.mask["file"] for pair in self.pinned.pairs if "file" in pair.mask]
+
     def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:
         """The pinned mask of picture `index`; `rng` is not used.
 
@@ -267,7 +272,8 @@ class PinnedMasks(MaskGenerator):
         if key not in self._generators:
             if recipe.get("class") == "MaskFolder" and self.mask_folder is not None:
                 recipe = {**recipe, "args": {**recipe["args"], "path": str(self.mask_folder)}}
-            self._generators[key] = mask_from_recipe(recipe)
+            names = [pinned.image for pinned in self.pinned.pairs]
+            self._generators[key] = mask_from_recipe(recipe).for_pictures(names)
         rng = np.random.default_rng(pair.mask["seed"])
         return self._generators[key].draw(self.pinned.height, self.pinned.width, rng, pair.index)
 

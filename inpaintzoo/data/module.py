@@ -18,7 +18,7 @@ from inpaintzoo.data.loader import EpochSampler, ResumableLoader
 from inpaintzoo.data.manifest import Manifest, PinnedMasks
 from inpaintzoo.data.masks import CentreSquare, MaskGenerator
 from inpaintzoo.data.source import ImageSource
-from inpaintzoo.types import SPLITS, Split
+from inpaintzoo.types import SPLITS, DataError, Split
 
 
 class InpaintingData(LightningDataModule):
@@ -82,13 +82,19 @@ class InpaintingData(LightningDataModule):
         """
         findings = [Finding("ok", f"{split}: {len(self.source(split))} images") for split in splits]
         if "train" in splits:
-            findings += self.masks.check()
+            findings += self._check_masks("train", self.masks)
             findings += self._check_batch()
         if "val" in splits or ("test" in splits and not self.manifest):
-            findings += self.test_masks.check()
+            findings += self._check_masks("val" if "val" in splits else "test", self.test_masks)
         if "test" in splits and self.manifest:
             findings += PinnedMasks(self.pinned).check()
         return findings
+
+    def _check_masks(self, split: Split, masks: MaskGenerator) -> list[Finding]:
+        try:
+            return masks.for_pictures(self.source(split).names).check()
+        except DataError as error:
+            return [Finding("error", f"{split}: {error}")]
 
     def _check_batch(self) -> list[Finding]:
         count = len(self.source("train"))

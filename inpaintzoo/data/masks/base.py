@@ -48,6 +48,21 @@ class MaskGenerator(ABC):
         """Findings that the user should see before these masks are used, such as a polarity that was guessed."""
         return []
 
+    def for_pictures(self, names: Sequence[str]) -> MaskGenerator:
+        """The generator for these pictures; one that pairs by name returns a copy that knows them.
+
+        Args:
+            names: the pictures' names, by index.
+
+        Raises:
+            DataError: A picture has no mask.
+        """
+        return self
+
+    def mask_files(self) -> list[Path]:
+        """The files that masks are read from, which are no pictures even if they lie among them."""
+        return []
+
     @classmethod
     def recipe_name(cls) -> str:
         """The class's name in recipes: short for those of this package, else the class path."""

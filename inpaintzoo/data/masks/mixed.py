@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -36,6 +37,12 @@ class MixedMasks(MaskGenerator):
         """The findings of all its generators."""
         return [finding for masks in self.masks for finding in masks.check()]
 
+    def for_pictures(self, names: Sequence[str]) -> MixedMasks:  # noqa: D102
+        return MixedMasks([masks.for_pictures(names) for masks in self.masks], self.weights)
+
+    def mask_files(self) -> list[Path]:  # noqa: D102
+        return [file for masks in self.masks for file in masks.mask_files()]
+
     def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:  # noqa: D102
         chances = np.asarray(self.weights) / sum(self.weights)
         return self.masks[int(rng.choice(len(self.masks), p=chances))].draw(height, width, rng, index)
@@ -62,6 +69,12 @@ class LimitedMask(MaskGenerator):
     def check(self) -> list[Finding]:
         """The findings of its generator."""
         return self.mask.check()
+
+    def for_pictures(self, names: Sequence[str]) -> LimitedMask:  # noqa: D102
+        return LimitedMask(self.mask.for_pictures(names), self.ratio, self.tries)
+
+    def mask_files(self) -> list[Path]:  # noqa: D102
+        return self.mask.mask_files()
 
     def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:  # noqa: D102
         low, high = self.ratio
