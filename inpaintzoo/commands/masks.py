@@ -24,9 +24,12 @@ from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.data.masks.writing import write_masks, write_ratios
 from inpaintzoo.files.writing import new_file, write_whole
 from inpaintzoo.ops import count_bins
+from inpaintzoo.pictures.images import list_images
 from inpaintzoo.pictures.sheet import mask_sheet
 from inpaintzoo.types import DataError
 from inpaintzoo.words import counted, did_you_mean, some
+
+_DRAWN = re.compile(r"\d{5,}\.png")  # the names that `make` gives
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -57,7 +60,7 @@ def make(
         count: number of masks.
         size: side in pixels, or [height, width].
         seed: seed of the masks; mask i is the one that evaluation with this seed draws for picture i.
-        force: write into a folder that is not empty; its mask files are replaced.
+        force: write into a folder that is not empty; masks that this command made in it are replaced or removed.
     """
     if count < 1:
         raise DataError(f"--count must be at least 1, got {count}")
@@ -69,7 +72,14 @@ def make(
         raise DataError(f"--out {folder} is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise DataError(f"--out {folder} is not empty; name another folder, or add --force")
+    if others := [path.name for path in list_images(folder) if not _DRAWN.fullmatch(path.name)]:
+        raise DataError(
+            f"--out {folder} holds other pictures ({some(others, 3)}), which would count as masks; name another"
+        )
     ratios = write_masks(evaluation_masks(masks, count, height, width, seed), folder)
+    for path in folder.glob("*.png"):  # of an earlier run with more masks
+        if _DRAWN.fullmatch(path.name) and int(path.stem) >= count:
+            path.unlink()
     mean = statistics.fmean(ratios)
     print(f"{count} masks of {height}x{width} in {folder}, white is hole, {mean:.1%} hole on average")
 
