@@ -14,6 +14,8 @@ from inpaintzoo.data.masks.base import MaskGenerator, float_range
 from inpaintzoo.ops import mask_ratio
 from inpaintzoo.types import DataError
 
+_MOST_TRIES = 100_000
+
 
 class MixedMasks(MaskGenerator):
     """Each mask comes from one of several generators, drawn by weight.
@@ -24,6 +26,8 @@ class MixedMasks(MaskGenerator):
     """
 
     def __init__(self, masks: list[MaskGenerator], weights: list[float] | None = None) -> None:
+        if wrong := [kind for kind in masks if not isinstance(kind, MaskGenerator)]:
+            raise ValueError(f"MixedMasks: masks must be mask generators, got {wrong[0]!r}")
         if not masks:
             raise ValueError("MixedMasks: masks is empty; give at least one mask generator")
         if weights is not None and len(weights) != len(masks):
@@ -58,11 +62,13 @@ class LimitedMask(MaskGenerator):
     """
 
     def __init__(self, mask: MaskGenerator, ratio: Sequence[float], tries: int = 1000) -> None:
+        if not isinstance(mask, MaskGenerator):
+            raise ValueError(f"LimitedMask: mask must be a mask generator, got {mask!r}")
         self.ratio = float_range("LimitedMask", "ratio", ratio, least=0.0, most=1.0)
         if self.ratio[0] == self.ratio[1]:
             raise ValueError(f"LimitedMask: nothing lies in ({self.ratio[0]:g}, {self.ratio[1]:g}]; widen ratio")
-        if tries < 1:
-            raise ValueError(f"LimitedMask: tries must be at least 1, got {tries}")
+        if not 1 <= tries <= _MOST_TRIES:
+            raise ValueError(f"LimitedMask: tries must be 1 to {_MOST_TRIES:,}, got {tries}")
         self.mask = mask
         self.tries = tries
 
