@@ -50,9 +50,11 @@ def test_bar_on_a_terminal(tmp_path, capsys, monkeypatch):
     assert "4/4" in bar and "images/s" in bar
 
 
-def test_comparison_table_and_picture(tmp_path, capsys):
+def test_comparison_table_and_picture(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(NoiseData, "test_dataloader", None)  # training must not look at test pairs
     fit(tmp_path, CompareFills(pictures=3), enable_checkpointing=False, enable_progress_bar=False)
     out = capsys.readouterr().out
+    assert "In the hole, on the validation pairs, after 4 iterations" in out
     assert re.search(r"mean colour +[\d.]+ +[\d.]+\n +diffusion +[\d.]+ +[\d.]+\n +NormFreeGenerator +[\d.]+", out)
     assert re.search(r"NormFreeGenerator is (NOT )?better than mean colour: [+-][\d.]+ dB", out)
     # small pictures are enlarged to 128 pixels
