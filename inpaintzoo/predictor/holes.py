@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from scipy import ndimage
+from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from inpaintzoo.data.masks.base import grow_hole, hole_tensor, resize_hole
@@ -28,6 +29,7 @@ from inpaintzoo.pictures.picture import Picture, PictureLike
 from inpaintzoo.types import DataError
 
 _SKETCH = 512  # pixels a side that show the shape of a hole
+_MOST_PIECES = 100  # more are specks or scratches
 _SAME_SHAPE = 0.01  # how much proportions may differ
 
 
@@ -128,15 +130,20 @@ def _at_picture_size(hole: np.ndarray, picture: Picture, name: str, note: Callab
 
 
 def is_compact(hole: np.ndarray) -> bool:
-    """Whether the pieces of a hole `(H, W)` fill half of their boxes: rectangles and objects do, strokes do not."""
+    """Whether the pieces of a hole `(H, W)` fill their convex hulls, as rectangles and discs do and strokes do not."""
     step = max(1, max(hole.shape) // _SKETCH)
     for axis in (0, 1):  # a cell with any hole is hole, so that thin lines stay lines
         hole = np.logical_or.reduceat(hole, np.arange(0, hole.shape[axis], step), axis=axis)
-    numbered, _ = ndimage.label(hole, structure=np.ones((3, 3)))
-    sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in ndimage.find_objects(numbered)]
-    # A box much longer than wide counts as wider: a scratch parallel to the frame would fill its own.
-    area = sum(max(height * width, max(height, width) ** 2 / 4) for height, width in sizes)
-    return bool(2 * np.count_nonzero(numbered) >= area)
+    numbered, count = ndimage.label(hole, structure=np.ones((3, 3)))
+    if count > _MOST_PIECES:
+        return False
+    area = 0.0
+    for number, box in enumerate(ndimage.find_objects(numbered), start=1):
+        rows, columns = np.nonzero(numbered[box] == number)
+        corners = [np.stack([rows + down, columns + right], axis=1) for down in (0, 1) for right in (0, 1)]
+        # A piece much longer than wide counts as wider: a scratch would fill its own hull.
+        area += max(ConvexHull(np.concatenate(corners)).volume, max(numbered[box].shape) ** 2 / 8)
+    return bool(np.count_nonzero(numbered) >= 0.9 * area)
 
 
 def read_guidance(guidance: PictureLike | None, picture: Picture) -> np.ndarray | None:
