@@ -25,7 +25,7 @@ from inpaintzoo.types import Batch
 
 
 class CompareFills(Callback):
-    """When training ends, compares the generator with two plain fills, in the holes of the test pairs.
+    """When training ends, compares the generator with two plain fills, in the holes of the validation pairs.
 
     Prints a table and the path of a before/after picture: masked, mean colour, diffusion, generator, truth.
 
@@ -60,7 +60,7 @@ class CompareFills(Callback):
         }
         suites = {method: MetricSuite([PSNRHole(), L1Hole()]) for method in methods}
         rows: list[Tensor] = []
-        for batch in trainer.datamodule.test_dataloader():  # type: ignore[attr-defined]
+        for batch in trainer.datamodule.val_dataloader():  # type: ignore[attr-defined]
             batch = trainer.strategy.batch_to_device(batch)
             with torch.no_grad():
                 predictions = {method: fill(batch).clamp(0, 1) for method, fill in methods.items()}
@@ -91,7 +91,7 @@ def _verdict(results: dict[str, dict[str, float]], name: str, iterations: int, m
     table = tabulate(rows, ("", "PSNR (dB)", "L1 (%)"), tablefmt="plain", floatfmt=formats)
     lines = [
         "",
-        f"In the hole, on the test pairs, after {iterations} iterations ({minutes:.1f} minutes):",
+        f"In the hole, on the validation pairs, after {iterations} iterations ({minutes:.1f} minutes):",
         textwrap.indent(table, "  "),
     ]
     for method in results:

@@ -32,7 +32,7 @@ def make_parser() -> ArgumentParser:
         prog="inpaintzoo convert",
         description="Convert weights that authors released into one of the zoo's weight files.",
     )
-    parser.add_argument("--from", choices=SOURCES, required=True, help="what the file holds")
+    parser.add_argument("--from", choices=SOURCES, help="what the file holds, if it fits several")
     parser.add_argument("file", type=str, help="the file as released")
     parser.add_argument("-o", "--out", type=str, required=True, help=f"the file to write; ends in {SUFFIX}")
     add_file_options(parser)

@@ -7,7 +7,7 @@ import statistics
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from jsonargparse import ArgumentParser, Namespace
 from tabulate import tabulate
@@ -16,15 +16,20 @@ from inpaintzoo.commands.run import instantiated, parse, run_command
 from inpaintzoo.commands.usage import UsageError
 from inpaintzoo.data.dataset import evaluation_masks
 from inpaintzoo.data.findings import Finding
+from inpaintzoo.data.listing import find_files, without_masks
 from inpaintzoo.data.manifest import MANIFEST_SUFFIXES, Manifest, PinnedMasks
 from inpaintzoo.data.masks import MaskFolder, MaskGenerator, mask_classes
+from inpaintzoo.data.masks.pairing import pair_by_name
 from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.data.masks.writing import write_masks, write_ratios
 from inpaintzoo.files.writing import new_file, write_whole
 from inpaintzoo.ops import count_bins
+from inpaintzoo.pictures.images import list_images
 from inpaintzoo.pictures.sheet import mask_sheet
 from inpaintzoo.types import DataError
-from inpaintzoo.words import did_you_mean
+from inpaintzoo.words import counted, did_you_mean, some
+
+_DRAWN = re.compile(r"\d{5,}\.png")  # the names that `make` gives
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -55,7 +60,7 @@ def make(
         count: number of masks.
         size: side in pixels, or [height, width].
         seed: seed of the masks; mask i is the one that evaluation with this seed draws for picture i.
-        force: write into a folder that is not empty; its mask files are replaced.
+        force: write into a folder that is not empty; masks that this command made in it are replaced or removed.
     """
     if count < 1:
         raise DataError(f"--count must be at least 1, got {count}")
@@ -67,7 +72,14 @@ def make(
         raise DataError(f"--out {folder} is a file; name a folder")
     if folder.is_dir() and any(folder.iterdir()) and not force:
         raise DataError(f"--out {folder} is not empty; name another folder, or add --force")
+    if others := [path.name for path in list_images(folder) if not _DRAWN.fullmatch(path.name)]:
+        raise DataError(
+            f"--out {folder} holds other pictures ({some(others, 3)}), which would count as masks; name another"
+        )
     ratios = write_masks(evaluation_masks(masks, count, height, width, seed), folder)
+    for path in folder.glob("*.png"):  # of an earlier run with more masks
+        if _DRAWN.fullmatch(path.name) and int(path.stem) >= count:
+            path.unlink()
     mean = statistics.fmean(ratios)
     print(f"{count} masks of {height}x{width} in {folder}, white is hole, {mean:.1%} hole on average")
 
@@ -113,7 +125,8 @@ def pair(
 
     Args:
         images: folder of images, or a text file with one path per line.
-        masks: a mask class such as FreeForm, or a folder of mask files, or a class with its arguments, such as
+        masks: a mask class such as FreeForm, or a folder of mask files, paired by name where they are named after the
+            images and drawn at random otherwise, or a class with its arguments, such as
             '{class_path: MaskFolder, init_args: {path: DIR, order: index}}', which pairs them in order.
         out: the manifest, a .jsonl file.
         size: side in pixels that the images will have, or [height, width].
@@ -127,8 +140,12 @@ def pair(
     target = new_file(out, MANIFEST_SUFFIXES, force, DataError, make_folder=True)
     height, width = _height_width(size, seed)
     generator = _masks(masks, "--masks")
+    files = without_masks(find_files("--images", Path(images).expanduser()), generator.mask_files())
+    source = FolderSource(files, transform=ResizeTo((height, width)))
+    if isinstance(generator, MaskFolder) and Path(masks).expanduser().is_dir():
+        generator.order = _folder_order(generator, source.names)
+    generator = generator.for_pictures(source.names)
     _say(generator.check())
-    source = FolderSource(images, transform=ResizeTo((height, width)))
     manifest = Manifest.make(source, generator, seed, height, width, description=images, split=split)
     manifest.save(target, overwrite=force)
     counts = count_bins(pinned.ratio for pinned in manifest.pairs)
@@ -212,6 +229,25 @@ def _masks(text: str, option: str) -> MaskGenerator:
     parsed = parse(parser, [f"{option}={text}" if option.startswith("-") else text])
     generator: MaskGenerator = instantiated(parser, parsed)[option.lstrip("-")]
     return generator
+
+
+def _folder_order(folder: MaskFolder, names: Sequence[str]) -> Literal["random", "name"]:
+    """By name if masks are named after pictures; numbers alone, as those of public archives, mean nothing.
+
+    Raises:
+        DataError: only some pictures have a mask of their name.
+    """
+    found = pair_by_name(names, folder.files).masks
+    missing = [name for name, mask in zip(names, found, strict=True) if mask is None]
+    if not missing:
+        return "name"
+    if all(mask is None or Path(mask).stem.isdecimal() for mask in found):
+        return "random"
+    raise DataError(
+        f"mask folder {folder.path}: {len(missing)} of {counted(names, 'picture')} have no mask of their name "
+        f"({some(missing, 3)}); add masks, or draw from all of them: --masks "
+        f"'{{class_path: MaskFolder, init_args: {{path: {folder.path}}}}}'"
+    )
 
 
 def _shown(what: str, count: int) -> tuple[MaskGenerator, list[str]]:

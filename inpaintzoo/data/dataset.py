@@ -38,14 +38,14 @@ class InpaintingDataset(Dataset[dict[str, Any]]):
 
     Args:
         source: loads the pictures.
-        masks: draws the holes.
+        masks: draws the holes, or pairs files with the pictures by name.
         seed: the same seed gives the same pairs.
         augment: for training. If False, a key's epoch is ignored, so evaluation always sees the same pairs.
     """
 
     def __init__(self, source: ImageSource, masks: MaskGenerator, seed: int, augment: bool) -> None:
         self.source = source
-        self.masks = masks
+        self.masks = masks.for_pictures(source.names)
         self.seed = seed
         self.augment = augment
 

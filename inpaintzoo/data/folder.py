@@ -22,15 +22,29 @@ from inpaintzoo.data.labels.contents import (
     classes_of,
 )
 from inpaintzoo.data.labels.matching import match_labels, without_label_maps
-from inpaintzoo.data.listing import FileSet, find_files, split_by_fractions
-from inpaintzoo.data.masks import MaskGenerator
+from inpaintzoo.data.listing import FileSet, find_files, split_by_fractions, without_masks
+from inpaintzoo.data.manifest import PinnedMasks
+from inpaintzoo.data.masks import MaskFolder, MaskGenerator
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.source import ImageSource, Sample
 from inpaintzoo.data.transforms import ColourJitter, Crop, ResizePolicy, ResizeTo, flip_pair
 from inpaintzoo.files.writing import file_digest
 from inpaintzoo.pictures.images import decode_rgb, note_left_out, open_image, read_labels, upright_size
 from inpaintzoo.types import IGNORE, SPLITS, DataError, Split
-from inpaintzoo.words import counted, some
+from inpaintzoo.words import counted, listed, some
+
+# Subfolders, in lower case, that hold something else than pictures.
+_NO_PICTURES = (
+    "mask",
+    "masks",
+    "label",
+    "labels",
+    "segmentation",
+    "segmentations",
+    "annotations",
+    "gtfine",
+    "gtcoarse",
+)
 
 BadImages = Literal["raise", "skip"]
 
@@ -276,10 +290,11 @@ class FolderData(InpaintingData):
         if split not in self._files:
             path = self.paths[split]
             if path is not None:
-                self._files[split] = self._without_label_maps(find_files(split, path, self.root, self._label_folders()))
+                self._files[split] = self._pictures(find_files(split, path, self.root, self._label_folders()))
             else:
                 assert self.root is not None  # _stand_in has checked
-                whole = self._without_label_maps(find_files("root", self.root, None, self._label_folders()))
+                self._check_whole(self.root)
+                whole = self._pictures(find_files("root", self.root, None, self._label_folders()))
                 self._files.update(split_by_fractions(whole, self.fractions, self.split_seed))
         return self._files[split]
 
@@ -398,7 +413,38 @@ class FolderData(InpaintingData):
                 f"give `labels`, or leave them out"
             )
 
-    def _without_label_maps(self, files: FileSet) -> FileSet:
+    def _check_whole(self, root: Path) -> None:
+        """Refuse to split a folder whose subfolders are splits already, or hold masks or label maps."""
+        ours = {folder.resolve() for folder in self._label_folders()}
+        names = {
+            entry.name.lower(): entry.name
+            for entry in sorted(root.iterdir() if root.is_dir() else [])
+            if entry.is_dir() and entry.resolve() not in ours
+        }
+        splits = {split: found for split, found in zip(SPLITS, map(names.get, SPLITS), strict=True) if found}
+        if validation := names.get("valid") or names.get("validation"):
+            splits.setdefault("val", validation)
+        others = [found for name, found in names.items() if name in _NO_PICTURES]
+        used = {folder.path.resolve() for folder in (self.masks, self.test_masks) if isinstance(folder, MaskFolder)}
+        others = [name for name in others if (root / name).resolve() not in used]
+        if len(splits) > 1:
+            options = " ".join(f"--data.{split} {found}" for split, found in splits.items())
+            raise DataError(
+                f"FolderData: root {root} holds {listed(list(splits.values()), 'and')}, which would be mixed and split "
+                f"anew; add {options} to use them as they are"
+            )
+        if others:
+            raise DataError(
+                f"FolderData: root {root} holds {listed(others, 'and')}, whose files would be used as pictures; give "
+                "the folder of the pictures as root, and folders of label maps as labels"
+            )
+
+    def _pictures(self, files: FileSet) -> FileSet:
+        """The files without label maps and masks that lie among them."""
+        masks = [PinnedMasks(self.manifest)] if self.manifest else []
+        files = without_masks(
+            files, [path for kind in (self.masks, self.test_masks, *masks) for path in kind.mask_files()]
+        )
         for folder in self._label_folders():
             files = without_label_maps(files, folder, self.label_ends[1] if self.label_ends else "")
         return files

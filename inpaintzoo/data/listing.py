@@ -68,6 +68,22 @@ def find_files(what: str, path: Path, root: Path | None = None, exclude: Sequenc
     return _from_list(what, path, root or path.parent)
 
 
+def without_masks(files: FileSet, masks: Sequence[Path]) -> FileSet:
+    """The files without the mask files among them, for folders that hold both.
+
+    Raises:
+        DataError: no picture is left.
+    """
+    base = os.path.realpath(files.base)
+    inside = {real for real in map(os.path.realpath, masks) if real.startswith(base + os.sep)}
+    if not inside:
+        return files
+    left = tuple(path for path in files.paths if os.path.realpath(path) not in inside)
+    if not left:
+        raise DataError(f"{files.origin}: all {len(files.paths)} files are used as masks; name the pictures' folder")
+    return dataclasses.replace(files, paths=left)
+
+
 def _from_list(what: str, path: Path, base: Path) -> FileSet:
     entries = read_list(path)
     if not entries:

@@ -15,9 +15,10 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from torch import Tensor
@@ -25,9 +26,9 @@ from torch import Tensor
 from inpaintzoo.data.checks import in_threads
 from inpaintzoo.data.dataset import MASK_STREAM
 from inpaintzoo.data.findings import Finding
-from inpaintzoo.data.masks.base import MaskGenerator, resize_hole
+from inpaintzoo.data.masks.base import MaskGenerator, MaskResize, resize_hole
 from inpaintzoo.data.masks.files import MaskFolder
-from inpaintzoo.data.masks.reading import read_hole
+from inpaintzoo.data.masks.reading import Polarity, read_hole
 from inpaintzoo.data.masks.recipes import mask_from_recipe, recipe_classes
 from inpaintzoo.data.source import ImageSource
 from inpaintzoo.files.writing import file_digest, new_file, write_text
@@ -36,6 +37,8 @@ from inpaintzoo.types import DataError
 from inpaintzoo.version import __version__
 
 MANIFEST_FORMAT = 1
+_MOST_PIXELS = 65_535  # a side
+_NO_NAME = re.compile("[\0\ud800-\udfff]")
 MANIFEST_SUFFIXES = (".jsonl", ".ndjson")
 
 
@@ -114,6 +117,7 @@ class Manifest:
         """
         if height < 1 or width < 1:
             raise DataError(f"manifest: height and width must be at least 1, got {height} and {width}")
+        masks = masks.for_pictures(source.names)
         recipe = masks.recipe()
         recipe_classes(recipe)  # a manifest that nobody can read back must not be written
         hashes = in_threads(source.fingerprint, range(len(source)))
@@ -237,6 +241,10 @@ class PinnedMasks(MaskGenerator):
         text = f"manifest{name}: {len(self.pinned)} pairs, digest {self.pinned.digest()[:12]}"
         return [Finding("ok", text)]
 
+    def mask_files(self) -> list[Path]:  # noqa: D102
+        folder = self.mask_folder or Path()
+        return [folder / pair.mask["file"] for pair in self.pinned.pairs if "file" in pair.mask]
+
     def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:
         """The pinned mask of picture `index`; `rng` is not used.
 
@@ -267,9 +275,17 @@ class PinnedMasks(MaskGenerator):
         if key not in self._generators:
             if recipe.get("class") == "MaskFolder" and self.mask_folder is not None:
                 recipe = {**recipe, "args": {**recipe["args"], "path": str(self.mask_folder)}}
-            self._generators[key] = mask_from_recipe(recipe)
+            names = [pinned.image for pinned in self.pinned.pairs]
+            self._generators[key] = mask_from_recipe(recipe).for_pictures(names)
         rng = np.random.default_rng(pair.mask["seed"])
-        return self._generators[key].draw(self.pinned.height, self.pinned.width, rng, pair.index)
+        try:
+            return self._generators[key].draw(self.pinned.height, self.pinned.width, rng, pair.index)
+        except DataError:
+            raise
+        except Exception as error:  # arguments that no constructor has checked, or a user's own class
+            raise DataError(
+                f"manifest: the mask of image {pair.index} cannot be drawn from {key[:200]} ({error})"
+            ) from error
 
     def _from_file(self, pair: PinnedPair) -> Tensor:
         folder = self.mask_folder or Path()
@@ -339,6 +355,9 @@ def _read_header(path: Path, lines: list[str]) -> dict[str, Any]:
             f"(it says {header.get('manifest')!r}); `inpaintzoo masks pair` makes manifests"
         )
     _require(path, 1, header, _HEADER_FIELDS)
+    if not (1 <= header["height"] <= _MOST_PIXELS and 1 <= header["width"] <= _MOST_PIXELS):
+        size = f"{header['height']}x{header['width']}"
+        raise DataError(f"manifest {path}, line 1: height and width must be 1 to {_MOST_PIXELS} pixels, got {size}")
     return header
 
 
@@ -349,10 +368,16 @@ def _read_pair(path: Path, number: int, line: str) -> PinnedPair:
     _require(path, number, mask, _FILE_MASK if "file" in mask else _RECIPE_MASK)
     if Path(mask.get("file", "")).is_absolute() or ".." in Path(mask.get("file", "")).parts:
         raise DataError(f"manifest {path}, line {number}: mask file {mask['file']!r} must lie below the mask folder")
+    if "file" in mask and not (
+        mask["polarity"] in get_args(Polarity)
+        and mask["resize"] in get_args(MaskResize)
+        and 0.0 <= mask["threshold"] < 1.0
+    ):
+        raise DataError(f"manifest {path}, line {number}: polarity, threshold or resize of the mask cannot be read")
     if "recipe" in mask:
         try:
             recipe_classes(mask["recipe"])
-        except DataError as error:
+        except (DataError, RecursionError) as error:
             raise DataError(f"manifest {path}, line {number}: {error}") from error
     if any(not isinstance(part, int) or part < 0 for part in mask.get("seed", [])):
         raise DataError(f"manifest {path}, line {number}: seed must be whole numbers from 0, got {mask['seed']}")
@@ -368,6 +393,8 @@ def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
         entry = json.loads(line)
     except json.JSONDecodeError as error:
         raise DataError(f"manifest {path}, line {number}: not JSON ({error.msg} at column {error.colno})") from error
+    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or nested thousands deep
+        raise DataError(f"manifest {path}, line {number}: cannot be read ({error})") from error
     if not isinstance(entry, dict):
         raise DataError(f"manifest {path}, line {number}: must be a JSON object, got {line[:40]!r}")
     return entry
@@ -379,3 +406,5 @@ def _require(path: Path, number: int, entry: dict[str, Any], fields: dict[str, t
             raise DataError(f"manifest {path}, line {number}: {name!r} is missing")
         if not isinstance(entry[name], kinds) or isinstance(entry[name], bool):
             raise DataError(f"manifest {path}, line {number}: {name} cannot be {entry[name]!r}")
+        if isinstance(entry[name], str) and _NO_NAME.search(entry[name]):
+            raise DataError(f"manifest {path}, line {number}: {name} has characters that no file name can have")

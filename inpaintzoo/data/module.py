@@ -11,14 +11,16 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from inpaintzoo.data.dataset import InpaintingDataset
+from inpaintzoo.data.dataset import MASK_STREAM, InpaintingDataset, sample_rng
 from inpaintzoo.data.findings import Finding, act_upon
 from inpaintzoo.data.labels.classes import LabelClasses
 from inpaintzoo.data.loader import EpochSampler, ResumableLoader
 from inpaintzoo.data.manifest import Manifest, PinnedMasks
 from inpaintzoo.data.masks import CentreSquare, MaskGenerator
 from inpaintzoo.data.source import ImageSource
-from inpaintzoo.types import SPLITS, Split
+from inpaintzoo.types import SPLITS, DataError, Split
+
+_MOST_WORKERS = 512  # each has open files and memory of its own, and few machines have more cores
 
 
 class InpaintingData(LightningDataModule):
@@ -55,8 +57,8 @@ class InpaintingData(LightningDataModule):
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"batch_size must be at least 1, got {batch_size}")
-        if num_workers < 0:
-            raise ValueError(f"num_workers must be 0 or more, got {num_workers}")
+        if not 0 <= num_workers <= _MOST_WORKERS:
+            raise ValueError(f"num_workers must be 0 to {_MOST_WORKERS} processes, got {num_workers}")
         self.batch_size = batch_size
         self.num_workers = num_workers
         self.masks = masks or CentreSquare()
@@ -82,12 +84,37 @@ class InpaintingData(LightningDataModule):
         """
         findings = [Finding("ok", f"{split}: {len(self.source(split))} images") for split in splits]
         if "train" in splits:
-            findings += self.masks.check()
+            findings += self._check_masks("train", self.masks)
             findings += self._check_batch()
         if "val" in splits or ("test" in splits and not self.manifest):
-            findings += self.test_masks.check()
+            findings += self._check_masks("val" if "val" in splits else "test", self.test_masks)
         if "test" in splits and self.manifest:
             findings += PinnedMasks(self.pinned).check()
+        return findings
+
+    def _check_masks(self, split: Split, masks: MaskGenerator) -> list[Finding]:
+        """What the generator says, and whether it draws a mask for the first picture."""
+        source = self.source(split)
+        try:
+            masks = masks.for_pictures(source.names)
+        except DataError as error:
+            return [Finding("error", f"{split}: {error}")]
+        findings = masks.check()
+        try:
+            height, width = source.load(0).image.shape[-2:]
+        except DataError:  # found by the checks of the files
+            return findings
+        try:
+            mask = masks.draw(height, width, sample_rng(self.seed, 0, 0, MASK_STREAM), 0)
+            if mask.shape != (1, height, width) or mask.dtype != torch.float32 or ((mask != 0) & (mask != 1)).any():
+                raise DataError(
+                    f"a mask must be (1, {height}, {width}) float32 with 0 and 1, got {tuple(mask.shape)} {mask.dtype} "
+                    f"from {mask.min():g} to {mask.max():g}"
+                )
+        except Exception as error:  # the class may be the user's own
+            said = str(error) if isinstance(error, ValueError) else f"{type(error).__name__}: {error}"
+            text = f"{split}: {type(masks).__name__} cannot draw a mask of {height}x{width} ({said})"
+            findings = [*findings, Finding("error", f"{text}; correct its settings or its draw method")]
         return findings
 
     def _check_batch(self) -> list[Finding]:

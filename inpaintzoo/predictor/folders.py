@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from inpaintzoo.data.masks.pairing import masks_among, pair_by_name
 from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.pictures.images import JPEG_SUFFIXES, is_image_name, list_images, note_left_out
 from inpaintzoo.predictor.holes import common_polarity
@@ -18,7 +18,6 @@ from inpaintzoo.types import ConfigError, DataError
 from inpaintzoo.words import counted
 
 SETTINGS = "inpaint.json"  # in an output folder: what its pictures were made with
-_MASK_ENDINGS = ("_mask", "-mask")  # that a mask's name may have after its picture's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -39,9 +38,10 @@ class _Job(FileTask):
 class FolderFill:
     """A folder of pictures to fill, or a single picture, with masks that are found by name.
 
-    `a/b.jpg` goes with the mask `a/b.png`, `a/b_mask.png` or `a/b-mask.png`. An output folder keeps an `inpaint.json`
-    that notes the settings, the model and each file made, so that a later run with the same ones fills only what is
-    missing or has changed. Nothing is written before `results` is iterated.
+    `a/b.jpg` goes with the mask `a/b.png`, `a/b_mask.png` or `a/b_mask001.png` (`inpaintzoo.data.masks.pairing` has the
+    rule), and one folder may hold both. An output folder keeps an `inpaint.json` that notes the settings, the model and
+    each file made, so that a later run with the same ones fills only what is missing or has changed. Nothing is written
+    before `results` is iterated.
 
     Args:
         images: a picture, or a folder of pictures (sub-folders included).
@@ -186,9 +186,11 @@ class FolderFill:
         found: list[Path | None] = []
         for name, path in (("mask", self.masks), ("guidance map", self.guidance)):
             if path is not None and path.is_dir():
-                path = _by_name(path, self.out).get(_composed(self.images.stem))
-                if path is None:
+                files = [file for file in list_images(path, exclude=[self.out]) if not file.samefile(self.images)]
+                partner = pair_by_name([self.images.name], _names(path, files)).masks[0]
+                if partner is None:
                     raise DataError(f"{self.images}: there is no {name} of this name")
+                path /= partner
             found.append(path)
         return _Job(self.images, found[0], self.out, found[1])
 
@@ -200,6 +202,9 @@ class FolderFill:
             raise DataError("; ".join(filter(None, (f"{self.images} holds 0 pictures, subfolders included", left_out))))
         if left_out:
             self.notes.append(left_out)
+        if self.masks and self.masks.is_dir() and self.masks.samefile(self.images):
+            own = masks_among(_names(self.images, images))
+            images = [path for path in images if path.relative_to(self.images).as_posix() not in own]
         masks = self._partners(images, self.masks, "mask")
         maps = self._partners(images, self.guidance, "guidance map")
         jobs: dict[Path, _Job] = {}
@@ -220,15 +225,14 @@ class FolderFill:
             return [place] * len(images)
         if not place.is_dir():
             raise DataError(f"{name} {place}: there is no such file or folder")
-        by_name = _by_name(place, self.out)
-        keys = {image: _composed(image.relative_to(self.images).with_suffix("").as_posix()) for image in images}
-        for image, key in keys.items():
-            if key not in by_name:
+        files = [path for path in list_images(place, exclude=[self.out]) if path not in images]
+        found, unused = pair_by_name(_names(self.images, images), _names(place, files))
+        for image, partner in zip(images, found, strict=True):
+            if partner is None:
+                key = image.relative_to(self.images).with_suffix("").as_posix()
                 self.unmatched.append(f"{image}: there is no {name} {place / key}.*")
-        for key, path in by_name.items():
-            if key not in keys.values():
-                self.unmatched.append(f"{path}: no picture has this {name}'s name")
-        return [by_name.get(key) for key in keys.values()]
+        self.unmatched += [f"{place / partner}: no picture has this {name}'s name" for partner in unused]
+        return [None if partner is None else place / partner for partner in found]
 
     def _decide_polarity(self, jobs: Sequence[_Job]) -> None:
         """Decided by all masks together, including those of pictures already filled."""
@@ -246,23 +250,5 @@ def _identity(path: Path) -> tuple[int, int]:
     return found.st_dev, found.st_ino
 
 
-def _by_name(folder: Path, out: Path) -> dict[str, Path]:
-    """The pictures of a folder by their path in it, without suffix and `_mask`; those in the output are left out.
-
-    Raises:
-        DataError: two of them have one name.
-    """
-    found: dict[str, Path] = {}
-    for path in list_images(folder, exclude=[out]):
-        key = _composed(path.relative_to(folder).with_suffix("").as_posix())
-        for ending in _MASK_ENDINGS:
-            key = key.removesuffix(ending)
-        if key in found:
-            raise DataError(f"{found[key]} and {path} have one name, so it is unclear which belongs to the picture")
-        found[key] = path
-    return found
-
-
-def _composed(name: str) -> str:
-    """One form of a name: some systems write letters such as é as two characters."""
-    return unicodedata.normalize("NFC", name)
+def _names(folder: Path, files: Sequence[Path]) -> list[str]:
+    return [path.relative_to(folder).as_posix() for path in files]

@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from PIL import Image
 from scipy import ndimage
+from scipy.spatial import ConvexHull
 from torch import Tensor
 
 from inpaintzoo.data.masks.base import grow_hole, hole_tensor, resize_hole
@@ -18,6 +19,8 @@ from inpaintzoo.data.masks.reading import (
     PolarityChoice,
     check_brightest,
     check_polarity,
+    has_varied_alpha,
+    mask_levels,
     rarer_colour,
     sample_positions,
 )
@@ -26,6 +29,7 @@ from inpaintzoo.pictures.picture import Picture, PictureLike
 from inpaintzoo.types import DataError
 
 _SKETCH = 512  # pixels a side that show the shape of a hole
+_MOST_PIECES = 100  # more are specks or scratches
 _SAME_SHAPE = 0.01  # how much proportions may differ
 
 
@@ -87,7 +91,7 @@ def _mask_levels(mask: PictureLike, note: Callable[[str], None]) -> tuple[np.nda
                 note(f"{mask}: JPEG leaves grey edges; pixels nearer to the hole's colour are hole. PNG is exact")
             return _image_levels(image, str(mask)), True
     if isinstance(mask, Image.Image):
-        return _image_levels(mask, "mask"), _has_varied_alpha(mask)  # without alpha, white is the hole as in arrays
+        return _image_levels(mask, "mask"), has_varied_alpha(mask)  # without alpha, white is the hole as in arrays
     array = mask.detach().cpu().float().numpy() if isinstance(mask, Tensor) else np.asarray(mask)
     while array.ndim > 2 and 1 in (array.shape[0], array.shape[-1]):
         array = array[0] if array.shape[0] == 1 else array[..., 0]
@@ -103,18 +107,9 @@ def _mask_levels(mask: PictureLike, note: Callable[[str], None]) -> tuple[np.nda
 
 
 def _image_levels(image: Image.Image, name: str) -> np.ndarray:
-    if _has_varied_alpha(image):  # painted on an empty layer, or a part of the picture erased
-        image = image.convert("RGBA").getchannel("A")
-    grey = grey_levels(image)
-    check_brightest(float(grey.max()), name)
-    return grey
-
-
-def _has_varied_alpha(image: Image.Image) -> bool:
-    if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
-        return False
-    low, high = image.convert("RGBA").getchannel("A").getextrema()
-    return bool(low != high)
+    levels = mask_levels(image, name)
+    check_brightest(float(levels.max()), name)
+    return levels
 
 
 def _at_picture_size(hole: np.ndarray, picture: Picture, name: str, note: Callable[[str], None]) -> np.ndarray:
@@ -135,15 +130,20 @@ def _at_picture_size(hole: np.ndarray, picture: Picture, name: str, note: Callab
 
 
 def is_compact(hole: np.ndarray) -> bool:
-    """Whether the pieces of a hole `(H, W)` fill half of their boxes: rectangles and objects do, strokes do not."""
+    """Whether the pieces of a hole `(H, W)` fill their convex hulls, as rectangles and discs do and strokes do not."""
     step = max(1, max(hole.shape) // _SKETCH)
     for axis in (0, 1):  # a cell with any hole is hole, so that thin lines stay lines
         hole = np.logical_or.reduceat(hole, np.arange(0, hole.shape[axis], step), axis=axis)
-    numbered, _ = ndimage.label(hole, structure=np.ones((3, 3)))
-    sizes = [(rows.stop - rows.start, columns.stop - columns.start) for rows, columns in ndimage.find_objects(numbered)]
-    # A box much longer than wide counts as wider: a scratch parallel to the frame would fill its own.
-    area = sum(max(height * width, max(height, width) ** 2 / 4) for height, width in sizes)
-    return bool(2 * np.count_nonzero(numbered) >= area)
+    numbered, count = ndimage.label(hole, structure=np.ones((3, 3)))
+    if count > _MOST_PIECES:
+        return False
+    area = 0.0
+    for number, box in enumerate(ndimage.find_objects(numbered), start=1):
+        rows, columns = np.nonzero(numbered[box] == number)
+        corners = [np.stack([rows + down, columns + right], axis=1) for down in (0, 1) for right in (0, 1)]
+        # A piece much longer than wide counts as wider: a scratch would fill its own hull.
+        area += max(ConvexHull(np.concatenate(corners)).volume, max(numbered[box].shape) ** 2 / 8)
+    return bool(np.count_nonzero(numbered) >= 0.9 * area)
 
 
 def read_guidance(guidance: PictureLike | None, picture: Picture) -> np.ndarray | None:

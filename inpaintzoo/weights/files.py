@@ -219,7 +219,10 @@ def _opened(path: Path) -> Any:
 def _parse_metadata(metadata: Mapping[str, str] | None, path: Path, raw: bool) -> WeightFile:
     found = (metadata or {}).get("inpaintzoo_format")
     if found is None:
-        raise WeightsError(f"{path} is not a weight file of inpaintzoo: it does not say which network it holds")
+        raise WeightsError(
+            f"{path} is not a weight file of inpaintzoo: it does not say which network it holds; convert "
+            "authors' released files with `inpaintzoo convert`"
+        )
     if found != FORMAT:
         raise WeightsError(f"{path} has format {found}, and this version reads format {FORMAT}; update inpaintzoo")
     assert metadata is not None

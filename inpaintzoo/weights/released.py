@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,9 +12,10 @@ from torch import Tensor
 
 from inpaintzoo.files.published import load_state, read_file
 from inpaintzoo.layers.rebuildable import Rebuildable
-from inpaintzoo.models.released import convert_state_dict, released_network
+from inpaintzoo.models.released import SOURCES, Source, convert_state_dict, fitting_sources, released_network
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights.files import save_model
+from inpaintzoo.words import listed
 
 # Entries under which training scripts store a state dict.
 _GENERATORS, _DISCRIMINATORS = ("netG", "G", "generator"), ("netD", "D", "discriminator")
@@ -24,7 +26,7 @@ _MORE_FACTS = {"pennet": {"masks": "PENNetSquare"}}
 
 
 def convert_file(
-    source: str,
+    source: str | None,
     path: str | Path,
     out: str | Path,
     licence: str = "",
@@ -34,7 +36,7 @@ def convert_file(
     """Convert a released file into one of ours.
 
     Args:
-        source: what the file holds, see `inpaintzoo.weights.convert_state_dict`.
+        source: what the file holds, see `inpaintzoo.weights.convert_state_dict`; None: the only one that fits.
         path: as released: a state dict, or a dictionary with one in it (`netG` of PEN-Net's `gen_*.pth`, and so on).
         out: the new file; ends in `.safetensors`.
         licence: a note on the terms of use; the authors' terms apply to their weights.
@@ -49,8 +51,9 @@ def convert_file(
     """
     if not Path(path).is_file():
         raise WeightsError(f"convert: there is no file {path}; give the path of the authors' file")
-    own = _DISCRIMINATORS if "discriminator" in source else _GENERATORS
-    state = unwrapped(read_file(Path(path), "convert"), str(path), own)
+    content = read_file(Path(path), "convert")
+    source = source or _only_source(content, str(path))
+    state = unwrapped(content, str(path), _DISCRIMINATORS if "discriminator" in source else _GENERATORS)
     converted = convert_state_dict(source, state)  # type: ignore[arg-type]
     network = released_network(source, state)  # type: ignore[arg-type]
     load_state(network, converted, str(path))
@@ -58,6 +61,23 @@ def convert_file(
     note = licence or f"converted from the authors' {source}; their terms hold"
     save_model(network.eval(), out, facts, note, dtype, overwrite)
     return network
+
+
+def _only_source(content: Mapping[str, Any], where: str) -> Source:
+    """The source that a file's content fits.
+
+    Raises:
+        WeightsError: none does, or several do.
+    """
+    fitting: list[Source] = []
+    for own in (_GENERATORS, _DISCRIMINATORS):
+        with contextlib.suppress(WeightsError):
+            found = fitting_sources(unwrapped(content, where, own))
+            fitting += [source for source in found if ("discriminator" in source) == (own is _DISCRIMINATORS)]
+    if len(fitting) != 1:
+        reason = f"fits {listed(fitting, 'and')}" if fitting else f"fits none of {', '.join(SOURCES)}"
+        raise WeightsError(f"{where} {reason}; say what it holds with --from")
+    return fitting[0]
 
 
 def unwrapped(content: Mapping[str, Any], where: str, own: tuple[str, ...] = _GENERATORS) -> dict[str, Tensor]:

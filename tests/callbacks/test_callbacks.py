@@ -96,9 +96,11 @@ def test_images_per_second_are_recent_and_without_validations(monkeypatch):
     assert steps(1, 0.5) == ["16.0 images/s"]
 
 
-def test_comparison_table_and_picture(tmp_path, capsys):
+def test_comparison_table_and_picture(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr(NoiseData, "test_dataloader", None)  # training must not look at test pairs
     fit(tmp_path, CompareFills(pictures=3), enable_checkpointing=False, enable_progress_bar=False)
     out = capsys.readouterr().out
+    assert "In the hole, on the validation pairs, after 4 iterations" in out
     assert re.search(r"mean colour +[\d.]+ +[\d.]+\n +diffusion +[\d.]+ +[\d.]+\n +NormFreeGenerator +[\d.]+", out)
     assert re.search(r"NormFreeGenerator is (NOT )?better than mean colour: [+-][\d.]+ dB", out)
     # small pictures are enlarged to 128 pixels

@@ -127,7 +127,8 @@ def test_an_unforeseen_error_leaves_the_others_alone(work, capsys, monkeypatch):
 
 
 def test_masks_of_two_names_alike_are_refused(work, capsys):
-    mask(work / "masks" / "a_mask.png")
+    (work / "masks" / "a.png").rename(work / "masks" / "a_mask.png")
+    mask(work / "masks" / "a-mask.png")
     assert inpaint("photos", "masks", "-o", "out") == 1
     assert "have one name" in capsys.readouterr().err
 

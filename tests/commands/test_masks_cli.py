@@ -1,6 +1,8 @@
 """`inpaintzoo masks` through the command line: good input makes files, bad input one sentence and an exit code."""
 
 import csv
+import errno
+import os
 
 import numpy as np
 import pytest
@@ -246,3 +248,30 @@ def test_what_make_writes_bin_and_folders_read_back(tmp_path, capsys):
     for i in range(20):
         expected = FreeForm().draw(64, 64, sample_rng(0, 0, i, MASK_STREAM), i)
         assert torch.equal(masks.draw(64, 64, np.random.default_rng(), i), expected)
+
+
+def test_make_with_force_leaves_no_mask_of_an_earlier_run(tmp_path, capsys):
+    out = tmp_path / "out"
+    ran(capsys, "make", "--mask", "FreeForm", "--count", 4, "--size", 32, "--out", out)
+    elsewhere = tmp_path / "elsewhere.png"
+    (out / "00001.png").rename(elsewhere)
+    (out / "00001.png").symlink_to(elsewhere)
+    before = elsewhere.read_bytes()
+    ran(capsys, "make", "--mask", "CentreSquare", "--count", 2, "--size", 32, "--out", out, "--force")
+    assert sorted(path.name for path in out.iterdir()) == ["00000.png", "00001.png"]
+    assert elsewhere.read_bytes() == before and not (out / "00001.png").is_symlink()
+    elsewhere.rename(out / "photo.png")
+    said = refused(capsys, 1, "make", "--mask", "FreeForm", "--out", out, "--force")
+    assert "holds other pictures (photo.png), which would count as masks" in said
+
+
+def test_a_disk_that_is_full_is_one_sentence_with_the_file(tmp_path, capsys, monkeypatch):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Image.Image, "save", full)
+    for arguments in (["make", "--mask", "FreeForm", "--count", 1], ["show", "FreeForm", "--count", 1]):
+        out = tmp_path / ("sheet.png" if arguments[0] == "show" else "out")
+        said = refused(capsys, 1, *arguments, "--out", out)
+        assert "No space left on device" in said and str(out) in said
+        assert not list(tmp_path.rglob(".part-*"))

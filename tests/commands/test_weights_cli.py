@@ -208,6 +208,31 @@ def test_teacher_file_to_golden_features(tmp_path):
         load_model(out)
 
 
+@pytest.mark.parametrize("prefix", ["module.", "model.", "generator.", "model.module."])
+def test_a_prefix_of_all_names_does_not_matter_and_the_source_is_found(prefix, tmp_path, capsys):
+    weights = recipe_weights(golden_keys("pennet/keys_generator.json"))
+    released, out = tmp_path / "released.safetensors", tmp_path / "out.safetensors"
+    safetensors.torch.save_file({prefix + name: tensor for name, tensor in weights.items()}, released)
+    assert main(["convert", str(released), "-o", str(out)]) == 0
+    assert read_about(out).facts["converted_from"] == "pennet"
+
+
+@pytest.mark.parametrize("gpus", ["{part}.module.", "{part}.", "module.{part}."])
+def test_a_whole_model_of_one_gpu_or_several(gpus, tmp_path, capsys):
+    parts = {"generator": released_weights("spl"), "discriminator": released_weights("spl", "discriminator")}
+    whole = {gpus.format(part=part) + name: value for part, state in parts.items() for name, value in state.items()}
+    converted(tmp_path, "spl", whole)
+    assert main(["convert", str(tmp_path / "released.pth"), "-o", str(tmp_path / "c.safetensors")]) == 1
+    said = "fits spl, spn-discriminator and spl-discriminator; say what it holds with --from"
+    assert said in capsys.readouterr().err
+
+
+def test_a_file_of_nothing_known_needs_from(tmp_path, capsys):
+    torch.save({"a": torch.zeros(1)}, tmp_path / "a.pth")
+    assert main(["convert", str(tmp_path / "a.pth"), "-o", str(tmp_path / "b.safetensors")]) == 1
+    assert "fits none of pennet, pennet-discriminator, spn" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("source", "content", "reason"),
     [

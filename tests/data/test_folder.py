@@ -13,6 +13,7 @@ from PIL import Image
 from inpaintzoo.data import listing
 from inpaintzoo.data.checks import QUICK_FILES
 from inpaintzoo.data.folder import FolderData, FolderSource
+from inpaintzoo.data.masks import CentreSquare
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.transforms import ColourJitter, RandomCrop, ResizeTo
 from inpaintzoo.pictures.images import read_image
@@ -368,3 +369,51 @@ def test_pictures_of_other_formats_are_counted(tmp_path):
     (tmp_path / "a.avif").touch()
     text = texts(FolderData(train=tmp_path).check(("train",)), "warning")
     assert f"train: {tmp_path}: 1 picture in other formats is left out (1 .avif)" in text
+
+
+@pytest.mark.parametrize(
+    ("folders", "remedy"),
+    [
+        (("train", "test"), "--data.train train --data.test test"),
+        (("Train", "valid"), "--data.train Train --data.val valid"),
+        (("photos", "masks"), "holds masks, whose files would be used as pictures"),
+        (("photos", "labels"), "holds labels, whose files would be used as pictures"),
+    ],
+)
+def test_a_root_that_holds_more_than_pictures_is_refused(tmp_path, folders, remedy):
+    for folder in folders:
+        (tmp_path / folder).mkdir()
+        for name in "abc":
+            Image.new("RGB", (40, 40)).save(tmp_path / folder / f"{name}.png")
+    with pytest.raises(DataError, match=remedy):
+        FolderData(root=tmp_path).files("train")
+
+
+class Wrong(CentreSquare):
+    def draw(self, height, width):
+        return torch.ones(1, height, width)
+
+
+class Grey(CentreSquare):
+    def draw(self, height, width, rng, index):
+        return torch.full((1, height, width), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("masks", "reason"),
+    [
+        (CentreSquare(99), "a hole of 99 pixels does not fit into 40x40; lower its size"),
+        (Wrong(), "Wrong cannot draw a mask of 40x40 .TypeError: .*; correct its settings or its draw method"),
+        (Grey(), "a mask must be .1, 40, 40. float32 with 0 and 1"),
+    ],
+)
+def test_masks_that_cannot_be_drawn_are_one_sentence(tmp_path, masks, reason):
+    Image.new("RGB", (40, 40)).save(tmp_path / "a.png")
+    data = FolderData(test=tmp_path, test_masks=masks, transform=ResizeTo(40))
+    with pytest.raises(DataError, match=reason):
+        data.setup("test")
+
+
+def test_too_many_workers():
+    with pytest.raises(ValueError, match="num_workers must be 0 to 512 processes, got 100000"):
+        FolderData(test="a", num_workers=100_000)

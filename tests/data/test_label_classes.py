@@ -112,8 +112,15 @@ def test_values_beyond_the_named_ones_are_ignored():
     [
         ({"names": ()}, "names must be 1 to 255 class names, got 0"),
         ({"names": ("a",), "colours": ((0, 0, 0), (1, 1, 1))}, "colours must be one per class, got 2 for 1 classes"),
-        ({"names": ("a",), "values": {4: 1}}, r"values must map numbers from 0 to one of the 1 classes, got {4: 1}"),
-        ({"names": ("a",), "values": {0: -1}}, r"values must map numbers from 0 to one of the 1 classes, got {0: -1}"),
+        (
+            {"names": ("a",), "values": {4: 1}},
+            r"values must map numbers from 0 to 65535 to one of the 1 classes, got {4: 1}",
+        ),
+        ({"names": ("a",), "values": {2**31: 0}}, "from 0 to 65535 to one of the 1 classes, got {2147483648: 0}"),
+        (
+            {"names": ("a",), "values": {0: -1}},
+            r"values must map numbers from 0 to 65535 to one of the 1 classes, got {0: -1}",
+        ),
     ],
 )
 def test_classes_refuse(arguments, message):

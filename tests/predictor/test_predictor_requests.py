@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 import yaml
+from mask_toys import draw
 from PIL import Image
 from predictor_toys import Draws, Limited, Paints, noise, square
 
 from inpaintzoo import ConfigError, DataError, InpaintzooError, Predictor, PredictorWarning, save_model
 from inpaintzoo.data import masks as masks_room
-from inpaintzoo.data.masks import CentreSquare
+from inpaintzoo.data.masks import CentreSquare, FreeForm, PENNetSquare
 from inpaintzoo.models import PENNet
 from inpaintzoo.predictor.holes import is_compact
 from inpaintzoo.weights.checkpoints import read_checkpoint
@@ -306,6 +307,13 @@ def test_a_model_of_squares_says_so_once_when_it_gets_a_stroke(masks, warns, tmp
     said = [str(note.message) for note in notes]
     sentence = f"net.safetensors was trained on {masks} holes; strokes and scratches may come out worse"
     assert [text[-len(sentence) :] for text in said] == [sentence] * warns
+
+
+@pytest.mark.parametrize(
+    ("masks", "least", "most"), [(FreeForm(), 0, 2), (PENNetSquare(), 16, 16), (CentreSquare(), 16, 16)]
+)
+def test_free_form_holes_are_not_taken_for_squares(masks, least, most):
+    assert least <= sum(is_compact(draw(masks, 128, 128, index=i)[0].numpy() > 0) for i in range(16)) <= most
 
 
 class Holes(CentreSquare):

@@ -15,6 +15,9 @@ from inpaintzoo.types import IGNORE, DataError
 Colour = tuple[int, int, int]
 
 
+_MOST_VALUE = 65_535  # of 16-bit label maps
+
+
 class LabelClasses:
     """The classes of a data set's label maps.
 
@@ -39,8 +42,12 @@ class LabelClasses:
         if colours is not None and len(colours) != len(names):
             raise DataError(f"{owner}: colours must be one per class, got {len(colours)} for {len(names)} classes")
         indices = range(len(names))
-        if wrong := {value: index for value, index in (values or {}).items() if value < 0 or index not in indices}:
-            raise DataError(f"{owner}: values must map numbers from 0 to one of the {len(names)} classes, got {wrong}")
+        items = (values or {}).items()
+        if wrong := {value: index for value, index in items if not 0 <= value <= _MOST_VALUE or index not in indices}:
+            raise DataError(
+                f"{owner}: values must map numbers from 0 to {_MOST_VALUE} to one of the {len(names)} classes, got "
+                f"{wrong}"
+            )
         self.names = tuple(names)
         self.colours = spread_colours(len(names)) if colours is None else tuple(colours)
         self.values = values

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import inspect
+import math
+import numbers
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -46,6 +48,21 @@ class MaskGenerator(ABC):
 
     def check(self) -> list[Finding]:
         """Findings that the user should see before these masks are used, such as a polarity that was guessed."""
+        return []
+
+    def for_pictures(self, names: Sequence[str]) -> MaskGenerator:
+        """The generator for these pictures; one that pairs by name returns a copy that knows them.
+
+        Args:
+            names: the pictures' names, by index.
+
+        Raises:
+            DataError: A picture has no mask.
+        """
+        return self
+
+    def mask_files(self) -> list[Path]:
+        """The files that masks are read from, which are no pictures even if they lie among them."""
         return []
 
     @classmethod
@@ -108,22 +125,32 @@ def resize_hole(mask: Tensor, height: int, width: int, mode: MaskResize) -> Tens
     return F.interpolate(mask[None], size=(height, width), mode="nearest-exact")[0]
 
 
-def int_range(owner: str, name: str, value: Sequence[int], least: int) -> tuple[int, int]:
+def int_range(owner: str, name: str, value: Sequence[int], least: int, most: int = 10_000) -> tuple[int, int]:
     """Check a pair `(low, high)` of whole numbers, both ends included; YAML and JSON give lists."""
-    if len(value) != 2 or any(int(end) != end for end in value) or not least <= value[0] <= value[1]:
+    if not _is_range(value, least, most) or any(int(end) != end for end in value):
         raise ValueError(
-            f"{owner}: {name} must be two whole numbers (low, high) with {least} <= low <= high, got {value}"
+            f"{owner}: {name} must be two whole numbers (low, high) with {least} <= low <= high <= {most}, got {value}"
         )
     return int(value[0]), int(value[1])
 
 
 def float_range(owner: str, name: str, value: Sequence[float], least: float, most: float) -> tuple[float, float]:
     """Check a pair `(low, high)` of numbers within `[least, most]`."""
-    if len(value) != 2 or not least <= value[0] <= value[1] <= most:
+    if not _is_range(value, least, most):
         raise ValueError(
             f"{owner}: {name} must be two numbers (low, high) with {least:g} <= low <= high <= {most:g}, got {value}"
         )
     return float(value[0]), float(value[1])
+
+
+def _is_range(value: Any, least: float, most: float) -> bool:
+    """Whether it is two finite numbers in order; a manifest may hold anything."""
+    return (
+        isinstance(value, (list, tuple))
+        and len(value) == 2
+        and all(isinstance(end, numbers.Real) and abs(end) != math.inf for end in value)
+        and least <= value[0] <= value[1] <= most
+    )
 
 
 def _plain(value: Any) -> Any:

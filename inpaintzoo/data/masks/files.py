@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch import Tensor
 
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.masks.base import MaskGenerator, MaskResize, float_range, grow_hole, int_range, resize_hole
+from inpaintzoo.data.masks.pairing import masks_among, pair_by_name
 from inpaintzoo.data.masks.reading import (
     UNCLEAR,
     MaskSurvey,
@@ -21,11 +23,14 @@ from inpaintzoo.data.masks.reading import (
     file_ratios,
     list_mask_files,
     rarer_colour,
+    read_grey,
     read_hole,
+    sample_positions,
     survey_files,
 )
 from inpaintzoo.ops import RATIO_EDGES, count_bins
 from inpaintzoo.types import DataError
+from inpaintzoo.words import counted, some
 
 NVIDIA_TEST_COUNT = 12_000
 NVIDIA_LEVEL_COUNT = 2_000
@@ -52,13 +57,15 @@ class MaskFolder(MaskGenerator):
             reads every file once.
         level: Keep only this level of the NVIDIA test set, from 1 (1 to 10 % hole) to 6 (50 to 60 %). Levels follow
             from the order of the 12,000 files, 2,000 per level.
-        order: `random`, or `index`: picture i gets file i, starting again if there are more pictures than files.
+        order: `random`; `index`: picture i gets file i, starting again if there are more pictures than files; or
+            `name`: each picture gets the file of its name, such as `b.png` or `b_mask.png` (see
+            `inpaintzoo.data.masks.pairing`). With `name`, the folder may hold the pictures too.
         resize: `nearest` keeps the hole ratio, as the papers' code does; `any` keeps even the thinnest hole, but thin
             holes grow.
 
     Raises:
-        DataError: No files, an unreadable file, an unclear polarity, no file in the `ratio`, or a `level` of a folder
-            that is not the NVIDIA test set.
+        DataError: No files, an unreadable file, a photograph among them, an unclear polarity, no file in the `ratio`,
+            or a `level` of a folder that is not the NVIDIA test set.
     """
 
     def __init__(
@@ -70,7 +77,7 @@ class MaskFolder(MaskGenerator):
         flips: bool = False,
         ratio: Sequence[float] | None = None,
         level: int | None = None,
-        order: Literal["random", "index"] = "random",
+        order: Literal["random", "index", "name"] = "random",
         resize: MaskResize = "nearest",
     ) -> None:
         _check_choices(polarity, threshold, level, order, resize)
@@ -83,7 +90,10 @@ class MaskFolder(MaskGenerator):
         self.level = level
         self.order = order
         self.resize: MaskResize = resize
+        self._named = False  # whether `files` are those of the pictures, in their order
         self.files = list_mask_files(self.path)
+        if order == "name":
+            self.files = self._without_pictures()
         survey = survey_files(self.path, self.files)
         name = f"mask folder {self.path}, {len(survey.white)} files"
         self.polarity: Polarity = rarer_colour(survey.mean_white, name) if polarity == "auto" else polarity
@@ -100,6 +110,36 @@ class MaskFolder(MaskGenerator):
         """Polarity, archive, JPEG files: see `MaskGenerator.check`."""
         return list(self._findings)
 
+    def for_pictures(self, names: Sequence[str]) -> MaskFolder:
+        """A copy that knows the pictures, for the orders `name` and `index`.
+
+        Raises:
+            DataError: With `name`, a picture has no mask or two. With `index`, files that are named after pictures
+                would go to others.
+        """
+        if self.order == "random":
+            return self
+        if self.order == "index":
+            self._check_index(names)
+            return self
+        found, unused = pair_by_name(names, self.files)
+        if missing := [name for name, file in zip(names, found, strict=True) if file is None]:
+            raise DataError(
+                f"mask folder {self.path}: {len(missing)} of {counted(names, 'picture')} "
+                f"{'has' if len(missing) == 1 else 'have'} no mask of {'its' if len(missing) == 1 else 'their'} name: "
+                f"{some(missing, 3)}; add masks, or leave out the pictures"
+            )
+        bound = copy.copy(self)
+        bound.files = [file for file in found if file is not None]
+        bound._named = True
+        if unused:
+            text = f"mask folder {self.path}: {counted(unused, 'file')} named after no picture ({some(unused, 3)})"
+            bound._findings = [*self._findings, Finding("warning", text)]
+        return bound
+
+    def mask_files(self) -> list[Path]:  # noqa: D102
+        return [self.path / file for file in self.files]
+
     def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:  # noqa: D102
         file = self.pick(rng, index)
         mask = resize_hole(read_hole(self.path / file, self.polarity, self.threshold), height, width, self.resize)
@@ -110,12 +150,34 @@ class MaskFolder(MaskGenerator):
 
     def pick(self, rng: np.random.Generator, index: int) -> str:
         """The file that `draw` uses, relative to the folder."""
-        position = index % len(self.files) if self.order == "index" else int(rng.integers(len(self.files)))
+        if self.order == "name" and not self._named:
+            raise DataError(f"mask folder {self.path}: order: name needs the pictures' names; call for_pictures first")
+        position = int(rng.integers(len(self.files))) if self.order == "random" else index % len(self.files)
         return self.files[position]
 
     def ratios(self) -> list[float]:
         """Each file's hole ratio in [0, 1], at its own size and before dilation."""
         return file_ratios(self.path, self.files, self.polarity, self.threshold)
+
+    def _without_pictures(self) -> list[str]:
+        """The masks of a folder that holds pictures too, each named after its picture."""
+        masks = masks_among(self.files)
+        others = [self.path / file for file in self.files if file not in masks]
+        if masks and any(_is_picture(others[place]) for place in sample_positions(len(others), 8)):
+            return [file for file in self.files if file in masks]
+        return self.files
+
+    def _check_index(self, names: Sequence[str]) -> None:
+        """Refuse an order that contradicts names; numbers alone, as those of public archives, mean nothing."""
+        named = [(name, position) for position, name in enumerate(names) if not Path(name).stem.isdecimal()]
+        found = pair_by_name([name for name, _ in named], self.files).masks
+        for (name, position), own in zip(named, found, strict=True):
+            drawn = self.files[position % len(self.files)]
+            if own not in (None, drawn):
+                raise DataError(
+                    f"mask folder {self.path}: in order of the files, picture {name!r} would get {drawn} instead of "
+                    f"{own} ({counted(names, 'picture')}, {counted(self.files, 'mask')}); set order: name"
+                )
 
     def _files_of_level(self, level: int) -> list[str]:
         if len(self.files) != NVIDIA_TEST_COUNT:
@@ -154,10 +216,18 @@ def _check_choices(polarity: str, threshold: float, level: int | None, order: st
         raise ValueError(f"MaskFolder: threshold must lie in [0, 1), a part of the grey scale, got {threshold}")
     if level is not None and level not in range(1, len(RATIO_EDGES)):
         raise ValueError(f"MaskFolder: level must be 1 to {len(RATIO_EDGES) - 1}, got {level}")
-    if order not in ("random", "index"):
-        raise ValueError(f"MaskFolder: order must be random or index, got {order!r}")
+    if order not in ("random", "index", "name"):
+        raise ValueError(f"MaskFolder: order must be random, index or name, got {order!r}")
     if resize not in ("nearest", "any"):
         raise ValueError(f"MaskFolder: resize must be nearest or any, got {resize!r}")
+
+
+def _is_picture(path: Path) -> bool:
+    try:
+        read_grey(path)
+    except DataError:
+        return True
+    return False
 
 
 def _findings(folder: Path, survey: MaskSurvey, polarity: Polarity, decided: bool, threshold: float) -> list[Finding]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from torch import Tensor
@@ -12,6 +13,8 @@ from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.masks.base import MaskGenerator, float_range
 from inpaintzoo.ops import mask_ratio
 from inpaintzoo.types import DataError
+
+_MOST_TRIES = 100_000
 
 
 class MixedMasks(MaskGenerator):
@@ -23,6 +26,8 @@ class MixedMasks(MaskGenerator):
     """
 
     def __init__(self, masks: list[MaskGenerator], weights: list[float] | None = None) -> None:
+        if wrong := [kind for kind in masks if not isinstance(kind, MaskGenerator)]:
+            raise ValueError(f"MixedMasks: masks must be mask generators, got {wrong[0]!r}")
         if not masks:
             raise ValueError("MixedMasks: masks is empty; give at least one mask generator")
         if weights is not None and len(weights) != len(masks):
@@ -35,6 +40,12 @@ class MixedMasks(MaskGenerator):
     def check(self) -> list[Finding]:
         """The findings of all its generators."""
         return [finding for masks in self.masks for finding in masks.check()]
+
+    def for_pictures(self, names: Sequence[str]) -> MixedMasks:  # noqa: D102
+        return MixedMasks([masks.for_pictures(names) for masks in self.masks], self.weights)
+
+    def mask_files(self) -> list[Path]:  # noqa: D102
+        return [file for masks in self.masks for file in masks.mask_files()]
 
     def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:  # noqa: D102
         chances = np.asarray(self.weights) / sum(self.weights)
@@ -51,17 +62,25 @@ class LimitedMask(MaskGenerator):
     """
 
     def __init__(self, mask: MaskGenerator, ratio: Sequence[float], tries: int = 1000) -> None:
+        if not isinstance(mask, MaskGenerator):
+            raise ValueError(f"LimitedMask: mask must be a mask generator, got {mask!r}")
         self.ratio = float_range("LimitedMask", "ratio", ratio, least=0.0, most=1.0)
         if self.ratio[0] == self.ratio[1]:
             raise ValueError(f"LimitedMask: nothing lies in ({self.ratio[0]:g}, {self.ratio[1]:g}]; widen ratio")
-        if tries < 1:
-            raise ValueError(f"LimitedMask: tries must be at least 1, got {tries}")
+        if not 1 <= tries <= _MOST_TRIES:
+            raise ValueError(f"LimitedMask: tries must be 1 to {_MOST_TRIES:,}, got {tries}")
         self.mask = mask
         self.tries = tries
 
     def check(self) -> list[Finding]:
         """The findings of its generator."""
         return self.mask.check()
+
+    def for_pictures(self, names: Sequence[str]) -> LimitedMask:  # noqa: D102
+        return LimitedMask(self.mask.for_pictures(names), self.ratio, self.tries)
+
+    def mask_files(self) -> list[Path]:  # noqa: D102
+        return self.mask.mask_files()
 
     def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:  # noqa: D102
         low, high = self.ratio

@@ -8,17 +8,31 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
+from PIL import Image
 from torch import Tensor
 
 from inpaintzoo.data.checks import in_threads
 from inpaintzoo.data.masks.base import hole_tensor
-from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, grey_levels, list_images, open_image
+from inpaintzoo.pictures.images import (
+    IMAGE_SUFFIXES,
+    JPEG_SUFFIXES,
+    decode_rgb,
+    grey_levels,
+    list_images,
+    open_image,
+    orientation_of,
+    turn,
+)
 from inpaintzoo.types import DataError
 
 Polarity = Literal["white", "black"]
 PolarityChoice = Literal["auto", "white", "black"]
 
 UNCLEAR = (0.4, 0.6)  # a white part between these does not tell hole from rest
+# Parts of pixels between 10 and 90 % grey above which a mask file is a photograph. Of blurred masks (sigma 10 pixels of
+# 256) half are at most; of 95 % of photographs at least half are.
+_COLOURED_PHOTOGRAPH, _GREY_PHOTOGRAPH = 0.2, 0.7
+_LOOKED_AT = 256  # pixels a side
 
 
 def check_polarity(polarity: str, owner: str = "") -> None:
@@ -54,13 +68,63 @@ def list_mask_files(folder: Path) -> list[str]:
 
 
 def read_grey(path: Path) -> np.ndarray:
-    """The file's grey levels as upright `(H, W)` float32 in [0, 1], whatever its mode.
+    """The file's levels, see `mask_levels`.
 
     Raises:
-        DataError: the file is missing or damaged.
+        DataError: the file is missing, damaged, or a photograph.
     """
     with open_image(path) as picture:
-        return grey_levels(picture)
+        return mask_levels(picture, str(path))
+
+
+def mask_levels(image: Image.Image, name: str) -> np.ndarray:
+    """The levels of a mask as upright `(H, W)` float32 in [0, 1], whatever its mode.
+
+    They are its opacity if that varies (a hole painted on an empty layer, or erased from the picture), otherwise its
+    grey levels.
+
+    Args:
+        image: an opened file, or any Pillow image.
+        name: name of the mask, for the error.
+
+    Raises:
+        DataError: it is a photograph.
+    """
+    if has_varied_alpha(image):
+        return turn(np.asarray(image.convert("RGBA").getchannel("A"), np.float32) / 255, orientation_of(image))
+    grey = grey_levels(image)
+    step = max(1, max(grey.shape) // _LOOKED_AT)
+    sample = grey[::step, ::step]
+    between = float(((sample > 0.1) & (sample < 0.9)).mean())
+    if between > _COLOURED_PHOTOGRAPH and _is_photograph(image, sample, between, step):
+        raise DataError(
+            f"{name} looks like a photograph: {between:.0%} of its pixels are neither black nor white; give a mask, "
+            "or, if picture and mask are swapped, exchange them"
+        )
+    return grey
+
+
+def has_varied_alpha(image: Image.Image) -> bool:
+    """Whether some of its pixels are more opaque than others."""
+    if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
+        return False
+    low, high = image.convert("RGBA").getchannel("A").getextrema()
+    return bool(low != high)
+
+
+def _is_photograph(image: Image.Image, grey: np.ndarray, between: float, step: int) -> bool:
+    """Whether a sample of an image's pixels has many different colours, or, without colours, many greys.
+
+    Blurred and JPEG-compressed masks have greys too, so only a large part counts without colours; a mask in two colours
+    has few different ones.
+    """
+    if between > _GREY_PHOTOGRAPH and len(np.unique((grey * 15.99).astype(np.uint8))) >= 8:
+        return True
+    if image.mode in ("1", "L", "LA", "La"):
+        return False
+    rgb = np.asarray(decode_rgb(image)[0])[::step, ::step]
+    coloured = float((np.ptp(rgb, axis=2) > 32).mean())
+    return coloured > 0.05 and len(np.unique(rgb.reshape(-1, 3) >> 4, axis=0)) > 64
 
 
 def read_hole(path: Path, polarity: Polarity, threshold: float) -> Tensor:

@@ -42,7 +42,9 @@ def mask_from_recipe(recipe: dict[str, Any]) -> MaskGenerator:
     arguments = {key: _built(value) for key, value in recipe["args"].items()}
     try:
         return kind(**arguments)
-    except TypeError as error:
+    except DataError:
+        raise
+    except Exception as error:  # a constructor's arguments come from the file
         raise DataError(f"mask recipe for {recipe['class']}: {error}") from error
 
 

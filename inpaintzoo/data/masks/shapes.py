@@ -10,6 +10,7 @@ from PIL import Image
 from torch import Tensor
 
 from inpaintzoo.data.masks.base import MaskGenerator, float_range, grow_hole, hole_tensor, int_range, resize_hole
+from inpaintzoo.types import DataError
 
 
 class CentreSquare(MaskGenerator):
@@ -29,7 +30,10 @@ class CentreSquare(MaskGenerator):
     def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:  # noqa: D102
         hole_height, hole_width = (height // 2, width // 2) if self.size is None else (self.size, self.size)
         if hole_height > height or hole_width > width:
-            raise ValueError(f"CentreSquare: a hole of {self.size} pixels does not fit into {height}x{width}")
+            raise DataError(
+                f"CentreSquare: a hole of {self.size} pixels does not fit into {height}x{width}; lower its size, or "
+                "use larger pictures"
+            )
         top, left = (height - hole_height) // 2, (width - hole_width) // 2
         mask = torch.zeros(1, height, width)
         mask[:, top : top + hole_height, left : left + hole_width] = 1.0

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Literal, get_args
 
@@ -10,7 +11,7 @@ from torch import Tensor
 
 from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.models.released import gated, pennet, spn
-from inpaintzoo.models.released.names import Names, Released
+from inpaintzoo.models.released.names import Names, Released, without_prefix
 from inpaintzoo.teachers import asl
 from inpaintzoo.types import WeightsError
 from inpaintzoo.words import some
@@ -46,7 +47,8 @@ def convert_state_dict(source: Source, state_dict: Mapping[str, Tensor]) -> dict
             TensorFlow's names holds weights for `GatedNet(padding="same_tf")`), `gated-discriminator`
             (`SNPatchDiscriminator()`, same port).
         state_dict: the tensors as released, under the released names. The checkpoints of SPN and SPL hold generator,
-            discriminator and pretext network in one: the named part is taken, the others must be known parts.
+            discriminator and pretext network in one: the named part is taken, the others must be known parts. A prefix
+            that all names share because the network was wrapped (`module.`, `generator.`, `model.`) is left out.
 
     Returns:
         The same tensors under our names, some of them joined; the network loads them with `strict=True`.
@@ -54,6 +56,7 @@ def convert_state_dict(source: Source, state_dict: Mapping[str, Tensor]) -> dict
     Raises:
         WeightsError: the source is unknown, or names or shapes are not those of the released network.
     """
+    state_dict = without_prefix(state_dict)
     if source == "tresnet-asl":
         return asl.convert(state_dict)
     released = _released(source, state_dict)
@@ -75,7 +78,17 @@ def released_network(source: Source, state_dict: Mapping[str, Tensor]) -> Rebuil
     Raises:
         WeightsError: the source is unknown.
     """
-    return asl.Trunk() if source == "tresnet-asl" else _released(source, state_dict).build()
+    return asl.Trunk() if source == "tresnet-asl" else _released(source, without_prefix(state_dict)).build()
+
+
+def fitting_sources(state_dict: Mapping[str, Tensor]) -> list[Source]:
+    """The sources whose converter takes this released state dict."""
+    fitting: list[Source] = []
+    for source in SOURCES:
+        with contextlib.suppress(WeightsError):
+            convert_state_dict(source, state_dict)
+            fitting.append(source)
+    return fitting
 
 
 def _released(source: Source, state_dict: Mapping[str, Tensor]) -> Released:

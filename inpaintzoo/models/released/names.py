@@ -9,6 +9,8 @@ from torch import Tensor
 
 from inpaintzoo.layers.rebuildable import Rebuildable
 
+_WRAPPERS = ("module.", "_orig_mod.", "model.", "generator.", "discriminator.", "netG.", "netD.")
+
 Names = dict[str, tuple[str, ...]]
 """Our names, each with the released tensors that it holds; several are joined along their first dimension."""
 
@@ -39,6 +41,14 @@ def with_kinds(modules: Mapping[str, tuple[str, ...]]) -> Names:
         for ours, theirs in modules.items()
         for kind in ("weight", "bias")
     }
+
+
+def without_prefix(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
+    """The tensors without a prefix that all names share because the network was wrapped, such as `module.`."""
+    first = next(iter(state_dict), "").partition(".")[0] + "."
+    if first not in _WRAPPERS or not all(name.startswith(first) for name in state_dict):
+        return state_dict
+    return without_prefix({name.removeprefix(first): tensor for name, tensor in state_dict.items()})
 
 
 def spectral_names(ours: str, theirs: str, original: str = "weight_orig") -> Names:

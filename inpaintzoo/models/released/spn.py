@@ -19,19 +19,22 @@ _OTHER_PARTS = ("tresnet_xL_hold.", "adversarial_loss.", "vgg_loss.vgg.")
 
 
 def _generator(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    return _part(state_dict, "generator.module.", "discriminator.module.")
+    return _part(state_dict, "generator.", "discriminator.")
 
 
 def _discriminator(state_dict: Mapping[str, Tensor]) -> Mapping[str, Tensor]:
-    return _part(state_dict, "discriminator.module.", "generator.module.")
+    return _part(state_dict, "discriminator.", "generator.")
 
 
 def _part(state_dict: Mapping[str, Tensor], wanted: str, other: str) -> Mapping[str, Tensor]:
-    """The generator or discriminator in a checkpoint of the whole model; bare names are returned as they are."""
+    """The generator or discriminator in a checkpoint of the whole model; bare names are returned as they are.
+
+    Networks that were trained on several GPUs have `module.` after their name.
+    """
     if not any(name.startswith((wanted, other)) for name in state_dict):
         return state_dict
     return {
-        name.removeprefix(wanted): tensor
+        name.removeprefix(wanted).removeprefix("module."): tensor
         for name, tensor in state_dict.items()
         if not name.startswith((other, *_OTHER_PARTS))
     }
