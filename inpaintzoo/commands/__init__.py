@@ -6,6 +6,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
+from inpaintzoo.commands.own_code import import_own
 from inpaintzoo.version import __version__
 
 COMMANDS = {
@@ -28,7 +29,8 @@ COMMANDS = {
 def overview() -> str:
     """The text that `inpaintzoo --help` prints."""
     lines = [f"  {name:<9} {about}" for name, (_, about) in COMMANDS.items()]
-    return "\n".join(["usage: inpaintzoo COMMAND [options]", "", *lines, "", "Each command has its own --help."])
+    own = "--import MODULE, with any command, imports a module with classes of your own first; it may be repeated."
+    return "\n".join(["usage: inpaintzoo COMMAND [options]", "", *lines, "", own, "Each command has its own --help."])
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -50,6 +52,11 @@ def main(args: Sequence[str] | None = None) -> int:
         return 0
     if command not in COMMANDS:
         print(f"inpaintzoo: error: there is no command {command!r}; inpaintzoo --help lists them", file=sys.stderr)
+        return 2
+    try:
+        rest = import_own(command, rest)
+    except ImportError as error:
+        print(f"inpaintzoo {command}: error: {error}", file=sys.stderr)
         return 2
     name = COMMANDS[command][0]
     module = importlib.import_module(f"inpaintzoo.commands.{name}")

@@ -34,6 +34,8 @@ from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.files.writing import free_path
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.types import ConfigError, InpaintzooError, WeightsError
+from inpaintzoo.weights.checkpoints import find_checkpoint
+from inpaintzoo.weights.files import SUFFIX
 
 OWN_DEFAULTS = {
     "max_epochs": -1,
@@ -87,6 +89,10 @@ class ZooCLI(LightningCLI):
         """Check what can be checked before anything is built."""
         config = self._settings()
         if config.get("ckpt_path"):
+            config["ckpt_path"] = str(find_checkpoint(config["ckpt_path"]))
+            if self.subcommand != "fit" and config["ckpt_path"].endswith(SUFFIX):  # only weights are needed
+                config["model"]["init_args"]["init_from"], config["ckpt_path"] = config["ckpt_path"], None
+        if config.get("ckpt_path"):
             _check_checkpoint(config["ckpt_path"])
         if self.subcommand in ("validate", "test"):
             config["verbose"] = False  # TestReport prints the table
@@ -115,9 +121,15 @@ class ZooCLI(LightningCLI):
             super().instantiate_classes()
         except ValueError as error:
             raise ConfigError(_innermost(error)) from error
-        untrained = any(True for _ in self.model.parameters()) and not self._settings().get("ckpt_path")
-        if untrained and self.subcommand in ("validate", "test", "predict"):
-            rank_zero_info("WARNING: no --ckpt_path is given, so the network has random weights")
+        given = self._settings().get("ckpt_path") or self.model.init_from
+        if (
+            not given
+            and any(True for _ in self.model.parameters())
+            and self.subcommand in ("validate", "test", "predict")
+        ):
+            rank_zero_info(
+                "WARNING: neither --ckpt_path nor --model.init_from is given, so the network has random weights"
+            )
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         # Lightning refuses these callbacks if their kind is switched off.
@@ -149,6 +161,11 @@ def _several(devices: Any, nodes: int) -> bool:
 
 def _check_checkpoint(path: str) -> None:
     """Refuse anything but a checkpoint file: Lightning looks for names such as `last`, and may train without them."""
+    if path.endswith(SUFFIX):
+        raise ConfigError(
+            f"--ckpt_path {path}: a weight file has no optimizer state to resume from; "
+            f"start a new run with --model.init_from {path}"
+        )
     if not Path(path).is_file():
         raise ConfigError(f"--ckpt_path {path}: there is no such file; a run never starts from scratch instead")
     try:
