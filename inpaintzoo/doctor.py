@@ -10,6 +10,7 @@ from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.metrics.segmentation import predicted_logits
 from inpaintzoo.types import Batch, InpaintzooError
+from inpaintzoo.weights.initialise import initialise
 
 MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
 
@@ -21,7 +22,7 @@ def examine(model: Inpainter, data: InpaintingData) -> int:
         1 if training could not start, else 0.
     """
     data.loads_labels = model.reads_labels
-    findings = _data(data)
+    findings = [*_weights(model), *_data(data)]
     if not any(finding.level == "error" for finding in findings):
         findings += check_labels(model, data)
     if not any(finding.level == "error" for finding in findings):
@@ -34,6 +35,18 @@ def examine(model: Inpainter, data: InpaintingData) -> int:
     warnings = sum(finding.level == "warning" for finding in findings)
     print(f"{errors} errors, {warnings} warnings")
     return 1 if errors else 0
+
+
+def _weights(model: Inpainter) -> list[Finding]:
+    """Load `init_from`, if there is one, as a fit would."""
+    if model.init_from is None:
+        return []
+    try:
+        return [
+            Finding("ok", str(report)) for report in initialise(model.generator, model.adversaries, model.init_from)
+        ]
+    except InpaintzooError as error:
+        return [Finding("error", str(error))]
 
 
 def _data(data: InpaintingData) -> list[Finding]:

@@ -413,8 +413,9 @@ class Inpainter(LightningModule):
                     )
         if stage == "fit" and self._trainer is not None and (data := getattr(self.trainer, "datamodule", None)):
             act_upon(check_labels(self, data))
-        if self.init_from is not None and stage == "fit":
-            for report in initialise(self.generator, self.adversaries, self.init_from):
+        # Once trained, or with a checkpoint that is loaded after this, the network is no longer what it started from.
+        if self.init_from is not None and self.iteration == 0 and (stage == "fit" or not self._checkpoint_comes()):
+            for report in initialise(self.generator, self.adversaries, self.init_from, whole=stage != "fit"):
                 rank_zero_info(str(report))
         self.metrics.prepare(self.device)
         if self.channels_last:
@@ -426,6 +427,9 @@ class Inpainter(LightningModule):
                 if not adversary.objective.penalises_gradients:  # type: ignore[union-attr]
                     for discriminator in adversary.discriminators():  # type: ignore[operator]
                         discriminator.compile()
+
+    def _checkpoint_comes(self) -> bool:
+        return self._trainer is not None and self.trainer.ckpt_path is not None
 
     def _refuse_plain_ddp(self, stage: str) -> None:
         strategy = self.trainer.strategy if self._trainer is not None else None

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from inpaintzoo.commands.own_code import import_own
 from inpaintzoo.version import __version__
 from inpaintzoo.words import did_you_mean
 
@@ -30,7 +31,8 @@ COMMANDS = {
 def overview() -> str:
     """The text that `inpaintzoo --help` prints."""
     lines = [f"  {name:<9} {about}" for name, (_, about) in COMMANDS.items()]
-    return "\n".join(["usage: inpaintzoo COMMAND [options]", "", *lines, "", "Each command has its own --help."])
+    own = "--import MODULE, with any command, imports a module with classes of your own first; it may be repeated."
+    return "\n".join(["usage: inpaintzoo COMMAND [options]", "", *lines, "", own, "Each command has its own --help."])
 
 
 def no_such_file(path: str) -> str:
@@ -84,6 +86,11 @@ def main(args: Sequence[str] | None = None) -> int:
         missing := _missing_config(rest)
     ) is not None:  # before the import of what the command needs, which takes seconds
         print(f"inpaintzoo {command}: error: --config {missing}", file=sys.stderr)
+        return 2
+    try:
+        rest = import_own(command, rest)
+    except ImportError as error:
+        print(f"inpaintzoo {command}: error: {error}", file=sys.stderr)
         return 2
     name = COMMANDS[command][0]
     module = importlib.import_module(f"inpaintzoo.commands.{name}")

@@ -1,7 +1,9 @@
-"""`inpaintzoo list`: the zoo's generators in a table."""
+"""`inpaintzoo list`: the zoo's generators in a table, or the classes of another kind that a config may name."""
 
 from __future__ import annotations
 
+import importlib
+import inspect
 from collections.abc import Sequence
 
 from jsonargparse import ArgumentParser, Namespace
@@ -9,6 +11,22 @@ from tabulate import tabulate
 
 from inpaintzoo.commands.run import run_command
 from inpaintzoo.models.catalogue import list_models
+
+METHODS = "methods"
+# Each kind with the module of its classes and their base class.
+KINDS = {
+    "losses": ("losses", "Loss"),
+    "adversaries": ("adversary", "Adversary"),
+    "discriminators": ("discriminators", "Discriminator"),
+    "objectives": ("objectives", "Objective"),
+    "views": ("views", "View"),
+    "masks": ("data.masks", "MaskGenerator"),
+    "data": ("data", "InpaintingData"),
+    "metrics": ("metrics", "Metric"),
+    "teachers": ("teachers", "Teacher"),
+    "fills": ("fills", "Generator"),
+}
+_BASES = {"InceptionMetric", "SegmentationMetric", *(base for _, base in KINDS.values())} - {"Adversary"}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -25,12 +43,51 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def make_parser() -> ArgumentParser:
     """The options of the command."""
-    return ArgumentParser(
-        prog="inpaintzoo list", description="The zoo's generators: size, cost at 256x256, needs, and papers."
+    parser = ArgumentParser(
+        prog="inpaintzoo list",
+        description="The zoo's generators: size, cost at 256x256, needs, and papers; or another kind of class, with "
+        "arguments and defaults, your own after --import MODULE.",
     )
+    parser.add_argument("kind", nargs="?", choices=[METHODS, *KINDS], default=METHODS, help="what to list")
+    return parser
 
 
 def _list(config: Namespace) -> None:
+    if config.kind == METHODS:
+        _list_methods()
+        return
+    for kind in classes(config.kind):
+        module = "" if kind.__module__.startswith("inpaintzoo.") else f"{kind.__module__}."
+        parameters = list(inspect.signature(kind).parameters.values())
+        arguments = ", ".join(str(each.replace(annotation=inspect.Parameter.empty)) for each in parameters)
+        summary = " ".join((inspect.getdoc(kind) or "").split("\n\n")[0].split())
+        print(f"{module}{kind.__name__}({arguments})\n    {summary}")
+
+
+def classes(kind: str) -> list[type]:
+    """The imported classes of a kind that a config may name: the zoo's, then the user's own.
+
+    Args:
+        kind: one of `KINDS`.
+    """
+    room, base = f"inpaintzoo.{KINDS[kind][0]}", KINDS[kind][1]
+    found: list[type] = [getattr(importlib.import_module(room), base)]
+    for each in found:  # which grows
+        found.extend(set(each.__subclasses__()).difference(found))
+    zoo = {each for each in found if each.__module__.startswith("inpaintzoo.")}
+    named = [
+        each
+        for each in found
+        if each.__name__ not in _BASES
+        and not each.__name__.startswith("_")
+        and "." not in each.__qualname__
+        and not each.__module__.endswith(".base")
+        and (each.__module__.startswith(room) or (each not in zoo and kind != "fills"))
+    ]
+    return sorted(named, key=lambda each: (each not in zoo, each.__name__))
+
+
+def _list_methods() -> None:
     rows = [
         {
             "method": row.name,

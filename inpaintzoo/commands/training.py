@@ -44,7 +44,7 @@ from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.files.writing import free_path
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.types import ConfigError
-from inpaintzoo.weights.checkpoints import read_checkpoint, run_settings
+from inpaintzoo.weights.checkpoints import find_checkpoint, read_checkpoint, run_settings
 from inpaintzoo.weights.files import SUFFIX
 
 OWN_DEFAULTS = {
@@ -123,6 +123,10 @@ class ZooCLI(LightningCLI):
         config = self._settings()
         _check_slurm(config["trainer"])
         if config.get("ckpt_path"):
+            config["ckpt_path"] = str(find_checkpoint(config["ckpt_path"]))
+            if self.subcommand != "fit" and config["ckpt_path"].endswith(SUFFIX):  # only weights are needed
+                config["model"]["init_args"]["init_from"], config["ckpt_path"] = config["ckpt_path"], None
+        if config.get("ckpt_path"):
             _check_checkpoint(config["ckpt_path"])
         if self.subcommand in ("validate", "test"):
             config["verbose"] = False  # TestReport prints the table
@@ -149,9 +153,15 @@ class ZooCLI(LightningCLI):
             raise ConfigError(f"{_being_built(error)}: {one_sentence(error)}") from error
         if self.subcommand == "fit":
             _check_optimizers(self.model)
-        untrained = any(True for _ in self.model.parameters()) and not self._settings().get("ckpt_path")
-        if untrained and self.subcommand in ("validate", "test", "predict"):
-            rank_zero_info("WARNING: no --ckpt_path is given, so the network has random weights")
+        given = self._settings().get("ckpt_path") or self.model.init_from
+        if (
+            not given
+            and any(True for _ in self.model.parameters())
+            and self.subcommand in ("validate", "test", "predict")
+        ):
+            rank_zero_info(
+                "WARNING: neither --ckpt_path nor --model.init_from is given, so the network has random weights"
+            )
 
     def _instantiate_trainer(self, config: dict[str, Any], callbacks: list[Callback]) -> Trainer:
         # Lightning refuses these callbacks if their kind is switched off.

@@ -184,7 +184,7 @@ def describe_parts(generator: nn.Module, adversaries: nn.ModuleDict) -> dict[str
     for name, part in named:
         try:
             parts[name] = describe(part)
-        except WeightsError:  # a user's own class: its checkpoints resume, but weight files cannot name it
+        except WeightsError:  # no file can name it, as for a class in a function; the run still resumes
             continue
     return parts
 

@@ -14,7 +14,7 @@ from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.types import ConfigError, WeightsError
 from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, RunCheckpoint, find_checkpoint, read_checkpoint
 from inpaintzoo.weights.files import WeightFile, read_weights
-from inpaintzoo.weights.networks import Description, describe, not_finite
+from inpaintzoo.weights.networks import Description, describe, find_class, not_finite
 from inpaintzoo.words import some
 
 LEAST_SHARE = 0.5
@@ -67,14 +67,17 @@ def refuse_to_resume(init_from: object) -> None:
         )
 
 
-def initialise(generator: nn.Module, adversaries: nn.ModuleDict, init_from: str | Mapping[str, str]) -> list[Matched]:
-    """Load weights of another run into networks before training.
+def initialise(
+    generator: nn.Module, adversaries: nn.ModuleDict, init_from: str | Mapping[str, str], whole: bool = False
+) -> list[Matched]:
+    """Load weights of another run into networks, before training or, with `whole`, before measuring.
 
     Args:
         generator: the Inpainter's generator.
         adversaries: the Inpainter's adversaries, by name.
         init_from: a generator's weight file; a checkpoint or run folder, which gives the generator (its average if
             there is one) and the adversaries of the same names; or files by part, `generator` or an adversary's name.
+        whole: refuse a generator that is not loaded completely, since nothing will train the rest of it.
 
     Returns:
         A report for each network.
@@ -82,8 +85,21 @@ def initialise(generator: nn.Module, adversaries: nn.ModuleDict, init_from: str 
     Raises:
         ConfigError: a part does not exist.
         WeightsError: a file cannot be read, nothing in it matches, or less than half of the network's parameters match
-            while tensors of the file are left over.
+            while tensors of the file are left over; with `whole`, a tensor of the generator is not in its file.
     """
+    reports = _load_parts(generator, adversaries, init_from)
+    loaded = next((report for report in reports if report.part == "generator"), None)
+    if whole and loaded is None:
+        raise WeightsError(f"init_from: no file is given for the generator, only for {', '.join(init_from)}")
+    if whole and loaded is not None and (left := loaded.missing + loaded.reshaped):
+        raise WeightsError(
+            f"{loaded.path} fits only {loaded.share:.1%} of the generator's parameters, and nothing would train the "
+            f"other tensors ({some(left)}); use the settings of the network that the file is from"
+        )
+    return reports
+
+
+def _load_parts(generator: nn.Module, adversaries: nn.ModuleDict, init_from: str | Mapping[str, str]) -> list[Matched]:
     parts: dict[str, nn.Module] = {"generator": generator, **adversaries}
     if isinstance(init_from, Mapping):
         unknown = [str(name) for name in init_from if name not in parts]
@@ -157,10 +173,10 @@ def _described_state(part: str, path: str, content: _Content) -> tuple[Descripti
         name = f"adversaries.{part}"
         return content.parts().get(f"{name}.discriminator"), content.state(name)
     about, state = content
-    if about.class_path.split(".")[0] != "inpaintzoo":
-        raise WeightsError(
-            f"{path}: the class path {about.class_path} is outside of inpaintzoo; this file is not its own"
-        )
+    try:
+        find_class(about.class_path)
+    except WeightsError as error:
+        raise WeightsError(f"{path}: {error}") from error
     return Description(class_path=about.class_path, init_args=about.init_args), state
 
 
@@ -169,7 +185,10 @@ def _otherwise(network: nn.Module, description: Description | None) -> list[str]
     judge = getattr(network, "discriminator", network)
     if description is None or not isinstance(judge, Rebuildable):
         return []
-    own: Description = describe(judge)
+    try:
+        own: Description = describe(judge)
+    except WeightsError:  # no file can hold the arguments of the user's own class
+        return []
     if own["class_path"].rpartition(".")[2] != description["class_path"].rpartition(".")[2]:
         return [description["class_path"].rpartition(".")[2]]
     given = description["init_args"]

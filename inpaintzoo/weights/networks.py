@@ -1,6 +1,7 @@
 """Networks as class path and arguments: how weight files describe them, and how they are rebuilt.
 
-A class path in a file is code to run, so it is looked up among the zoo's own classes; nothing is imported for it.
+A class path in a file is code to run, so it is looked up among the networks that are imported already, the zoo's and
+the user's own; nothing is imported for it.
 """
 
 from __future__ import annotations
@@ -41,13 +42,14 @@ def describe(network: nn.Module) -> Description:
     """The description of a network.
 
     Raises:
-        WeightsError: it is not a network of the zoo, or a file cannot hold its arguments.
+        WeightsError: it is not a Generator or Discriminator, its class is defined in a function, or a file cannot
+            hold its arguments.
     """
     if not isinstance(network, Rebuildable):
         raise WeightsError(
             f"a {type(network).__name__} cannot be described; give a Generator or a Discriminator, not a wrapper of one"
         )
-    _find_class(network.class_path)
+    find_class(network.class_path)
     for name, value in network.settings.items():
         if not _plain(value):
             raise WeightsError(
@@ -71,11 +73,11 @@ def build(
         kind: the expected base class; None allows any.
 
     Raises:
-        WeightsError: the class is not the zoo's or not of this kind, its constructor refuses the arguments, or the
+        WeightsError: the class is not imported or not of this kind, its constructor refuses the arguments, or the
             network is larger than the file.
     """
     try:
-        network_class = _find_class(description["class_path"])
+        network_class = find_class(description["class_path"])
     except WeightsError as error:
         raise WeightsError(f"{where}: {error}") from error
     if kind is not None and not issubclass(network_class, kind):
@@ -151,7 +153,7 @@ def load_values(network: nn.Module, description: Description, state: Mapping[str
     network.load_state_dict(state, assign=True)
     if any(tensor.is_meta for tensor in (*network.parameters(), *network.buffers())):
         # Buffers outside the state dict get their values from the constructor.
-        network = _construct(_find_class(description["class_path"]), description)
+        network = _construct(find_class(description["class_path"]), description)
         network.load_state_dict(state, assign=True)
     assert isinstance(network, Rebuildable)
     return network.eval()
@@ -175,18 +177,34 @@ def not_finite(state: Mapping[str, Tensor]) -> list[str]:
     ]
 
 
-def _find_class(class_path: str) -> type[Rebuildable]:
-    """The zoo's class of a path, which may name its module or a package above it (`inpaintzoo.models.SPN`)."""
+def find_class(class_path: str) -> type[Rebuildable]:
+    """The imported network class of a path, which may name its module or a package above it (`inpaintzoo.models.SPN`).
+
+    Raises:
+        WeightsError: there is none.
+    """
     package, _, name = class_path.rpartition(".")
-    if package.split(".")[0] != "inpaintzoo":
-        raise WeightsError(
-            f"the class path {class_path} is outside of inpaintzoo; only the zoo's own classes are built"
+    found = [
+        kind
+        for kind in _subclasses(Rebuildable)
+        if kind.__qualname__ == name and f"{kind.__module__}.".startswith(f"{package}.")
+    ]
+    if found:
+        return found[-1]  # a class that was defined again, as in a notebook, is the later one
+    if package.split(".")[0] == "inpaintzoo":
+        problem = "is not a generator or discriminator of this version of inpaintzoo"
+    elif "<locals>" in class_path:
+        problem = "is of a class within a function, which no file can name; define it at the top of a module"
+    elif package == "__main__":
+        problem = (
+            "is of a class in a script, which nothing else can find; define it in a module that the script imports"
         )
-    for candidate in _subclasses(Rebuildable):
-        module = candidate.__module__
-        if candidate.__qualname__ == name and (module == package or module.startswith(f"{package}.")):
-            return candidate
-    raise WeightsError(f"the class path {class_path} is not a generator or discriminator of this version of inpaintzoo")
+    else:
+        problem = (
+            "is neither the zoo's nor of an imported module, and no file makes inpaintzoo import one; if it is your "
+            f"own, import its module first, on the command line with --import {package or 'MODULE'}"
+        )
+    raise WeightsError(f"the class path {class_path} {problem}")
 
 
 def _subclasses(of: type) -> Iterator[type[Rebuildable]]:
@@ -201,7 +219,7 @@ def _plain(value: Any) -> bool:
     if isinstance(value, (list, tuple)):
         return all(_plain(item) for item in value)
     if isinstance(value, Rebuildable):  # a part of a network, such as a structure filter
-        _find_class(value.class_path)
+        find_class(value.class_path)
         return all(_plain(item) for item in value.settings.values())
     return value is None or isinstance(value, (bool, int, float, str))
 
@@ -210,5 +228,5 @@ def _with_tuples(value: Any) -> Any:
     """Turn JSON's lists into tuples, and build the parts of a network."""
     if isinstance(value, dict):
         part = {name: _with_tuples(item) for name, item in value.get("init_args", {}).items()}
-        return _find_class(str(value.get("class_path", "")))(**part)
+        return find_class(str(value.get("class_path", "")))(**part)
     return tuple(_with_tuples(item) for item in value) if isinstance(value, list) else value

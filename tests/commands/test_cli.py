@@ -266,7 +266,33 @@ def test_a_checkpoint_of_another_network_is_refused(trained, tmp_path, capsys):
 
 def test_random_weights_do_not_pass_silently(tmp_path, caplog):
     assert run("test", tmp_path) == 0
-    assert "no --ckpt_path is given, so the network has random weights" in caplog.text
+    assert "neither --ckpt_path nor --model.init_from is given, so the network has random weights" in caplog.text
+
+
+def test_weights_and_run_folders_are_measured_as_their_checkpoint(trained, tmp_path, caplog, capsys):
+    """A weight file given as `init_from` or `--ckpt_path`, the run's folder and its checkpoint: the same numbers."""
+    file = tmp_path / "net.safetensors"
+    assert main(["export", "--ckpt", str(trained), "--to", str(file)]) == 0
+    ways = {
+        "checkpoint": ("--ckpt_path", trained / "checkpoints" / "last.ckpt"),
+        "folder": ("--ckpt_path", trained),
+        "weights": ("--ckpt_path", file),
+        "start": ("--model.init_from", file),
+    }
+    found = {}
+    for way, options in ways.items():
+        caplog.clear()
+        assert run("test", tmp_path / way, *options) == 0, capsys.readouterr().err
+        assert "random weights" not in caplog.text
+        found[way] = json.loads(next((tmp_path / way).rglob("metrics.json")).read_text())["summary"]
+    assert found == dict.fromkeys(ways, found["checkpoint"])
+    capsys.readouterr()
+    assert run("fit", tmp_path, "--ckpt_path", file) == 1
+    assert "a weight file has no optimizer state to resume from" in capsys.readouterr().err
+    assert run("test", tmp_path, "--model.init_from", tmp_path / "none.safetensors") == 1
+    assert "there is no such weight file" in capsys.readouterr().err
+    assert main(["doctor", "--config", TINY, "--model.init_from", str(tmp_path / "none.safetensors")]) == 1
+    assert "there is no such weight file" in capsys.readouterr().out
 
 
 def test_doctor_puts_a_pair_through_the_metrics(capsys):

@@ -55,6 +55,25 @@ def same(state, other):
     return state.keys() == other.keys() and all(torch.equal(state[name], other[name]) for name in state)
 
 
+@pytest.mark.parametrize(
+    ("kind", "line"),
+    [
+        ("losses", "HoleL1(weight=1.0)"),
+        ("views", "PyramidLevel("),
+        ("masks", "CentreSquare("),
+        ("objectives", "Hinge("),
+        ("metrics", "PSNR("),
+        ("teachers", "EdgeTeacher("),
+        ("discriminators", "toys.TinyDiscriminator("),
+    ],
+)
+def test_kinds_of_classes_are_listed_with_their_arguments(kind, line, capsys):
+    assert main(["list", kind]) == 0
+    printed = capsys.readouterr().out.splitlines()
+    assert any(text.startswith(line) for text in printed)
+    assert not any(text.startswith(("_", "Loss(", "Metric(", "InceptionMetric(")) for text in printed)
+
+
 # --- export --------------------------------------------------------------------------------------------------------
 
 
@@ -334,6 +353,28 @@ def test_arguments_that_differ_are_reported(tmp_path):
     assert report.settings == [] and "otherwise" not in str(report)
 
 
+def test_what_is_measured_must_be_loaded_whole(tmp_path):
+    """A fit trains what a file leaves out; a test would measure its random values."""
+    network = PENNet(width=4)
+    save_model(network, tmp_path / "net.safetensors")
+    network.extra = nn.Conv2d(1, 1, 1)
+    for start in (str(tmp_path / "net.safetensors"), {"generator": str(tmp_path / "net.safetensors")}):
+        (report,) = initialise(network, nn.ModuleDict(), start)
+        assert report.missing == ["extra.weight", "extra.bias"]
+        with pytest.raises(WeightsError, match=r"of the generator's parameters.* \(extra\.weight, extra\.bias\)"):
+            initialise(network, nn.ModuleDict(), start, whole=True)
+
+
+def test_a_trained_network_keeps_its_weights_when_it_is_tested(run, tmp_path):
+    """`init_from` is where a fit began, and not what is measured after it."""
+    save_model(run[0].generator, tmp_path / "net.safetensors")
+    model = inpainter(init_from=str(tmp_path / "net.safetensors"))
+    trainer = fit(model, tmp_path)
+    before = {name: tensor.clone() for name, tensor in model.generator.state_dict().items()}
+    trainer.test(model, NoiseData(count=2, size=64), verbose=False)
+    assert same(before, model.generator.state_dict())
+
+
 def test_a_runs_folder_is_a_start(run):
     model = inpainter()
     reports = initialise(model.generator, model.adversaries, str(run[1]))
@@ -347,7 +388,7 @@ def test_a_file_of_another_program_is_no_start(tmp_path):
     model = PENNet(width=4)
     metadata = {"inpaintzoo_format": "1", "class_path": "os.system", "init_args": "{}", "facts": "{}", "licence": ""}
     safetensors.torch.save_file(model.state_dict(), tmp_path / "net.safetensors", metadata)
-    with pytest.raises(WeightsError, match=r"os\.system is outside of inpaintzoo"):
+    with pytest.raises(WeightsError, match=r"os\.system is neither the zoo's nor of an imported module"):
         initialise(model, nn.ModuleDict(), str(tmp_path / "net.safetensors"))
     with pytest.raises(ConfigError, match="generator has no file"):
         initialise(model, nn.ModuleDict(), {"generator": None})

@@ -269,7 +269,8 @@ def test_a_manifest_imports_nothing(tmp_path, monkeypatch):
     name = OwnMask.recipe_name()
     path.write_text(path.read_text().replace(json.dumps(name), '"own_holes.OwnMask"'))
     with pytest.raises(
-        DataError, match=r"line 2: .*unknown class 'own_holes.OwnMask'; .* import it: give its class path"
+        DataError,
+        match=r"line 2: .*unknown class 'own_holes.OwnMask'; .* import its module first, .*--import own_holes",
     ):
         Manifest.load(path)
 

@@ -40,6 +40,14 @@ def file(tmp_path):
     return network, tmp_path / "net.safetensors"
 
 
+class OwnGenerator(TinyGenerator):
+    """A user's class, in a module that is imported."""
+
+    def __init__(self, act: nn.Module | None = None, width: int = 4) -> None:
+        super().__init__(width)
+        self.act = act
+
+
 def rewritten(path, metadata=None, **tensors):
     """The file with other metadata and tensors."""
     from safetensors import safe_open
@@ -79,7 +87,7 @@ def test_a_part_of_a_network_is_rebuilt_with_it(tmp_path):
     assert again.structure_filter.settings == network.structure_filter.settings
     arguments = json.dumps({"structure_filter": {"class_path": "os.system", "init_args": {}}})
     rewritten(tmp_path / "net.safetensors", {"init_args": arguments})
-    with pytest.raises(WeightsError, match=r"os\.system is outside of inpaintzoo"):
+    with pytest.raises(WeightsError, match=r"os\.system is neither the zoo's nor of an imported module"):
         load_network(tmp_path / "net.safetensors")
     wrong = {"class_path": "inpaintzoo.layers.structure.BilateralStructure", "init_args": {"kernel": "wide"}}
     rewritten(tmp_path / "net.safetensors", {"init_args": json.dumps({"structure_filter": wrong})})
@@ -128,8 +136,14 @@ def test_values_beyond_float16_are_refused(tmp_path):
 
 def test_what_cannot_be_saved(tmp_path, file):
     path = tmp_path / "other.safetensors"
-    with pytest.raises(WeightsError, match=r"class path toys\.TinyGenerator is outside of inpaintzoo"):
-        save_model(TinyGenerator(), path)
+
+    class Local(TinyGenerator):
+        """Of this function alone."""
+
+    with pytest.raises(WeightsError, match="a class within a function, which no file can name"):
+        save_model(Local(), path)
+    with pytest.raises(WeightsError, match="was built with a ReLU as act, which no file can hold"):
+        save_model(OwnGenerator(nn.ReLU()), path)
     with pytest.raises(WeightsError, match="a Sequential cannot be described"):
         save_model(nn.Sequential(PENNet(width=4)), path)
     changed = PENNet(width=4)
@@ -151,17 +165,30 @@ def test_what_cannot_be_saved(tmp_path, file):
     assert sorted(p.name for p in tmp_path.iterdir()) == ["net.safetensors"], "nothing half-written is left"
 
 
+def test_an_own_generator_is_saved_and_rebuilt(tmp_path):
+    network = OwnGenerator(width=6).eval()
+    save_model(network, tmp_path / "own.safetensors")
+    again = load_model(tmp_path / "own.safetensors")
+    image, mask = torch.rand(1, 3, 8, 8), (torch.rand(1, 1, 8, 8) > 0.7).float()
+    assert type(again) is OwnGenerator and again.settings == {"act": None, "width": 6}
+    with torch.no_grad():
+        assert torch.equal(again(image, mask).image, network(image, mask).image)
+
+
 @pytest.mark.parametrize(
     ("class_path", "reason"),
     [
-        ("os.system", "outside of inpaintzoo"),
-        ("inpaintzoo_evil.PENNet", "outside of inpaintzoo"),
+        ("os.system", "on the command line with --import os$"),
+        ("inpaintzoo_evil.PENNet", "no file makes inpaintzoo import one"),
         ("inpaintzoo.commands.main", "not a generator or discriminator"),
         ("inpaintzoo.commands.os.system", "not a generator or discriminator"),
         ("inpaintzoo.models.pennet.PENNet.__init__", "not a generator or discriminator"),
         ("inpaintzoo.models.pennet.PyramidEncoder", "not a generator or discriminator"),
-        ("toys.TinyGenerator", "outside of inpaintzoo"),
-        ("", "outside of inpaintzoo"),
+        ("notimported.Net", "on the command line with --import notimported$"),
+        ("toys.Generator", "--import toys"),
+        ("inpaintzoo.generator.Generator", "not a generator or discriminator"),
+        ("__main__.Net", "a class in a script"),
+        ("", "--import MODULE"),
     ],
 )
 def test_class_paths_that_are_not_the_zoos_are_refused(class_path, reason, file):

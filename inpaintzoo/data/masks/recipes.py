@@ -57,7 +57,8 @@ def recipe_classes(recipe: dict[str, Any]) -> dict[str, type[MaskGenerator]]:
     known, named = mask_classes(), {}
     for name in _names(recipe):
         if name not in known:
-            own = f"to use one of your own, import it: give its class path in the config (test_masks: {name})"
+            module = name.rpartition(".")[0]
+            own = f"if it is your own, import its module first, on the command line with --import {module}"
             remedy = own if "." in name else f"known are {', '.join(known)}"
             raise DataError(f"mask recipe: unknown class {name!r}; {remedy}")
         named[name] = known[name]
