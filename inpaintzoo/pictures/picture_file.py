@@ -18,6 +18,7 @@ from inpaintzoo.files.writing import write_whole
 from inpaintzoo.pictures.colours import Colours, colours_of_image
 from inpaintzoo.pictures.deep import deep_planes, deep_reader, write_deep
 from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, open_image, orientation_of, turn
+from inpaintzoo.pictures.jpegs import iptc_segments
 from inpaintzoo.pictures.metadata import add_metadata, stored_metadata, upright_exif, upright_info, upright_xmp
 from inpaintzoo.pictures.picture import Picture, image_like
 from inpaintzoo.pictures.pngs import is_text, png_info
@@ -112,6 +113,8 @@ class PictureFile:
             if form == "WEBP":
                 options.update(lossless=True, exact=True)
             self.picture.finish(pixels).save(file, format=form, **options)
+        if form != "JPEG" and "extra" in metadata:
+            self.note(f"{self.path}: its IPTC (APP13) is left out; write .jpg to keep it")
         if form == "PNG" and not is_text(metadata.get("xmp", b"")):
             self.note(f"{self.path}: its XMP is not UTF-8, which PNG requires: it is left out")
         if form == "TIFF":
@@ -191,6 +194,8 @@ def _kept_metadata(image: Image.Image, path: str | Path, turned: bool, note: Cal
     dpi = image.info.get("dpi")
     if dpi and all(float(value) > 0 and math.isfinite(value) for value in dpi):
         kept["dpi"] = tuple(float(value) for value in (dpi[::-1] if turned else dpi))
+    if segments := iptc_segments(image, path, note):
+        kept["extra"] = segments
     if image.info.get("comment"):
         kept["comment"] = image.info["comment"]
     if image.format == "PNG" or xmp:
@@ -205,7 +210,7 @@ def _kept_metadata(image: Image.Image, path: str | Path, turned: bool, note: Cal
 def _known_to_writer(metadata: dict[str, Any], form: str) -> dict[str, Any]:
     """The metadata that Pillow's writer of a format takes."""
     known = {
-        "JPEG": ("exif", "icc_profile", "xmp", "dpi", "comment"),
+        "JPEG": ("exif", "icc_profile", "xmp", "dpi", "comment", "extra"),
         "PNG": ("exif", "icc_profile", "dpi", "pnginfo"),
         "WEBP": ("exif", "icc_profile", "xmp"),
         "TIFF": ("icc_profile", "dpi"),  # the rest by `add_metadata`
