@@ -20,6 +20,8 @@ from inpaintzoo.files.writing import write_whole
 from inpaintzoo.pictures.colours import Colours, pixels_of
 from inpaintzoo.pictures.deep import deep_planes, deep_reader, write_deep
 from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, decode, open_image, orientation_of, turn
+from inpaintzoo.pictures.jpegs import encoding as jpeg_encoding
+from inpaintzoo.pictures.jpegs import iptc_segments, keep_blocks
 from inpaintzoo.pictures.metadata import add_metadata, stored_metadata, upright_exif, upright_info, upright_xmp
 from inpaintzoo.pictures.picture import Picture, image_like
 from inpaintzoo.pictures.pngs import is_text, png_info
@@ -64,6 +66,7 @@ class PictureFile:
         format: Pillow's name of the format.
         metadata: options of Pillow's `save` that keep the file's metadata.
         encoding: options that keep the compression if the format stays the same.
+        jpeg: the content of a JPEG file, of which blocks are kept; empty for other formats.
         note: called with a sentence about what is left out.
     """
 
@@ -73,6 +76,7 @@ class PictureFile:
     format: str
     metadata: dict[str, Any]
     encoding: dict[str, Any]
+    jpeg: bytes
     note: Callable[[str], None]
 
     def check_target(self, target: Path) -> None:
@@ -95,12 +99,19 @@ class PictureFile:
                     f"{' or '.join(fitting)}"
                 )
 
-    def write(self, pixels: np.ndarray, target: Path) -> None:
-        """Write pixels stored like the picture's, upright and with the metadata, completely or not at all."""
-        self.check_target(target)
-        write_whole(target, lambda file: self._save(pixels, file, format_of(target)))
+    def write(self, pixels: np.ndarray, target: Path) -> str:
+        """Write pixels stored like the picture's, upright and with the metadata, completely or not at all.
 
-    def _save(self, pixels: np.ndarray, file: str, form: str) -> None:
+        Returns:
+            Why pixels that are the picture's own change a little everywhere; empty if the format keeps them, or JPEG
+            all those in blocks without a new pixel.
+        """
+        self.check_target(target)
+        changes: list[str] = []
+        write_whole(target, lambda file: changes.append(self._save(pixels, file, format_of(target))))
+        return changes[0]
+
+    def _save(self, pixels: np.ndarray, file: str, form: str) -> str:
         metadata = dict(self.metadata)
         step, most = _RESOLUTIONS.get(form, (1, 0))
         if not all(1 <= round(value / step) <= most for value in metadata.get("dpi", ())):
@@ -119,10 +130,17 @@ class PictureFile:
             if form == "PNG" and made.mode == "I":  # from 0 to 65535
                 made = Image.fromarray(np.asarray(made).astype(np.uint16))
             made.save(file, format=form, **options)
+        if form != "JPEG" and "extra" in metadata:
+            self.note(f"{self.path}: its IPTC (APP13) is left out; write .jpg to keep it")
         if form == "PNG" and not is_text(metadata.get("xmp", b"")):
             self.note(f"{self.path}: its XMP is not UTF-8, which PNG requires: it is left out")
         if form == "TIFF":
             add_metadata(file, self.metadata.get("exif", b""), self.metadata.get("xmp", b""), self.path, self.note)
+        if form != "JPEG":
+            return ""
+        if not self.jpeg:
+            return "the picture was not a JPEG file"
+        return keep_blocks(self.jpeg, Path(file), self.picture.stored, pixels, self.picture.orientation)
 
 
 def format_of(path: Path) -> str:
@@ -164,7 +182,7 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
         upright = image.format == "TIFF" and deep is not deep_planes
         orientation = 1 if upright else orientation_of(image)
         metadata = _kept_metadata(image, path, max(stored, orientation), note)
-        encoding = _encoding(image)
+        encoding = _encoding(image, orientation)
 
     def finish(filled: np.ndarray) -> Image.Image:
         if deep or filled.dtype == np.int8:
@@ -176,7 +194,8 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
     kind = true_type(image)
     mode = DEEP if deep else image.mode if kind is None else kind.name
     picture = Picture(pixels, colours, finish, orientation)
-    return PictureFile(Path(path), picture, mode, form, metadata, encoding, note)
+    jpeg = Path(path).read_bytes() if form == "JPEG" else b""
+    return PictureFile(Path(path), picture, mode, form, metadata, encoding, jpeg, note)
 
 
 @contextlib.contextmanager
@@ -218,6 +237,8 @@ def _kept_metadata(
     dpi = image.info.get("dpi")
     if dpi and all(float(value) > 0 and math.isfinite(value) for value in dpi):
         kept["dpi"] = tuple(float(value) for value in (dpi[::-1] if turned else dpi))
+    if segments := iptc_segments(image, path, note):
+        kept["extra"] = segments
     if image.info.get("comment"):
         kept["comment"] = image.info["comment"]
     if image.format == "PNG" or xmp:
@@ -232,7 +253,7 @@ def _kept_metadata(
 def _known_to_writer(metadata: dict[str, Any], form: str) -> dict[str, Any]:
     """The metadata that Pillow's writer of a format takes."""
     known = {
-        "JPEG": ("exif", "icc_profile", "xmp", "dpi", "comment"),
+        "JPEG": ("exif", "icc_profile", "xmp", "dpi", "comment", "extra"),
         "PNG": ("exif", "icc_profile", "dpi", "pnginfo", "transparency"),
         "WEBP": ("exif", "icc_profile", "xmp"),
         "TIFF": ("icc_profile", "dpi"),  # the rest by `add_metadata`
@@ -241,11 +262,9 @@ def _known_to_writer(metadata: dict[str, Any], form: str) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if name in known[form]}
 
 
-def _encoding(image: Image.Image) -> dict[str, Any]:
-    if isinstance(image, JpegImagePlugin.JpegImageFile) and image.quantization:
-        # With the same tables, untouched blocks are quantised as before.
-        sampling = JpegImagePlugin.get_sampling(image)
-        return {"qtables": image.quantization, **({"subsampling": sampling} if sampling >= 0 else {})}
+def _encoding(image: Image.Image, orientation: int) -> dict[str, Any]:
+    if isinstance(image, JpegImagePlugin.JpegImageFile):
+        return jpeg_encoding(image, orientation)
     if image.format == "TIFF":
         found = image.info.get("compression")  # Pillow would keep it, lossy or not
         return {"compression": found if found in _LOSSLESS_TIFF else "tiff_adobe_deflate"}

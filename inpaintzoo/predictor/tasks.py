@@ -96,12 +96,13 @@ class OpenFile:
             for target in self.targets:
                 write_whole(target, lambda copy: shutil.copyfile(path, copy))
             return self.targets
-        if format_of(first) == "JPEG":
-            note(JpegWarning(f"{first}: JPEG changes known pixels a little; write .png to keep them exactly"))
         if not self.scene.hole.any():
             note(PredictorWarning(NO_HOLE))
         for target, pixels in zip(self.targets, self.scene.fills(parts, samples), strict=True):
-            self.file.write(pixels, target)
+            change = self.file.write(pixels, target)
+        if format_of(first) == "JPEG":
+            where = f"everywhere a little, since {change}" if change else "in the blocks that the hole touches"
+            note(JpegWarning(f"{first}: JPEG changes known pixels {where}; write .png to keep them exactly"))
         return self.targets
 
 
