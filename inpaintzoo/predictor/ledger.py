@@ -9,16 +9,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
 from inpaintzoo.files.record import Record
 from inpaintzoo.fills import FILLS
 from inpaintzoo.generator import Generator
-from inpaintzoo.types import ConfigError
+from inpaintzoo.types import ConfigError, DataError
 from inpaintzoo.weights.checkpoints import find_checkpoint
 from inpaintzoo.words import some
 
 _FILLED = "filled"  # beside the settings: file -> stamps of it and its sources; None: not made yet
+Stamps = list[list[int] | None]  # of a file and its sources, see `stamp`
 
 
 def stamp(path: Path | None) -> list[int] | None:
@@ -73,8 +75,11 @@ class Ledger:
         self.force = force
         self._due = 0.0  # when the JSON file is to be written again
         begun = self._begun()
-        self._filled: dict[str, Any] = dict(begun.get(_FILLED, {}))
-        self._before: dict[str, Any] = {}  # what was noted of files that are being made again
+        try:
+            self._filled = msgspec.convert(begun.get(_FILLED, {}), dict[str, Stamps | None])
+        except msgspec.ValidationError as error:
+            raise DataError(f"{path} is damaged ({error}); delete it, or name another folder") from error
+        self._before: dict[str, Stamps | None] = {}  # what was noted of files that are being made again
         self._check({**begun, **settings})
 
     def check_made_with(self, model: Mapping[str, Any]) -> None:
@@ -161,5 +166,5 @@ class Ledger:
         return path.relative_to(self.path.parent).as_posix()
 
 
-def _stamps(path: Path, sources: Sequence[Path | None]) -> list[list[int] | None]:
+def _stamps(path: Path, sources: Sequence[Path | None]) -> Stamps:
     return [stamp(path), *map(stamp, sources)]

@@ -1,8 +1,13 @@
 """The ledger of a folder of filled pictures: how often it is written, and that nothing is lost."""
 
+import json
+
+import pytest
+
 from inpaintzoo.files import record
 from inpaintzoo.predictor import ledger as module
 from inpaintzoo.predictor.ledger import Ledger
+from inpaintzoo.types import DataError
 
 
 def test_a_slow_ledger_is_written_rarely_and_complete_in_the_end(tmp_path, monkeypatch):
@@ -43,3 +48,10 @@ def test_a_quick_ledger_is_written_each_time(tmp_path, monkeypatch):
         clock[0] += 0.5
         ledger.note([file], [file])
         assert Ledger(tmp_path / "inpaint.json", {}, force=False).made([file], [file])
+
+
+@pytest.mark.parametrize("filled", [[], {"a.png": 3}, {"a.png": [["x"]]}, {"a.png": [[1.5, 2]]}, {"a.png": [7]}])
+def test_a_damaged_ledger_is_named(tmp_path, filled):
+    (tmp_path / "inpaint.json").write_text(json.dumps({"seed": 1, "filled": filled}))
+    with pytest.raises(DataError, match=r"inpaint.json is damaged \(Expected .+\); delete it, or name another folder"):
+        Ledger(tmp_path / "inpaint.json", {"seed": 1}, force=False)

@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -286,8 +287,8 @@ class Benchmark:
     def _cell_results(self, pair_set: str, cell: _Cell) -> MetricResults:
         suite, protocol = cell.suite, cell.protocol
         suite.reset()
-        for number in range(len(self.sets[pair_set].batches(self.batch_size))):
-            suite.add(cell.work.read(number))
+        for number, batch in enumerate(self.sets[pair_set].batches(self.batch_size)):
+            suite.add(cell.work.read(number, batch, suite))
         results = suite.compute(everywhere=False)
         suite.reset()
         results.batch = protocol.batch if protocol.mean == "batches" else 1
@@ -313,7 +314,10 @@ class Benchmark:
         kept = Record(file, key).read() or {}
         cost = kept.pop("cost", None)
         if kept == key:
-            return None if cost is None else Cost(**{**cost, "spread": tuple(cost["spread"])})
+            try:
+                return msgspec.convert(cost, Cost | None)  # type: ignore[call-overload, no-any-return]
+            except msgspec.ValidationError as error:
+                raise DataError(f"{file} is damaged ({error}); delete it and run again") from error
         filler = self._filler(contender, pairs.name)
         measured = measure_cost(filler, self._moved(pairs.load([0]))) if isinstance(filler, NetworkFiller) else None
         Record(file, {**key, "cost": None if measured is None else dataclasses.asdict(measured)}).write()
