@@ -17,7 +17,17 @@ from typing import Any
 
 from inpaintzoo.types import InpaintzooError, WeightsError
 
-_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+def _machine() -> str:
+    """What tells machines, and containers that share a host's name, apart: numbers of processes hold within one."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        namespace = ""
+    return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:8]
+
+
+_HOST = _machine()
 _PART = ".part-"  # temporary folders: .part-HOST-PROCESS-RANDOM
 
 
@@ -52,11 +62,19 @@ def new_file(
     return target
 
 
-def write_whole(target: Path, write: Callable[[str], Any]) -> None:
+def write_whole(target: Path, write: Callable[[str], Any], complete: Callable[[Path], Any] | None = None) -> None:
     """Write a file atomically: `write` gets a temporary path, and the complete file then replaces the target.
 
     The permissions are those of any new file (umask). The first write into a folder removes temporary files that killed
     runs left there.
+
+    Args:
+        target: The file.
+        write: Called with the temporary path.
+        complete: Called with the complete temporary file, whose size and time of last change the target will have.
+
+    Raises:
+        OSError: The file cannot be written; the error names the target and the reason.
     """
     _sweep(target.parent.absolute())
     prefix = f"{_PART}{_HOST}-{os.getpid()}-"
@@ -67,6 +85,8 @@ def write_whole(target: Path, write: Callable[[str], Any]) -> None:
         file.unlink()
         write(str(file))
         file.chmod(mode)  # some writers take 0600
+        if complete is not None:
+            complete(file)
         os.replace(file, target)
 
 

@@ -91,10 +91,16 @@ class PictureFile:
                     f"{' or '.join(fitting)}"
                 )
 
-    def write(self, pixels: np.ndarray, target: Path) -> None:
-        """Write pixels stored like the picture's, upright and with the metadata, completely or not at all."""
+    def write(self, pixels: np.ndarray, target: Path, complete: Callable[[Path], object] | None = None) -> None:
+        """Write pixels stored like the picture's, upright and with the metadata, completely or not at all.
+
+        Args:
+            pixels: the pixels.
+            target: the file.
+            complete: as for `write_whole`.
+        """
         self.check_target(target)
-        write_whole(target, lambda file: self._save(pixels, file, format_of(target)))
+        write_whole(target, lambda file: self._save(pixels, file, format_of(target)), complete)
 
     def _save(self, pixels: np.ndarray, file: str, form: str) -> None:
         metadata = dict(self.metadata)
