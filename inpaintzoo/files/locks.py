@@ -15,14 +15,16 @@ LOCK = ".inpaintzoo.lock"
 
 @contextlib.contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
-    """Keep other commands out of a folder, which is made if it does not exist, while the block runs.
+    """Keep other commands out of a folder while the block runs.
 
-    The system drops the lock when the process ends, however it ends.
+    A folder that does not exist is made, and removed again if nothing is written into it. The system drops the lock
+    when the process ends, however it ends.
 
     Raises:
         ConfigError: Another command is using the folder.
         OSError: The folder cannot be made or written to.
     """
+    made = not folder.exists()
     folder.mkdir(parents=True, exist_ok=True)
     lock = FileLock(folder / LOCK, timeout=0, thread_local=False)
     try:
@@ -37,3 +39,6 @@ def sole_use(folder: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):  # Windows removes no open files
             (folder / LOCK).unlink()  # while it is locked: filelock refuses a file that has been removed
         lock.release()
+        if made:
+            with contextlib.suppress(OSError):  # it is not empty
+                folder.rmdir()

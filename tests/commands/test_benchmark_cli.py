@@ -12,6 +12,7 @@ from places import TESTS
 
 from inpaintzoo.benchmark.run.runner import Benchmark
 from inpaintzoo.commands.benchmark import main, make_parser
+from inpaintzoo.files.locks import LOCK, sole_use
 from inpaintzoo.models import PENNet
 from inpaintzoo.weights import save_model
 
@@ -56,6 +57,7 @@ def test_wrong_commands_are_one_sentence(tmp_path, capsys):
     for code, sentence, flags in (
         (1, "error: protocol 'zo' is unknown; the known ones are zoo", ["--protocols", "[zo]"]),
         (1, "error: no chosen protocol measures 'psnrr'", ["--metrics", "[psnrr]"]),
+        (1, "error: metrics is empty, so there is nothing to measure; null, or nothing", ["--metrics", "[]"]),
         (1, "there is no such weight file",
          ["--contenders.a", "Weights", "--contenders.a.path", tmp_path / "no.safetensors"]),
         (1, "Fill: a PENNet has weights", ["--contenders.a", "Fill", "--contenders.a.generator", "PENNet"]),
@@ -71,6 +73,13 @@ def test_wrong_commands_are_one_sentence(tmp_path, capsys):
         "contenders: there is none; name at least one\n"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_two_benchmarks_do_not_use_one_folder_at_once(tmp_path, capsys):
+    with sole_use(tmp_path / "out"):
+        text = said(capsys, 1, *SMALL, "--out", tmp_path / "out")
+        assert "out is in use by another inpaintzoo command; wait until it has ended" in text
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [LOCK]
 
 
 PAGE = (HERE.parent / "docs" / "benchmark.md").read_text()
@@ -166,7 +175,7 @@ def test_every_option_is_explained_on_the_page():
 
 def test_what_was_left_out_is_said_with_the_reason(tmp_path, capsys, monkeypatch):
     go_offline(monkeypatch, tmp_path)
-    flags = ["--metrics", "[]", "--protocols", "[zoo, srpnet, spn]", "--cost", "false", "--out", tmp_path / "out"]
+    flags = ["--metrics", "null", "--protocols", "[zoo, srpnet, spn]", "--cost", "false", "--out", tmp_path / "out"]
     text = " ".join(said(capsys, 0, *SMALL, *flags).split())
     sentence = "Not measured: zoo/fid, zoo/u_ids, zoo/p_ids, spn/fid. Reason: weights missing: FID needs the weights"
     assert sentence in text

@@ -19,6 +19,8 @@ def test_a_second_command_is_refused_until_the_first_has_ended(tmp_path):
             pass
         with sole_use(tmp_path / "other"):
             pass
+    assert not folder.exists(), "it was made for nothing"
+    folder.mkdir()
     with sole_use(folder):
         pass
     assert not any(folder.iterdir()), "nothing is left"

@@ -25,6 +25,7 @@ from inpaintzoo.benchmark.run.pairs import Pairs
 from inpaintzoo.benchmark.run.processes import Precision, Processes, arithmetic, check_precision, device_name
 from inpaintzoo.benchmark.run.store import Key, WorkFolder
 from inpaintzoo.data import InpaintingData
+from inpaintzoo.files.locks import LOCK
 from inpaintzoo.files.record import Record
 from inpaintzoo.metrics import MetricResults, MetricSuite
 from inpaintzoo.metrics.extractors import BatchFeatures
@@ -62,7 +63,7 @@ class Benchmark:
         batch_size: pictures per batch.
         seed: seed of stochastic contenders.
         cost: whether to measure parameters, multiply-accumulates, time and memory.
-        metrics: restrict the protocols to these metrics, by name; their weights must be there.
+        metrics: restrict the protocols to these metrics, by name; their weights must be there. None: all metrics.
         require: metrics whose weights must be there, by name; others are left out if theirs are missing.
         force: redo work in the output folder that was done with other settings, instead of refusing it.
         processes: the processes of this run.
@@ -82,7 +83,7 @@ class Benchmark:
         batch_size: int = 8,
         seed: int = 0,
         cost: bool = True,
-        metrics: Sequence[str] = (),
+        metrics: Sequence[str] | None = None,
         require: Sequence[str] = (),
         force: bool = False,
         processes: Processes | None = None,
@@ -97,7 +98,7 @@ class Benchmark:
         self.contenders = dict(contenders)
         self.data = dict(sets)
         self.protocols = choose_metrics(protocols, metrics, require)
-        self.asked = {*metrics, *require}
+        self.asked = {*(metrics or ()), *require}
         self.out = Path(out).expanduser()
         self.precision: Precision = precision
         self.batch_size, self.seed = batch_size, seed
@@ -117,16 +118,21 @@ class Benchmark:
 
     # ---------------------------------------------------------------- checks
 
+    def check_out(self) -> None:
+        """Raise `DataError` if the output folder is a file, or a folder that is not empty nor from a benchmark."""
+        if self.out.exists() and not self.out.is_dir():
+            raise DataError(f"the output folder {self.out} is a file; name a folder")
+        others = self.out.is_dir() and any(path.name != LOCK for path in self.out.iterdir())
+        if others and not (self.out / MARKER).is_file():
+            raise DataError(f"{self.out} holds files that are not from a benchmark; name another output folder")
+
     def prepare(self) -> None:
         """Check everything that can be checked, and claim the output folder.
 
         Raises:
             InpaintzooError: something that would stop the run later, or make its numbers wrong.
         """
-        if self.out.exists() and not self.out.is_dir():
-            raise DataError(f"the output folder {self.out} is a file; name a folder")
-        if self.out.is_dir() and any(self.out.iterdir()) and not (self.out / MARKER).is_file():
-            raise DataError(f"{self.out} holds files that are not from a benchmark; name another output folder")
+        self.check_out()
         self.sets = {name: Pairs(name, data) for name, data in self.data.items()}
         for pairs in self.sets.values():
             for remark in pairs.remarks:
@@ -241,6 +247,7 @@ class Benchmark:
         progress = tqdm(loader, desc=f"{name} on {pairs.name}", disable=not shows, leave=False)
         for number, batch in zip(todo, progress, strict=True):
             self._measure_batch(number, self._moved(batch), filler, cells)
+            self.processes.step()
         self.processes.say(f"{name} on {pairs.name}: {len(pairs)} pictures")
 
     def _measure_batch(self, number: int, batch: Batch, filler: BatchFiller, cells: Sequence[_Cell]) -> None:
