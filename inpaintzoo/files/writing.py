@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import stat
 import tempfile
@@ -92,13 +94,25 @@ def write_whole(target: Path, write: Callable[[str], Any], complete: Callable[[P
 
 @contextlib.contextmanager
 def _named(target: Path) -> Iterator[None]:
-    """Make system errors name the target instead of the temporary file."""
+    """Make errors of the system name the target instead of the temporary file, whatever library reports them."""
     try:
         yield
-    except OSError as error:
-        if error.errno is None:
+    except Exception as error:
+        number, reason = _system_error(error)
+        if reason is None:
             raise
-        raise OSError(error.errno, f"cannot be written ({error.strerror})", str(target)) from error
+        raise OSError(number, f"cannot be written ({reason})", str(target)) from error
+
+
+def _system_error(error: Exception) -> tuple[int, str | None]:
+    """The number of a system's error and its text; no text if it is none."""
+    if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):  # torch's writer hides why it failed
+        error = error.__context__
+    if isinstance(error, OSError):  # Pillow's have no number
+        return error.errno or errno.EIO, error.strerror or str(error)
+    if code := re.search(r"\(os error (\d+)\)", str(error)):  # libraries in Rust, such as safetensors
+        return int(code[1]), os.strerror(int(code[1]))
+    return errno.EIO, None
 
 
 @functools.cache  # once per process: a folder of many thousand files is slow to list
