@@ -142,8 +142,11 @@ def _abandoned(folder: Path) -> bool:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a UTF-8 file atomically; its folder must exist."""
-    write_whole(target, lambda file: Path(file).write_text(text, encoding="utf-8"))
+    """Write a UTF-8 file atomically; its folder must exist.
+
+    What UTF-8 cannot express, as in the names of some files, is written as an escape.
+    """
+    write_whole(target, lambda file: Path(file).write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def free_path(path: Path) -> Path:
