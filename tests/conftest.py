@@ -1,6 +1,21 @@
 """Settings that every test shares."""
 
+import os
+
+os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # as `inpaintzoo` sets it before it imports torch
+
+import pytest
 import torch
 
 # The tests' networks are tiny: a second thread costs more in waiting than it saves, above all on a busy machine.
 torch.set_num_threads(1)
+
+
+@pytest.fixture
+def small_files():
+    """The system refuses files of more than 4 kB, as it does when a disk is full."""
+    resource = pytest.importorskip("resource")
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_FSIZE, before)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -17,6 +18,7 @@ from inpaintzoo.benchmark.run.predictions import Predictions  # noqa: F401
 from inpaintzoo.benchmark.run.processes import processes
 from inpaintzoo.benchmark.run.runner import Benchmark
 from inpaintzoo.commands.run import instantiated, run_command
+from inpaintzoo.files.locks import sole_use
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -47,17 +49,20 @@ def benchmark(settings: dict[str, Any], wanted: Sequence[str | Protocol], metric
         metric_weights: local files of the networks behind LPIPS, FID and others.
     """
     chosen = protocols(wanted, metric_weights)
-    with processes() as all_processes:
+    with processes() as all_processes, contextlib.ExitStack() as held:
         run = Benchmark(protocols=chosen, processes=all_processes, **settings)
+        run.check_out()
+        if all_processes.first:
+            held.enter_context(sole_use(run.out))
         run.prepare()
         run.measure()
-    if all_processes.first:
-        from inpaintzoo.benchmark.report.write import write_report  # imported here because it loads matplotlib
+        if all_processes.first:
+            from inpaintzoo.benchmark.report.write import write_report  # imported here because it loads matplotlib
 
-        results = run.results()
-        print(f"\n{terminal_report(results)}\n")
-        write_report(results, run.out, run.render, run.truth)
-        print(f"report: {run.out / 'index.html'}; tables, charts and numbers are beside it")
+            results = run.results()
+            print(f"\n{terminal_report(results)}\n")
+            write_report(results, run.out, run.render, run.truth)
+            print(f"report: {run.out / 'index.html'}; tables, charts and numbers are beside it")
 
 
 def make_parser() -> ArgumentParser:

@@ -106,7 +106,10 @@ def _tell(result: FileResult) -> None:
         if os.environ.get("INPAINTZOO_TRACEBACK"):
             raise error
         kind = "" if isinstance(error, (InpaintzooError, OSError)) else f"{type(error).__name__}: "
-        _print_error(kind + str(error) if image in str(error) else f"{image}: {kind}{error}")
+        text = f"{kind}{error}"
+        if isinstance(error, OSError) and error.filename:
+            text = f"{error.filename}: {error.strerror}"
+        _print_error(text if image in text else f"{image}: {text}")
     for note in result.notes:
         named = any(str(path) in str(note) for path in (image, result.task.mask, result.task.out))
         _print_note(f"note: {note}" if named else f"note: {image}: {note}")

@@ -133,7 +133,7 @@ def split_by_fractions(files: FileSet, fractions: tuple[float, float, float], se
 
     def lot(path: Path) -> str:
         name = os.path.relpath(path, files.base).replace(os.sep, "/")
-        return hashlib.sha256(f"{seed}/{name}".encode()).hexdigest()
+        return hashlib.sha256(f"{seed}/{name}".encode(errors="surrogatepass")).hexdigest()
 
     ranked = sorted(files.paths, key=lot)
     result: dict[Split, FileSet] = {}

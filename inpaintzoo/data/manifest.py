@@ -213,7 +213,8 @@ class Manifest:
         """
         digest = hashlib.sha256(f"{self.height}x{self.width}\n".encode())
         for pair in self.pairs:
-            digest.update(f"{pair.index}\t{pair.image}\t{pair.image_sha256}\t{pair.mask_sha256}\n".encode())
+            line = f"{pair.index}\t{pair.image}\t{pair.image_sha256}\t{pair.mask_sha256}\n"
+            digest.update(line.encode(errors="surrogatepass"))  # names of files need not be UTF-8
         return digest.hexdigest()
 
 

@@ -8,8 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from inpaintzoo.files.reading import read_json
 from inpaintzoo.files.writing import write_text
-from inpaintzoo.types import DataError
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,17 +28,11 @@ class Record:
         """The recorded settings, None if there are none.
 
         Raises:
-            DataError: the file is damaged.
+            DataError: the file is damaged or cannot be read.
         """
         if not self.path.is_file():
             return None
-        try:
-            found = json.loads(self.path.read_text(encoding="utf-8"))
-        except (ValueError, OSError) as error:
-            raise DataError(f"{self.path} is damaged; delete it, or name another folder") from error
-        if not isinstance(found, dict):
-            raise DataError(f"{self.path} is damaged; delete it, or name another folder")
-        return found
+        return read_json(self.path, dict[str, Any], "delete it, or name another folder")
 
     def differences(self) -> list[str]:
         """How the recorded settings differ from these, one phrase each; empty if nothing is recorded."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
 import platform
+import re
 import shutil
 import stat
 import tempfile
@@ -17,7 +19,17 @@ from typing import Any
 
 from inpaintzoo.types import InpaintzooError, WeightsError
 
-_HOST = hashlib.sha256(platform.node().encode()).hexdigest()[:8]
+
+def _machine() -> str:
+    """What tells machines, and containers that share a host's name, apart: numbers of processes hold within one."""
+    try:
+        namespace = os.readlink("/proc/self/ns/pid")
+    except OSError:  # not Linux
+        namespace = ""
+    return hashlib.sha256(f"{platform.node()} {namespace}".encode()).hexdigest()[:8]
+
+
+_HOST = _machine()
 _PART = ".part-"  # temporary folders: .part-HOST-PROCESS-RANDOM
 
 
@@ -53,7 +65,11 @@ def new_file(
 
 
 def write_whole(
-    target: Path, write: Callable[[str], Any], flush: bool = False, keep_previous: Path | None = None
+    target: Path,
+    write: Callable[[str], Any],
+    complete: Callable[[Path], Any] | None = None,
+    flush: bool = False,
+    keep_previous: Path | None = None,
 ) -> None:
     """Write a file atomically: `write` gets a temporary path, and the complete file then replaces the target.
 
@@ -63,11 +79,12 @@ def write_whole(
     Args:
         target: The file.
         write: Called with the temporary path, which lies on the target's file system.
+        complete: Called with the complete temporary file, whose size and time of last change the target will have.
         flush: Wait until file and folder are on the disk, so that a power cut leaves the old file or the new one.
         keep_previous: The file that the target, if it exists, becomes; in the same folder.
 
     Raises:
-        OSError: The file cannot be written; its text names the target and the reason.
+        OSError: The file cannot be written; the error names the target and the reason.
     """
     _sweep(target.parent.absolute())
     prefix = f"{_PART}{_HOST}-{os.getpid()}-"
@@ -80,6 +97,8 @@ def write_whole(
         file.chmod(mode)  # some writers take 0600
         if flush:
             _to_disk(file)
+        if complete is not None:
+            complete(file)
         if keep_previous is not None and target.exists():
             _link(target, keep_previous, Path(folder))
         os.replace(file, target)
@@ -111,13 +130,25 @@ def whole_files(folder: Path, pattern: str) -> list[Path]:
 
 @contextlib.contextmanager
 def _named(target: Path) -> Iterator[None]:
-    """Make system errors name the target instead of the temporary file."""
+    """Make errors of the system name the target instead of the temporary file, whatever library reports them."""
     try:
         yield
-    except OSError as error:
-        if error.errno is None:
+    except Exception as error:
+        number, reason = _system_error(error)
+        if reason is None:
             raise
-        raise OSError(error.errno, f"cannot be written ({error.strerror})", str(target)) from error
+        raise OSError(number, f"cannot be written ({reason})", str(target)) from error
+
+
+def _system_error(error: Exception) -> tuple[int, str | None]:
+    """The number of a system's error and its text; no text if it is none."""
+    if isinstance(error, RuntimeError) and isinstance(error.__context__, OSError):  # torch's writer hides why it failed
+        error = error.__context__
+    if isinstance(error, OSError):  # Pillow's have no number
+        return error.errno or errno.EIO, error.strerror or str(error)
+    if code := re.search(r"\(os error (\d+)\)", str(error)):  # libraries in Rust, such as safetensors
+        return int(code[1]), os.strerror(int(code[1]))
+    return errno.EIO, None
 
 
 @functools.cache  # once per process: a folder of many thousand files is slow to list
@@ -147,8 +178,11 @@ def _abandoned(folder: Path) -> bool:
 
 
 def write_text(target: Path, text: str) -> None:
-    """Write a UTF-8 file atomically; its folder must exist."""
-    write_whole(target, lambda file: Path(file).write_text(text, encoding="utf-8"))
+    """Write a UTF-8 file atomically; its folder must exist.
+
+    What UTF-8 cannot express, as in the names of some files, is written as an escape.
+    """
+    write_whole(target, lambda file: Path(file).write_text(text, encoding="utf-8", errors="backslashreplace"))
 
 
 def free_path(path: Path) -> Path:

@@ -150,7 +150,7 @@ class MetricResults:
         """Write the rows as CSV, with nine digits, which identify a float32 value. Undefined values are empty."""
         of_set = self.set_values.get(ALL, {})
         names = ["index", "name", "ratio", "bin", *(c.name for c in self.columns if c.name not in of_set)]
-        with Path(path).open("w", newline="", encoding="utf-8") as file:
+        with Path(path).open("w", newline="", encoding="utf-8", errors="backslashreplace") as file:
             writer = csv.DictWriter(file, names)
             writer.writeheader()
             for row in self.rows:

@@ -99,8 +99,13 @@ class PictureFile:
                     f"{' or '.join(fitting)}"
                 )
 
-    def write(self, pixels: np.ndarray, target: Path) -> str:
+    def write(self, pixels: np.ndarray, target: Path, complete: Callable[[Path], object] | None = None) -> str:
         """Write pixels stored like the picture's, upright and with the metadata, completely or not at all.
+
+        Args:
+            pixels: the pixels.
+            target: the file.
+            complete: as for `write_whole`.
 
         Returns:
             Why pixels that are the picture's own change a little everywhere; empty if the format keeps them, or JPEG
@@ -108,7 +113,7 @@ class PictureFile:
         """
         self.check_target(target)
         changes: list[str] = []
-        write_whole(target, lambda file: changes.append(self._save(pixels, file, format_of(target))))
+        write_whole(target, lambda file: changes.append(self._save(pixels, file, format_of(target))), complete)
         return changes[0]
 
     def _save(self, pixels: np.ndarray, file: str, form: str) -> str:

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from inpaintzoo.data.masks.pairing import masks_among, pair_by_name
 from inpaintzoo.data.masks.reading import PolarityChoice
+from inpaintzoo.files.locks import sole_use
 from inpaintzoo.pictures.images import JPEG_SUFFIXES, is_image_name, list_images, note_left_out
 from inpaintzoo.predictor.holes import common_polarity
-from inpaintzoo.predictor.ledger import Ledger
+from inpaintzoo.predictor.ledger import Ledger, Stamps, stamps
 from inpaintzoo.predictor.predictor import Predictor
 from inpaintzoo.predictor.tasks import FileResult, FileTask, JpegWarning, sample_paths
 from inpaintzoo.types import ConfigError, DataError
@@ -28,6 +30,18 @@ class _Job(FileTask):
     mask: Path | None
     out: Path
     guidance: Path | None = None
+    ledger: Ledger | None = None
+    read: Stamps = dataclasses.field(default_factory=list, compare=False)  # of the sources, from before they were read
+
+    def opening(self) -> None:
+        """Note which state of the sources is read."""
+        self.read[:] = stamps(self.sources)
+
+    def complete(self, target: Path, file: Path) -> None:
+        """Note the file; one that has been put there meanwhile stays."""
+        if self.ledger is not None:
+            self.ledger.check_ours([target])
+            self.ledger.note(target, file, self.read)
 
     @property
     def sources(self) -> tuple[Path | None, ...]:
@@ -127,35 +141,32 @@ class FolderFill:
             A result for each of `tasks`, in order. Those of a folder have no `JpegWarning`: `notes` has one for all.
 
         Raises:
-            ConfigError: the model cannot do what is asked, or the output folder was begun with another one; nothing has
-                been written.
+            ConfigError: the model cannot do what is asked, the output folder was begun with another one, or another
+                command is using it; nothing has been written.
         """
         predictor.check_request(self.samples, self.guidance)
         if self._ledger is not None:  # a model in memory takes a while to identify
             self.check_made_with(predictor.made_with())
-        ledger = self._ledger if self.tasks else None
-        if ledger is not None:
-            for folder in {self.out, *(job.out.parent for job in self.tasks)}:
-                folder.mkdir(parents=True, exist_ok=True)
-            ledger.begin(path for job in self.tasks for path in sample_paths(job.out, self.samples))
-        filled = predictor.fill_files(
-            self.tasks,
-            samples=self.samples,
-            seed=self.seed,
-            grow=self.grow,
-            polarity=self.polarity,
-            overwrite=self.force or ledger is not None,
+        fill = functools.partial(
+            predictor.fill_files, samples=self.samples, seed=self.seed, grow=self.grow, polarity=self.polarity
         )
+        if self._ledger is None:
+            yield from fill(self.tasks, overwrite=self.force)
+        elif self.tasks:
+            with sole_use(self.out):
+                yield from self._noted(self._ledger, fill)
+
+    def _noted(self, ledger: Ledger, fill: Callable[..., Iterator[FileResult]]) -> Iterator[FileResult]:
+        """The results of a folder, whose ledger notes each file."""
+        ledger.begin(path for job in self.tasks for path in sample_paths(job.out, self.samples))
+        for folder in {job.out.parent for job in self.tasks}:
+            folder.mkdir(parents=True, exist_ok=True)
         try:
-            for job, result in zip(self.tasks, filled, strict=True):
-                if ledger is not None:
-                    result.notes = [note for note in result.notes if not isinstance(note, JpegWarning)]
-                    if result.error is None:
-                        ledger.note(result.files, job.sources)
+            for result in fill([dataclasses.replace(job, ledger=ledger) for job in self.tasks], overwrite=True):
+                result.notes = [note for note in result.notes if not isinstance(note, JpegWarning)]
                 yield result
         finally:  # also after Ctrl-C
-            if ledger is not None:
-                ledger.end()
+            ledger.end()
 
     # -- what must not happen ------------------------------------------------------------------------------------------
 

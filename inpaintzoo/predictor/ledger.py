@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-import time
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 
+from inpaintzoo.files.reading import parse_json
 from inpaintzoo.files.record import Record
 from inpaintzoo.fills import FILLS
 from inpaintzoo.generator import Generator
-from inpaintzoo.types import ConfigError
+from inpaintzoo.types import ConfigError, DataError
 from inpaintzoo.weights.checkpoints import find_checkpoint
 from inpaintzoo.words import some
 
-_FILLED = "filled"  # beside the settings: file -> stamps of it and its sources; None: not made yet
+_FILLED = "filled"  # beside the settings: file -> stamps of it and its sources
+Stamps = list[list[int] | None]  # see `stamp`
 
 
 def stamp(path: Path | None) -> list[int] | None:
@@ -27,6 +30,11 @@ def stamp(path: Path | None) -> list[int] | None:
         return None
     found = path.stat()
     return [found.st_size, found.st_mtime_ns]
+
+
+def stamps(paths: Iterable[Path | None]) -> Stamps:
+    """The stamp of each file."""
+    return [stamp(path) for path in paths]
 
 
 MODEL_SETTINGS = ("precision", "strategy", "tile", "overlap")
@@ -55,7 +63,9 @@ def identify(model: Generator | str | Path) -> dict[str, Any]:
 class Ledger:
     """The settings of an output folder and the files made with them, in a JSON file.
 
-    A file counts as made if neither it nor its sources have changed since.
+    A file counts as made if neither it nor its sources have changed since. While a run makes files, it appends a line
+    to a journal beside the JSON file just before each takes its name; so a run that was killed has noted all its files,
+    and a line costs the same however many there are.
 
     Args:
         path: the JSON file, in the folder.
@@ -71,14 +81,20 @@ class Ledger:
         self.path = path
         self.settings = settings
         self.force = force
-        self._due = 0.0  # when the JSON file is to be written again
+        self._journal = path.with_suffix(".journal")
+        self._state = self._stamps()
         begun = self._begun()
-        self._filled: dict[str, Any] = dict(begun.get(_FILLED, {}))
-        self._before: dict[str, Any] = {}  # what was noted of files that are being made again
+        try:
+            noted = msgspec.convert(begun.get(_FILLED, {}), dict[str, Stamps | None])  # None in earlier versions
+        except msgspec.ValidationError as error:
+            raise DataError(f"{path} is damaged ({error}); delete it, or name another folder") from error
+        self._filled: dict[str, Stamps] = {name: stamps for name, stamps in noted.items() if stamps}
+        self._take_in([] if force else self._journalled())
+        self._made: list[tuple[str, Stamps]] = []  # by this run, as in the journal
         self._check({**begun, **settings})
 
     def check_made_with(self, model: Mapping[str, Any]) -> None:
-        """Check the model and its settings against those that the folder was begun with, and keep them for `write`.
+        """Check the model and its settings against those that the folder was begun with, and keep them for `begin`.
 
         A folder without any of these was begun from Python by an earlier version, and is continued.
 
@@ -104,62 +120,79 @@ class Ledger:
                 "over with --force"
             )
 
+    def _stamps(self) -> Stamps:
+        return stamps([self.path, self._journal])
+
+    def _journalled(self) -> list[tuple[str, Stamps]]:
+        """What a run that was killed has noted; a line that was cut off is left out."""
+        found = []
+        for line in self._journal.read_bytes().splitlines() if self._journal.is_file() else ():
+            with contextlib.suppress(ValueError):
+                found.append(parse_json(line, tuple[str, Stamps]))
+        return found
+
+    def _take_in(self, lines: Iterable[tuple[str, Stamps]]) -> None:
+        """Note the files of a journal that did take their names."""
+        self._filled.update({name: noted for name, noted in lines if stamp(self.path.parent / name) == noted[0]})
+
     def made(self, files: Iterable[Path], sources: Sequence[Path | None]) -> bool:
         """Whether all these files were made from these sources, and nothing has changed since."""
-        return all(path.exists() and self._filled.get(self._name(path)) == _stamps(path, sources) for path in files)
+        expected = stamps(sources)
+        return all(path.exists() and self._filled.get(self._name(path)) == [stamp(path), *expected] for path in files)
 
     def check_ours(self, files: Iterable[Path]) -> None:
         """Raise `ConfigError` if one of these files exists and was made or changed by something else."""
-        foreign = []
-        for path in files:
-            name = self._name(path)
-            noted = self._filled.get(name)  # None with a name: an interrupted run may have made it
-            ours = name in self._filled and (noted is None or noted[0] == stamp(path))
-            if path.exists() and not ours:
-                foreign.append(path)
-        if foreign and not self.force:
+        if self.force:
+            return
+        foreign = [path for path in files if path.exists() and not self._ours(path)]
+        if foreign:
             raise ConfigError(
                 f"{some(foreign, 3)}: already in the folder, and not as this command made it; use another folder, or "
                 "overwrite all with --force"
             )
 
+    def _ours(self, path: Path) -> bool:
+        noted = self._filled.get(self._name(path))
+        return noted is not None and noted[0] == stamp(path)
+
     def begin(self, files: Iterable[Path]) -> None:
-        """Note files that are about to be made."""
-        names = [self._name(file) for file in files]
-        self._before = {name: self._filled[name] for name in names if self._filled.get(name) is not None}
-        self._filled.update(dict.fromkeys(names))
-        self.write()
+        """Start a run: write the settings, so that the folder is known to be made with them.
 
-    def note(self, files: Iterable[Path], sources: Sequence[Path | None]) -> None:
-        """Note that files were made from sources.
+        Args:
+            files: what it will make; with `force`, those that exist are noted as ours, to be made again.
 
-        A small JSON file is written at once. With many thousands of files it is written rarely enough to take a
-        twentieth of the time; files that it misses when a run is killed are made again. `write` brings it up to date.
+        Raises:
+            ConfigError: another command has changed the ledger since it was read.
         """
-        self._filled.update({self._name(path): _stamps(path, sources) for path in files})
-        if time.monotonic() >= self._due:
-            self.write()
+        if self._stamps() != self._state:
+            raise ConfigError(f"another command has filled {self.path.parent} meanwhile; run this one again")
+        if self.force:
+            self._filled.update({self._name(path): [stamp(path)] for path in files if path.exists()})
+        self._write()
+
+    def note(self, path: Path, file: Path, sources: Stamps) -> None:
+        """Note a file that is about to be made.
+
+        Args:
+            path: the file.
+            file: its complete content, under another name.
+            sources: stamps of its sources, from before they were read.
+        """
+        line = self._name(path), [stamp(file), *sources]
+        with open(self._journal, "a", encoding="ascii") as journal:
+            journal.write(f"\n{json.dumps(line)}")  # begins with the line break: the line before may be cut off
+        self._made.append(line)
 
     def end(self) -> None:
-        """Drop entries of files never written, and save; a file that appears later is not ours.
+        """Finish a run: write the JSON file, which then holds what the journal held."""
+        self._take_in(self._made)
+        self._made.clear()
+        self._write()
 
-        Files that were to be made again keep their earlier entry.
-        """
-        kept = {name: self._before.get(name) if noted is None else noted for name, noted in self._filled.items()}
-        folder = self.path.parent
-        self._filled = {name: noted for name, noted in kept.items() if noted is not None or (folder / name).exists()}
-        self.write()
-
-    def write(self) -> None:
-        """Write the JSON file."""
-        start = time.monotonic()
+    def _write(self) -> None:
         Record(self.path, {**self.settings, _FILLED: self._filled}).write()
-        end = time.monotonic()
-        self._due = end + 20 * (end - start)
+        self._journal.unlink(missing_ok=True)
+        self._state = self._stamps()
 
     def _name(self, path: Path) -> str:
         return path.relative_to(self.path.parent).as_posix()
-
-
-def _stamps(path: Path, sources: Sequence[Path | None]) -> list[list[int] | None]:
-    return [stamp(path), *map(stamp, sources)]

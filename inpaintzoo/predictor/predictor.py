@@ -339,6 +339,7 @@ class Predictor:
         return read_picture(image, self._note).picture if isinstance(image, (str, Path)) else picture_from(image)
 
     def _open(self, task: FileTask, samples: int, grow: int, polarity: PolarityChoice, overwrite: bool) -> OpenFile:
+        task.opening()
         self.check_request(samples, task.guidance)
         targets = sample_paths(Path(task.out), samples)
         format_of(targets[0])  # which they all have
@@ -347,7 +348,7 @@ class Predictor:
         file = read_picture(task.image, self._note)
         file.check_target(targets[0])
         scene = self._scene(file.picture, task.mask, grow, polarity, task.guidance)
-        return OpenFile(file, targets, scene, overwrite)
+        return OpenFile(file, targets, scene, overwrite, task)
 
     def _scene(
         self,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -40,6 +41,12 @@ class FileTask:
     out: str | Path
     guidance: PictureLike | None = None
 
+    def opening(self) -> None:
+        """Called before the files are read."""
+
+    def complete(self, target: Path, file: Path) -> None:
+        """Called when a file to write is complete, under a temporary name, before it becomes the target."""
+
 
 @dataclasses.dataclass
 class FileResult:
@@ -67,12 +74,14 @@ class OpenFile:
         targets: the files to write, one per sample.
         scene: its picture, with the hole.
         overwrite: whether existing targets may be replaced.
+        task: what was asked for.
     """
 
     file: PictureFile
     targets: list[Path]
     scene: Scene
     overwrite: bool
+    task: FileTask
 
     def write(self, parts: Sequence[FilledPart], samples: int, note: Callable[[PredictorWarning], None]) -> list[Path]:
         """Write the fills; without a hole and in the same format, copy the file byte for byte.
@@ -94,12 +103,13 @@ class OpenFile:
         if not self.scene.hole.any() and FORMATS.get(path.suffix.lower()) == format_of(first):
             note(PredictorWarning(f"{path}: the mask has no hole, so the file is copied as it is"))
             for target in self.targets:
-                write_whole(target, lambda copy: shutil.copyfile(path, copy))
+                complete = functools.partial(self.task.complete, target)
+                write_whole(target, lambda copy: shutil.copyfile(path, copy), complete)
             return self.targets
         if not self.scene.hole.any():
             note(PredictorWarning(NO_HOLE))
         for target, pixels in zip(self.targets, self.scene.fills(parts, samples), strict=True):
-            change = self.file.write(pixels, target)
+            change = self.file.write(pixels, target, functools.partial(self.task.complete, target))
         if format_of(first) == "JPEG":
             where = f"everywhere a little, since {change}" if change else "in the blocks that the hole touches"
             note(JpegWarning(f"{first}: JPEG changes known pixels {where}; write .png to keep them exactly"))

@@ -1,12 +1,14 @@
 """Benchmarks give the numbers of a plain loop, with any number of processes and interruptions."""
 
 import dataclasses
+import json
 import math
 import os
 import signal
 import socket
 import subprocess
 import sys
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -34,6 +36,7 @@ from inpaintzoo.data.manifest import Manifest
 from inpaintzoo.data.masks import CentreSquare
 from inpaintzoo.fills import MeanColour, mean_fill
 from inpaintzoo.metrics import (
+    L1,
     PSNR,
     DiversityL1,
     MetricResults,
@@ -305,14 +308,34 @@ def test_other_folders_are_left_alone(tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["thesis.txt"]
 
 
+def changed(batch, **changes):
+    return json.dumps({**batch, **changes}).encode()
+
+
 def test_damaged_work_is_named(tmp_path):
     run = ran(tmp_path)
     folder = tmp_path / "work" / "mean colour" / "noise" / "zoo"
-    good = (folder / "00001.npz").read_bytes()
-    for name, content in (("00001.npz", good[:40]), ("00001.json", b"{"), ("00001.json", b"[]")):
+    good, batch = (folder / "00001.npz").read_bytes(), json.loads((folder / "00001.json").read_bytes())
+    rows = batch["rows"]
+    for name, content, reason in (
+        ("00001.npz", good[:40], "zip file"),
+        ("00001.json", b"{", "line 1"),
+        ("00001.json", b"[]", "Expected `object`"),
+        ("00001.json", changed(batch, rows=rows[1:]), "it has not the rows of its 2 pictures"),
+        ("00001.json", changed(batch, rows=[]), "it has not the rows of its 2 pictures"),
+        ("00001.json", changed(batch, rows=rows[::-1]), "it has not the rows of its 2 pictures"),
+        ("00001.json", changed(batch, rows=[{**rows[0], "psnr": "9"}, rows[1]]), "row 2 has words for numbers"),
+        ("00001.json", changed(batch, rows=[{**rows[0], "bin": "0-1"}, rows[1]]), "row 2 has another name or hole"),
+        ("00001.json", changed(batch, rows=[{**rows[0], "ratio": 7}, rows[1]]), r"must lie in \[0, 1\], got 7"),
+        ("00001.json", changed(batch, rows=[{"index": 2}, rows[1]]), "row 2 has not the metrics"),
+        ("00001.json", changed(batch, arrays=[]), "the arrays of a metric are missing"),
+        ("00001.json", changed(batch, arrays=batch["arrays"][1:]), "it holds other arrays"),
+        ("00001.json", changed(batch, fills=0), "Expected `int` >= 1"),
+        ("00001.json", changed(batch, defined={"miou": [0]}), "the arrays of a metric are missing"),
+    ):
         before = (folder / name).read_bytes()
         (folder / name).write_bytes(content)
-        with pytest.raises(DataError, match=r"00001\.\w+ is damaged; delete"):
+        with pytest.raises(DataError, match=rf"00001\.\w+ is damaged \(.*{reason}.*\); delete [^;]*run again"):
             run.results()
         (folder / name).write_bytes(before)
     assert run.results().cells
@@ -328,7 +351,12 @@ def test_a_batch_survives_the_disk_bit_by_bit(tmp_path):
     folder = WorkFolder(tmp_path / "work", {"a": "b"})
     folder.claim()
     folder.write(7, Measured(rows, features, statistics, 5))
-    found = folder.read(7)
+    named = [SimpleNamespace(name=name, family=name) for name in ("miou", "nothing", "inception:/a/b.pth")]
+    suite = SimpleNamespace(
+        image_metrics=[PSNR(), L1()], sample_metrics=[], bins=(0, 1), segmentation_metrics=named[:2],
+        set_metrics=named[2:],
+    )  # fmt: skip
+    found = folder.read(7, [3, 4], suite)
     assert folder.has(7) and not folder.has(6)
     assert repr(found.rows) == repr(rows) and found.fills == 5
     assert found.features["inception:/a/b.pth"].keys() == features["inception:/a/b.pth"].keys()

@@ -226,9 +226,11 @@ def test_a_weight_file_is_read_for_all_sets_at_once_and_hashed_once(tmp_path, mo
 def test_a_damaged_cost_file_is_named(tmp_path):
     ran(tmp_path / "out", cost=True).results()
     (file,) = (tmp_path / "out").rglob("cost.json")
-    file.write_text("{")
-    with pytest.raises(DataError, match=r"cost.json is damaged; delete it"):
-        ran(tmp_path / "out", cost=True).results()
+    kept = json.loads(file.read_text())
+    for content in ("{", json.dumps({**kept, "cost": 5}), json.dumps({**kept, "cost": {"macs": 1}})):
+        file.write_text(content)
+        with pytest.raises(DataError, match=r"cost.json is damaged \(.+\); delete it"):
+            ran(tmp_path / "out", cost=True).results()
 
 
 def test_what_cannot_work_is_said_before_anything_runs(tmp_path):

@@ -1,17 +1,24 @@
 """`inpaintzoo benchmark` through the command line, and what its page and its configs say."""
 
+import csv
 import inspect
+import io
 import json
+import os
 import re
 import shlex
+import sys
 
 import pytest
 import torch
 from benchmark_toys import go_offline
 from places import TESTS
+from predictor_toys import noise
 
+from inpaintzoo import commands
 from inpaintzoo.benchmark.run.runner import Benchmark
 from inpaintzoo.commands.benchmark import main, make_parser
+from inpaintzoo.files.locks import LOCK, sole_use
 from inpaintzoo.models import PENNet
 from inpaintzoo.weights import save_model
 
@@ -56,6 +63,7 @@ def test_wrong_commands_are_one_sentence(tmp_path, capsys):
     for code, sentence, flags in (
         (1, "error: protocol 'zo' is unknown; the known ones are zoo", ["--protocols", "[zo]"]),
         (1, "error: no chosen protocol measures 'psnrr'", ["--metrics", "[psnrr]"]),
+        (1, "error: metrics is empty, so there is nothing to measure; null, or nothing", ["--metrics", "[]"]),
         (1, "there is no such weight file",
          ["--contenders.a", "Weights", "--contenders.a.path", tmp_path / "no.safetensors"]),
         (1, "Fill: a PENNet has weights", ["--contenders.a", "Fill", "--contenders.a.generator", "PENNet"]),
@@ -71,6 +79,44 @@ def test_wrong_commands_are_one_sentence(tmp_path, capsys):
         "contenders: there is none; name at least one\n"
     )
     assert not (tmp_path / "out").exists()
+
+
+def test_two_benchmarks_do_not_use_one_folder_at_once(tmp_path, capsys):
+    with sole_use(tmp_path / "out"):
+        text = said(capsys, 1, *SMALL, "--out", tmp_path / "out")
+        assert "out is in use by another inpaintzoo command; wait until it has ended" in text
+        assert [path.name for path in (tmp_path / "out").iterdir()] == [LOCK]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="other systems have no such names")
+def test_names_of_pictures_and_folders_do_not_end_a_benchmark(tmp_path, capsys):
+    names = ["plain", "two\nlines", os.fsdecode(b"latin\xe9"), "<script>alert(1)<br>", "\"quoted' & $%{}", "=1+1|x`y`"]
+    (tmp_path / "photos").mkdir()
+    for seed, name in enumerate(names):
+        noise("RGB", 32, 32, seed).save(tmp_path / "photos" / f"{name}.png")
+    out = tmp_path / os.fsdecode(b"caf\xe9")
+    flags = ["--config", QUICK.parent / "folder.yaml", "--sets.photos.test", tmp_path / "photos", "--out", out,
+             "--sets.photos.transform.size", 32, "--sets.photos.num_workers", 0, "--protocols", "[zoo]",
+             "--metrics", "[psnr]", "--cost", "false", "--device", "cpu"]  # fmt: skip
+    before = sys.stdout
+    sys.stdout = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")  # strict, as a terminal is
+    try:
+        assert commands.main(["benchmark", *map(str, flags)]) == 0
+        sys.stdout.flush()
+        text = sys.stdout.buffer.getvalue().decode()
+    finally:
+        sys.stdout = before
+    assert r"caf\udce9/index.html; tables" in text and "photos (6 pictures)" in text
+    expected = {name.replace("\udce9", r"\udce9") for name in names}
+    for file in (out / "images").rglob("*.csv"):
+        with file.open(newline="", encoding="utf-8") as table:
+            assert {row["name"] for row in csv.DictReader(table)} == expected
+    html = (out / "index.html").read_text(encoding="utf-8")
+    assert "alert(1)" in html and "<script>alert" not in html and "<br>" not in html
+    for file in out.rglob("*.*"):
+        if file.suffix in (".json", ".jsonl", ".md", ".tex", ".csv", ".svg"):
+            file.read_text(encoding="utf-8")
+    assert json.loads((out / "results.json").read_text(encoding="utf-8"))["sets"][0]["count"] == 6
 
 
 PAGE = (HERE.parent / "docs" / "benchmark.md").read_text()
@@ -166,7 +212,7 @@ def test_every_option_is_explained_on_the_page():
 
 def test_what_was_left_out_is_said_with_the_reason(tmp_path, capsys, monkeypatch):
     go_offline(monkeypatch, tmp_path)
-    flags = ["--metrics", "[]", "--protocols", "[zoo, srpnet, spn]", "--cost", "false", "--out", tmp_path / "out"]
+    flags = ["--metrics", "null", "--protocols", "[zoo, srpnet, spn]", "--cost", "false", "--out", tmp_path / "out"]
     text = " ".join(said(capsys, 0, *SMALL, *flags).split())
     sentence = "Not measured: zoo/fid, zoo/u_ids, zoo/p_ids, spn/fid. Reason: weights missing: FID needs the weights"
     assert sentence in text

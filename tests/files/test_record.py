@@ -32,5 +32,5 @@ def test_differences_name_what_changed_what_came_and_what_went(tmp_path):
 @pytest.mark.parametrize("content", [b"{", b"[1]", b"\xff"])
 def test_a_damaged_record_is_named(tmp_path, content):
     (tmp_path / "made.json").write_bytes(content)
-    with pytest.raises(DataError, match=r"made\.json is damaged; delete it, or name another folder"):
+    with pytest.raises(DataError, match=r"made\.json is damaged \(.+\); delete it, or name another folder"):
         Record(tmp_path / "made.json", MADE_WITH).differences()

@@ -1,7 +1,9 @@
 """How files are written: whole, with ordinary permissions, and without traces of killed processes."""
 
+import errno
 import json
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 from safetensors.torch import save_file
 
 from inpaintzoo.discriminators import SPNDiscriminator
@@ -96,6 +99,51 @@ def test_what_another_machine_left_is_removed_after_a_day(tmp_path):
     next_run()
     write_whole(tmp_path / "a.txt", write)
     assert not left.exists()
+
+
+# --- the system's errors ----------------------------------------------------------------------------------------------
+
+
+@posix
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda file: Path(file).write_bytes(bytes(9999)),
+        lambda file: Image.effect_noise((99, 99), 50).save(file),
+        lambda file: save_file({"a": torch.zeros(9999)}, file),
+        lambda file: shutil.copyfile(sys.executable, file),
+    ],
+)
+def test_a_file_that_the_system_refuses_is_named_with_the_reason(tmp_path, small_files, write):
+    (tmp_path / "a.png").write_text("before")
+    with pytest.raises(OSError, match=r"cannot be written \(File too large\): '[^']*/a.png'") as caught:
+        write_whole(tmp_path / "a.png", write)
+    assert caught.value.errno == errno.EFBIG and caught.value.filename == str(tmp_path / "a.png")
+    assert (tmp_path / "a.png").read_text() == "before" and len(list(tmp_path.iterdir())) == 1
+
+
+def test_reasons_are_found_in_what_libraries_say(tmp_path):
+    def torch_says(file):
+        try:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        finally:
+            raise RuntimeError("PytorchStreamWriter failed")
+
+    def pillow_says(file):
+        raise OSError("encoder error -2")
+
+    for write, reason in ((torch_says, "No space left on device"), (pillow_says, "encoder error -2")):
+        with pytest.raises(OSError, match=rf"cannot be written \({reason}\): '[^']*/a.png'"):
+            write_whole(tmp_path / "a.png", write)
+    with pytest.raises(ZeroDivisionError):
+        write_whole(tmp_path / "a.png", lambda file: 1 / 0)
+
+
+def test_a_container_on_this_machine_is_another_machine(monkeypatch):
+    here = writing._machine()
+    monkeypatch.setattr(os, "readlink", lambda path: "pid:[1]")
+    there = writing._machine()
+    assert here != there == writing._machine(), "its process numbers say nothing here"
 
 
 # --- files that ask for more than they hold ------------------------------------------------------------------------

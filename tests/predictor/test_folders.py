@@ -101,6 +101,42 @@ def test_folders_of_earlier_versions_are_continued(work):
         shutil.rmtree(work / "out")
 
 
+def test_two_runs_do_not_fill_one_folder_at_once(work):
+    first = FolderFill("photos", "masks", "out", format="png").results(Predictor(Paints()))
+    other = FolderFill("photos", "masks", "out", format="png", grow=2, force=True)
+    late = FolderFill("photos", "masks", "out", format="png")
+    next(first)
+    with pytest.raises(ConfigError, match="out is in use by another inpaintzoo command"):
+        next(other.results(Predictor(Paints())))
+    assert len(list(first)) == 1
+    with pytest.raises(ConfigError, match="another command has filled out meanwhile; run this one again"):
+        next(late.results(Predictor(Paints())))
+    assert sorted(path.name for path in (work / "out").iterdir()) == ["a.png", "b.png", "inpaint.json"]
+
+
+def test_a_source_that_is_replaced_during_its_fill_is_filled_again(work):
+    def replaces(self, image, mask):
+        noise("RGB", seed=7).save("photos/a.jpg")
+        return Paints.forward(self, image, mask)
+
+    model = type("Replaces", (Paints,), {"forward": replaces})()
+    assert len(list(FolderFill("photos", "masks", "out").results(Predictor(model)))) == 2
+    again = FolderFill("photos", "masks", "out")
+    assert [task.image.name for task in again.tasks] == ["a.jpg"] and again.done == 1
+
+
+def test_a_file_that_is_put_there_during_a_run_stays(work):
+    fill = FolderFill("photos", "masks", "out", format="png")
+    results = fill.results(Predictor(Paints()))
+    next(results)
+    (work / "out" / "b.png").write_bytes(b"mine")
+    (second,) = results
+    assert "b.png: already in the folder, and not as this command made it" in str(second.error)
+    assert (work / "out" / "b.png").read_bytes() == b"mine" and second.files == []
+    (work / "out" / "b.png").unlink()
+    assert len(FolderFill("photos", "masks", "out", format="png").tasks) == 1
+
+
 def test_the_hole_colour_is_that_of_all_masks_also_when_a_run_continues(work):
     for name, rows in [("a", 5), ("b", 23), ("c", 5)]:  # 23 of 40 rows alone would be unclear
         hole = np.zeros((40, 50), bool)

@@ -1,45 +1,100 @@
-"""The ledger of a folder of filled pictures: how often it is written, and that nothing is lost."""
+"""The ledger of a folder of filled pictures: what is ours, what is made, and what a kill leaves."""
 
-from inpaintzoo.files import record
-from inpaintzoo.predictor import ledger as module
-from inpaintzoo.predictor.ledger import Ledger
+import json
+import os
+
+import pytest
+
+from inpaintzoo.predictor.ledger import Ledger, stamps
+from inpaintzoo.types import ConfigError, DataError
 
 
-def test_a_slow_ledger_is_written_rarely_and_complete_in_the_end(tmp_path, monkeypatch):
-    clock, written, real = [100.0], [], record.write_text
+def make(ledger, path, content=b"filled", sources=(), replace=os.replace):
+    """Write a file as the predictor does: complete, noted, then renamed."""
+    part = path.with_suffix(".part")
+    part.write_bytes(content)
+    ledger.note(path, part, stamps(sources))
+    replace(part, path)
 
-    def takes_a_second(target, text):
-        real(target, text)
-        written.append(clock[0])
-        clock[0] += 1
 
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
-    monkeypatch.setattr(record, "write_text", takes_a_second)
-    files = [tmp_path / f"{number}.png" for number in range(65)]
-    ledger = Ledger(tmp_path / "inpaint.json", {"seed": 1}, force=False)
-    ledger.begin(files)
+def reopened(folder, force=False):
+    return Ledger(folder / "inpaint.json", {"seed": 1}, force)
+
+
+def test_a_killed_run_has_noted_all_its_files_and_no_other(tmp_path):
+    source, *files = [tmp_path / f"{name}.png" for name in ("source", "a", "\udcff", "c", "d")]
+    source.write_bytes(b"source")
+    ledger = reopened(tmp_path)
+    ledger.begin([])
+    settings = (tmp_path / "inpaint.json").read_bytes()
+    for file in files[:2]:
+        make(ledger, file, sources=[source])
+    make(ledger, files[2], sources=[source], replace=lambda part, path: None)  # killed before the file had its name
+    with open(tmp_path / "inpaint.journal", "a") as journal:
+        journal.write('\n["d.png", [[3, ')  # killed while it wrote
+    assert (tmp_path / "inpaint.json").read_bytes() == settings, "the JSON file is not written for each picture"
+    files[2].write_bytes(b"the user's")
+    files[3].write_bytes(b"the user's")
+    later = reopened(tmp_path)
+    assert [later.made([file], [source]) for file in files] == [True, True, False, False]
+    later.check_ours(files[:2])
+    for file in files[2:]:
+        with pytest.raises(ConfigError, match=f"{file.name}: already in the folder, and not as this command made it"):
+            later.check_ours([file])
+    forced = reopened(tmp_path, force=True)
+    forced.begin(files)
+    later = reopened(tmp_path)
+    later.check_ours(files)  # a forced run that was stopped is continued without force
+    assert not any(later.made([file], [source]) for file in files)
+    assert not (tmp_path / "inpaint.journal").exists()
+    files[3].write_bytes(b"the user's, meanwhile")
+    with pytest.raises(ConfigError, match=r"/d\.png: already"):
+        reopened(tmp_path).check_ours(files)
+
+
+def test_a_file_that_was_to_be_made_again_stays_ours_when_the_run_is_killed(tmp_path):
+    file, source = tmp_path / "a.png", tmp_path / "source.png"
+    for content, replace in ((b"old", os.replace), (b"newer", lambda part, path: None)):
+        source.write_bytes(content)
+        ledger = reopened(tmp_path)
+        ledger.begin([])
+        make(ledger, file, content, [source], replace)
+    ledger = reopened(tmp_path)
+    ledger.check_ours([file])
+    assert file.read_bytes() == b"old" and not ledger.made([file], [source])
+
+
+def test_the_json_file_is_written_twice_a_run(tmp_path):
+    ledger, files = reopened(tmp_path), [tmp_path / f"{number}.png" for number in range(50)]
+    ledger.begin([])
     for file in files:
-        file.write_bytes(b"filled")
-        clock[0] += 2  # seconds a picture
-        ledger.note([file], [file])
-    assert written == [100, 121, 142, 163, 184, 205, 226], (
-        "twenty times as long as the writing took, at least, lies between"
-    )
-    killed = Ledger(tmp_path / "inpaint.json", {"seed": 1}, force=False)
-    assert sum(killed.made([file], [file]) for file in files) == 60
-    killed.check_ours(files)  # those that it does not know are its own all the same
-    ledger.write()
-    after = Ledger(tmp_path / "inpaint.json", {"seed": 1}, force=False)
-    assert all(after.made([file], [file]) for file in files)
+        make(ledger, file)
+    ledger.end()
+    assert not (tmp_path / "inpaint.journal").exists()
+    assert len(json.loads((tmp_path / "inpaint.json").read_text())["filled"]) == 50
+    assert reopened(tmp_path).made(files, [])
 
 
-def test_a_quick_ledger_is_written_each_time(tmp_path, monkeypatch):
-    clock = [0.0]
-    monkeypatch.setattr(module.time, "monotonic", lambda: clock[0])
-    ledger = Ledger(tmp_path / "inpaint.json", {}, force=False)
-    for number in range(3):
-        file = tmp_path / f"{number}.png"
-        file.write_bytes(b"filled")
-        clock[0] += 0.5
-        ledger.note([file], [file])
-        assert Ledger(tmp_path / "inpaint.json", {}, force=False).made([file], [file])
+def test_a_ledger_that_another_command_has_changed_is_not_written(tmp_path):
+    early, other = reopened(tmp_path), reopened(tmp_path)
+    other.begin([])
+    make(other, tmp_path / "a.png")
+    with pytest.raises(ConfigError, match=r"another command has filled .* meanwhile; run this one again"):
+        early.begin([])
+    other.end()
+    other.begin([])  # a second run of one object
+    other.end()
+
+
+def test_what_an_earlier_version_had_begun_only_is_not_ours(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"the user's")
+    (tmp_path / "inpaint.json").write_text(json.dumps({"seed": 1, "filled": {"a.png": None}}))
+    with pytest.raises(ConfigError, match="not as this command made it"):
+        reopened(tmp_path).check_ours([tmp_path / "a.png"])
+
+
+@pytest.mark.parametrize("filled", [[], {"a.png": 3}, {"a.png": [["x"]]}, {"a.png": [[1.5, 2]]}, {"a.png": [7]}])
+def test_a_damaged_ledger_is_named(tmp_path, filled):
+    (tmp_path / "inpaint.json").write_text(json.dumps({"seed": 1, "filled": filled}))
+    with pytest.raises(DataError, match=r"inpaint.json is damaged \(Expected .+\); delete it, or name another folder"):
+        Ledger(tmp_path / "inpaint.json", {"seed": 1}, force=False)

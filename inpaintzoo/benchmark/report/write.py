@@ -78,7 +78,7 @@ class _Folder:
 
     def write(self, name: str, content: str | bytes) -> str:
         """Write a file and return its name, which is relative to the folder."""
-        data = content.encode("utf-8") if isinstance(content, str) else content
+        data = content.encode("utf-8", "backslashreplace") if isinstance(content, str) else content
         return self.write_with(name, lambda file: Path(file).write_bytes(data))
 
     def write_with(self, name: str, write: Callable[[str], object]) -> str:

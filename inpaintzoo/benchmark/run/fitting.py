@@ -21,23 +21,27 @@ from inpaintzoo.words import did_you_mean
 Missing = dict[str, dict[str, str]]  # by protocol: metrics that are left out, with the reason
 
 
-def choose_metrics(protocols: Sequence[Protocol], metrics: Collection[str], require: Collection[str]) -> list[Protocol]:
-    """The protocols, reduced to the metrics that the user named; unchanged if none was named.
+def choose_metrics(
+    protocols: Sequence[Protocol], metrics: Collection[str] | None, require: Collection[str]
+) -> list[Protocol]:
+    """The protocols, reduced to the metrics that the user named; unchanged for None.
 
     Raises:
         ConfigError: a metric that no protocol has, or a protocol that is left without metrics.
     """
+    if metrics is not None and not metrics:
+        raise ConfigError("metrics is empty, so there is nothing to measure; null, or nothing, measures all")
     known = sorted({metric.name for protocol in protocols for metric in protocol.metrics})
-    for name in [*metrics, *require]:
+    for name in [*(metrics or ()), *require]:
         if name not in known:
             raise ConfigError(
                 f"no chosen protocol measures {name!r}; they measure {', '.join(known)}{did_you_mean(name, known)}"
             )
     chosen = []
     for protocol in protocols:
-        kept = tuple(metric for metric in protocol.metrics if not metrics or metric.name in metrics)
+        kept = tuple(metric for metric in protocol.metrics if metrics is None or metric.name in metrics)
         if not kept:
-            raise ConfigError(f"protocol {protocol.name!r} measures none of {', '.join(metrics)}; leave it out")
+            raise ConfigError(f"protocol {protocol.name!r} measures none of {', '.join(metrics or ())}; leave it out")
         names = {metric.name for metric in kept}
         published = tuple(
             dataclasses.replace(row, values={name: row.values[name] for name in row.values if name in names})

@@ -150,7 +150,7 @@ def _expression(pattern: str) -> re.Pattern[str]:
         re.escape(text) + ("" if field is None else ".+" if field == "name" else r"\d+")
         for text, field, _, _ in string.Formatter().parse(pattern)
     ]
-    return re.compile("".join(parts))
+    return re.compile("".join(parts), re.DOTALL)  # a name may hold a line break
 
 
 def _size(path: Path) -> tuple[int, int]:

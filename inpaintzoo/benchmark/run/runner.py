@@ -11,6 +11,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import torch
 from torch import Tensor
 from tqdm import tqdm
@@ -24,6 +25,7 @@ from inpaintzoo.benchmark.run.pairs import Pairs
 from inpaintzoo.benchmark.run.processes import Precision, Processes, arithmetic, check_precision, device_name
 from inpaintzoo.benchmark.run.store import Key, WorkFolder
 from inpaintzoo.data import InpaintingData
+from inpaintzoo.files.locks import LOCK
 from inpaintzoo.files.record import Record
 from inpaintzoo.metrics import MetricResults, MetricSuite
 from inpaintzoo.metrics.extractors import BatchFeatures
@@ -61,7 +63,7 @@ class Benchmark:
         batch_size: pictures per batch.
         seed: seed of stochastic contenders.
         cost: whether to measure parameters, multiply-accumulates, time and memory.
-        metrics: restrict the protocols to these metrics, by name; their weights must be there.
+        metrics: restrict the protocols to these metrics, by name; their weights must be there. None: all metrics.
         require: metrics whose weights must be there, by name; others are left out if theirs are missing.
         force: redo work in the output folder that was done with other settings, instead of refusing it.
         processes: the processes of this run.
@@ -81,7 +83,7 @@ class Benchmark:
         batch_size: int = 8,
         seed: int = 0,
         cost: bool = True,
-        metrics: Sequence[str] = (),
+        metrics: Sequence[str] | None = None,
         require: Sequence[str] = (),
         force: bool = False,
         processes: Processes | None = None,
@@ -96,7 +98,7 @@ class Benchmark:
         self.contenders = dict(contenders)
         self.data = dict(sets)
         self.protocols = choose_metrics(protocols, metrics, require)
-        self.asked = {*metrics, *require}
+        self.asked = {*(metrics or ()), *require}
         self.out = Path(out).expanduser()
         self.precision: Precision = precision
         self.batch_size, self.seed = batch_size, seed
@@ -116,16 +118,21 @@ class Benchmark:
 
     # ---------------------------------------------------------------- checks
 
+    def check_out(self) -> None:
+        """Raise `DataError` if the output folder is a file, or a folder that is not empty nor from a benchmark."""
+        if self.out.exists() and not self.out.is_dir():
+            raise DataError(f"the output folder {self.out} is a file; name a folder")
+        others = self.out.is_dir() and any(path.name != LOCK for path in self.out.iterdir())
+        if others and not (self.out / MARKER).is_file():
+            raise DataError(f"{self.out} holds files that are not from a benchmark; name another output folder")
+
     def prepare(self) -> None:
         """Check everything that can be checked, and claim the output folder.
 
         Raises:
             InpaintzooError: something that would stop the run later, or make its numbers wrong.
         """
-        if self.out.exists() and not self.out.is_dir():
-            raise DataError(f"the output folder {self.out} is a file; name a folder")
-        if self.out.is_dir() and any(self.out.iterdir()) and not (self.out / MARKER).is_file():
-            raise DataError(f"{self.out} holds files that are not from a benchmark; name another output folder")
+        self.check_out()
         self.sets = {name: Pairs(name, data) for name, data in self.data.items()}
         for pairs in self.sets.values():
             for remark in pairs.remarks:
@@ -240,6 +247,7 @@ class Benchmark:
         progress = tqdm(loader, desc=f"{name} on {pairs.name}", disable=not shows, leave=False)
         for number, batch in zip(todo, progress, strict=True):
             self._measure_batch(number, self._moved(batch), filler, cells)
+            self.processes.step()
         self.processes.say(f"{name} on {pairs.name}: {len(pairs)} pictures")
 
     def _measure_batch(self, number: int, batch: Batch, filler: BatchFiller, cells: Sequence[_Cell]) -> None:
@@ -286,8 +294,8 @@ class Benchmark:
     def _cell_results(self, pair_set: str, cell: _Cell) -> MetricResults:
         suite, protocol = cell.suite, cell.protocol
         suite.reset()
-        for number in range(len(self.sets[pair_set].batches(self.batch_size))):
-            suite.add(cell.work.read(number))
+        for number, batch in enumerate(self.sets[pair_set].batches(self.batch_size)):
+            suite.add(cell.work.read(number, batch, suite))
         results = suite.compute(everywhere=False)
         suite.reset()
         results.batch = protocol.batch if protocol.mean == "batches" else 1
@@ -313,7 +321,10 @@ class Benchmark:
         kept = Record(file, key).read() or {}
         cost = kept.pop("cost", None)
         if kept == key:
-            return None if cost is None else Cost(**{**cost, "spread": tuple(cost["spread"])})
+            try:
+                return msgspec.convert(cost, Cost | None)  # type: ignore[call-overload, no-any-return]
+            except msgspec.ValidationError as error:
+                raise DataError(f"{file} is damaged ({error}); delete it and run again") from error
         filler = self._filler(contender, pairs.name)
         measured = measure_cost(filler, self._moved(pairs.load([0]))) if isinstance(filler, NetworkFiller) else None
         Record(file, {**key, "cost": None if measured is None else dataclasses.asdict(measured)}).write()
