@@ -66,14 +66,14 @@ class EfficientNetTeacher(Teacher):
         with torch.device("meta"):  # the initial weights are replaced
             whole = timm.create_model("tf_efficientnet_lite0", pretrained=False)
         assert isinstance(whole, EfficientNet)
+        self.network = LiteTrunk(whole)
         if weights is None:
             warn_random("EfficientNetTeacher")
             self.name = "EfficientNet-Lite0 with random weights, which teach nothing"
-            whole.load_state_dict(random_state(whole, 0), assign=True)
+            self.network.load_state_dict(random_state(self.network, 0), assign=True)
         else:
             self.name = "EfficientNet-Lite0 (classification of ImageNet; the paper's teacher is the ASL TResNet-L)"
             _load(whole, packaged_weights() if weights == "package" else Path(weights).expanduser())
-        self.network = LiteTrunk(whole)
         self.eval().requires_grad_(False)
 
     def forward(self, image: Tensor) -> list[Tensor]:
