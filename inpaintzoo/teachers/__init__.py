@@ -5,6 +5,7 @@
 | `BuiltinTeacher` | the 45 tags of the built-in scenes | nothing: the default |
 | `ASLTeacher` | OpenImages' labels; the paper's | the authors' weights |
 | `TorchvisionTeacher` | ImageNet, or COCO by detection or segmentation | torchvision's weights |
+| `EfficientNetTeacher` | ImageNet | the extra `features` |
 | `PriorTeacher` | what another SPN has learned | its checkpoint |
 | `EdgeTeacher` | where edges are | nothing |
 | `RandomTeacher` | nothing: a control | nothing |
@@ -14,6 +15,7 @@ from inpaintzoo.teachers.asl import ASLTeacher
 from inpaintzoo.teachers.base import Teacher
 from inpaintzoo.teachers.builtin import BuiltinTeacher, TagNetwork
 from inpaintzoo.teachers.edges import EdgeTeacher
+from inpaintzoo.teachers.efficientnet import EfficientNetTeacher
 from inpaintzoo.teachers.pretrained import TorchvisionTeacher
 from inpaintzoo.teachers.prior import PriorTeacher
 from inpaintzoo.teachers.random_weights import RandomTeacher
@@ -22,6 +24,7 @@ __all__ = [
     "ASLTeacher",
     "BuiltinTeacher",
     "EdgeTeacher",
+    "EfficientNetTeacher",
     "PriorTeacher",
     "RandomTeacher",
     "TagNetwork",
