@@ -288,7 +288,7 @@ def test_weights_and_run_folders_are_measured_as_their_checkpoint(trained, tmp_p
     assert found == dict.fromkeys(ways, found["checkpoint"])
     capsys.readouterr()
     assert run("fit", tmp_path, "--ckpt_path", file) == 1
-    assert "a weight file has no optimizer state to resume from" in capsys.readouterr().err
+    assert "a weight file cannot continue a run" in capsys.readouterr().err
     assert run("test", tmp_path, "--model.init_from", tmp_path / "none.safetensors") == 1
     assert "there is no such weight file" in capsys.readouterr().err
     assert main(["doctor", "--config", TINY, "--model.init_from", str(tmp_path / "none.safetensors")]) == 1
