@@ -35,7 +35,7 @@ def pair(monkeypatch):
             if (child := os.fork()) == 0:
                 code = 99
                 try:
-                    code = exit_code("benchmark", lambda function=function: joined(function), (InpaintzooError,))
+                    code = exit_code("benchmark", lambda function=function: joined(function))
                 finally:
                     os._exit(code)
             children.append(child)
