@@ -53,6 +53,15 @@ def workplace(tmp_path_factory, monkeypatch):
     return folder
 
 
+@pytest.fixture
+def unsplit(workplace, tmp_path, monkeypatch):
+    """The same with `photos` as a plain folder, which the data splits itself."""
+    (tmp_path / "photos").symlink_to(workplace / "photos" / "train")
+    (tmp_path / "configs").symlink_to(ROOT / "configs")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
 def test_readme_has_the_commands_of_ci():
     shell = [line for block in blocks(ROOT / "README.md", "bash") for line in block.splitlines()]
     assert 'pip install -e ".[dev]" && pytest' in shell
@@ -95,15 +104,13 @@ def test_tables_of_where_things_are_name_files_that_exist(page):
     ("page", "code"),
     named([(page, code) for page in PAGES for code in blocks(page, "python") if not code.startswith("# ")]),
 )
-def test_python_blocks_run(page, code, workplace, capsys):
+def test_python_blocks_run(page, code, unsplit, capsys):
     names = {"__name__": "__main__"}
     exec(compile(code, page.name, "exec"), names)
     assert names.keys() - {"__name__", "__builtins__"}, "a block that does nothing shows nothing"
 
 
-def test_the_script_that_resumes_equals_an_unbroken_run(workplace, tmp_path, monkeypatch):
-    (tmp_path / "photos").symlink_to(workplace / "photos")
-    monkeypatch.chdir(tmp_path)
+def test_the_script_that_resumes_equals_an_unbroken_run(unsplit):
     (code,) = (block for block in blocks(ROOT / "docs" / "training.md", "python") if "ckpt_path" in block)
     names = {"__name__": "__main__"}
     exec(compile(code, "training.md", "exec"), names)
@@ -155,7 +162,7 @@ def test_mask_commands_run_in_their_order(workplace, tmp_path, monkeypatch, caps
     assert (tmp_path / "pairs.jsonl").is_file() and (tmp_path / "sheet.png").is_file()
 
 
-def test_data_layers_keep_what_the_method_says(workplace):
+def test_data_layers_keep_what_the_method_says(unsplit):
     # jsonargparse keeps the arguments that both classes take when a later file changes the class.
     options = ["--config", PENNET, "--config", "configs/data/folder.yaml", "--data.root", "photos"]
     data = ZooCLI([*options, "--data.num_workers", "0"], run=False).datamodule

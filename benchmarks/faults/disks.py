@@ -36,7 +36,7 @@ def disks(count: int, seed: int, folder: Path) -> Iterator[tuple[str, str | None
             run = fit(folder / "limit", {}, file_limit=int(room * size))
             yield f"fit, files limited to {room} of a checkpoint", _kept(run, folder / "limit")
     for name, arguments in _commands(folder / "material").items():
-        for limit in (0, 200):
+        for limit in (64, 200):
             place = folder / f"{name}-{limit}"
             run = Command(arguments(place), place, file_limit=limit)
             yield f"{name}, files limited to {limit} bytes", run.problem(codes=(1,)) or _nothing_partial(place / "out")

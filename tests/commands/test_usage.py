@@ -138,7 +138,7 @@ LINES = [
     ("inpaint a.png", "MASK and --out are missing"),
     ("export --ckpt a", "--to is missing"),
     ("inpaint a b c -o d", "c: one argument too many"),
-    ("list x", "x: one argument too many"),
+    ("list masks x", "x: one argument too many"),
     ("fit --config nowhere.yaml", "--config nowhere.yaml: there is no such file"),
     ("doctor --config nowhere.yaml", "--config nowhere.yaml: there is no such file"),
     ("benchmark --config nowhere.yaml", "--config nowhere.yaml: there is no such file"),

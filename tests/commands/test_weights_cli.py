@@ -128,7 +128,6 @@ def test_export_overwrites_only_when_told(run, tmp_path, capsys):
     ("options", "reason"),
     [
         (["--to", "net.pth"], "'net.pth' must end in .safetensors, .onnx or .pt2"),
-        (["--to", ""], "'' must end in .safetensors, .onnx or .pt2"),
         (["--to", "net.onnx", "--dtype", "fp16"], "exported programs have float32 weights"),
         (["--ckpt", "none.ckpt", "--to", "net.safetensors"], "none.ckpt: there is no such checkpoint"),
         (["--ckpt", ".", "--to", "net.safetensors"], "a folder without a last.ckpt"),
