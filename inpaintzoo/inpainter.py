@@ -530,7 +530,9 @@ class Inpainter(LightningModule):
         self.iteration, self.seed = state["iteration"], state["seed"]
         self.generator_updates = state["generator_updates"]
         gradients = state.get("gradients", {})
-        if isinstance(gradients, list):  # of each process
+        if self._trainer is None:
+            gradients = {}  # nothing goes on with them
+        elif isinstance(gradients, list):  # of each process
             own = len(gradients) == self.trainer.world_size
             gradients = gradients[self.trainer.global_rank] if own else _mean(gradients)
         self._half_summed = gradients
