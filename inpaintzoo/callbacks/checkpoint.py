@@ -26,9 +26,8 @@ class WholeFiles(TorchCheckpointIO):
 
     def __init__(self) -> None:
         super().__init__()
-        self._steps: dict[
-            Path, int
-        ] = {}  # of the files written here: one step may be saved before and after validation
+        # Of the files written here: one step may be saved before and after a validation.
+        self._steps: dict[Path, int] = {}
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
         """Write a checkpoint; the old file of this name stays until the new one is complete and on the disk."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import logging
 import os
 import re
@@ -65,8 +66,11 @@ class SaveConfig(SaveConfigCallback):
 
     def on_save_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Add the settings."""
-        config = yaml.safe_load(self.parser.dump(self.config, skip_none=False))
-        checkpoint["config"] = run_settings(config)
+        checkpoint["config"] = self._settings
+
+    @functools.cached_property
+    def _settings(self) -> dict[str, Any]:
+        return run_settings(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Pick a free file name."""

@@ -26,10 +26,7 @@ def save_pickled(content: object, target: Path, keep_previous: Path | None = Non
 
     def write(part: str) -> None:
         with open(part, "wb") as file:
-            try:
-                torch.save(content, file)
-            except RuntimeError as error:  # torch's writer hides why a write failed
-                raise (error.__context__ if isinstance(error.__context__, OSError) else error) from None
+            torch.save(content, file)
 
     write_whole(target, write, flush=True, keep_previous=keep_previous)
 

@@ -25,8 +25,7 @@ class Schedules:
     """Optimizers and their schedules as the config makes them, before a checkpoint is restored.
 
     Args:
-        optimizers: By name, just made.
-        schedules: By the name of their optimizer; call `add` for each.
+        optimizers: By name, just made. `add` takes the schedule of each that has one; then `begin` ends the making.
     """
 
     def __init__(self, optimizers: Mapping[str, Optimizer]) -> None:
