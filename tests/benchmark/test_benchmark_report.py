@@ -33,6 +33,7 @@ from inpaintzoo.benchmark.report.charts import draw_chart, encode_chart
 from inpaintzoo.benchmark.report.gallery import make_gallery, order, pixels_of
 from inpaintzoo.benchmark.report.latex import to_latex
 from inpaintzoo.benchmark.report.markdown import to_markdown
+from inpaintzoo.benchmark.report.names import in_words
 from inpaintzoo.benchmark.report.page import to_page
 from inpaintzoo.benchmark.report.sheet import cell_corner, draw_sheet
 from inpaintzoo.benchmark.report.tables import make_tables
@@ -49,7 +50,7 @@ def test_a_chart_shows_the_values_of_each_bin_with_their_intervals():
     (table,) = make_tables(some_results())
     figure = draw_chart(table)
     psnr, l1, fid = (axes for axes in figure.axes if axes.axison)
-    assert [axes.get_title(loc="left") for axes in (psnr, l1, fid)] == ["psnr (dB) ↑", "l1 ↓", "fid ↓"]
+    assert [axes.get_title(loc="left") for axes in (psnr, l1, fid)] == ["PSNR (dB) ↑", "L1 ↓", "FID ↓"]
     assert [label.get_text() for label in psnr.get_xticklabels()] == ["0-0.2\nN=3", "0.2-0.4\nN=3"]
     for axes, metric in ((psnr, "psnr"), (l1, "l1"), (fid, "fid")):
         for line, name in zip(axes.containers, PSNRS, strict=True):
@@ -72,15 +73,39 @@ def test_charts_are_the_same_each_time_and_names_are_no_formulas():
     assert png.size[0] > 600 and np.asarray(png.convert("L")).std() > 5
 
 
-def test_one_bin_makes_bars():
+def test_one_bin_makes_bars_from_0_and_points_where_0_is_no_end():
     results = some_results()
     for cell in results.cells.values():
         for row in cell.rows:
             row["bin"] = "0-0.2"
     (table,) = make_tables(results)
-    axes = draw_chart(table).axes[0]
+    psnr, l1, _ = draw_chart(table).axes
     assert table.groups == [ALL]
-    assert [bar.get_height() for bar in axes.patches] == [table.entries[ALL, name, "psnr"].value for name in PSNRS]
+    assert [bar.get_height() for bar in l1.patches] == [table.entries[ALL, name, "l1"].value for name in PSNRS]
+    assert l1.get_ylim()[0] == 0
+    points = [container[0].get_ydata()[0] for container in psnr.containers]
+    assert points == [table.entries[ALL, name, "psnr"].value for name in PSNRS] and not psnr.patches
+    assert 0 < psnr.get_ylim()[0] < min(points), "19 to 27 dB are told apart"
+
+
+@pytest.mark.parametrize(
+    ("name", "words"),
+    [
+        ("psnr_hole", "PSNR in the hole"),
+        ("l1_border", "L1 at the hole's border"),
+        ("ms_ssim", "MS-SSIM"),
+        ("ssim_uniform51", "SSIM (uniform51)"),
+        ("lpips_alex", "LPIPS (AlexNet)"),
+        ("u_ids", "U-IDS"),
+        ("miou_hole", "mIoU in the hole"),
+        ("diversity_lpips_alex", "diversity (LPIPS, AlexNet)"),
+        ("diversity_l1", "diversity (L1)"),
+        ("l1_relative", "L1 (relative)"),
+        ("my_own", "my own"),
+    ],
+)
+def test_metrics_are_named_in_words(name, words):
+    assert in_words(name) == words
 
 
 # ---------------------------------------------------------------- pictures

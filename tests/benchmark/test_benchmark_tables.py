@@ -127,7 +127,7 @@ def test_values_that_are_missing_or_no_numbers_are_never_best():
     texts = {name: table.entries[ALL, name, "psnr"].text for name in PSNRS}
     assert texts == {"plain": "19.00", "good": "nan", "alike": "-"}
     assert all(table.entries[ALL, name, "psnr"].place == 0 for name in PSNRS)
-    assert "psnr: 6 (alike) of 6 images have no hole and do not count." in table.remarks
+    assert "PSNR: 6 (alike) of 6 images have no hole and do not count." in table.remarks
 
 
 def test_means_over_batches_are_resampled_over_the_images_that_count():
@@ -185,7 +185,7 @@ def test_terminal_report_and_test_print_the_same_mean_alike():
 
 
 TABLE = """\
-| holes   |   N | method | `psnr` (dB) ↑ |      `l1` ↓ |   `fid` ↓ |
+| holes   |   N | method | PSNR (dB) ↑ |      L1 ↓ |   FID ↓ |
 |:--------|----:|:-------|--------------:|------------:|----------:|
 | all     |   6 | plain  |         19.00 |    *0.0733* |     80.12 |
 | all     |   6 | good   |     *27.00* ≈ |  **0.0250** |   *40.50* |

@@ -107,12 +107,18 @@ def _lines(axes: Axes, table: Table, column: Column, bins: Sequence[str]) -> Non
 
 
 def _bars(axes: Axes, table: Table, column: Column) -> None:
+    """A bar per method, from 0; a point where 0 is no natural end, as of decibels and similarities."""
+    from_zero = column.unit != "dB" and "ssim" not in column.name
     for i, name in enumerate(table.names):
         spread = _spread(table, [ALL], name, column)
         value = _number(table, ALL, name, column)
         above = spread[1][0] if spread else 0.0
-        colour = COLOURS[i % len(COLOURS)]
-        axes.bar([i], [value], 0.6, yerr=spread, color=colour, ecolor="#333333", label=_shown(name))
+        style: dict[str, Any] = {"color": COLOURS[i % len(COLOURS)], "ecolor": "#333333", "label": _shown(name)}
+        if from_zero:
+            axes.bar([i], [value], 0.6, yerr=spread, **style)
+        else:
+            marker = _MARKER_SHAPES[i % len(_MARKER_SHAPES)]
+            axes.errorbar([i], [value], spread, marker=marker, markersize=6, linestyle="none", **style)
         if math.isfinite(value):
             axes.annotate(
                 table.entries[ALL, name, column.name].text,
@@ -125,7 +131,8 @@ def _bars(axes: Axes, table: Table, column: Column) -> None:
                 color="#333333",
             )
     axes.set_xticks([])
-    axes.margins(y=0.08)
+    axes.set_xlim(-0.6, len(table.names) - 0.4)
+    axes.margins(y=0.08 if from_zero else 0.2)
 
 
 def _number(table: Table, group: str, name: str, column: Column) -> float:

@@ -7,9 +7,10 @@ from collections.abc import Iterable, Sequence
 from markupsafe import Markup
 
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
+from inpaintzoo.benchmark.report.names import in_words
 from inpaintzoo.benchmark.report.rendering import environment
 from inpaintzoo.benchmark.report.tables import Entry, Table
-from inpaintzoo.benchmark.report.wording import COST_HEAD, cost_cells
+from inpaintzoo.benchmark.report.wording import COST_HEAD, cost_cells, title_of
 from inpaintzoo.benchmark.results import BenchmarkResults
 
 _ESCAPES = str.maketrans(
@@ -44,7 +45,7 @@ def to_latex(results: BenchmarkResults, tables: Sequence[Table], bootstrap: Boot
     filters = {
         "caption": lambda table: _caption(table, bootstrap),
         "comment": lambda text: Markup(" ".join(text.split())),
-        "head": lambda column: Markup(f"{escape_latex(column.title)} {_ARROWS[column.better]}"),
+        "head": lambda column: Markup(f"{escape_latex(title_of(column))} {_ARROWS[column.better]}"),
         "line": _line,
         "row": lambda table, group, name: [name, *(_marked(table.entries[group, name, c.name]) for c in table.columns)],
     }
@@ -70,7 +71,7 @@ def _caption(table: Table, bootstrap: Bootstrap) -> str:
         f"{table.protocol.name}.",
         f"Best bold, second underlined; ≈: not significantly different from the best (paired bootstrap, "
         f"{100 * bootstrap.level:g} %).",
-        *([f"Not measured: {', '.join(table.missing)}."] if table.missing else []),
+        *([f"Not measured: {', '.join(map(in_words, table.missing))}."] if table.missing else []),
         f"Manifest {pair_set.manifest_sha256[:12]}.",
     ]
     return " ".join(sentences)

@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
 from inpaintzoo.benchmark.report.comparison import compare, published_columns
+from inpaintzoo.benchmark.report.names import in_words
 from inpaintzoo.benchmark.report.rendering import environment
 from inpaintzoo.benchmark.report.tables import Entry, Table
 from inpaintzoo.benchmark.report.wording import (
@@ -41,7 +42,7 @@ def to_markdown(results: BenchmarkResults, tables: Sequence[Table], bootstrap: B
         "code": code,
         "costs": _costs,
         "intervals": _intervals,
-        "left_out": left_out,
+        "left_out": lambda missing: left_out({in_words(name): reason for name, reason in missing.items()}),
         "numbers": _numbers,
         "published": _published,
     }
@@ -75,7 +76,7 @@ def _numbers(table: Table) -> Markup:
 
 def _head(column: Column, arrow: str = "") -> Markup:
     unit = f"({escape_markdown(column.unit)})" if column.unit else ""
-    return Markup(" ".join(part for part in (code(column.name.replace("|", "\\|")), unit, arrow) if part))
+    return Markup(" ".join(part for part in (escape_markdown(in_words(column.name)), unit, arrow) if part))
 
 
 def _marked(entry: Entry) -> Markup:

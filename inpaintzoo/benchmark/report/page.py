@@ -13,6 +13,7 @@ from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
 from inpaintzoo.benchmark.report.comparison import compare, published_columns
 from inpaintzoo.benchmark.report.gallery import Gallery, Pixels
+from inpaintzoo.benchmark.report.names import in_words
 from inpaintzoo.benchmark.report.rendering import environment
 from inpaintzoo.benchmark.report.tables import Table
 from inpaintzoo.benchmark.report.wording import (
@@ -50,11 +51,12 @@ def to_page(
         "about": _about,
         "compare": compare,
         "cost_cells": _cost_cells,
-        "definitions": lambda table: {column.name: column.definition for column in table.columns},
+        "definitions": lambda table: {f"{in_words(c.name)} ({c.name})": c.definition for c in table.columns},
         "encoded": _encoded,
         "head": head_of,
         "interval": interval_text,
-        "left_out": left_out,
+        "in_words": in_words,
+        "left_out": lambda missing: left_out({in_words(name): reason for name, reason in missing.items()}),
         "origin": _origin,
         "published_columns": published_columns,
         "sort_key": lambda value: "" if value is None or math.isnan(value) else repr(value),

@@ -10,6 +10,7 @@ import numpy as np
 
 from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.benchmark.report.bootstrap import LEAST, Bootstrap, Interval, image_weights
+from inpaintzoo.benchmark.report.names import in_words
 from inpaintzoo.benchmark.results import BenchmarkResults, PairSet
 from inpaintzoo.metrics import MetricResults
 from inpaintzoo.metrics.results import ALL, Column, column_decimals, column_remarks, number
@@ -189,5 +190,6 @@ def _remarks(protocol: Protocol, cells: Mapping[str, MetricResults], columns: Se
         names = [name for name, cell in cells.items() if note in cell.notes]
         remarks.append(note if len(names) == len(cells) else f"{', '.join(names)}: {note}")
     for column in columns:
-        remarks += column_remarks(column, {name: cell.rows for name, cell in cells.items()})
+        found = column_remarks(column, {name: cell.rows for name, cell in cells.items()})
+        remarks += [in_words(column.name) + remark.removeprefix(column.name) for remark in found]
     return remarks

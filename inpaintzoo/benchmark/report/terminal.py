@@ -6,7 +6,7 @@ import textwrap
 
 from tabulate import tabulate
 
-from inpaintzoo.benchmark.report.wording import head_of, left_out
+from inpaintzoo.benchmark.report.wording import ARROWS, left_out
 from inpaintzoo.benchmark.results import BenchmarkResults
 from inpaintzoo.metrics.results import ALL, MetricResults, column_decimals, number
 
@@ -41,7 +41,7 @@ def _table(cells: dict[str, MetricResults]) -> str:
         for name, column in columns.items()
         if any(summary[ALL][name] is not None for summary in summaries.values())
     }
-    head = ["", *(head_of(columns[name]) for name in decimals)]
+    head = ["", *(f"{columns[name].title} {ARROWS[columns[name].better]}" for name in decimals)]
     body = [
         [contender, *(number(summary[ALL][name], digits) for name, digits in decimals.items())]
         for contender, summary in summaries.items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from inpaintzoo.benchmark.report.bootstrap import Bootstrap
+from inpaintzoo.benchmark.report.names import in_words
 from inpaintzoo.benchmark.report.tables import Entry
 from inpaintzoo.benchmark.results import Cost, PairSet
 from inpaintzoo.metrics.results import Column
@@ -23,9 +24,14 @@ COST_HEAD = (
 )
 
 
+def title_of(column: Column) -> str:
+    """Name in words, and unit."""
+    return in_words(column.name) + (f" ({column.unit})" if column.unit else "")
+
+
 def head_of(column: Column) -> str:
-    """Name, unit and which way is better."""
-    return f"{column.title} {ARROWS[column.better]}"
+    """Name in words, unit and which way is better."""
+    return f"{title_of(column)} {ARROWS[column.better]}"
 
 
 def about_marks(bootstrap: Bootstrap, best: str, second: str) -> str:
@@ -54,7 +60,7 @@ def about_set(pair_set: PairSet) -> str:
 
 
 def left_out(missing: Mapping[str, str]) -> list[str]:
-    """For each reason, a sentence with the metrics that were not measured."""
+    """For each reason, a sentence with the names of the metrics that were not measured."""
     names: dict[str, list[str]] = {}
     for name, reason in missing.items():
         names.setdefault(" ".join(reason.split()).rstrip("."), []).append(name)

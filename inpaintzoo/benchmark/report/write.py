@@ -12,6 +12,7 @@ from inpaintzoo.benchmark.report.charts import draw_chart, encode_chart
 from inpaintzoo.benchmark.report.gallery import Gallery, make_gallery
 from inpaintzoo.benchmark.report.latex import to_latex
 from inpaintzoo.benchmark.report.markdown import to_markdown
+from inpaintzoo.benchmark.report.names import in_words
 from inpaintzoo.benchmark.report.page import to_page
 from inpaintzoo.benchmark.report.records import to_csv, to_json
 from inpaintzoo.benchmark.report.sheet import draw_sheet, encode_png
@@ -132,7 +133,7 @@ def _write_grids(galleries: Sequence[Gallery], out: _Folder) -> list[str]:
     files = []
     for i, gallery in enumerate(galleries):
         name = gallery.pair_set.name
-        measure = f"{gallery.metric.name}, protocol {gallery.protocol}"
+        measure = f"{in_words(gallery.metric.name)}, protocol {gallery.protocol}"
         for kind, words, positions in (
             ("grid", "most disagreement first", gallery.disagreement),
             ("grid-worst", "worst cases first", gallery.worst),
