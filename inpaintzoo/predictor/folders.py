@@ -120,7 +120,7 @@ class FolderFill:
         self._decide_polarity(jobs)
         jpegs = sum(job.out.suffix.lower() in JPEG_SUFFIXES for job in self.tasks)
         if self._ledger and jpegs:
-            self.notes.append(f"JPEG does not keep all known pixels ({counted(jpegs, 'file')}); --format png keeps them")
+            self.notes.append(f"JPEG changes some known pixels ({counted(jpegs, 'file')}); --format png keeps them")
 
     def check_made_with(self, model: Mapping[str, Any]) -> None:
         """Check that an output folder was not begun with another model; `results` does it too.

@@ -151,7 +151,7 @@ def test_the_hole_colour_is_that_of_all_masks_also_when_a_run_continues(work):
 
 def test_jpeg_is_noted_once_for_all(work):
     fill = FolderFill("photos", "masks", "out")
-    assert "JPEG does not keep all known pixels (2 files); --format png keeps them" in fill.notes
+    assert "JPEG changes some known pixels (2 files); --format png keeps them" in fill.notes
     assert [result.notes for result in fill.results(Predictor(Paints()))] == [[], []]
 
 
