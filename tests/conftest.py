@@ -1,5 +1,6 @@
 """Settings that every test shares."""
 
+import contextlib
 import os
 
 os.environ["TORCH_CPP_LOG_LEVEL"] = "ERROR"  # as `inpaintzoo` sets it before it imports torch
@@ -13,9 +14,19 @@ torch.set_num_threads(1)
 
 @pytest.fixture
 def small_files():
-    """The system refuses files of more than 4 kB, as it does when a disk is full."""
+    """A context in which the system refuses files of more than 4 kB, as it does when a disk is full.
+
+    Not around a whole test: pytest's own report, which may go to a file, is written before fixtures end.
+    """
     resource = pytest.importorskip("resource")
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    @contextlib.contextmanager
+    def limited():
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (4096, before[1]))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+    return limited

@@ -114,7 +114,8 @@ def test_a_damaged_picture_fails_alone(work, capsys):
 
 
 def test_files_that_the_system_refuses_are_named_with_the_reason(work, capsys, small_files):
-    assert inpaint("photos", "masks", "-o", "out") == 1
+    with small_files():
+        assert inpaint("photos", "masks", "-o", "out") == 1
     assert "error: photos/a.png: out/a.png: cannot be written (File too large)\n" in capsys.readouterr().err
     assert files("out") == ["inpaint.json"]
 

@@ -1,5 +1,4 @@
 import pickle
-import resource
 import zipfile
 
 import pytest
@@ -7,14 +6,6 @@ import torch
 
 from inpaintzoo.files.pickled import load_pickled, save_pickled
 from inpaintzoo.files.writing import whole_files
-
-
-@pytest.fixture
-def small_files():
-    before = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (10_000, before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
 def test_what_is_saved_is_loaded(tmp_path):
@@ -46,7 +37,7 @@ def test_a_write_that_fails_names_the_file_and_leaves_the_old_ones(tmp_path, sma
     last, previous = tmp_path / "last.ckpt", tmp_path / "previous.ckpt"
     for number in range(2):
         save_pickled(number, last, keep_previous=previous)
-    with pytest.raises(OSError, match=r"File too large.*last\.ckpt"):
+    with small_files(), pytest.raises(OSError, match=r"File too large.*last\.ckpt"):
         save_pickled(torch.zeros(10_000), last, keep_previous=previous)
     assert load_pickled(last) == 1 and load_pickled(previous) == 0
     assert whole_files(tmp_path, "*") == [last, previous] or whole_files(tmp_path, "*") == [previous, last]

@@ -116,7 +116,7 @@ def test_what_another_machine_left_is_removed_after_a_day(tmp_path):
 )
 def test_a_file_that_the_system_refuses_is_named_with_the_reason(tmp_path, small_files, write):
     (tmp_path / "a.png").write_text("before")
-    with pytest.raises(OSError, match=r"cannot be written \(File too large\): '[^']*/a.png'") as caught:
+    with small_files(), pytest.raises(OSError, match=r"cannot be written \(File too large\): '[^']*/a.png'") as caught:
         write_whole(tmp_path / "a.png", write)
     assert caught.value.errno == errno.EFBIG and caught.value.filename == str(tmp_path / "a.png")
     assert (tmp_path / "a.png").read_text() == "before" and len(list(tmp_path.iterdir())) == 1
