@@ -71,7 +71,7 @@ def _spoiled(folder: Path, options: list[str], rank: int, how: int | None) -> st
                 os.kill(pid, signal.SIGKILL)
             first.wait()
         text = (folder / "stderr").read_text(errors="replace")
-    if "Traceback" in text or "gloo" in text:
+    if "Traceback" in text or "gloo/transport" in text:
         return f"a wall of text: {text.strip()[-400:]}"
     code = first.returncode
     if rank == 0 and how is not None:
