@@ -17,7 +17,7 @@ from safetensors.torch import save_file
 from inpaintzoo.files.published import load_state, read_file
 from inpaintzoo.teachers.builtin import TagNetwork
 from inpaintzoo.types import InpaintzooError, WeightsError
-from inpaintzoo.weights.checkpoints import run_settings
+from inpaintzoo.weights.checkpoints import settings_beside
 
 _PREFIX = "network."
 
@@ -56,7 +56,7 @@ def export(checkpoint: Path, out: Path) -> dict[str, str]:
         "network": json.dumps(settings),
         "iterations": str(content["tag_classifier"]["iteration"]),
         "torch": torch.__version__,
-        "config": json.dumps(run_settings(checkpoint.resolve().parent.parent / "config.yaml")),
+        "config": json.dumps(settings_beside(checkpoint)),
     }
     save_file(weights, str(out), metadata=metadata)
     return metadata

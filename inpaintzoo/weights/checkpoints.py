@@ -77,7 +77,7 @@ class RunCheckpoint:
         }
         config = self.content.get("config")
         if not isinstance(config, Mapping):
-            config = run_settings(_config_beside(self.path.resolve().parent.parent / "config.yaml"))
+            config = settings_beside(self.path)
         if config:
             facts["config"] = dict(config)
             arguments = _part(_part(config, "data"), "init_args")
@@ -235,12 +235,13 @@ def run_settings(config: object) -> dict[str, Any]:
     return _without_folders({**kept, "precision": trainer.get("precision") if isinstance(trainer, Mapping) else None})
 
 
-def _config_beside(file: Path) -> object:
-    """What the `config.yaml` of a run's folder holds; None without a file that can be read."""
+def settings_beside(checkpoint: Path) -> dict[str, Any]:
+    """`run_settings` of the `config.yaml` in the folder of a checkpoint's run; empty without one that can be read."""
     try:
-        return yaml.safe_load(file.read_text(encoding="utf-8"))
+        text = (checkpoint.resolve().parent.parent / "config.yaml").read_text(encoding="utf-8")
+        return run_settings(yaml.safe_load(text))
     except (yaml.YAMLError, OSError, ValueError, RecursionError):  # facts never stop a load
-        return None
+        return {}
 
 
 def _without_folders(value: Any) -> Any:
