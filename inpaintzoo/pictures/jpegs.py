@@ -7,47 +7,48 @@ picture again changes them all; `keep_blocks` puts those of the file that was re
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import re
 import struct
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
-
-from inpaintzoo.pictures.images import turn
+from scipy import ndimage
+from scipy.fft import dctn
 
 _SUBSAMPLINGS = {(1, 1): 0, (2, 1): 1, (2, 2): 2}  # what Pillow writes: luma samples per colour sample, across and down
-_SOF, _SOS, _EOI = (0xC0, 0xC1), 0xDA, 0xD9  # start of frame and of scan, end of image
+_SOI, _EOI = b"\xff\xd8", b"\xff\xd9"  # start and end of image
+_SOF, _SOS, _DQT = (0xC0, 0xC1), 0xDA, 0xDB  # start of frame, baseline or extended, and of scan; quantisation tables
 _APP0, _APP13, _APP14, _METADATA = 0xE0, 0xED, 0xEE, (*range(0xE0, 0xF0), 0xFE)
+# jpeglib's names for the components of each colour space
+_PLANES = {
+    "L": ("Y",),
+    "YCbCr": ("Y", "Cb", "Cr"),
+    "RGB": ("Y", "Cb", "Cr"),
+    **dict.fromkeys(("CMYK", "YCCK"), ("Y", "Cb", "Cr", "K")),
+}
 _MARKER = re.compile(rb"\xff+(?=[^\x00\xd0-\xd7\xff])")  # not those within a scan
+_ADOBE = b"\xff\xee\0\x0eAdobe"  # its segment tells what colour the components are
 _PHOTOSHOP = b"Photoshop 3.0\0"
 _THUMBNAILS = (0x0409, 0x040C)  # of Photoshop: they show what was removed
 # From RGB to YCbCr, both around 0 (JFIF 1.02).
 _YCBCR = np.array([[0.299, -0.168736, 0.5], [0.587, -0.331264, -0.418688], [0.114, 0.5, -0.081312]], np.float32)
-_REVERSED = ((3, 4, 7, 8), (2, 3, 6, 7))  # the orientations for which rows and columns are reversed
 
 
-def encoding(image: JpegImagePlugin.JpegImageFile, orientation: int) -> dict[str, Any]:
-    """Options of Pillow's `save` that encode an upright picture as its file was encoded, which changes it least.
-
-    Args:
-        image: the opened file.
-        orientation: EXIF's, 1 to 8: how the picture was turned.
-    """
+def encoding(image: JpegImagePlugin.JpegImageFile) -> dict[str, Any]:
+    """Options of Pillow's `save` that encode a picture as its opened file was encoded, which changes it least."""
     layers = image.layer  # id, samples across and down, table of each component
     if not layers or any(table not in image.quantization for *_, table in layers):
         return {}
-    tables = [np.reshape(image.quantization[table], (8, 8)) for *_, table in layers]
+    tables = [image.quantization[table] for *_, table in layers]
     sampling = {(layers[0][1] // across, layers[0][2] // down) for _, across, down, _ in layers[1:]}
-    if orientation >= 5:
-        tables = [table.T for table in tables]
-        sampling = {(down, across) for across, down in sampling}
     if len(layers) == 3 and layers[1][3] == layers[2][3]:
         del tables[2]  # Pillow uses the last for all that follow
-    options: dict[str, Any] = {"qtables": [table.ravel().tolist() for table in tables]}
+    options: dict[str, Any] = {"qtables": [list(table) for table in tables]}
     if _is_rgb(image):
         options.update(keep_rgb=True, dpi=(0, 0))  # with a resolution Pillow adds a JFIF header, which means YCbCr
     if len(layers) == 3:  # Pillow has no choice for others; what it cannot write becomes 4:4:4, which loses nothing
@@ -99,18 +100,16 @@ def _resources(block: bytes) -> Iterator[tuple[int, bytes]]:
 # -- blocks ------------------------------------------------------------------------------------------------------------
 
 
-def keep_blocks(source: bytes, made: Path, before: np.ndarray, after: np.ndarray, orientation: int) -> str:
+def keep_blocks(source: bytes, made: Path, before: np.ndarray, after: np.ndarray) -> str:
     """Write a JPEG file again with the coefficients of another one, except for blocks with a pixel that has changed.
 
-    A block of luma covers 8x8 pixels, one of 4:2:0 colour 16x16. If the picture is turned, its blocks are turned too:
-    coefficients trade places and signs, and decoders round the pixels a little differently.
+    A block of luma covers 8x8 pixels, one of 4:2:0 colour 16x16.
 
     Args:
         source: the content of the file that was read.
-        made: the upright file to write again, as Pillow wrote it with all metadata.
-        before: the pixels of the source `(H, W)` or `(H, W, C)` uint8, as it is stored.
-        after: the filled pixels, stored the same way.
-        orientation: EXIF's, 1 to 8: how the pixels were turned for `made`.
+        made: the file to write again, as Pillow wrote it with all metadata.
+        before: the pixels of the source, `(H, W)` or `(H, W, C)` uint8.
+        after: the filled pixels.
 
     Returns:
         Why the file was left as it is; empty if it was not.
@@ -120,47 +119,113 @@ def keep_blocks(source: bytes, made: Path, before: np.ndarray, after: np.ndarray
     except ImportError:  # it has no wheel for some platforms
         return "the package jpeglib is not installed"
     jpeglib.version.set("turbo210")  # the newest libjpeg-turbo that it has; its default is libjpeg 6b of 1998
-    about = b"".join(data for kind, data in _segments(made.read_bytes()) if kind in _METADATA)
+    space = _space(source)
+    encoded = made.read_bytes()
+    about = [data for kind, data in _segments(encoded) if kind in _METADATA]
+    if space in ("RGB", "YCbCr") and (space == "RGB") != about[0].startswith(_ADOBE):
+        return "its colour space is not clear"  # or Pillow is older than 10.2, which wrote no RGB
     scratch = made.with_name(f"{made.name}-blocks")
     scratch.write_bytes(_without_metadata(source))
     try:
         with _nothing_printed():
             jpeg = jpeglib.read_dct(str(scratch))
-            space = jpeg.jpeg_color_space.name.removeprefix("JCS_")
-            if space not in ("GRAYSCALE", "YCbCr", "RGB"):
-                return f"the blocks of {space} files cannot be kept"  # jpeglib does not write a fourth component
-            planes = [plane for plane in (jpeg.Y, jpeg.Cb, jpeg.Cr) if plane is not None]
+            planes = [getattr(jpeg, name) for name in _PLANES[space]]
     except OSError:
         return "its blocks cannot be read"
-    if (space == "RGB") != (about[1:2] == bytes([_APP14])):
-        return "its colour space is not clear"  # or Pillow is older than 10.2, which wrote no RGB
     factors = jpeg.samp_factor  # (components, 2): blocks down and across in a minimum coded unit (MCU)
     most = factors.max(axis=0)
     if before.shape[:2] != (jpeg.height, jpeg.width) or np.any(most % factors):
         return "its components do not fit together"
     tables = np.stack([jpeg.get_component_qt(number) for number in range(len(planes))])
-    sides = np.array(before.shape[:2])
-    partial = list(np.any(sides * factors % (8 * most), axis=0))  # whether the last row and column of blocks are
-    if orientation >= 5:
-        partial.reverse()
-    if any(cut and orientation in turns for cut, turns in zip(partial, _REVERSED, strict=True)):
-        return "its sides are not a whole number of blocks, which therefore cannot be turned"
     _encode_changes(planes, tables, factors, before, after, space)
-    if orientation >= 5:
-        sides, factors, tables = sides[::-1], factors[:, ::-1], tables.swapaxes(1, 2)
-    numbers = [0, 1, 1] if len(planes) == 3 and np.array_equal(tables[1], tables[2]) else list(range(len(planes)))
-    turned = [_turned(plane, orientation) for plane in planes]
-    result = jpeglib.from_dct(*turned, qt=tables[: max(numbers) + 1], quant_tbl_no=numbers)
-    result.height, result.width = sides.tolist()
-    result.samp_factor = np.ascontiguousarray(factors)
     try:
-        with _nothing_printed():
-            result.write_dct(str(scratch), flags=["OPTIMIZE_CODING"])
+        if len(planes) == 4:
+            about = _about_inks(about, source, space)
+            rest = _scan_by_scan(planes, tables, factors, before.shape[:2], scratch)
+        else:
+            numbers = [0, 1, 1] if len(planes) == 3 and np.array_equal(tables[1], tables[2]) else range(len(planes))
+            rest = _written(planes, tables[: max(numbers) + 1], list(numbers), factors, before.shape[:2], scratch)
     except OSError:
         return "its blocks cannot be written"
-    rest = [_numbered(kind, data) for kind, data in _segments(scratch.read_bytes()) if kind not in _METADATA]
-    made.write_bytes(b"\xff\xd8" + about + b"".join(rest) + b"\xff\xd9")
-    return ""
+    made.write_bytes(_SOI + b"".join(about) + rest + _EOI)
+    with Image.open(made) as image:
+        known = ~_touched(before, after, 8 * most)
+        if np.array_equal(np.asarray(image)[known], before[known]):
+            return ""
+    made.write_bytes(encoded)  # such as for a progressive file without its last scans, which decoders smooth
+    return "its blocks decode to other values once they are written again"
+
+
+def _space(source: bytes) -> str:
+    """What the components of a JPEG file are, one of `_PLANES`, by libjpeg's rules."""
+    with Image.open(io.BytesIO(source)) as image:
+        assert isinstance(image, JpegImagePlugin.JpegImageFile)
+        if len(image.layer) == 4:
+            return "YCCK" if image.info.get("adobe_transform") else "CMYK"
+        return "L" if len(image.layer) == 1 else "RGB" if _is_rgb(image) else "YCbCr"
+
+
+def _touched(before: np.ndarray, after: np.ndarray, sides: np.ndarray) -> np.ndarray:
+    """Pixels `(H, W)` in an MCU with a changed pixel, or beside one, whose subsampled colours decoders smooth."""
+    changed = (before != after).reshape(*before.shape[:2], -1).any(axis=2)
+    for axis, side in enumerate(sides.tolist()):
+        units = np.logical_or.reduceat(changed, np.arange(0, changed.shape[axis], side), axis=axis)
+        changed = units.repeat(side, axis=axis).take(np.arange(before.shape[axis]), axis=axis)
+    return ndimage.binary_dilation(changed, np.ones((3, 3))) if sides.max() > 8 else changed
+
+
+def _about_inks(about: list[bytes], source: bytes, space: str) -> list[bytes]:
+    """The metadata of a file with four components; Adobe's segment, which Pillow writes anyhow, is as in the source."""
+    adobe = _ADOBE + b"\0d\0\0\0\0" + (b"\2" if space == "YCCK" else b"\0")
+    others = [data for data in about if not data.startswith(_ADOBE)]
+    return [adobe, *others] if _ADOBE in source else others
+
+
+def _written(
+    planes: Sequence[np.ndarray],
+    tables: np.ndarray,
+    numbers: list[int],
+    factors: np.ndarray,
+    sides: tuple[int, ...],
+    scratch: Path,
+) -> bytes:
+    """The segments of a file with up to three components, from tables to scan."""
+    import jpeglib
+
+    file = jpeglib.from_dct(*planes, qt=tables, quant_tbl_no=numbers)
+    file.height, file.width = sides
+    file.samp_factor = np.ascontiguousarray(factors)
+    with _nothing_printed():
+        file.write_dct(str(scratch), flags=["OPTIMIZE_CODING"])
+    return b"".join(_numbered(kind, data) for kind, data in _segments(scratch.read_bytes()) if kind not in _METADATA)
+
+
+def _scan_by_scan(
+    planes: list[np.ndarray], tables: np.ndarray, factors: np.ndarray, sides: tuple[int, ...], scratch: Path
+) -> bytes:
+    """The segments of a file with four components, which jpeglib cannot write: each in a scan of its own.
+
+    The scan of one component is that of a grey file with its blocks (ITU-T T.81, A.2.2).
+    """
+    quantisation, components, scans, frames = b"", b"", b"", set()
+    most = factors.max(axis=0)
+    for number, (plane, table, factor) in enumerate(zip(planes, tables, factors, strict=True)):
+        down, across = factor.tolist()
+        components += bytes([number + 1, across << 4 | down, number])
+        own = tuple((-(-np.array(sides) * factor // most)).tolist())
+        grey = _written([plane], table[None], [0], np.ones((1, 2), factors.dtype), own, scratch)
+        for kind, data in _segments(_SOI + grey):
+            segment = bytearray(data)
+            if kind in _SOF:
+                frames.add(kind)
+            elif kind == _DQT:
+                segment[4] |= number
+                quantisation += segment
+            else:
+                segment[5] = number + 1 if kind == _SOS else segment[5]
+                scans += segment
+    frame = struct.pack(">BBHBHHB", 0xFF, max(frames), 8 + len(components), 8, *sides, len(planes)) + components
+    return quantisation + frame + scans
 
 
 @contextlib.contextmanager
@@ -179,7 +244,7 @@ def _nothing_printed() -> Iterator[None]:
 def _segments(file: bytes) -> Iterator[tuple[int, bytes]]:
     """The segments of a JPEG file, each with the scan that follows it, and their kinds."""
     start = 2
-    while (found := _MARKER.search(file, start)) and (kind := file[found.end()]) != _EOI:
+    while (found := _MARKER.search(file, start)) and (kind := file[found.end()]) != _EOI[1]:
         start = found.end() + 1 + int.from_bytes(file[found.end() + 1 : found.end() + 3], "big")
         if kind == _SOS:
             following = _MARKER.search(file, start)
@@ -191,7 +256,7 @@ def _without_metadata(file: bytes) -> bytes:
     """A JPEG file that has only what its pixels depend on; jpeglib has room for 50 segments of metadata."""
     segments = list(_segments(file))
     colours = [data for kind, data in segments if kind in (_APP0, _APP14)][:40]
-    return b"\xff\xd8" + b"".join([*colours, *(data for kind, data in segments if kind not in _METADATA)]) + b"\xff\xd9"
+    return _SOI + b"".join([*colours, *(data for kind, data in segments if kind not in _METADATA)]) + _EOI
 
 
 def _numbered(kind: int, segment: bytes) -> bytes:
@@ -208,8 +273,6 @@ def _encode_changes(
     planes: list[np.ndarray], tables: np.ndarray, factors: np.ndarray, before: np.ndarray, after: np.ndarray, space: str
 ) -> None:
     """Replace the coefficients `(rows, columns, 8, 8)` of blocks with a pixel that has changed, in place."""
-    from scipy.fft import dctn
-
     most = factors.max(axis=0)
     high, wide = 8 * most  # of an MCU, in pixels
     for unit, top in enumerate(range(0, len(before), high)):
@@ -221,7 +284,10 @@ def _encode_changes(
         changed = np.pad(differs.reshape(*strip.shape[:2], -1).any(axis=2), margins)
         pixels = np.pad(strip, [*margins, (0, 0)][: strip.ndim], mode="edge")
         values = pixels.reshape(*pixels.shape[:2], -1).astype(np.float32) - 128
-        if space == "YCbCr":
+        if len(planes) == 4:  # Pillow inverts all four
+            values = -1 - values
+            values[..., :3] = (-1 - values[..., :3]) @ _YCBCR if space == "YCCK" else values[..., :3]
+        elif space == "YCbCr":
             values = values @ _YCBCR
         parts = zip(planes, tables, factors, most // factors, strict=True)
         for number, (plane, table, (rows, _), (down, across)) in enumerate(parts):
@@ -231,14 +297,3 @@ def _encode_changes(
             samples = values[..., number].reshape(rows * 8, down, -1, across).mean(axis=(1, 3))
             cells = samples.reshape(rows, 8, -1, 8).swapaxes(1, 2)[there][touched]
             blocks[touched] = np.rint(dctn(cells, axes=(1, 2), norm="ortho") / table)
-
-
-def _turned(blocks: np.ndarray, orientation: int) -> np.ndarray:
-    """The coefficients of the upright picture from those of the stored one."""
-    if orientation == 1:
-        return blocks
-    signs = np.ones((8, 8), dtype=np.int16)  # a mirrored block has its odd frequencies negated
-    signs[1::2] *= -1 if orientation in _REVERSED[0] else 1
-    signs[:, 1::2] *= -1 if orientation in _REVERSED[1] else 1
-    turned = turn(blocks, orientation)
-    return np.ascontiguousarray((turned.swapaxes(2, 3) if orientation >= 5 else turned) * signs)

@@ -122,29 +122,31 @@ def _split(exif: bytes) -> tuple[bytes, bytes]:
     return exif[:start], exif[start:]
 
 
-def upright_exif(exif: bytes, turned: bool) -> bytes:
-    """The block for a picture that was brought upright and filled.
+def filled_exif(exif: bytes, upright: bool, turned: bool) -> bytes:
+    """The block for a picture that was filled.
 
-    Orientation becomes 1, width and height trade places if the picture was turned by a quarter, and the thumbnail goes:
-    it would still show what was removed. All other bytes stay, so that makers' notes remain readable.
+    The thumbnail goes: it would still show what was removed. If the picture was brought upright, orientation becomes 1,
+    and width and height trade places if it was turned by a quarter. All other bytes stay, so that makers' notes remain
+    readable.
 
     Args:
         exif: the block, with or without its prefix.
-        turned: whether the pixels were turned by a quarter.
+        upright: whether the picture was brought upright.
+        turned: whether that took a quarter turn.
     """
     prefix, rest = _split(exif)
     block = bytearray(rest)
     # Damage after the orientation does not keep readers such as Pillow from using it.
     with contextlib.suppress(struct.error, KeyError):
-        _patch(block, turned)
+        _patch(block, upright, turned)
     return prefix + bytes(block)
 
 
-def _patch(block: bytearray, turned: bool) -> None:
+def _patch(block: bytearray, upright: bool, turned: bool) -> None:
     order = {b"II": "<", b"MM": ">"}[bytes(block[:2])]
     long = struct.Struct(order + "I")
     entries, link = _entry_places(block, long.unpack_from(block, 4)[0], order)
-    if ExifTags.Base.Orientation in entries:
+    if upright and ExifTags.Base.Orientation in entries:
         struct.pack_into(order + "HIHH", block, entries[ExifTags.Base.Orientation] + 2, _SHORT, 1, 1, 0)
     if turned and EXIF in entries:
         with contextlib.suppress(struct.error, KeyError):  # there may be no sides
@@ -169,10 +171,12 @@ def _entry_places(block: bytearray, start: int, order: str) -> tuple[dict[int, i
     return {struct.unpack_from(order + "H", block, place)[0]: place for place in whole}, start + 2 + 12 * count
 
 
-def upright_xmp(xmp: bytes) -> bytes:
-    """The XMP packet with orientation 1 and empty thumbnails; UTF-16 and UTF-32 become UTF-8."""
-    upright = re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", _in_utf8(xmp))
-    return re.sub(rb"((?:xmp|xap)GImg:image(?:=[\"']|>))[^<\"']*", rb"\g<1>", upright)
+def filled_xmp(xmp: bytes, upright: bool) -> bytes:
+    """The XMP packet with empty thumbnails and, if the picture was brought upright, orientation 1; it becomes UTF-8."""
+    packet = _in_utf8(xmp)
+    if upright:
+        packet = re.sub(rb"(tiff:Orientation(?:=[\"']|>))\d", rb"\g<1>1", packet)
+    return re.sub(rb"((?:xmp|xap)GImg:image(?:=[\"']|>))[^<\"']*", rb"\g<1>", packet)
 
 
 def _in_utf8(xmp: bytes) -> bytes:

@@ -22,7 +22,7 @@ from inpaintzoo.pictures.deep import deep_planes, deep_reader, write_deep
 from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, decode, open_image, orientation_of, turn
 from inpaintzoo.pictures.jpegs import encoding as jpeg_encoding
 from inpaintzoo.pictures.jpegs import iptc_segments, keep_blocks
-from inpaintzoo.pictures.metadata import add_metadata, stored_metadata, upright_exif, upright_info, upright_xmp
+from inpaintzoo.pictures.metadata import add_metadata, filled_exif, filled_xmp, stored_metadata, upright_info
 from inpaintzoo.pictures.picture import Picture, image_like
 from inpaintzoo.pictures.pngs import is_text, png_info
 from inpaintzoo.pictures.tiffs import TYPES, check_channels, layout_of, true_type
@@ -64,9 +64,10 @@ class PictureFile:
         picture: its pixels; `finish` makes an upright Pillow image.
         mode: Pillow's mode, `DEEP`, or the name of a type that Pillow has no mode for.
         format: Pillow's name of the format.
-        metadata: options of Pillow's `save` that keep the file's metadata.
+        metadata: options of Pillow's `save` that keep the file's metadata, true of the upright picture.
         encoding: options that keep the compression if the format stays the same.
         jpeg: the content of a JPEG file, of which blocks are kept; empty for other formats.
+        jpeg_metadata: as `metadata`, but true of the stored picture, since blocks stay where they are.
         note: called with a sentence about what is left out.
     """
 
@@ -77,6 +78,7 @@ class PictureFile:
     metadata: dict[str, Any]
     encoding: dict[str, Any]
     jpeg: bytes
+    jpeg_metadata: dict[str, Any]
     note: Callable[[str], None]
 
     def check_target(self, target: Path) -> None:
@@ -100,7 +102,9 @@ class PictureFile:
                 )
 
     def write(self, pixels: np.ndarray, target: Path, complete: Callable[[Path], object] | None = None) -> str:
-        """Write pixels stored like the picture's, upright and with the metadata, completely or not at all.
+        """Write pixels stored like the picture's, with the metadata, completely or not at all.
+
+        From JPEG to JPEG they stay turned as they are, with their orientation; otherwise the file is upright.
 
         Args:
             pixels: the pixels.
@@ -117,7 +121,8 @@ class PictureFile:
         return changes[0]
 
     def _save(self, pixels: np.ndarray, file: str, form: str) -> str:
-        metadata = dict(self.metadata)
+        stays = bool(self.jpeg) and form == "JPEG"
+        metadata = dict(self.jpeg_metadata if stays else self.metadata)
         step, most = _RESOLUTIONS.get(form, (1, 0))
         if not all(1 <= round(value / step) <= most for value in metadata.get("dpi", ())):
             del metadata["dpi"]  # the format cannot express it
@@ -131,7 +136,10 @@ class PictureFile:
                 options.update(quality=95, subsampling=0)
             if form == "WEBP":
                 options.update(lossless=True, exact=True)
-            made = self.picture.finish(pixels)
+            if stays:
+                made = Image.frombytes(self.mode, pixels.shape[1::-1], np.ascontiguousarray(pixels).tobytes())
+            else:
+                made = self.picture.finish(pixels)
             if form == "PNG" and made.mode == "I":  # from 0 to 65535
                 made = Image.fromarray(np.asarray(made).astype(np.uint16))
             made.save(file, format=form, **options)
@@ -145,7 +153,7 @@ class PictureFile:
             return ""
         if not self.jpeg:
             return "the picture was not a JPEG file"
-        return keep_blocks(self.jpeg, Path(file), self.picture.stored, pixels, self.picture.orientation)
+        return keep_blocks(self.jpeg, Path(file), self.picture.stored, pixels)
 
 
 def format_of(path: Path) -> str:
@@ -187,7 +195,8 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
         upright = image.format == "TIFF" and deep is not deep_planes
         orientation = 1 if upright else orientation_of(image)
         metadata = _kept_metadata(image, path, max(stored, orientation), note)
-        encoding = _encoding(image, orientation)
+        own = _kept_metadata(image, path, orientation, lambda text: None, upright=False) if form == "JPEG" else {}
+        encoding = _encoding(image)
 
     def finish(filled: np.ndarray) -> Image.Image:
         if deep or filled.dtype == np.int8:
@@ -200,7 +209,7 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
     mode = DEEP if deep else image.mode if kind is None else kind.name
     picture = Picture(pixels, colours, finish, orientation)
     jpeg = Path(path).read_bytes() if form == "JPEG" else b""
-    return PictureFile(Path(path), picture, mode, form, metadata, encoding, jpeg, note)
+    return PictureFile(Path(path), picture, mode, form, metadata, encoding, jpeg, own, note)
 
 
 @contextlib.contextmanager
@@ -228,17 +237,17 @@ def _plain_pixels(image: Image.Image, path: str | Path) -> tuple[np.ndarray, Col
 
 
 def _kept_metadata(
-    image: Image.Image, path: str | Path, orientation: int, note: Callable[[str], None]
+    image: Image.Image, path: str | Path, orientation: int, note: Callable[[str], None], upright: bool = True
 ) -> dict[str, Any]:
     kept: dict[str, Any] = {}
-    turned = orientation >= 5
+    turned = upright and orientation >= 5
     exif, xmp = stored_metadata(image, path, orientation, note)
     if exif:
-        kept["exif"] = upright_exif(exif, turned)
+        kept["exif"] = filled_exif(exif, upright, turned)
     if image.info.get("icc_profile"):
         kept["icc_profile"] = image.info["icc_profile"]
     if xmp:
-        kept["xmp"] = upright_xmp(xmp)
+        kept["xmp"] = filled_xmp(xmp, upright)
     dpi = image.info.get("dpi")
     if dpi and all(float(value) > 0 and math.isfinite(value) for value in dpi):
         kept["dpi"] = tuple(float(value) for value in (dpi[::-1] if turned else dpi))
@@ -267,9 +276,9 @@ def _known_to_writer(metadata: dict[str, Any], form: str) -> dict[str, Any]:
     return {name: value for name, value in metadata.items() if name in known[form]}
 
 
-def _encoding(image: Image.Image, orientation: int) -> dict[str, Any]:
+def _encoding(image: Image.Image) -> dict[str, Any]:
     if isinstance(image, JpegImagePlugin.JpegImageFile):
-        return jpeg_encoding(image, orientation)
+        return jpeg_encoding(image)
     if image.format == "TIFF":
         found = image.info.get("compression")  # Pillow would keep it, lossy or not
         return {"compression": found if found in _LOSSLESS_TIFF else "tiff_adobe_deflate"}

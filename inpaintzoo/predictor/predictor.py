@@ -150,7 +150,9 @@ class Predictor:
         guidance: PictureLike | None = None,
         overwrite: bool = False,
     ) -> list[Path]:
-        """Fill the hole of a picture file, and write it with all its bits and its metadata, upright.
+        """Fill the hole of a picture file, and write it with all its bits and its metadata.
+
+        It comes out upright, except from JPEG to JPEG, where it stays stored as it is, with its EXIF orientation.
 
         Args:
             image: the file.
