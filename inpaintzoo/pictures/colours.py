@@ -18,7 +18,13 @@ _CHUNK = 4096  # pixels compared with a palette at once
 
 
 class Colours(ABC):
-    """The colours that pixels `(..., channels)` stand for, or `(...)` for one channel without an axis."""
+    """The colours that pixels `(..., channels)` stand for, or `(...)` for one channel without an axis.
+
+    Attributes:
+        step: from one level of the file to the next; more than 1 for levels of 2 and 4 bits, which are held in 8.
+    """
+
+    step = 1
 
     @abstractmethod
     def read(self, pixels: np.ndarray) -> np.ndarray:
@@ -73,11 +79,11 @@ class Levels(Colours):
         levels = levels * (self.top - self.bottom) + self.bottom
         new = old.copy()
         split = self._split(new)
-        split[:, : self.colours] = levels if old.dtype.kind == "f" else np.round(levels)
+        split[:, : self.colours] = levels if old.dtype.kind == "f" else np.round(levels / self.step) * self.step
         if self.key is not None:
             was = (self._split(old) == self.key).all(axis=1)
             became = (split == self.key).all(axis=1) & ~was
-            split[became, -1] ^= True  # the next level, which looks the same
+            split[became, -1] = self._beside_key()
             split[was] = self.key
         return new
 
@@ -92,8 +98,13 @@ class Levels(Colours):
             new[..., -1] = self.top
         if self.key is not None:
             split = self._split(new)
-            split[(split == self.key).all(axis=-1), -1] ^= True
+            split[(split == self.key).all(axis=-1), -1] = self._beside_key()
         return new
+
+    def _beside_key(self) -> int:
+        """The level next to the last one of the transparent colour, which looks the same, or nearly so."""
+        assert self.key is not None
+        return (self.key[-1] // self.step ^ 1) * self.step
 
     def _split(self, pixels: np.ndarray) -> np.ndarray:
         return pixels if self.axis else pixels[..., None]

@@ -1,4 +1,4 @@
-"""Pixels that Pillow has no mode for: 16-bit colour in PNG and TIFF files, and TIFF's integers of other types.
+"""Pixels that Pillow has no mode for: 16-bit colour in PNG and TIFF files, few bits in PNG, TIFF's other integers.
 
 Pillow would drop the low bytes of 16-bit colour. Such files are decoded twice, once for the high and once for the low
 bytes. PNG is written here, TIFF by tifffile.
@@ -118,7 +118,7 @@ def write_deep(pixels: np.ndarray, file: str, form: str, metadata: dict[str, Any
         form: `PNG` or `TIFF`.
         metadata: as `PictureFile` has it; EXIF and XMP are left out of TIFF.
     """
-    (_write_tiff if form == "TIFF" else _write_png)(pixels, file, metadata)
+    (_write_tiff if form == "TIFF" else write_png)(pixels, file, metadata)
 
 
 def _write_tiff(pixels: np.ndarray, file: str, metadata: dict[str, Any]) -> None:
@@ -141,24 +141,48 @@ def _write_tiff(pixels: np.ndarray, file: str, metadata: dict[str, Any]) -> None
     )
 
 
-def _write_png(pixels: np.ndarray, file: str, metadata: dict[str, Any]) -> None:
-    icc = metadata.get("icc_profile")
-    height, width, channels = pixels.shape
-    rows = np.ascontiguousarray(pixels.astype(">u2")).view(np.uint8).reshape(height, -1)
+def write_png(
+    pixels: np.ndarray, file: str, metadata: dict[str, Any], depth: int = 16, palette: bytes | None = None
+) -> None:
+    """Write a PNG file of any depth.
+
+    Args:
+        pixels: `(H, W, C)` uint16 if the depth is 16, otherwise `(H, W)` uint8 below `2**depth`: levels or indices.
+        file: the file to write.
+        metadata: as `PictureFile` has it; a transparent level counts as the pixels do.
+        depth: bits of a level or an index.
+        palette: the bytes of red, green and blue of each entry; None for levels.
+    """
+    icc, key = metadata.get("icc_profile"), metadata.get("transparency")
+    height, width = pixels.shape[:2]
+    if depth == 16:
+        rows = np.ascontiguousarray(pixels.astype(">u2")).view(np.uint8).reshape(height, -1)
+        colours = {2: 4, 3: 2, 4: 6}[pixels.shape[2]]
+    else:
+        bits = pixels[..., None] >> np.arange(depth, dtype=np.uint8)[::-1] & 1
+        rows = np.packbits(bits.reshape(height, -1), axis=1)
+        colours = 0 if palette is None else 3
     filtered = np.full((height, rows.shape[1] + 1), 2, dtype=np.uint8)  # filter 2: each row minus the one above
     filtered[0, 1:] = rows[0]
     filtered[1:, 1:] = rows[1:] - rows[:-1]
-    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, 16, {2: 4, 3: 2, 4: 6}[channels], 0, 0, 0))]
+    chunks = [(b"IHDR", struct.pack(">IIBBBBB", width, height, depth, colours, 0, 0, 0))]
     if icc:
         chunks.append((b"iCCP", b"ICC Profile\0\0" + zlib.compress(icc)))
+    own = [(chunk[0], chunk[1]) for chunk in metadata["pnginfo"].chunks] if "pnginfo" in metadata else []
+    chunks += [chunk for chunk in own if chunk[0] != b"bKGD"]
     if "exif" in metadata:
         chunks.append((b"eXIf", metadata["exif"].removeprefix(b"Exif\0\0")))
-    if "pnginfo" in metadata:
-        chunks += [(chunk[0], chunk[1]) for chunk in metadata["pnginfo"].chunks]
     if "dpi" in metadata:  # as pixels per metre
         chunks.append((b"pHYs", struct.pack(">IIB", *(round(value / 0.0254) for value in metadata["dpi"]), 1)))
-    if "transparency" in metadata:
-        chunks.append((b"tRNS", struct.pack(">HHH", *metadata["transparency"])))
+    if palette is not None:
+        chunks.append((b"PLTE", palette))
+    if isinstance(key, tuple):
+        chunks.append((b"tRNS", struct.pack(">HHH", *key)))
+    elif isinstance(key, int):  # of a palette, the entry
+        chunks.append((b"tRNS", struct.pack(">H", key) if palette is None else b"\xff" * key + b"\0"))
+    elif key is not None:
+        chunks.append((b"tRNS", key))
+    chunks += [chunk for chunk in own if chunk[0] == b"bKGD"]  # after the palette
     chunks += [(b"IDAT", zlib.compress(filtered.data, 3)), (b"IEND", b"")]
     with open(file, "wb") as out:
         out.write(b"\x89PNG\r\n\x1a\n")

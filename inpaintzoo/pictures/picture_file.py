@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import math
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,7 +19,7 @@ from PIL import Image, JpegImagePlugin
 
 from inpaintzoo.files.writing import write_whole
 from inpaintzoo.pictures.colours import Colours, pixels_of
-from inpaintzoo.pictures.deep import deep_planes, deep_reader, write_deep
+from inpaintzoo.pictures.deep import deep_planes, deep_reader, write_deep, write_png
 from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, decode, open_image, orientation_of, turn
 from inpaintzoo.pictures.jpegs import encoding as jpeg_encoding
 from inpaintzoo.pictures.jpegs import iptc_segments, keep_blocks
@@ -63,6 +64,7 @@ class PictureFile:
         path: the file.
         picture: its pixels; `finish` makes an upright Pillow image.
         mode: Pillow's mode, `DEEP`, or the name of a type that Pillow has no mode for.
+        depth: bits of a level or of a palette's index, up to 8; 0 where neither Pillow nor a format changes them.
         format: Pillow's name of the format.
         metadata: options of Pillow's `save` that keep the file's metadata, true of the upright picture.
         encoding: options that keep the compression if the format stays the same.
@@ -74,6 +76,7 @@ class PictureFile:
     path: Path
     picture: Picture
     mode: str
+    depth: int
     format: str
     metadata: dict[str, Any]
     encoding: dict[str, Any]
@@ -128,8 +131,17 @@ class PictureFile:
             del metadata["dpi"]  # the format cannot express it
         if "transparency" in metadata and form != "PNG":
             self.note(f"{self.path}: {form} has no colour that counts as transparent: it is opaque now")
+        if 0 < self.depth < 8 and form != "PNG":
+            self.note(f"{self.path}: its {self.depth}-bit pixels are written with 8 bits")
         if self.mode == DEEP or (self.mode in TYPES and form == "TIFF"):
             write_deep(self.picture.upright(pixels), file, form, metadata)
+        elif self.depth and form == "PNG":
+            made = self.picture.finish(pixels)
+            palette = bytes(made.getpalette("RGB") or 3) if self.mode == "P" else None
+            step = self.picture.colours.step
+            if step > 1 and "transparency" in metadata:
+                metadata["transparency"] //= step
+            write_png(np.asarray(made) // step, file, metadata, self.depth, palette)
         else:
             options = {**_known_to_writer(metadata, form), **(self.encoding if self.format == form else {})}
             if form == "JPEG" and not options.get("qtables"):
@@ -186,9 +198,13 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
         deep = deep_reader(image, path)
         stored = orientation_of(image) if image.format == "TIFF" else 1
         form = "JPEG" if image.format == "MPO" else str(image.format)
-        twelve = layout_of(image).startswith("I;12")
+        layout = layout_of(image)
         pixels, colours = (deep or _plain_pixels)(image, path)
-        if twelve:
+        few = re.match("[LP];([124])", layout)
+        depth = int(few[1]) if few else 8 * (layout == "P")
+        if few and layout.startswith("L"):
+            colours.step = 255 // (2**depth - 1)
+        if layout.startswith("I;12"):
             note(f"{path}: its 12-bit levels are written with 16 bits")
         # After decoding, since some formats store these after the pixels. Pillow turns TIFF files upright as it decodes
         # them, but some versions keep the orientation in the metadata.
@@ -209,7 +225,7 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
     mode = DEEP if deep else image.mode if kind is None else kind.name
     picture = Picture(pixels, colours, finish, orientation)
     jpeg = Path(path).read_bytes() if form == "JPEG" else b""
-    return PictureFile(Path(path), picture, mode, form, metadata, encoding, jpeg, own, note)
+    return PictureFile(Path(path), picture, mode, depth, form, metadata, encoding, jpeg, own, note)
 
 
 @contextlib.contextmanager

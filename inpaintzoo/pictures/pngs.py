@@ -47,9 +47,7 @@ def is_text(data: bytes) -> bool:
 def _chunks(path: str | Path) -> list[tuple[bytes, bytes]]:
     found: list[tuple[bytes, bytes]] = []
     with open(path, "rb") as file:
-        file.seek(16)  # after the signature and the header's head
-        _, _, depth, colours = struct.unpack(">IIBB", file.read(10))
-        file.seek(33)
+        file.seek(33)  # after the signature and the header
         while len(head := file.read(8)) == 8:
             length, kind = struct.unpack(">I4s", head)
             wanted = kind in _TEXTS or length in _SINGLE.get(kind, ())
@@ -61,8 +59,6 @@ def _chunks(path: str | Path) -> list[tuple[bytes, bytes]]:
                 keyword = data.partition(b"\0")[0]
                 known = keyword in (XMP_TEXT.encode(), RAW_EXIF.encode())  # written in another way
                 wanted = b"\0" in data and 0 < len(keyword) <= _LONGEST_KEYWORD and not known
-            elif kind == b"bKGD" and colours == 0 and depth in (2, 4):  # written with 8 bits
-                data = struct.pack(">H", struct.unpack(">H", data)[0] * 255 // (2**depth - 1))
             if wanted:
                 found.append((kind, data))
     return found

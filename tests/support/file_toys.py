@@ -102,3 +102,20 @@ def deep_noise(channels):
 
 def chunk(kind, data):
     return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+
+def write_indexed(path, indices, depth, palette, alpha=b""):
+    """A palette PNG file of 1 to 8 bits, without filters.
+
+    Args:
+        path: the file.
+        indices: `(H, W)`.
+        depth: bits of an index.
+        palette: `(N, 3)` uint8.
+        alpha: opacity of the first entries.
+    """
+    rows = np.packbits((indices[..., None] >> np.arange(depth)[::-1] & 1).reshape(len(indices), -1), axis=1)
+    head = struct.pack(">IIBBBBB", indices.shape[1], indices.shape[0], depth, 3, 0, 0, 0)
+    parts = [(b"IHDR", head), (b"PLTE", palette.tobytes()), (b"tRNS", alpha)]
+    parts += [(b"IDAT", zlib.compress(b"".join(b"\0" + row.tobytes() for row in rows))), (b"IEND", b"")]
+    path.write_bytes(b"\x89PNG\r\n\x1a\n" + b"".join(chunk(*part) for part in parts))
