@@ -130,7 +130,9 @@ def keep_blocks(source: bytes, made: Path, before: np.ndarray, after: np.ndarray
         with _nothing_printed():
             jpeg = jpeglib.read_dct(str(scratch))
             planes = [getattr(jpeg, name) for name in _PLANES[space]]
-    except OSError:
+    except OSError as error:
+        if error.errno:  # of the system, such as a full disk; those of libjpeg have no number
+            raise
         return "its blocks cannot be read"
     factors = jpeg.samp_factor  # (components, 2): blocks down and across in a minimum coded unit (MCU)
     most = factors.max(axis=0)
@@ -146,6 +148,7 @@ def keep_blocks(source: bytes, made: Path, before: np.ndarray, after: np.ndarray
             numbers = [0, 1, 1] if len(planes) == 3 and np.array_equal(tables[1], tables[2]) else range(len(planes))
             rest = _written(planes, tables[: max(numbers) + 1], list(numbers), factors, before.shape[:2], scratch)
     except OSError:
+        scratch.write_bytes(encoded)  # raises if the disk is full, which libjpeg does not tell from other reasons
         return "its blocks cannot be written"
     made.write_bytes(_SOI + b"".join(about) + rest + _EOI)
     with Image.open(made) as image:

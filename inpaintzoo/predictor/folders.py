@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import errno
 import functools
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,9 +19,10 @@ from inpaintzoo.predictor.holes import common_polarity
 from inpaintzoo.predictor.ledger import Ledger, Stamps, stamps
 from inpaintzoo.predictor.predictor import Predictor
 from inpaintzoo.predictor.tasks import FileResult, FileTask, JpegWarning, sample_paths
-from inpaintzoo.types import ConfigError, DataError
+from inpaintzoo.types import ConfigError, DataError, InpaintzooError
 from inpaintzoo.words import counted
 
+_NO_ROOM = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quotas
 SETTINGS = "inpaint.json"  # in an output folder: what its pictures were made with
 
 
@@ -143,6 +147,7 @@ class FolderFill:
         Raises:
             ConfigError: the model cannot do what is asked, the output folder was begun with another one, or another
                 command is using it; nothing has been written.
+            InpaintzooError: the disk of an output folder is full, or the folder cannot be written to.
         """
         predictor.check_request(self.samples, self.guidance)
         if self._ledger is not None:  # a model in memory takes a while to identify
@@ -164,9 +169,11 @@ class FolderFill:
         try:
             for result in fill([dataclasses.replace(job, ledger=ledger) for job in self.tasks], overwrite=True):
                 result.notes = [note for note in result.notes if not isinstance(note, JpegWarning)]
+                _check_room(self.out, result.error)
                 yield result
         finally:  # also after Ctrl-C
-            ledger.end()
+            with contextlib.suppress(OSError):  # then the journal stays, which holds the same
+                ledger.end()
 
     # -- what must not happen ------------------------------------------------------------------------------------------
 
@@ -254,6 +261,18 @@ class FolderFill:
                 self.notes.append(
                     "black is taken as the hole, the rarer colour of the masks; --polarity white for the other"
                 )
+
+
+def _check_room(out: Path, error: Exception | None) -> None:
+    """Raise `InpaintzooError` if an error of one file means that no other file can be written either."""
+    if not isinstance(error, OSError) or error.filename is None:
+        return
+    denied = isinstance(error, PermissionError) and not os.access(Path(error.filename).parent, os.W_OK)
+    if error.errno in _NO_ROOM or denied:
+        raise InpaintzooError(
+            f"{error.filename} {error.strerror} and the fill of {out} ends here; make room or allow writing there, and "
+            "run the same command again, which goes on"
+        ) from error
 
 
 def _identity(path: Path) -> tuple[int, int]:
