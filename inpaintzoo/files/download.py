@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import email.utils
 import http.client
 import os
@@ -10,9 +9,9 @@ import urllib.error
 import urllib.request
 from pathlib import Path
 
-from filelock import FileLock
 from tqdm import tqdm
 
+from inpaintzoo.files.locks import taking_turns
 from inpaintzoo.files.writing import file_digest
 from inpaintzoo.types import WeightsError
 
@@ -47,15 +46,10 @@ def download(url: str, target: Path, sha256: str | None = None) -> None:
         raise OSError("HF_HUB_OFFLINE is set in the environment")
     target.parent.mkdir(parents=True, exist_ok=True)
     part = target.with_name(f"{target.name}.part")
-    lock = FileLock(f"{part}.lock")
-    with lock:
-        try:
-            if not target.exists():  # or another process was faster
-                _fetch_all(url, part, sha256)
-                os.replace(part, target)
-        finally:
-            with contextlib.suppress(OSError):  # Windows removes no open files
-                Path(lock.lock_file).unlink()
+    with taking_turns(part):
+        if not target.exists():  # or another process was faster
+            _fetch_all(url, part, sha256)
+            os.replace(part, target)
 
 
 def _fetch_all(url: str, part: Path, sha256: str | None) -> None:

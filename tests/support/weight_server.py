@@ -69,6 +69,8 @@ class _Handler(http.server.BaseHTTPRequestHandler):
     def _end(self, status):
         self.send_response(status)
         self.send_header("Content-Length", "0")
+        if status == 404 and "/resolve/" in self.path:
+            self.send_header("X-Error-Code", "RepoNotFound")
         self.end_headers()
 
     def log_message(self, *_):
