@@ -22,7 +22,7 @@ _SECONDS = 20  # a machine without a connection should say so, not hang
 _BLOCK = 2**18
 
 
-def download(url: str, target: Path, sha256: str | None = None) -> None:
+def download_file(url: str, target: Path, sha256: str | None = None) -> None:
     """Download a file.
 
     What has arrived is kept beside the target, as `NAME.part`, and continued by the next call, unless the server's file

@@ -12,7 +12,7 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
-from inpaintzoo.files.download import download
+from inpaintzoo.files.download import download_file
 from inpaintzoo.files.pickled import load_pickled
 from inpaintzoo.types import WeightsError
 from inpaintzoo.words import some
@@ -41,7 +41,7 @@ def published_file(url: str, owner: str, weights: str | Path | None = None) -> P
         return file
     digest = re.search(r"-([0-9a-f]{8,})\.", url)
     try:
-        download(url, file, digest.group(1) if digest else None)
+        download_file(url, file, digest.group(1) if digest else None)
     except (OSError, WeightsError) as error:
         raise WeightsError(
             f"{owner} needs the weights {file.name}, and downloading them failed ({error}); download {url} elsewhere "

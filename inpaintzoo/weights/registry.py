@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from inpaintzoo.files.download import download
+from inpaintzoo.files.download import download_file
 from inpaintzoo.files.locks import taking_turns
 from inpaintzoo.files.reading import read_json
 from inpaintzoo.files.writing import file_digest, whole_files, write_whole
@@ -178,7 +178,7 @@ def _delivered(name: str, entry: Entry, trust: bool) -> Path:
     for url in entry.urls:
         file = cache_folder() / "released" / f"{name}{Path(url).suffix}"
         try:
-            download(url, file, entry.sha256)
+            download_file(url, file, entry.sha256)
             return file
         except OSError as error:
             failed.append(f"{url}: {error}")

@@ -36,7 +36,7 @@ def test_a_copy_is_taken_before_the_cache_and_the_cache_before_a_download(tmp_pa
 def test_the_hash_in_a_name_is_checked(tmp_path, monkeypatch):
     monkeypatch.setenv("TORCH_HOME", str(tmp_path))
     wanted = []
-    monkeypatch.setattr("inpaintzoo.files.published.download", lambda url, file, sha256: wanted.append(sha256))
+    monkeypatch.setattr("inpaintzoo.files.published.download_file", lambda url, file, sha256: wanted.append(sha256))
     published_file(URL, "me")
     published_file("https://example.org/net.pth", "me")
     assert wanted == ["0123abcd", None]

@@ -201,7 +201,7 @@ def test_offline_says_what_to_fetch_and_where_to_put_it(hub, monkeypatch, failur
         assert sha256 == "dcbb9e9d"
         raise failure
 
-    monkeypatch.setattr("inpaintzoo.files.published.download", download)
+    monkeypatch.setattr("inpaintzoo.files.published.download_file", download)
     with pytest.raises(WeightsError) as caught:
         Perceptual()
     message = str(caught.value)
@@ -218,7 +218,7 @@ def test_the_cache_is_filled_once_and_then_used(hub, monkeypatch, weights) -> No
         target.parent.mkdir(parents=True)
         target.write_bytes(weights.read_bytes())
 
-    monkeypatch.setattr("inpaintzoo.files.published.download", download)
+    monkeypatch.setattr("inpaintzoo.files.published.download_file", download)
     for _ in range(2):
         features = VGGFeatures("vgg16", SMALL)
     assert calls == [torchvision.models.VGG16_Weights.IMAGENET1K_V1.url]
