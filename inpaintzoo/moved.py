@@ -94,7 +94,10 @@ RENAMED = {
     "teachers.files.check_shapes": "files.published.check_fit",
     "teachers.files.check_state": "files.published.plain_state",
     "weights.checkpoints.Checkpoint": "weights.checkpoints.RunCheckpoint",
+    "weights.checkpoints.find_checkpoint": "weights.registry.find_checkpoint",
     "weights.export.Filler": "weights.export.Exportable",
+    "weights.files.load_model": "weights.loading.load_model",
+    "weights.files.load_network": "weights.loading.load_network",
     "weights.networks.fill": "weights.networks.load_values",
 }
 """Old and new names of public classes and functions that a moved module does not bring along."""

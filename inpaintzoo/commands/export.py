@@ -11,9 +11,10 @@ from jsonargparse import ArgumentParser, Namespace
 from inpaintzoo.commands.run import run_command
 from inpaintzoo.generator import Generator
 from inpaintzoo.types import WeightsError
-from inpaintzoo.weights.checkpoints import find_checkpoint
 from inpaintzoo.weights.export import SUFFIXES, Exported, export_model
-from inpaintzoo.weights.files import DTYPES, SUFFIX, load_described, save_model
+from inpaintzoo.weights.files import DTYPES, SUFFIX, save_model
+from inpaintzoo.weights.loading import load_described
+from inpaintzoo.weights.registry import find_checkpoint
 
 
 def main(argv: Sequence[str] | None = None) -> int:

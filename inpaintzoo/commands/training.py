@@ -45,8 +45,9 @@ from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.files.writing import free_path
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.types import ConfigError
-from inpaintzoo.weights.checkpoints import find_checkpoint, read_checkpoint, run_settings
+from inpaintzoo.weights.checkpoints import read_checkpoint, run_settings
 from inpaintzoo.weights.files import SUFFIX
+from inpaintzoo.weights.registry import find_checkpoint
 
 OWN_DEFAULTS = {
     "max_epochs": -1,

@@ -14,6 +14,18 @@ LOCK = ".inpaintzoo.lock"
 
 
 @contextlib.contextmanager
+def taking_turns(file: Path) -> Iterator[None]:
+    """Make one process after another run the block that makes a file; its folder must exist."""
+    lock = FileLock(f"{file}.lock", thread_local=False)
+    with lock:
+        try:
+            yield
+        finally:
+            with contextlib.suppress(OSError):  # Windows removes no open files
+                Path(lock.lock_file).unlink()  # while it is locked, as below
+
+
+@contextlib.contextmanager
 def sole_use(folder: Path) -> Iterator[None]:
     """Keep other commands out of a folder while the block runs.
 

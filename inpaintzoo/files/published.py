@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import http.client
 import pickle
 import re
-import urllib.request
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,12 +12,12 @@ import safetensors.torch
 import torch
 from torch import Tensor, nn
 
+from inpaintzoo.files.download import download_file
 from inpaintzoo.files.pickled import load_pickled
 from inpaintzoo.types import WeightsError
 from inpaintzoo.words import some
 
 FLOATS = (torch.float16, torch.bfloat16, torch.float32, torch.float64)
-_PROBE_SECONDS = 20  # a machine without a connection should say so, not hang
 
 
 def published_file(url: str, owner: str, weights: str | Path | None = None) -> Path:
@@ -43,10 +41,8 @@ def published_file(url: str, owner: str, weights: str | Path | None = None) -> P
         return file
     digest = re.search(r"-([0-9a-f]{8,})\.", url)
     try:
-        urllib.request.urlopen(url, timeout=_PROBE_SECONDS).close()
-        file.parent.mkdir(parents=True, exist_ok=True)
-        torch.hub.download_url_to_file(url, str(file), hash_prefix=digest.group(1) if digest else None)
-    except (OSError, RuntimeError, http.client.HTTPException) as error:
+        download_file(url, file, digest.group(1) if digest else None)
+    except (OSError, WeightsError) as error:
         raise WeightsError(
             f"{owner} needs the weights {file.name}, and downloading them failed ({error}); download {url} elsewhere "
             f"and put the file at {file}, or give the path of a copy as `weights`"

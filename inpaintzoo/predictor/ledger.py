@@ -17,7 +17,7 @@ from inpaintzoo.files.record import Record
 from inpaintzoo.fills import FILLS
 from inpaintzoo.generator import Generator
 from inpaintzoo.types import ConfigError, DataError
-from inpaintzoo.weights.checkpoints import find_checkpoint
+from inpaintzoo.weights.registry import find_checkpoint
 from inpaintzoo.words import some
 
 _FILLED = "filled"  # beside the settings: file -> stamps of it and its sources
@@ -42,13 +42,14 @@ MODEL_SETTINGS = ("precision", "strategy", "tile", "overlap")
 
 
 def identify(model: Generator | str | Path) -> dict[str, Any]:
-    """What tells a model from others, as JSON values: a file's path and state, or a network's class and content.
+    """What tells a model from others, as JSON values: a file's path or name, and state; a network's class and content.
 
     Raises:
         WeightsError: there is no such file.
     """
     if not isinstance(model, Generator):
-        return {"model": str(Path(model).resolve()), "model-file": stamp(find_checkpoint(model)), "fill": None}
+        named = str(Path(model).resolve()) if Path(model).exists() else str(model)
+        return {"model": named, "model-file": stamp(find_checkpoint(model)), "fill": None}
     fill = next((name for name, kind in FILLS.items() if type(model) is kind), None)
     if fill is not None:
         return {"model": None, "model-file": None, "fill": fill}

@@ -32,8 +32,8 @@ from inpaintzoo.predictor.tasks import (
     sample_paths,
 )
 from inpaintzoo.types import ConfigError, DataError, InpaintzooError
-from inpaintzoo.weights.checkpoints import find_checkpoint
-from inpaintzoo.weights.files import load_described
+from inpaintzoo.weights.loading import load_described
+from inpaintzoo.weights.registry import find_checkpoint
 
 SMALLEST_TILE = 64
 _MOST_HELD = 64_000_000  # pixels of pictures that are kept in memory to be filled together

@@ -12,7 +12,6 @@ from torch import Tensor, nn
 
 from inpaintzoo.files.pickled import load_pickled
 from inpaintzoo.files.run_state import average_state, part_state
-from inpaintzoo.files.writing import whole_files
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights.networks import Description, describe
 
@@ -148,26 +147,6 @@ def damaged(path: Path) -> str:
 def previous_checkpoint(last: Path) -> Path:
     """The name under which the checkpoint before `last.ckpt` is kept."""
     return last.with_name(last.name.replace("last", "previous", 1))
-
-
-def find_checkpoint(path: str | Path) -> Path:
-    """Return a file's path unchanged, and a run folder's `last.ckpt`.
-
-    Raises:
-        WeightsError: the folder has no `last.ckpt`, or holds several runs.
-    """
-    path = Path(path)
-    if not path.is_dir():
-        return path
-    # A kill may fall between two renames where there are no hard links; then only the previous one is left.
-    kept = whole_files(path, "last*.ckpt") or whole_files(path, "previous*.ckpt")
-    found = sorted(kept, key=lambda file: file.stat().st_mtime)
-    if not found:
-        raise WeightsError(f"{path} is a folder without a last.ckpt; name a checkpoint file or a run's folder")
-    folders = sorted({str(file.parent) for file in found})
-    if len(folders) > 1:
-        raise WeightsError(f"{path} holds the checkpoints of {len(folders)} runs: name one of {', '.join(folders)}")
-    return found[-1]
 
 
 def describe_parts(generator: nn.Module, adversaries: nn.ModuleDict) -> dict[str, Description]:

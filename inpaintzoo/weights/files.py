@@ -19,17 +19,15 @@ from torch import Tensor
 
 from inpaintzoo.files.published import FLOATS
 from inpaintzoo.files.writing import new_file, write_whole
-from inpaintzoo.generator import Generator
 from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.types import WeightsError
 from inpaintzoo.version import __version__
 from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, read_checkpoint
-from inpaintzoo.weights.networks import Description, build, check_state, describe, load_values, not_finite
+from inpaintzoo.weights.networks import build, check_state, describe, not_finite
 
 SUFFIX = ".safetensors"
 FORMAT = "1"
 DTYPES = {"fp32": torch.float32, "fp16": torch.float16, "bf16": torch.bfloat16}
-_HALVES = (torch.float16, torch.bfloat16)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -72,7 +70,7 @@ def save_model(
         WeightsError: the network cannot be rebuilt from its arguments, a value is not finite (in `dtype`), or the path
             cannot be written.
     """
-    _check_dtype(dtype)
+    check_dtype(dtype)
     description = describe(model)
     check_state(model.state_dict(), build(description, type(model).__name__).state_dict(), type(model).__name__)
     state = {name: _stored(tensor, dtype) for name, tensor in model.state_dict().items()}
@@ -89,61 +87,6 @@ def save_model(
         raise WeightsError(f"licence must be a text, got {licence!r}")
     target = new_file(path, (SUFFIX,), overwrite)
     write_whole(target, lambda file: save_file(state, file, metadata=metadata))
-
-
-def load_model(
-    path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, raw: bool = False
-) -> Generator:
-    """Rebuild a generator from a weight file or from a run's checkpoint.
-
-    Args:
-        path: a `.safetensors` file of the zoo, or a `.ckpt` file of a run.
-        device: where the network goes.
-        dtype: type of its floating-point tensors; None turns half precision into float32 and keeps other types.
-        raw: use the trained weights of a checkpoint instead of its moving average (`GeneratorEMA`).
-
-    Returns:
-        The network in eval mode.
-
-    Raises:
-        WeightsError: the file is missing, damaged, not one of the zoo's, or does not fit its own description.
-    """
-    return load_described(path, device, dtype, raw)[0]
-
-
-def load_described(
-    path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, raw: bool = False
-) -> tuple[Generator, WeightFile]:
-    """`load_model`, together with what the file says about the network; it is read once.
-
-    Raises:
-        WeightsError: as `load_model`.
-    """
-    network, about = _load(path, device, dtype, raw, Generator)
-    assert isinstance(network, Generator)
-    return network, about
-
-
-def load_network(
-    path: str | Path, device: str | torch.device = "cpu", dtype: torch.dtype | None = None, raw: bool = False
-) -> Rebuildable:
-    """`load_model` for any network: a `.safetensors` file may also hold a discriminator or a teacher's trunk.
-
-    Raises:
-        WeightsError: as `load_model`.
-    """
-    return _load(path, device, dtype, raw, Rebuildable)[0]
-
-
-def _load(
-    path: str | Path, device: str | torch.device, dtype: torch.dtype | None, raw: bool, kind: type[Rebuildable]
-) -> tuple[Rebuildable, WeightFile]:
-    _check_dtype(dtype)
-    about, state = read_weights(path, raw)
-    description = Description(class_path=about.class_path, init_args=about.init_args)
-    network = build(description, str(path), state, kind)
-    state = {name: _wanted(tensor, dtype) for name, tensor in state.items()}
-    return load_values(network, description, state, str(path)).to(device), about
 
 
 def read_weights(path: str | Path, raw: bool = False) -> tuple[WeightFile, dict[str, Tensor]]:
@@ -184,13 +127,8 @@ def _stored(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
     return tensor.detach().to("cpu", wanted, copy=True).contiguous()
 
 
-def _wanted(tensor: Tensor, dtype: torch.dtype | None) -> Tensor:
-    if not tensor.is_floating_point():
-        return tensor
-    return tensor.to(dtype or (torch.float32 if tensor.dtype in _HALVES else tensor.dtype))
-
-
-def _check_dtype(dtype: torch.dtype | None) -> None:
+def check_dtype(dtype: torch.dtype | None) -> None:
+    """Raise `WeightsError` unless tensors can be stored as this; None is allowed."""
     if dtype is not None and dtype not in FLOATS:
         raise WeightsError(f"dtype must be one of {', '.join(map(str, FLOATS))} or None, got {dtype!r}")
 

@@ -12,9 +12,10 @@ from torch import Tensor, nn
 from inpaintzoo.files.published import check_kinds
 from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.types import ConfigError, WeightsError
-from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, RunCheckpoint, find_checkpoint, read_checkpoint
+from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, RunCheckpoint, read_checkpoint
 from inpaintzoo.weights.files import WeightFile, read_weights
 from inpaintzoo.weights.networks import Description, describe, find_class, not_finite
+from inpaintzoo.weights.registry import find_checkpoint
 from inpaintzoo.words import some
 
 LEAST_SHARE = 0.5

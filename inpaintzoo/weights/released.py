@@ -32,6 +32,7 @@ def convert_file(
     licence: str = "",
     dtype: torch.dtype | None = None,
     overwrite: bool = True,
+    facts: Mapping[str, Any] | None = None,
 ) -> Rebuildable:
     """Convert a released file into one of ours.
 
@@ -42,6 +43,7 @@ def convert_file(
         licence: a note on the terms of use; the authors' terms apply to their weights.
         dtype: type of the floating-point tensors in the file; None keeps it.
         overwrite: whether `out` may be replaced.
+        facts: what else is known of the weights, see `WeightFile`.
 
     Returns:
         The network; for `tresnet-asl` the part that the teacher uses, for `ASLTeacher(weights=out)`.
@@ -57,9 +59,9 @@ def convert_file(
     converted = convert_state_dict(source, state)  # type: ignore[arg-type]
     network = released_network(source, state)  # type: ignore[arg-type]
     load_state(network, converted, str(path))
-    facts = {"converted_from": source, "file": Path(path).name, **_MORE_FACTS.get(source, {})}
+    known = {"converted_from": source, "file": Path(path).name, **_MORE_FACTS.get(source, {}), **(facts or {})}
     note = licence or f"converted from the authors' {source}; their terms hold"
-    save_model(network.eval(), out, facts, note, dtype, overwrite)
+    save_model(network.eval(), out, known, note, dtype, overwrite)
     return network
 
 

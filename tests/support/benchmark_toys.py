@@ -118,7 +118,7 @@ def go_offline(monkeypatch, folder):
     attempts = []
 
     def urlopen(url, timeout):
-        attempts.append(url)
+        attempts.append(getattr(url, "full_url", url))
         raise OSError("no network")
 
     monkeypatch.setenv("TORCH_HOME", str(folder / "hub"))

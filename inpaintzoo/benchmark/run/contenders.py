@@ -22,8 +22,8 @@ from inpaintzoo.losses import ValidL1
 from inpaintzoo.metrics.segmentation import predicted_logits
 from inpaintzoo.types import Batch, ConfigError
 from inpaintzoo.weights import WeightFile, read_about
-from inpaintzoo.weights.checkpoints import find_checkpoint
-from inpaintzoo.weights.files import load_described
+from inpaintzoo.weights.loading import load_described
+from inpaintzoo.weights.registry import find_checkpoint
 
 
 @dataclasses.dataclass(frozen=True)
