@@ -16,7 +16,7 @@ from torchvision.utils import save_image
 
 from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.record import run_folder
-from inpaintzoo.files.writing import write_whole
+from inpaintzoo.files.writing import free_path, write_whole
 from inpaintzoo.fills import Diffusion, MeanColour
 from inpaintzoo.metrics import L1Hole, MetricSuite, PSNRHole
 from inpaintzoo.metrics.results import decimals_of
@@ -72,6 +72,7 @@ class CompareFills(Callback):
         if not trainer.is_global_zero:
             return
         path.parent.mkdir(parents=True, exist_ok=True)
+        path = free_path(path)
         sheet = torch.cat(rows[: self.pictures])
         write_whole(path, lambda file: save_image(sheet, file, nrow=len(methods) + 2))
         print(_verdict(results, name, pl_module.iteration, minutes, path), flush=True)

@@ -33,7 +33,7 @@ def picture_row(batch: Batch, fills: Tensor) -> Tensor:
 
 
 class ImageLogger(Callback):
-    """Writes rows of pictures to TensorBoard and as PNG files into the run folder.
+    """Writes rows of pictures as PNG files into the run folder, and to loggers that take pictures.
 
     The first training batch is written before the first step, where an inverted mask shows at once; after that always
     the same validation pictures, to show progress.

@@ -20,11 +20,18 @@ from inpaintzoo.version import versions
 
 
 def run_folder(trainer: Trainer) -> Path:
-    """Where a run keeps its files: the logger's folder, or the Trainer's root folder without a logger.
+    """Where a run keeps its files: the folder in which Lightning makes `checkpoints`.
 
-    All processes must call it together, since Lightning broadcasts the first one's answer.
+    The Trainer's `log_dir` is not it: several loggers, such as that of Weights & Biases, give all runs the same one.
+
+    All processes must call it together: the first one's answer holds, since only its logger may know its run.
     """
-    return Path(trainer.log_dir or trainer.default_root_dir)
+    folder = Path(trainer.default_root_dir)
+    if trainer.loggers:
+        logger = trainer.loggers[0]
+        version = logger.version if isinstance(logger.version, str) else f"version_{logger.version}"
+        folder = Path(logger.save_dir or folder, str(logger.name), version)
+    return trainer.strategy.broadcast(folder)
 
 
 def claim_folder(logger: Any) -> Path | None:

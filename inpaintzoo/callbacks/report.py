@@ -18,9 +18,9 @@ from inpaintzoo.version import versions
 class TestReport(Callback):
     """After a test, prints the table of results and writes `metrics.json`, `per_image.csv` and `manifest.jsonl`.
 
-    The files go into a new folder `test` in the run folder (the logger's, or `default_root_dir` without a logger), or
-    into `test-1`, `test-2`, … if it exists: nothing is overwritten. `inpaintzoo validate` is reported the same way in
-    `validate`; validation during training is not reported.
+    The files go into a new folder `test` in the run folder, or into `test-1`, `test-2`, … if it exists: nothing is
+    overwritten. `inpaintzoo validate` is reported the same way in `validate`; validation during training is not
+    reported.
 
     It reads the LightningModule's `test_results` and `val_results`, which are `MetricResults`.
     """

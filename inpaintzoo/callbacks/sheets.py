@@ -15,8 +15,9 @@ from torchvision.utils import save_image
 
 from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.record import run_folder
-from inpaintzoo.files.writing import write_whole
+from inpaintzoo.files.writing import free_path, write_whole
 from inpaintzoo.ops import evaluating
+from inpaintzoo.pictures.images import tensor_to_image
 
 
 @contextlib.contextmanager
@@ -32,12 +33,18 @@ def as_evaluated(trainer: Trainer, pl_module: Any) -> Iterator[None]:
 
 
 def write_sheet(trainer: Trainer, pl_module: Any, folder: Path, name: str, title: str, sheet: Tensor) -> None:
-    """Write a `(3, H, W)` picture in [0, 1] as `NAME-ITERATION.png`, and to TensorBoard under its title."""
+    """Write a `(3, H, W)` picture in [0, 1] as `NAME-ITERATION.png`, and under its title to loggers that take pictures.
+
+    These are TensorBoard's, and those with a method `log_image(key, images, step)` such as that of Weights & Biases.
+    """
     folder.mkdir(parents=True, exist_ok=True)
-    write_whole(folder / f"{name}-{pl_module.iteration:07d}.png", lambda file: save_image(sheet, file))
+    path = free_path(folder / f"{name}-{pl_module.iteration:07d}.png")  # runs without a logger share the folder
+    write_whole(path, lambda file: save_image(sheet, file))
     for logger in trainer.loggers:
         if isinstance(logger, TensorBoardLogger):
             logger.experiment.add_image(title, sheet, pl_module.iteration)
+        elif hasattr(logger, "log_image"):
+            logger.log_image(key=title, images=[tensor_to_image(sheet)], step=pl_module.iteration)
 
 
 class ValidationSheet(Callback):
@@ -48,7 +55,7 @@ class ValidationSheet(Callback):
     """
 
     name: str  # of the files
-    title: str  # on TensorBoard
+    title: str  # for loggers
 
     def __init__(self, count: int) -> None:
         self.count = count

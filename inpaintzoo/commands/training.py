@@ -74,9 +74,16 @@ class SaveConfig(SaveConfigCallback):
         return run_settings(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Pick a free file name."""
-        self.config_filename = free_path(run_folder(trainer) / self.config_filename).name
+        """Find the run folder (a collective call), and write the file."""
+        self._folder = run_folder(trainer)
         super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Write the file; Lightning would write it into the logger's folder, which runs may share."""
+        self._folder.mkdir(parents=True, exist_ok=True)
+        path = free_path(self._folder / self.config_filename)
+        self.config_filename = path.name
+        self.parser.save(self.config, path, skip_none=False)
 
 
 class ZooCLI(LightningCLI):
@@ -91,6 +98,7 @@ class ZooCLI(LightningCLI):
             seed_everything_default=1,
             trainer_defaults={**OWN_DEFAULTS, "callbacks": [TestReport()]},
             save_config_callback=SaveConfig,
+            save_config_kwargs={"save_to_log_dir": False},
             auto_configure_optimizers=False,  # the modules make their own, the Inpainter two
             parser_kwargs={"prog": "inpaintzoo", **(parser_kwargs or {})},
             run=run,

@@ -68,7 +68,8 @@ class RunCheckpoint:
     def facts(self, raw: bool = False) -> dict[str, Any]:
         """How the weights were trained: iterations, and the settings that the checkpoint holds.
 
-        Those of earlier versions hold none; then the `config.yaml` of the run's folder is read.
+        Those of earlier versions hold none; then the `config.yaml` of the run's folder is read. A script's hold none
+        either, and a `config.yaml` in its folder is another run's.
         """
         facts: dict[str, Any] = {
             "iterations": self.content["inpainter"]["iteration"],
@@ -76,7 +77,7 @@ class RunCheckpoint:
         }
         config = self.content.get("config")
         if not isinstance(config, Mapping):
-            config = settings_beside(self.path)
+            config = {} if "settings" in self.content["inpainter"] else settings_beside(self.path)
         if config:
             facts["config"] = dict(config)
             arguments = _part(_part(config, "data"), "init_args")
@@ -215,10 +216,16 @@ def run_settings(config: object) -> dict[str, Any]:
 
 
 def settings_beside(checkpoint: Path) -> dict[str, Any]:
-    """`run_settings` of the `config.yaml` in the folder of a checkpoint's run; empty without one that can be read."""
+    """`run_settings` of the `config.yaml` in the folder of a checkpoint's run.
+
+    Empty without one that can be read, and where several runs have shared the folder.
+    """
+    folder = checkpoint.resolve().parent
     try:
-        text = (checkpoint.resolve().parent.parent / "config.yaml").read_text(encoding="utf-8")
-        return run_settings(yaml.safe_load(text))
+        configs = list(folder.parent.glob("config*.yaml"))
+        if len(configs) != 1 or len(list(folder.glob("last*.ckpt"))) > 1:
+            return {}
+        return run_settings(yaml.safe_load(configs[0].read_text(encoding="utf-8")))
     except (yaml.YAMLError, OSError, ValueError, RecursionError):  # facts never stop a load
         return {}
 

@@ -9,6 +9,8 @@ from pathlib import Path
 import numpy as np
 import torch
 from lightning import Callback, LightningModule, Trainer
+from lightning.pytorch.loggers import Logger
+from PIL import Image
 from torch import Tensor, nn
 from torch.optim import Optimizer
 
@@ -153,6 +155,35 @@ class UpdateWatch(Callback):
         moved = {name.split(".")[0] for name, value in self.before.items() if (now[name] != value).any()}
         assert not self.before or moved == {self.stepping}, f"the {self.stepping}'s update moved {sorted(moved)}"
         self.before = {}
+
+
+class SharedLogger(Logger):
+    """Keeps all runs of a project in one folder and takes pictures, like that of Weights & Biases."""
+
+    def __init__(self, save_dir: str | Path | None = None, run: str = "run") -> None:
+        super().__init__()
+        self._save_dir = save_dir
+        self.run = run
+        self.pictures: list[tuple[str, list[Image.Image], int | None]] = []
+
+    @property
+    def name(self) -> str:
+        return "zoo"
+
+    @property
+    def version(self) -> str:
+        return self.run
+
+    @property
+    def save_dir(self) -> str | None:
+        return self._save_dir and str(self._save_dir)
+
+    def log_image(self, key: str, images: list[Image.Image], step: int | None = None) -> None:
+        self.pictures.append((key, images, step))
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None: ...
+
+    def log_hyperparams(self, params: object, *args: object, **kwargs: object) -> None: ...
 
 
 class NoisyGenerator(NormFreeGenerator):
