@@ -21,7 +21,7 @@ from torch import Tensor
 from inpaintzoo.pictures.boxes import Box
 from inpaintzoo.removal.segmenter import Instance, Point, Prompt, Segmentation, Segmenter
 
-_CELL = 12  # side of a superpixel, in pixels
+_CELL, _LEAST_CELLS = 12, 300  # side of a superpixel in pixels; how many a small picture has, of smaller ones
 _NEAR, _FAR = 0.5, 0.9  # share of the way from the clicks to the frame: certainly not the object beyond the second
 _CORE = 0.6  # radius of a box's certain core, as a share of its ellipse's
 _AROUND = 0.3  # how far a box's surroundings reach, as a share of its sides
@@ -67,9 +67,9 @@ class _Cuts(Segmentation):
         guess = guess[frame.slices].copy()
         if (guess & 1).any() and not (guess & 1).all():  # the certain and the probable foreground are odd numbers
             cv2.setRNGSeed(0)  # of the colour models' first clusters
-            models = np.zeros((1, 65)), np.zeros((1, 65))
+            background, foreground = np.zeros((1, 65)), np.zeros((1, 65))
             pixels = np.ascontiguousarray(self.pixels[frame.slices])
-            cv2.grabCut(pixels, guess, None, *models, self.iterations, cv2.GC_INIT_WITH_MASK)
+            cv2.grabCut(pixels, guess, (0, 0, 0, 0), background, foreground, self.iterations, cv2.GC_INIT_WITH_MASK)
         found = np.zeros(self.cells.shape, bool)
         found[frame.slices] = guess & 1
         return self._instance(found, at)
@@ -129,7 +129,8 @@ class _Cuts(Segmentation):
 def _superpixels(pixels: np.ndarray) -> tuple[np.ndarray, sparse.csr_array]:
     """Number of each pixel's superpixel `(h, w)`, and the colour steps between neighbouring ones, `(n, n)`."""
     lab = cv2.cvtColor(pixels.astype(np.float32) / 255, cv2.COLOR_BGR2Lab)
-    cells = slic(lab, max(1, lab[..., 0].size // _CELL**2), convert2lab=False, start_label=0)  # OpenCV's can crash
+    count = max(len(lab) * len(lab[0]) // _CELL**2, min(_LEAST_CELLS, len(lab) * len(lab[0])))
+    cells = slic(lab, count, convert2lab=False, start_label=0)  # OpenCV's can crash
     count = int(cells.max()) + 1
     sizes = np.bincount(cells.ravel(), minlength=count)
     colours = np.stack([np.bincount(cells.ravel(), lab[..., c].ravel(), count) / sizes for c in range(3)], axis=1)

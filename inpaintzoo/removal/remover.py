@@ -185,7 +185,7 @@ def _pointed_at(segmentation: Segmentation, prompt: Prompt) -> Instance:
 
 def _ends_in_edges(image: Tensor, hole: np.ndarray, box: Box) -> bool:
     """Whether much of a hole's rim, within the box, crosses strong edges: the object then goes on outside."""
-    inside, grey = hole[box.slices], image[(slice(None), *box.slices)].mean(dim=0).numpy()
+    inside, grey = hole[box.slices], image.mean(dim=0).numpy()[box.slices]
     rim = grow_hole(hole_tensor(inside), 1)[0].numpy() > 0
     rim &= ~inside
     if min(rim.shape) < 2 or not rim.any():
