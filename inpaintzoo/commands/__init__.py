@@ -24,6 +24,7 @@ COMMANDS = {
     "label": ("label", "make label maps for pictures that have none"),
     "list": ("listing", "the methods: size, cost, needs, papers"),
     "inpaint": ("inpaint", "fill the holes of your pictures   inpaintzoo inpaint IMAGE MASK -o OUT --model FILE"),
+    "remove": ("remove", "remove objects from a photograph   inpaintzoo remove IMAGE --at X,Y -o OUT"),
     "export": ("export", "a run's generator as safetensors, ONNX or torch.export file"),
     "convert": ("convert", "the authors' released weights as ours"),
 }
