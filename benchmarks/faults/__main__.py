@@ -23,7 +23,7 @@ FAULTS = {
     "pairs": (pairs, 5),
     "mutants": (mutants, 5000),
     "payloads": (payloads, 374),
-    "ranks": (ranks, 4),
+    "ranks": (ranks, 6),
 }
 """Each fault with its usual number of cases."""
 

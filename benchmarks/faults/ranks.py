@@ -9,13 +9,28 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
+
+from lightning import Callback
 
 from benchmarks.faults import material
 from benchmarks.faults.kills import CONFIG
 from benchmarks.faults.processes import complaint
 
-_PATIENCE = 75.0  # seconds from the fault to the end of all processes
+_PATIENCE = 60.0  # seconds from the fault to the end of all processes
+_LOOPING = "looping"  # a file that says so
 _START = 240.0  # seconds until both processes train
+
+
+class Endless(Callback):
+    """Loops for ever in the second process, after a few batches."""
+
+    def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: Any, batch_idx: int) -> None:
+        """Loop, or not."""
+        if trainer.global_rank == 1 and pl_module.iteration == 4:
+            (Path(trainer.default_root_dir) / _LOOPING).touch()
+            while True:
+                pass
 
 
 def ranks(count: int, seed: int, folder: Path) -> Iterator[tuple[str, str | None]]:
@@ -24,16 +39,18 @@ def ranks(count: int, seed: int, folder: Path) -> Iterator[tuple[str, str | None
     Yields:
         What was done, and what went wrong; None if nothing did.
     """
-    endless = ["--model.max_iterations", "100000", "--data.train_size", "1000"]
+    endless = ["--model.max_iterations", "100000", "--data.cache", "false"]
     images, _ = material.pictures(folder / "material", 12)
     broken = images / "007.png"
     broken.write_bytes(broken.read_bytes()[:-200])
     data = ["--data", "FolderData", "--data.root", str(images), "--data.batch_size", "1"]
     ways = {
         "the second process is killed": (endless, 1, signal.SIGKILL),
-        "the first process is killed": (endless, 0, signal.SIGKILL),
-        "the second process hangs": (endless, 1, signal.SIGSTOP),
         "a picture is damaged": ([*data, "--model.max_iterations", "100"], 0, None),
+        "the first process is killed": (endless, 0, signal.SIGKILL),
+        "the second process is stopped": (endless, 1, signal.SIGSTOP),
+        "the first process is stopped": (endless, 0, signal.SIGSTOP),
+        "the second process loops": ([*endless, "--trainer.callbacks", f"{__name__}.Endless"], 1, 0),
     }
     for what, (options, rank, how) in list(ways.items())[:count]:
         place = folder / what.replace(" ", "-")
@@ -55,34 +72,33 @@ def _spoiled(folder: Path, options: list[str], rank: int, how: int | None) -> st
         first = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=said, start_new_session=True)
         try:
             if how is not None:
-                if not _training(folder, first):
+                if not _begun(folder, first, _LOOPING if how == 0 else "last.ckpt"):
                     return f"did not begin to train: {(folder / 'stderr').read_text().strip()[-300:]}"
                 os.kill((first.pid, *_children(first.pid))[rank], how)
             began = time.monotonic()
             limit = _PATIENCE if how is not None else _START
-            members = _session(first.pid)
-            while time.monotonic() - began < limit and (first.poll() is None or _alive(members, how)):
+            while time.monotonic() - began < limit and (first.poll() is None or _session(first.pid)):
                 time.sleep(0.2)
-            left = [pid for pid in _session(first.pid) if pid != first.pid]
-            if first.poll() is None or (left and how != signal.SIGSTOP):
+            if first.poll() is None or _session(first.pid):
                 return f"still running {limit:.0f} s after the fault"
         finally:
             for pid in _session(first.pid):
                 os.kill(pid, signal.SIGKILL)
             first.wait()
         text = (folder / "stderr").read_text(errors="replace")
-    if "Traceback" in text or "gloo/transport" in text:
+    if "Traceback" in text or "gloo/transport" in text or "Child process" in text:
         return f"a wall of text: {text.strip()[-400:]}"
-    code = first.returncode
-    if rank == 0 and how is not None:
-        return None if text.count(": error") <= 1 else f"several error lines: {text.strip()[-400:]}"
-    return complaint(code, text) if code == 1 else f"exit code {code}: {text.strip()[-300:]}"
+    expected = -signal.SIGKILL if rank == 0 and how is not None else 1
+    if first.returncode != expected:
+        return f"exit code {first.returncode}: {text.strip()[-300:]}"
+    return complaint(1, text)
 
 
-def _training(folder: Path, process: subprocess.Popen[bytes]) -> bool:
+def _begun(folder: Path, process: subprocess.Popen[bytes], sign: str) -> bool:
+    """Wait until a run has written the file that shows that it is ready for the fault."""
     began = time.monotonic()
     while time.monotonic() - began < _START and process.poll() is None:
-        if any(folder.rglob("last.ckpt")):
+        if any(folder.rglob(sign)):
             return True
         time.sleep(0.2)
     return False
@@ -106,9 +122,3 @@ def _session(pid: int) -> list[int]:
     found = [int(path.name) for path in Path("/proc").iterdir() if path.name.isdecimal()]
     statuses = {other: _status(other) for other in found}
     return [other for other, status in statuses.items() if status and int(status[3]) == pid and status[0] != "Z"]
-
-
-def _alive(members: list[int], how: int | None) -> bool:
-    """Whether one of the processes still runs; a stopped one may stay behind."""
-    running = "RSD" if how == signal.SIGSTOP else "RSDT"
-    return any((status := _status(pid)) and status[0] in running for pid in members)

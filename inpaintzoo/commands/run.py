@@ -149,6 +149,7 @@ def one_sentence(error: BaseException) -> str:
     return " ".join(text.split())[:600]
 
 
+PARTNER_LOST = "another process of this run ended or does not answer, so this one stops; its own line says why"
 _TOLD = ("MisconfigurationException", "SafetensorError", "BadZipFile")
 _SYSTEM = [  # errors whose own text says nothing to the user
     (
@@ -163,7 +164,7 @@ _SYSTEM = [  # errors whose own text says nothing to the user
     (
         r"(?i)^(?:Runtime|DistBackend|DistNetwork|DistStore)Error: .*"
         r"(?:connection (?:closed|reset|refused)|broken pipe|timed? ?out|nccl|gloo|tcpstore)",
-        "another process of this run ended or does not answer, so this one stops; its own line says why",
+        PARTNER_LOST,
     ),
 ]
 

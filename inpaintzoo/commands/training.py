@@ -38,13 +38,14 @@ from inpaintzoo.callbacks import (
     TestReport,
 )
 from inpaintzoo.callbacks.record import claim_folder, holds_results, run_folder
+from inpaintzoo.callbacks.watching import Watch, watch
 from inpaintzoo.commands import COMMANDS
-from inpaintzoo.commands.run import exit_code, one_sentence, parse
+from inpaintzoo.commands.run import PARTNER_LOST, exit_code, one_sentence, parse, told
 from inpaintzoo.commands.usage import UsageError, subcommand
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.files.writing import free_path
 from inpaintzoo.inpainter import Inpainter
-from inpaintzoo.types import ConfigError
+from inpaintzoo.types import ConfigError, InpaintzooError
 from inpaintzoo.weights.checkpoints import read_checkpoint, run_settings
 from inpaintzoo.weights.files import SUFFIX
 from inpaintzoo.weights.registry import find_checkpoint
@@ -189,13 +190,16 @@ class ZooCLI(LightningCLI):
 
     def _run_subcommand(self, subcommand: str) -> None:
         """Run it in a folder of its own, which is removed if the run ends before its first step."""
+        watching = watch(f"inpaintzoo {subcommand}", self.trainer)
         claimed = [claim_folder(logger) for logger in self.trainer.loggers] if self.trainer.is_global_zero else []
         try:
             super()._run_subcommand(subcommand)
-        except BaseException:
+        except BaseException as error:
             for folder in filter(None, claimed):
                 if not holds_results(folder):
                     shutil.rmtree(folder, ignore_errors=True)
+            if watching is not None:
+                _end_all(watching, error)
             raise
 
     def after_fit(self) -> None:
@@ -218,6 +222,19 @@ class ZooCLI(LightningCLI):
 
     def _settings(self) -> Namespace:
         return self.config[self.subcommand] if self.subcommand else self.config
+
+
+def _end_all(watching: Watch, error: BaseException) -> None:
+    """End the other processes of the run too, and let one of them say why."""
+    if not isinstance(error, Exception):  # a signal, which they follow themselves
+        watching.teardown()
+        return
+    text = told(error)
+    said = watching.failed(text, echo=text == PARTNER_LOST)
+    if said is None:
+        raise SystemExit(1) from error
+    if said != text:
+        raise InpaintzooError(said) from error
 
 
 def _several(devices: Any, nodes: int) -> bool:
@@ -289,8 +306,9 @@ def _check_optimizers(model: Inpainter) -> None:
             optimizer = getattr(model, f"{part}_optimizer")([parameter])
             optimizer.step()
             key = f"--model.{part}_scheduler"
-            scheduler = getattr(model, f"{part}_scheduler")
-            if scheduler is not None and not isinstance(scheduler := scheduler(optimizer), ReduceLROnPlateau):
+            build = getattr(model, f"{part}_scheduler")
+            if build is not None and not isinstance(scheduler := build(optimizer), ReduceLROnPlateau):
+                optimizer.step()  # again: a scheduler warns if none came after it was built
                 scheduler.step()
         except Exception as error:  # torch's classes raise whatever their arguments lead to
             raise ConfigError(f"{key}: {one_sentence(error)}") from error

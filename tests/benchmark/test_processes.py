@@ -8,8 +8,9 @@ import time
 import pytest
 
 from inpaintzoo import commands
-from inpaintzoo.benchmark.run import processes as module
-from inpaintzoo.benchmark.run.processes import WAIT_MINUTES, processes
+from inpaintzoo.benchmark.run.processes import processes
+from inpaintzoo.callbacks import meeting as module
+from inpaintzoo.callbacks.meeting import WAIT_MINUTES
 from inpaintzoo.commands.run import exit_code
 from inpaintzoo.types import DataError, InpaintzooError
 
@@ -20,7 +21,7 @@ pytestmark = pytest.mark.skipif(os.name != "posix", reason="fork")
 def pair(monkeypatch):
     """Runs a function in each of two processes, and returns their exit codes and how long they took."""
     monkeypatch.setattr(module, "_BEAT", 0.05)
-    monkeypatch.setattr(module, "_SILENCE", 1.0)
+    monkeypatch.setattr(module, "SILENCE", 1.0)
     monkeypatch.setattr(module, "_GOODBYE", 1.0)
 
     def run(*functions):
@@ -95,7 +96,7 @@ def test_a_process_that_is_killed_stops_the_other_with_one_line(pair, capfd, ran
     codes, seconds = pair(*((dies, works) if rank == 0 else (works, dies)))
     said = capfd.readouterr().err.splitlines()
     assert codes[rank] == -signal.SIGKILL and codes[1 - rank] == 1 and seconds < 5 and len(said) == 1
-    about = "process 1 has ended without a word (out of memory" if rank else "process 0, or what started the processes,"
+    about = "process 1 gives no sign of life (killed" if rank else "process 0, or what started the processes,"
     assert f"{about}" in said[0] and "finished batches are kept, so run the command again" in said[0]
 
 
