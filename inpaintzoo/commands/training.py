@@ -91,6 +91,7 @@ class ZooCLI(LightningCLI):
     """LightningCLI in which each of the zoo's callbacks has its own group of options."""
 
     def __init__(self, args: list[str] | None, run: bool = True, parser_kwargs: dict[str, Any] | None = None) -> None:
+        self._command = (sys.argv[1:] if args is None else args)[:1]
         super().__init__(
             Inpainter,
             InpaintingData,
@@ -105,6 +106,10 @@ class ZooCLI(LightningCLI):
             run=run,
             args=args,
         )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The command that was given: the parser of each takes long to build, and one is needed."""
+        return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in self._command}
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the command line; see `parse`."""

@@ -307,6 +307,14 @@ def test_wrong_usage_exits_with_2(arguments, capsys):
     assert main(arguments) == 2
 
 
+def test_only_the_parser_of_the_command_is_built(monkeypatch, capsys):
+    built = []
+    build = ZooCLI._add_arguments
+    monkeypatch.setattr(ZooCLI, "_add_arguments", lambda self, parser: (built.append(parser), build(self, parser)))
+    assert main(["test", "--help"]) == 0
+    assert len(built) == 1 and "inpaintzoo test" in capsys.readouterr().out
+
+
 def test_masks_and_version(capsys):
     assert main([]) == 0
     assert "doctor" in capsys.readouterr().out
