@@ -18,6 +18,7 @@ from inpaintzoo.predictor import FileResult, FolderFill, Predictor
 from inpaintzoo.predictor.filling import Precision
 from inpaintzoo.predictor.ledger import MODEL_SETTINGS, identify
 from inpaintzoo.predictor.planning import Strategy
+from inpaintzoo.predictor.tasks import LargePictureWarning
 from inpaintzoo.types import ConfigError, InpaintzooError
 
 ALPHA = "alpha"  # in place of a mask
@@ -87,7 +88,7 @@ def _inpaint(config: Namespace) -> int:
     if work.done:
         print(f"{work.done} of {work.done + left} pictures are already filled")
     limits = {name: config[name] for name in ("device", "max_memory", "batch_size")}
-    results = work.results(Predictor(model, **settings, **limits)) if work.tasks else iter(())
+    results = work.results(Predictor(model, **settings, **limits), announce=_announce) if work.tasks else iter(())
     for text in work.unmatched:
         _print_error(text)
     for text in work.notes:
@@ -111,8 +112,14 @@ def _tell(result: FileResult) -> None:
             text = f"{error.filename}: {error.strerror}"
         _print_error(text if image in text else f"{image}: {text}")
     for note in result.notes:
+        if isinstance(note, LargePictureWarning):
+            continue  # announced
         named = any(str(path) in str(note) for path in (image, result.task.mask, result.task.out))
         _print_note(f"note: {note}" if named else f"note: {image}: {note}")
+
+
+def _announce(note: str) -> None:
+    _print_note(f"note: {note}")
 
 
 def _print_error(text: str) -> None:

@@ -43,8 +43,6 @@ _MODES = {
 _LOSSLESS_TIFF = {"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma"}
 _LOSSLESS_TIFF |= {"group3", "group4"}  # for 1-bit pictures
 DEEP = "16-bit colour"
-_LARGE = 80_000_000  # pixels
-_BYTES_PER_PIXEL = 20  # at the peak, to read, fill and write a picture in colour
 _SEGMENT = 65533  # bytes that a segment of a JPEG file holds, minus what it begins with or Pillow needs:
 _SEGMENT_HEADS = {"EXIF": 0, "XMP": len(b"http://ns.adobe.com/xap/1.0/\0"), "comment": 533}
 # Resolution: the step in pixels per inch that a format counts in, and the largest number of steps.
@@ -190,8 +188,6 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
         DataError: the file is missing, damaged, not an image, or of a kind that cannot be filled; the message names it.
     """
     with _one_note(path, note), open_image(path, load=False) as image:
-        if (size := image.width * image.height) > _LARGE:
-            note(f"{path}: {size / 1e6:.0f} megapixels take about {size * _BYTES_PER_PIXEL / 1e9:.1f} GB of memory")
         frames = getattr(image, "n_frames", 1)
         if frames > 1 and image.format != "MPO":  # MPO's other frames are the camera's previews
             note(f"{path}: only the first of its {frames} frames is read and written")

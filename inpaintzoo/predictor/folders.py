@@ -35,11 +35,17 @@ class _Job(FileTask):
     out: Path
     guidance: Path | None = None
     ledger: Ledger | None = None
+    say: Callable[[str], None] | None = None
     read: Stamps = dataclasses.field(default_factory=list, compare=False)  # of the sources, from before they were read
 
     def opening(self) -> None:
         """Note which state of the sources is read."""
         self.read[:] = stamps(self.sources)
+
+    def announce(self, note: str) -> None:
+        """Say what cannot wait."""
+        if self.say is not None:
+            self.say(note)
 
     def complete(self, target: Path, file: Path) -> None:
         """Note the file; one that has been put there meanwhile stays."""
@@ -138,8 +144,12 @@ class FolderFill:
         if self._ledger is not None:
             self._ledger.check_made_with(model)
 
-    def results(self, predictor: Predictor) -> Iterator[FileResult]:
+    def results(self, predictor: Predictor, announce: Callable[[str], None] | None = None) -> Iterator[FileResult]:
         """Fill what is left to do.
+
+        Args:
+            predictor: what fills.
+            announce: called with what large pictures take before each is read; their notes have it too.
 
         Yields:
             A result for each of `tasks`, in order. Those of a folder have no `JpegWarning`: `notes` has one for all.
@@ -155,11 +165,12 @@ class FolderFill:
         fill = functools.partial(
             predictor.fill_files, samples=self.samples, seed=self.seed, grow=self.grow, polarity=self.polarity
         )
+        tasks = [dataclasses.replace(job, ledger=self._ledger, say=announce) for job in self.tasks]
         if self._ledger is None:
-            yield from fill(self.tasks, overwrite=self.force)
-        elif self.tasks:
+            yield from fill(tasks, overwrite=self.force)
+        elif tasks:
             with sole_use(self.out):
-                yield from self._noted(self._ledger, fill)
+                yield from self._noted(self._ledger, functools.partial(fill, tasks))
 
     def _noted(self, ledger: Ledger, fill: Callable[..., Iterator[FileResult]]) -> Iterator[FileResult]:
         """The results of a folder, whose ledger notes each file."""
@@ -167,7 +178,7 @@ class FolderFill:
         for folder in {job.out.parent for job in self.tasks}:
             folder.mkdir(parents=True, exist_ok=True)
         try:
-            for result in fill([dataclasses.replace(job, ledger=ledger) for job in self.tasks], overwrite=True):
+            for result in fill(overwrite=True):
                 result.notes = [note for note in result.notes if not isinstance(note, JpegWarning)]
                 _check_room(self.out, result.error)
                 yield result

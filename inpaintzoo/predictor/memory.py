@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
+import os
+import warnings
 from pathlib import Path
 
 import torch
 
 from inpaintzoo.generator import Generator
+from inpaintzoo.pictures.images import LIMIT, open_image
+from inpaintzoo.types import DataError
 
 # Papers train at 256; at more than twice that, networks fill worse, not better.
 TILES = (512, 384, 256)
 BYTES_PER_PIXEL = 8192  # at the peak; at 512x512 the zoo's networks need 1200 (SRPNet) to 6100 (SPN)
 _GIB = 1024**3
+LARGE = 80_000_000  # pixels, above which a picture takes so much memory that it is said before
+_BYTES_TO_FILL = 20  # per pixel, at the peak, to read, fill and write a picture in colour
 
 
 def affordable_pixels(generator: Generator, device: torch.device, max_memory: float | None) -> float:
@@ -41,3 +49,26 @@ def free_memory(device: torch.device) -> float:
         return float(found.split()[0]) * 1024
     except (OSError, KeyError, ValueError):
         return 4.0 * _GIB
+
+
+def note_if_large(path: Path) -> str:
+    """A sentence about the memory that a picture file will take, from its header; empty if it is not large.
+
+    Raises:
+        DataError: there is not so much memory, and the user has not allowed pictures of any size by `LIMIT`.
+    """
+    pixels = 0
+    with warnings.catch_warnings(), contextlib.suppress(DataError):  # both are told when it is read
+        warnings.simplefilter("ignore")
+        with open_image(path, load=False) as image:
+            pixels = image.width * image.height
+    if pixels <= LARGE:
+        return ""
+    size, needed, free = pixels / 1e6, pixels * _BYTES_TO_FILL / 1e9, free_memory(torch.device("cpu")) / 1e9
+    takes = f"{path}: {size:.4g} megapixels take about {needed:.3g} GB of memory"
+    if needed > free and not os.environ.get(LIMIT):
+        raise DataError(
+            f"{takes} and {free:.3g} GB are free; scale it down, or try anyway with {LIMIT}={math.ceil(size)} in the "
+            "environment"
+        )
+    return f"{takes}; {LIMIT}={LARGE / 1e6:g} in the environment refuses such pictures"

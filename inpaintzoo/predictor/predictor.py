@@ -21,12 +21,13 @@ from inpaintzoo.pictures.picture_file import format_of, read_picture
 from inpaintzoo.predictor.filling import FilledPart, PartFiller, Precision, Scene, out_of_memory
 from inpaintzoo.predictor.holes import find_hole, is_compact, read_guidance
 from inpaintzoo.predictor.ledger import MODEL_SETTINGS, identify
-from inpaintzoo.predictor.memory import affordable_pixels, affordable_tile
+from inpaintzoo.predictor.memory import affordable_pixels, affordable_tile, note_if_large
 from inpaintzoo.predictor.planning import Limits, Part, Strategy, plan
 from inpaintzoo.predictor.tasks import (
     NO_HOLE,
     FileResult,
     FileTask,
+    LargePictureWarning,
     OpenFile,
     PredictorWarning,
     sample_paths,
@@ -129,7 +130,7 @@ class Predictor:
             InpaintzooError: it cannot be filled; the message says why.
         """
         self.check_request(samples, guidance)
-        with self._emitting_notes():
+        with self._emitting_notes(image):
             picture = self._picture(image)
             scene = self._scene(picture, mask, grow, polarity, guidance)
             if not scene.hole.any():
@@ -171,7 +172,7 @@ class Predictor:
         Raises:
             InpaintzooError: it cannot be filled or written; the message says why.
         """
-        with self._emitting_notes():
+        with self._emitting_notes(image):
             opened = self._open(FileTask(image, mask, out, guidance), samples, grow, polarity, overwrite)
             return opened.write(self._filled(opened.scene, samples, seed), samples, self._note)
 
@@ -209,7 +210,7 @@ class Predictor:
         if not len(images) == len(masks) == len(maps):
             raise ConfigError(f"{len(images)} pictures need as many masks and maps, got {len(masks)} and {len(maps)}")
         filled: list[list[Any]] = []
-        with self._emitting_notes():
+        with self._emitting_notes(*images):
             while (start := len(filled)) < len(images):
                 scenes = []
                 for number in range(start, min(start + self.batch_size, len(images))):
@@ -253,6 +254,9 @@ class Predictor:
         for task in tasks:
             results.append(FileResult(task))
             with self._watching(results[-1]):
+                if note := note_if_large(Path(task.image)):
+                    task.announce(note)
+                    self._note(LargePictureWarning(note))
                 opened.append((results[-1], self._open(task, samples, grow, polarity, overwrite)))
             pixels = sum(file.scene.hole.size for _, file in opened)
             if len(results) >= self.batch_size or pixels >= _MOST_HELD:
@@ -299,15 +303,22 @@ class Predictor:
         self.notes.append(PredictorWarning(note) if isinstance(note, str) else note)
 
     @contextlib.contextmanager
-    def _emitting_notes(self) -> Iterator[None]:
-        """Emit the block's notes as warnings of the line that called the method around it."""
-        notes: list[UserWarning] = []
+    def _emitting_notes(self, *images: PictureLike) -> Iterator[None]:
+        """Emit the block's notes as warnings of the line that called the method around it.
+
+        What large pictures take is emitted before the block.
+        """
+        large = [note_if_large(Path(image)) for image in images if isinstance(image, (str, Path))]
+        early = [LargePictureWarning(note) for note in large if note]
+        notes: list[UserWarning] = [*early]
         self.notes = notes
+        for warning in early:
+            warnings.warn(warning, stacklevel=4)  # 2 is contextlib, 3 the method
         try:
             yield
         finally:
-            for note in notes:
-                warnings.warn(note, stacklevel=4)  # 2 is contextlib, 3 the method
+            for note in notes[len(early) :]:
+                warnings.warn(note, stacklevel=4)
 
     @contextlib.contextmanager
     def _watching(self, result: FileResult) -> Iterator[None]:

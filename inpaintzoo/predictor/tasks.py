@@ -25,6 +25,10 @@ class JpegWarning(PredictorWarning):
     """The output is a JPEG file, which does not keep known pixels exactly."""
 
 
+class LargePictureWarning(PredictorWarning):
+    """A picture takes much memory, which is said before it is read."""
+
+
 @dataclasses.dataclass(frozen=True)
 class FileTask:
     """A file to fill.
@@ -43,6 +47,9 @@ class FileTask:
 
     def opening(self) -> None:
         """Called before the files are read."""
+
+    def announce(self, note: str) -> None:
+        """Called before the files are read with a note that cannot wait until they are filled."""
 
     def complete(self, target: Path, file: Path) -> None:
         """Called when a file to write is complete, under a temporary name, before it becomes the target."""

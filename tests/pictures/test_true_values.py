@@ -251,9 +251,3 @@ def test_a_damaged_file_gets_one_note(tmp_path):
     tags = [(254, "I", [0, 0]), (263, "H", [1, 1]), (266, "H", [1, 1]), (296, "H", [2, 2])]
     write_tiff(tmp_path / "in.tif", numbers("uint8"), 8, tags=tags)
     filled(tmp_path / "in.tif", tmp_path / "out.tif", "more such warnings)")
-
-
-def test_a_large_picture_gets_a_note_on_memory(tmp_path, monkeypatch):
-    monkeypatch.setattr("inpaintzoo.pictures.picture_file._LARGE", 1000)
-    Image.new("L", (100, 100)).save(tmp_path / "in.png")
-    filled(tmp_path / "in.png", tmp_path / "out.png", "in.png: 0 megapixels take about 0.0 GB of memory")
