@@ -12,12 +12,13 @@ from pages import PAGES, ROOT, ParsedOnly, blocks
 from torchvision.utils import save_image
 
 from inpaintzoo.commands import COMMANDS, main
+from inpaintzoo.commands.config_files import with_config_files
 from inpaintzoo.commands.training import ZooCLI
 from inpaintzoo.data import FolderData, SceneSource
 from inpaintzoo.data.masks import CentreSquare, PENNetSquare
 
 WEIGHT_COMMANDS = ("export", "convert", "list")
-OWN_COMMANDS = ("masks", "label", "benchmark", "inpaint")  # not LightningCLI's; their own tests try them
+OWN_COMMANDS = ("masks", "label", "benchmark", "inpaint", "config")  # not LightningCLI's; their own tests try them
 EXTENDING, OWN = ROOT / "docs" / "extending.md", ROOT / "docs" / "your_own.md"
 PENNET = str(ROOT / "configs" / "pennet.yaml")
 
@@ -125,6 +126,7 @@ def test_the_script_that_resumes_equals_an_unbroken_run(unsplit):
 )
 def test_commands_parse(command, workplace):
     name, *options = shlex.split(command)[1:]
+    options = with_config_files(name, options)
     if name == "doctor":
         ParsedOnly(options, run=False)
     else:
@@ -219,7 +221,6 @@ SMALL = {
 def extended(tmp_path_factory):
     """A folder with all the files that the page prints."""
     folder = tmp_path_factory.mktemp("extended")
-    (folder / "configs").symlink_to(ROOT / "configs")
     for text in blocks(EXTENDING, "python") + blocks(EXTENDING, "yaml"):
         (folder / text.split("\n", 1)[0].removeprefix("# ")).write_text(text)
     return folder

@@ -7,8 +7,8 @@ import io
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 
+from inpaintzoo.commands.config_files import with_config_files
 from inpaintzoo.commands.own_code import import_own
 from inpaintzoo.version import __version__
 from inpaintzoo.words import did_you_mean
@@ -20,6 +20,7 @@ COMMANDS = {
     "predict": ("training", "write the filled test pictures"),
     "benchmark": ("benchmark", "compare methods on the same pinned pairs, under named protocols"),
     "doctor": ("doctor", "check data, masks, sizes and weights without training, decode every file"),
+    "config": ("config", "list the configs, or print one  inpaintzoo config spn > my.yaml"),
     "masks": ("masks", "make masks, sort them by ratio, pin them to pictures, look at them"),
     "label": ("label", "make label maps for pictures that have none"),
     "list": ("listing", "the methods: size, cost, needs, papers"),
@@ -36,32 +37,6 @@ def overview() -> str:
     lines = [f"  {name:<9} {about}" for name, (_, about) in COMMANDS.items()]
     own = "--import MODULE, with any command, imports a module with classes of your own first; it may be repeated."
     return "\n".join(["usage: inpaintzoo COMMAND [options]", "", *lines, "", own, "Each command has its own --help."])
-
-
-def no_such_file(path: str) -> str:
-    """Why a file cannot be read, with the nearest names in its folder."""
-    if Path(path).is_dir():
-        return "this is a folder; name a file in it"
-    folder = Path(path).parent
-    names = [file.name for file in folder.iterdir()] if folder.is_dir() else []
-    before = "" if str(folder) == "." else f"{folder}/"
-    return f"there is no such file{did_you_mean(Path(path).name, names, before=before)}"
-
-
-def _missing_config(arguments: Sequence[str]) -> str | None:
-    """The first config on a command line that is not there, and what is; None if all are."""
-    for word, following in zip(arguments, [*arguments[1:], ""], strict=False):
-        option, _, value = word.partition("=")
-        path = (value or following) if option in ("--config", "-c") else ""
-        if (
-            path
-            and "\n" not in path
-            and ":" not in path
-            and not path.startswith(("-", "{"))
-            and not Path(path).is_file()
-        ):
-            return f"{path}: {no_such_file(path)}"
-    return None
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -88,14 +63,9 @@ def main(args: Sequence[str] | None = None) -> int:
         meant = did_you_mean(command, COMMANDS) or "; inpaintzoo --help lists them"
         print(f"inpaintzoo: error: there is no command {command!r}{meant}", file=sys.stderr)
         return 2
-    if (
-        missing := _missing_config(rest)
-    ) is not None:  # before the import of what the command needs, which takes seconds
-        print(f"inpaintzoo {command}: error: --config {missing}", file=sys.stderr)
-        return 2
-    try:
-        rest = import_own(command, rest)
-    except ImportError as error:
+    try:  # before the import of what the command needs, which takes seconds
+        rest = import_own(command, with_config_files(command, rest))
+    except (FileNotFoundError, ImportError) as error:
         print(f"inpaintzoo {command}: error: {error}", file=sys.stderr)
         return 2
     name = COMMANDS[command][0]

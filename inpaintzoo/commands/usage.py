@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 import yaml
 from jsonargparse import ArgumentParser, Namespace
 
-from inpaintzoo.commands import no_such_file
+from inpaintzoo.commands.config_files import no_such_file
 from inpaintzoo.words import did_you_mean, listed, some
 
 _SHORT = 6  # a list of more allowed values is followed by the nearest one

@@ -18,6 +18,7 @@ from predictor_toys import noise
 from inpaintzoo import commands
 from inpaintzoo.benchmark.run.runner import Benchmark
 from inpaintzoo.commands.benchmark import main, make_parser
+from inpaintzoo.commands.config_files import with_config_files
 from inpaintzoo.files.locks import LOCK, sole_use
 from inpaintzoo.models import PENNet
 from inpaintzoo.weights import save_model
@@ -127,8 +128,7 @@ COMMANDS = re.findall(r"^(?:# +)?inpaintzoo benchmark (.*)$", PAGE + HEADERS, re
 @pytest.mark.parametrize("flags", COMMANDS)
 def test_commands_of_page_and_configs_parse(flags, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "configs").symlink_to(HERE.parent / "configs")
-    assert make_parser().parse_args(shlex.split(flags)).contenders
+    assert make_parser().parse_args(with_config_files("benchmark", shlex.split(flags))).contenders
     assert len(COMMANDS) == 6
 
 

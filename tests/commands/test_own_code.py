@@ -36,7 +36,6 @@ def at(monkeypatch):
 def place(tmp_path, at):
     """A folder with the page's files, and a picture with a hole."""
     at(tmp_path)
-    (tmp_path / "configs").symlink_to(ROOT / "configs")
     for text in blocks(PAGE, "python") + blocks(PAGE, "yaml"):
         (tmp_path / text.split("\n", 1)[0].removeprefix("# ")).write_text(text)
     image = SceneSource("test", 1, 32).load(0).image
