@@ -23,11 +23,13 @@ COMMANDS = {
     "config": ("config", "list the configs, or print one  inpaintzoo config spn > my.yaml"),
     "masks": ("masks", "make masks, sort them by ratio, pin them to pictures, look at them"),
     "label": ("label", "make label maps for pictures that have none"),
-    "list": ("listing", "the methods: size, cost, needs, papers"),
+    "list": ("listing", "the methods: size, cost, needs, papers; --weights: weights by name"),
+    "download": ("download", "fetch weights by name"),
     "inpaint": ("inpaint", "fill the holes of your pictures   inpaintzoo inpaint IMAGE MASK -o OUT --model FILE"),
     "remove": ("remove", "remove objects from a photograph   inpaintzoo remove IMAGE --at X,Y -o OUT"),
     "export": ("export", "a run's generator as safetensors, ONNX or torch.export file"),
     "convert": ("convert", "the authors' released weights as ours"),
+    "push": ("push", "a weight file, with a model card, to the Hugging Face Hub"),
 }
 """Each command with the module in this package that runs it and one line of help."""
 

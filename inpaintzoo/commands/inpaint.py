@@ -45,7 +45,7 @@ def _parser() -> ArgumentParser:
     add("image", type=str, help="a picture, or a folder of pictures")
     add("mask", type=str, help=f"its mask, a folder of masks with the pictures' names, or {ALPHA}: transparent is hole")
     add("-o", "--out", type=str, required=True, help="the file or, for a folder, the folder to write")
-    add("--model", type=str, help="a weight file (.safetensors), a checkpoint (.ckpt) or a run's folder")
+    add("--model", type=str, help="weights: a file, a run's folder, or a name of `inpaintzoo list --weights`")
     add("--fill", choices=list(FILLS), help="a plain fill instead of a model")
     add("--samples", type=int, default=1, help="fills of each hole, by a stochastic model: NAME-0.png, NAME-1.png, ...")
     add("--seed", type=_Seed, default=0, help="seed of stochastic fills")

@@ -1,4 +1,4 @@
-"""`inpaintzoo list`: the zoo's generators in a table, or the classes of another kind that a config may name."""
+"""`inpaintzoo list`: the zoo's generators or the weights that have names in a table, or another kind of class."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from tabulate import tabulate
 
 from inpaintzoo.commands.run import run_command
 from inpaintzoo.models.catalogue import list_models
+from inpaintzoo.weights import registry
 
 METHODS = "methods"
 # Each kind with the module of its classes and their base class.
@@ -46,13 +47,17 @@ def make_parser() -> ArgumentParser:
     parser = ArgumentParser(
         prog="inpaintzoo list",
         description="The zoo's generators: size, cost at 256x256, needs, and papers; or another kind of class, with "
-        "arguments and defaults, your own after --import MODULE.",
+        "arguments and defaults, your own after --import MODULE; or the weights that have names.",
     )
     parser.add_argument("kind", nargs="?", choices=[METHODS, *KINDS], default=METHODS, help="what to list")
+    parser.add_argument("--weights", action="store_true", help="list the weights that have names instead")
     return parser
 
 
 def _list(config: Namespace) -> None:
+    if config.weights:
+        _list_weights()
+        return
     if config.kind == METHODS:
         _list_methods()
         return
@@ -104,3 +109,22 @@ def _list_methods() -> None:
     ]
     aligned = ["left", *["right"] * 4, *["left"] * 4]
     print(tabulate(rows, headers="keys", tablefmt="plain", colalign=aligned, disable_numparse=True))
+
+
+def _list_weights() -> None:
+    rows = []
+    for name, entry in sorted(registry.entries().items()):
+        state = "by hand" if entry.page else "download" if entry.sha256 else "download --trust"
+        rows.append(
+            {
+                "name": name,
+                "trained on": entry.data,
+                "masks": entry.masks or "-",
+                "licence": entry.licence or "not stated",
+                "commercial use": {True: "yes", False: "no", None: "not known"}[entry.commercial],
+                "MB": f"{entry.bytes / 1e6:.0f}" if entry.bytes else "-",
+                "state": "here" if registry.kept_file(name).is_file() else state,
+                "source": entry.source,
+            }
+        )
+    print(tabulate(rows, headers="keys", tablefmt="plain", disable_numparse=True))

@@ -3,5 +3,6 @@
 from inpaintzoo.models.released import convert_state_dict
 from inpaintzoo.weights.files import WeightFile, read_about, save_model
 from inpaintzoo.weights.loading import load_model, load_network
+from inpaintzoo.weights.publishing import push_to_hub
 
-__all__ = ["WeightFile", "convert_state_dict", "load_model", "load_network", "read_about", "save_model"]
+__all__ = ["WeightFile", "convert_state_dict", "load_model", "load_network", "push_to_hub", "read_about", "save_model"]

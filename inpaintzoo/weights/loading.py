@@ -10,6 +10,7 @@ from torch import Tensor
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers.rebuildable import Rebuildable
 from inpaintzoo.weights.files import WeightFile, check_dtype, read_weights
+from inpaintzoo.weights.guests import GUEST_SUFFIXES, load_guest
 from inpaintzoo.weights.networks import Description, build, load_values
 from inpaintzoo.weights.registry import find_checkpoint
 
@@ -23,7 +24,7 @@ def load_model(
 
     Args:
         path: a `.safetensors` file of the zoo, a `.ckpt` file of a run or the run's folder, or a name: see
-            `inpaintzoo.weights.registry.find_checkpoint`.
+            `inpaintzoo.weights.registry.find_checkpoint`. With `inpaintzoo[spandrel]` also LaMa's `.pt` or `.pth`.
         device: where the network goes.
         dtype: type of its floating-point tensors; None turns half precision into float32 and keeps other types.
         raw: use the trained weights of a checkpoint instead of its moving average (`GeneratorEMA`).
@@ -45,7 +46,12 @@ def load_described(
     Raises:
         WeightsError: as `load_model`.
     """
-    network, about = _load(path, device, dtype, raw, Generator)
+    check_dtype(dtype)
+    file = find_checkpoint(path)
+    if file.suffix in GUEST_SUFFIXES:
+        guest, about = load_guest(file)
+        return guest.to(device, dtype), about
+    network, about = _load(file, device, dtype, raw, Generator)
     assert isinstance(network, Generator)
     return network, about
 
@@ -58,14 +64,13 @@ def load_network(
     Raises:
         WeightsError: as `load_model`.
     """
-    return _load(path, device, dtype, raw, Rebuildable)[0]
+    check_dtype(dtype)
+    return _load(find_checkpoint(path), device, dtype, raw, Rebuildable)[0]
 
 
 def _load(
-    path: str | Path, device: str | torch.device, dtype: torch.dtype | None, raw: bool, kind: type[Rebuildable]
+    path: Path, device: str | torch.device, dtype: torch.dtype | None, raw: bool, kind: type[Rebuildable]
 ) -> tuple[Rebuildable, WeightFile]:
-    check_dtype(dtype)
-    path = find_checkpoint(path)
     about, state = read_weights(path, raw)
     description = Description(class_path=about.class_path, init_args=about.init_args)
     network = build(description, str(path), state, kind)

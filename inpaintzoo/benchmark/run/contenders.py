@@ -22,6 +22,7 @@ from inpaintzoo.losses import ValidL1
 from inpaintzoo.metrics.segmentation import predicted_logits
 from inpaintzoo.types import Batch, ConfigError
 from inpaintzoo.weights import WeightFile, read_about
+from inpaintzoo.weights.guests import GUEST_SUFFIXES
 from inpaintzoo.weights.loading import load_described
 from inpaintzoo.weights.registry import find_checkpoint
 
@@ -134,10 +135,11 @@ class NetworkMethod(Method):
 
 
 class Weights(NetworkMethod):
-    """A weight file of the zoo.
+    """A weight file of the zoo, or a guest's.
 
     Args:
-        path: a `.safetensors` file, as `inpaintzoo export` and `inpaintzoo convert` write it.
+        path: a `.safetensors` file, as `inpaintzoo export` and `inpaintzoo convert` write it; a name of
+            `inpaintzoo list --weights`; or LaMa's `.pt` or `.pth` file, whose kind is then `guest`.
     """
 
     kind = "weights"
@@ -146,6 +148,8 @@ class Weights(NetworkMethod):
 
     def __init__(self, path: str) -> None:
         self.path = Path(path).expanduser()
+        if self.path.suffix in GUEST_SUFFIXES:
+            self.kind = "guest"
         self._generator: Generator | None = None
         self._about: WeightFile | None = None
 
@@ -156,8 +160,8 @@ class Weights(NetworkMethod):
 
     @property
     def file(self) -> Path:
-        """The weight file."""
-        return self.path
+        """The weight file: for a run's folder its last checkpoint, for a name what is fetched."""
+        return find_checkpoint(self.path)
 
     def generator(self) -> Generator:
         """The generator, rebuilt from the file, which is read once for all sets."""
@@ -203,11 +207,6 @@ class Checkpoint(Weights):
     def __init__(self, path: str, raw: bool = False) -> None:
         super().__init__(path)
         self.raw = raw
-
-    @property
-    def file(self) -> Path:
-        """The checkpoint file; for a run's folder the last one."""
-        return find_checkpoint(self.path)
 
     def identity(self, pairs: Pairs) -> Key:
         """The file's hash, and which of its weights."""
