@@ -60,7 +60,7 @@ def _parser() -> ArgumentParser:
     add("--batch-size", type=int, default=1, help="tiles, and pictures of equal size, filled at once if memory allows")
     add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto picks a GPU if there is one")
     add("--precision", choices=get_args(Precision), default="float32", help="number format that the model computes in")
-    formats = ["keep", "png", "tif", "webp", "jpg", "bmp"]
+    formats = ["keep", "png", "tif", "webp", "jpg", "bmp", "heic", "avif", "jp2"]
     add("--format", choices=formats, default="keep", help="file format of a folder's output")
     add("--force", action="store_true", help="overwrite existing files")
     return parser

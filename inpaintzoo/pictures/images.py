@@ -8,6 +8,7 @@ from __future__ import annotations
 import collections
 import contextlib
 import functools
+import importlib.util
 import os
 import stat
 from collections.abc import Iterator, Sequence
@@ -26,10 +27,40 @@ from inpaintzoo.types import ConfigError, DataError
 from inpaintzoo.words import counted
 
 JPEG_SUFFIXES = (".jpg", ".jpeg", ".jfif")
-IMAGE_SUFFIXES = (*JPEG_SUFFIXES, ".png", ".bmp", ".webp", ".tif", ".tiff")
-_UNREAD_SUFFIXES = (".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl")
+READ_FORMATS = {
+    **dict.fromkeys(JPEG_SUFFIXES, "JPEG"),
+    **{".png": "PNG", ".bmp": "BMP", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"},
+    **{".avif": "AVIF", ".heic": "HEIF", ".heif": "HEIF"},
+}
+"""Pillow's names of the formats that are read, by suffix."""
+# Formats that not every Pillow reads: what reads them, and how to get it.
+_PLUGINS = {
+    "AVIF": ("PIL._avif", 'pip install "pillow>=11.3"'),
+    "HEIF": ("pillow_heif", 'pip install "inpaintzoo[heif]"'),
+}
+
+
+def _missing(form: str) -> bool:
+    """Whether a format's plug-in is not installed."""
+    return form in _PLUGINS and importlib.util.find_spec(_PLUGINS[form][0]) is None
+
+
+IMAGE_SUFFIXES = tuple(suffix for suffix, form in READ_FORMATS.items() if not _missing(form))
+_OTHER_SUFFIXES = (".avif", ".gif", ".heic", ".heif", ".jp2", ".jxl")
 # Pillow picks its decoder by content: without this list, PostScript named .png would be run by Ghostscript.
-_FORMATS = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+BUILT_IN = ("JPEG", "PNG", "BMP", "WEBP", "TIFF")
+# These two begin alike, and the first takes a plug-in: the major brand of the file tells them apart.
+_BRANDS = {
+    **dict.fromkeys((b"avif", b"avis"), "AVIF"),
+    **dict.fromkeys((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"heif", b"mif1", b"msf1"), "HEIF"),
+}
+# What makes Pillow write a format with as little loss as it can.
+ENCODINGS: dict[str, dict[str, Any]] = {
+    "JPEG": {"quality": 95, "subsampling": 0},
+    "WEBP": {"lossless": True, "exact": True},
+    "AVIF": {"quality": 100, "subsampling": "4:4:4"},
+    "HEIF": {"quality": -1, "chroma": 444, "matrix_coefficients": 0},  # lossless RGB
+}
 LIMIT = "INPAINTZOO_MAX_MEGAPIXELS"
 """The environment variable that replaces Pillow's limit on the size of a picture, 179 megapixels."""
 
@@ -63,14 +94,16 @@ def list_images(folder: str | Path, exclude: Sequence[Path] = ()) -> list[Path]:
 def note_left_out(folder: str | Path, exclude: Sequence[Path] = ()) -> str:
     """A sentence about the pictures that `list_images` leaves out because of their format; empty if there are none."""
     suffixes = [path.suffix.lower() for path in _files(folder, exclude)]
-    counts = collections.Counter(suffix for suffix in suffixes if suffix in _UNREAD_SUFFIXES)
+    counts = collections.Counter(s for s in suffixes if s in _OTHER_SUFFIXES and s not in IMAGE_SUFFIXES)
     if not counts:
         return ""
     kinds = ", ".join(f"{count} {suffix}" for suffix, count in counts.most_common())
     total = sum(counts.values())
     verb = "is" if total == 1 else "are"
+    remedy = f", or {_PLUGINS['HEIF'][1]} to read them" if {".heic", ".heif"} & counts.keys() else ""
     return (
-        f"{folder}: {counted(total, 'picture')} in other formats {verb} left out ({kinds}); convert them to PNG or JPEG"
+        f"{folder}: {counted(total, 'picture')} in other formats {verb} left out ({kinds}); convert them to PNG or "
+        f"JPEG{remedy}"
     )
 
 
@@ -114,7 +147,7 @@ def open_image(path: str | Path, load: bool = True) -> Iterator[Image.Image]:
         kind = os.stat(path).st_mode
         if not stat.S_ISREG(kind) and not stat.S_ISDIR(kind):
             raise DataError(f"{path}: this is a pipe or device, not a regular file; save its data to a file first")
-        with Image.open(path, formats=_FORMATS) as image:
+        with _opened(path) as image:
             if load and image.format != "JPEG":
                 decode(image)
             yield image
@@ -122,6 +155,37 @@ def open_image(path: str | Path, load: bool = True) -> Iterator[Image.Image]:
         raise
     except Exception as error:  # damaged bytes make Pillow's decoders raise almost anything
         raise DataError(f"{path}: {_reason(path, error)}") from error
+
+
+def _opened(path: str | Path) -> Image.Image:
+    try:
+        return Image.open(path, formats=BUILT_IN)
+    except UnidentifiedImageError:
+        with open(path, "rb") as file:
+            start = file.read(12)
+        form = _BRANDS.get(start[8:]) if start[4:8] == b"ftyp" else None
+        if form is None:
+            raise
+        load_plugin(form, path)
+        return Image.open(path, formats=(form,))
+
+
+def load_plugin(form: str, path: str | Path) -> None:
+    """Load what reads and writes a format, if Pillow needs a plug-in for it.
+
+    Args:
+        form: Pillow's name of the format.
+        path: The file that the error names.
+
+    Raises:
+        DataError: The plug-in is not installed.
+    """
+    if _missing(form):
+        raise DataError(f"{path}: {form} pictures need another package; {_PLUGINS[form][1]}")
+    if form == "HEIF":
+        import pillow_heif  # here: it is an extra
+
+        pillow_heif.register_heif_opener()
 
 
 def _set_limit() -> None:
@@ -147,7 +211,7 @@ def _reason(path: str | Path, error: Exception) -> str:
             start = file.read(16)
         if start.startswith((b"II", b"MM")) and (content := describe(path)):
             return f"TIFF files with {content} cannot be read; convert it to grey levels or RGB with 8 or 16 bits"
-        known = "an image in JPEG, PNG, BMP, WebP or TIFF format"
+        known = "an image in JPEG, PNG, BMP, WebP, TIFF, AVIF or HEIF format"
         return f"not {known} (it begins with {start!r})" if start else "the file is empty"
     return f"the image cannot be decoded ({type(error).__name__}: {error})"
 
@@ -220,7 +284,7 @@ def grey_levels(image: Image.Image) -> np.ndarray:
 
 def _draft(image: Image.Image, shrink: float, upright: bool) -> int:
     width, height = image.size
-    for divisor in (8, 4, 2):
+    for divisor in (8, 4, 2) if image.format in ("JPEG", "MPO") else ():  # HEIF would show its thumbnail
         # A side that does not divide evenly ends in a partial pixel, which turning would bring to the front.
         whole = upright or (width % divisor == 0 and height % divisor == 0)
         if divisor <= shrink and whole and min(width, height) >= divisor:
@@ -313,5 +377,7 @@ def write_image(image: Tensor, path: str | Path) -> None:
     if not is_image_name(path):
         raise ValueError(f"{path}: cannot tell the format; use one of {' '.join(IMAGE_SUFFIXES)}")
     Path(path).parent.mkdir(parents=True, exist_ok=True)
-    lossy: dict[str, Any] = {"quality": 95, "subsampling": 0} if Path(path).suffix.lower() in JPEG_SUFFIXES else {}
-    write_whole(Path(path), functools.partial(tensor_to_image(image).save, **lossy))
+    form = READ_FORMATS[Path(path).suffix.lower()]
+    load_plugin(form, path)
+    save = functools.partial(tensor_to_image(image).save, format=form, **ENCODINGS.get(form, {}))
+    write_whole(Path(path), save)

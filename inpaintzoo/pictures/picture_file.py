@@ -20,7 +20,17 @@ from PIL import Image, JpegImagePlugin
 from inpaintzoo.files.writing import write_whole
 from inpaintzoo.pictures.colours import Colours, pixels_of
 from inpaintzoo.pictures.deep import deep_planes, deep_reader, write_deep, write_png
-from inpaintzoo.pictures.images import IMAGE_SUFFIXES, JPEG_SUFFIXES, decode, open_image, orientation_of, turn
+from inpaintzoo.pictures.images import (
+    BUILT_IN,
+    ENCODINGS,
+    JPEG_SUFFIXES,
+    READ_FORMATS,
+    decode,
+    load_plugin,
+    open_image,
+    orientation_of,
+    turn,
+)
 from inpaintzoo.pictures.jpegs import encoding as jpeg_encoding
 from inpaintzoo.pictures.jpegs import iptc_segments, keep_blocks
 from inpaintzoo.pictures.metadata import add_metadata, filled_exif, filled_xmp, stored_metadata, upright_info
@@ -30,14 +40,20 @@ from inpaintzoo.pictures.tiffs import TYPES, check_channels, layout_of, true_typ
 from inpaintzoo.types import DataError
 
 FORMATS = {
-    **dict.fromkeys(JPEG_SUFFIXES, "JPEG"),
-    **{".png": "PNG", ".bmp": "BMP", ".webp": "WEBP", ".tif": "TIFF", ".tiff": "TIFF"},
+    **READ_FORMATS,
+    **{".jp2": "JPEG2000", ".tga": "TGA", ".pgm": "PPM", ".pnm": "PPM", ".ppm": "PPM"},
 }
+"""Pillow's names of the formats that are written, by suffix."""
 _MODES = {
     "JPEG": ("L", "RGB", "CMYK", "YCbCr"),
     "PNG": ("1", "L", "LA", "P", "RGB", "RGBA", "I;16", "I;16B", "I", "uint32"),
     "BMP": ("1", "L", "P", "RGB"),  # it has alpha, but Pillow does not write it
     "WEBP": ("RGB", "RGBA"),
+    "AVIF": ("L", "RGB", "RGBA"),
+    "HEIF": ("L", "RGB", "RGBA"),
+    "JPEG2000": ("L", "LA", "RGB", "RGBA", "I;16"),
+    "PPM": ("1", "L", "RGB", "I;16"),
+    "TGA": ("L", "LA", "RGB", "RGBA"),
     "TIFF": ("1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "I;16", "I;16B", "I", "F", *TYPES),
 }
 _LOSSLESS_TIFF = {"raw", "packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "zstd", "lzma"}
@@ -88,7 +104,7 @@ class PictureFile:
         if self.mode == DEEP and wanted in ("PNG", "TIFF"):
             return
         if self.mode not in _MODES[wanted]:
-            fitting = [name for name, modes in _MODES.items() if self.mode in modes] or ["PNG", "TIFF"]
+            fitting = [name for name in BUILT_IN if self.mode in _MODES[name]] or ["PNG", "TIFF"]
             raise DataError(
                 f"{target}: {wanted} does not hold pictures of mode {self.mode} such as {self.path}; write "
                 f"{' or '.join(fitting)}"
@@ -113,8 +129,8 @@ class PictureFile:
             complete: as for `write_whole`.
 
         Returns:
-            Why pixels that are the picture's own change a little everywhere; empty if the format keeps them, or JPEG
-            all those in blocks without a new pixel.
+            Why pixels that are the picture's own change a little everywhere, as in AVIF; empty if the format keeps
+            them, or JPEG all those in blocks without a new pixel.
         """
         self.check_target(target)
         changes: list[str] = []
@@ -142,14 +158,14 @@ class PictureFile:
             write_png(np.asarray(made) // step, file, metadata, self.depth, palette)
         else:
             options = {**_known_to_writer(metadata, form), **(self.encoding if self.format == form else {})}
-            if form == "JPEG" and not options.get("qtables"):
-                options.update(quality=95, subsampling=0)
-            if form == "WEBP":
-                options.update(lossless=True, exact=True)
+            if form in ENCODINGS and not options.get("qtables"):  # a JPEG file's own
+                options.update(ENCODINGS[form])
             if stays:
                 made = Image.frombytes(self.mode, pixels.shape[1::-1], np.ascontiguousarray(pixels).tobytes())
             else:
                 made = self.picture.finish(pixels)
+            if form in ("AVIF", "HEIF"):
+                made.info = {}  # their writers would take more from it, such as thumbnails of what was removed
             if form == "PNG" and made.mode == "I":  # from 0 to 65535
                 made = Image.fromarray(np.asarray(made).astype(np.uint16))
             made.save(file, format=form, **options)
@@ -157,8 +173,12 @@ class PictureFile:
             self.note(f"{self.path}: its IPTC (APP13) is left out; write .jpg to keep it")
         if form == "PNG" and not is_text(metadata.get("xmp", b"")):
             self.note(f"{self.path}: its XMP is not UTF-8, which PNG requires: it is left out")
+        if "icc_profile" in metadata and "icc_profile" not in _known_to_writer(metadata, form):
+            self.note(f"{self.path}: {form} holds no colour profile: it is left out")
         if form == "TIFF":
             add_metadata(file, self.metadata.get("exif", b""), self.metadata.get("xmp", b""), self.path, self.note)
+        if form == "AVIF":
+            return "its encoder rounds colours"
         if form != "JPEG":
             return ""
         if not self.jpeg:
@@ -170,11 +190,13 @@ def format_of(path: Path) -> str:
     """Pillow's name for the format of a suffix.
 
     Raises:
-        DataError: no picture is written with this suffix.
+        DataError: no picture is written with this suffix, or the format's plug-in is not installed.
     """
     if path.suffix.lower() not in FORMATS:
-        raise DataError(f"{path}: cannot tell the format; use one of {' '.join(IMAGE_SUFFIXES)}")
-    return FORMATS[path.suffix.lower()]
+        raise DataError(f"{path}: cannot tell the format; use one of {' '.join(FORMATS)}")
+    form = FORMATS[path.suffix.lower()]
+    load_plugin(form, path)
+    return form
 
 
 def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
@@ -195,6 +217,7 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
         stored = orientation_of(image) if image.format == "TIFF" else 1
         form = "JPEG" if image.format == "MPO" else str(image.format)
         layout = layout_of(image)
+        bits = image.info.get("bit_depth", 8) if form == "HEIF" and image.mode in ("RGB", "RGBA") else 8
         pixels, colours = (deep or _plain_pixels)(image, path)
         few = re.match("[LP];([124])", layout)
         depth = int(few[1]) if few else 8 * (layout == "P")
@@ -202,6 +225,8 @@ def read_picture(path: str | Path, note: Callable[[str], None]) -> PictureFile:
             colours.step = 255 // (2**depth - 1)
         if layout.startswith("I;12"):
             note(f"{path}: its 12-bit levels are written with 16 bits")
+        if bits > 8:
+            note(f"{path}: its {bits}-bit levels are read with 8 bits")
         # After decoding, since some formats store these after the pixels. Pillow turns TIFF files upright as it decodes
         # them, but some versions keep the orientation in the metadata.
         upright = image.format == "TIFF" and deep is not deep_planes
@@ -281,11 +306,11 @@ def _known_to_writer(metadata: dict[str, Any], form: str) -> dict[str, Any]:
     known = {
         "JPEG": ("exif", "icc_profile", "xmp", "dpi", "comment", "extra"),
         "PNG": ("exif", "icc_profile", "dpi", "pnginfo", "transparency"),
-        "WEBP": ("exif", "icc_profile", "xmp"),
+        **dict.fromkeys(("AVIF", "HEIF", "WEBP"), ("exif", "icc_profile", "xmp")),
         "TIFF": ("icc_profile", "dpi"),  # the rest by `add_metadata`
         "BMP": ("dpi",),
     }
-    return {name: value for name, value in metadata.items() if name in known[form]}
+    return {name: value for name, value in metadata.items() if name in known.get(form, ())}
 
 
 def _encoding(image: Image.Image) -> dict[str, Any]:

@@ -117,9 +117,9 @@ class OpenFile:
             note(PredictorWarning(NO_HOLE))
         for target, pixels in zip(self.targets, self.scene.fills(parts, samples), strict=True):
             change = self.file.write(pixels, target, functools.partial(self.task.complete, target))
-        if format_of(first) == "JPEG":
+        if (form := format_of(first)) in ("AVIF", "JPEG"):
             where = f"everywhere a little, since {change}" if change else "in the blocks that the hole touches"
-            note(JpegWarning(f"{first}: JPEG changes known pixels {where}; write .png to keep them exactly"))
+            note(JpegWarning(f"{first}: {form} changes known pixels {where}; write .png to keep them exactly"))
         return self.targets
 
 

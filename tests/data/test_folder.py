@@ -366,9 +366,9 @@ def test_batches_come_through_the_loader_with_workers(tmp_path):
 
 def test_pictures_of_other_formats_are_counted(tmp_path):
     write_folder(tmp_path, 2)
-    (tmp_path / "a.avif").touch()
+    (tmp_path / "a.jxl").touch()
     text = texts(FolderData(train=tmp_path).check(("train",)), "warning")
-    assert f"train: {tmp_path}: 1 picture in other formats is left out (1 .avif)" in text
+    assert f"train: {tmp_path}: 1 picture in other formats is left out (1 .jxl)" in text
 
 
 @pytest.mark.parametrize(

@@ -244,7 +244,7 @@ def test_postscript_named_png_is_not_run(tmp_path, monkeypatch):
 @pytest.mark.parametrize("form", ["GIF", "PPM", "TGA", "ICO", "PCX"])
 def test_formats_that_are_not_promised_are_refused(tmp_path, form):
     Image.fromarray(RGB).save(tmp_path / "a.png", format=form)
-    with pytest.raises(DataError, match=r"a\.png: not an image in JPEG, PNG, BMP, WebP or TIFF format"):
+    with pytest.raises(DataError, match=r"a\.png: not an image in JPEG, PNG, BMP, WebP, TIFF, AVIF or HEIF format"):
         read_image(tmp_path / "a.png")
 
 
@@ -295,11 +295,11 @@ def test_libtiff_does_not_write_to_the_terminal(tmp_path, capfd):
 
 
 def test_pictures_of_other_formats_are_counted(tmp_path):
-    for name in ("a.png", "b.HEIC", "sub/c.heic", "sub/d.gif", "e.txt", ".hidden.gif", "lab/f.avif"):
+    for name in ("a.png", "b.JXL", "sub/c.jxl", "sub/d.gif", "e.txt", ".hidden.gif", "lab/f.jp2"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    text = f"{tmp_path}: 3 pictures in other formats are left out (2 .heic, 1 .gif); convert them to PNG or JPEG"
+    text = f"{tmp_path}: 3 pictures in other formats are left out (2 .jxl, 1 .gif); convert them to PNG or JPEG"
     assert note_left_out(tmp_path, [tmp_path / "lab"]) == text
     assert note_left_out(tmp_path / "lab", []).startswith(f"{tmp_path / 'lab'}: 1 picture in other formats is left out")
-    (tmp_path / "lab" / "f.avif").unlink()
+    (tmp_path / "lab" / "f.jp2").unlink()
     assert note_left_out(tmp_path / "lab") == ""

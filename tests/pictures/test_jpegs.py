@@ -185,7 +185,7 @@ def test_12_bit_files_are_refused(tmp_path):
     data = save(tmp_path / "in.jpg", scene()).read_bytes()
     frame = data.index(b"\xff\xc0")
     (tmp_path / "in.jpg").write_bytes(data[: frame + 4] + b"\x0c" + data[frame + 5 :])
-    with pytest.raises(DataError, match=r"in\.jpg: not an image in JPEG, PNG, BMP, WebP or TIFF format"):
+    with pytest.raises(DataError, match=r"in\.jpg: not an image in JPEG, PNG, BMP, WebP, TIFF, AVIF or HEIF format"):
         read_picture(tmp_path / "in.jpg", pytest.fail)
 
 

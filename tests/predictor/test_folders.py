@@ -166,8 +166,8 @@ def test_the_notes_of_a_call_are_kept_and_emitted_as_warnings_of_the_calling_lin
 
 
 def test_pictures_of_other_formats_are_counted(work):
-    (work / "photos" / "d.heic").touch()
-    said = "photos: 1 picture in other formats is left out (1 .heic)"
+    (work / "photos" / "d.jxl").touch()
+    said = "photos: 1 picture in other formats is left out (1 .jxl)"
     assert said in FolderFill("photos", "masks", "o").notes[0]
     for picture in (work / "photos").glob("*.jpg"):
         picture.unlink()
