@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -17,12 +17,12 @@ from inpaintzoo.fills import FILLS
 from inpaintzoo.pictures.boxes import Box
 from inpaintzoo.pictures.images import open_image
 from inpaintzoo.predictor import Predictor
-from inpaintzoo.removal import GrabCut, InstanceMap, MaskRCNN, OpenPicture, Prompt, Remover, Segmenter
+from inpaintzoo.removal import SAM, GrabCut, InstanceMap, MaskRCNN, OpenPicture, Prompt, Remover, Segmenter
 from inpaintzoo.removal.segmenter import Point
 from inpaintzoo.types import ConfigError, DataError
 from inpaintzoo.words import counted
 
-SEGMENTERS = {"grabcut": GrabCut, "maskrcnn": MaskRCNN.pretrained}
+PRETRAINED: dict[str, Callable[..., Segmenter]] = {"maskrcnn": MaskRCNN.pretrained, "sam": SAM.pretrained}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -63,7 +63,7 @@ def _parser() -> ArgumentParser:
     add("--list", action="store_true", help="say what the segmenter finds, and remove nothing")
     add(
         "--segmenter",
-        choices=list(SEGMENTERS),
+        choices=["grabcut", *PRETRAINED],
         default="grabcut",
         help="what finds objects; grabcut needs no weights",
     )
@@ -143,7 +143,8 @@ def _segmenter(config: Namespace) -> Segmenter:
         if config.weights is not None:
             raise ConfigError("grabcut has no weights; leave out --weights, or choose another --segmenter")
         return GrabCut()
-    return MaskRCNN.pretrained(weights=config.weights, device=config.device)
+    pretrained = PRETRAINED[config.segmenter]
+    return pretrained(weights=config.weights, device=config.device)
 
 
 def _prompts(config: Namespace) -> list[Prompt]:

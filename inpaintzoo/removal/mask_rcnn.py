@@ -12,7 +12,6 @@ from typing import Literal, get_args
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torchvision.models import detection
 
 from inpaintzoo.files.published import published_file, read_file
 from inpaintzoo.ops import evaluating, find_device
@@ -20,10 +19,6 @@ from inpaintzoo.removal.segmenter import Instance, Segmentation, Segmenter
 from inpaintzoo.types import WeightsError
 
 Version = Literal["v1", "v2"]
-_VERSIONS = {
-    "v1": (detection.maskrcnn_resnet50_fpn, detection.MaskRCNN_ResNet50_FPN_Weights.COCO_V1),
-    "v2": (detection.maskrcnn_resnet50_fpn_v2, detection.MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1),
-}
 
 
 class MaskRCNN(Segmenter):
@@ -70,7 +65,12 @@ class MaskRCNN(Segmenter):
         """
         if version not in get_args(Version):
             raise ValueError(f"MaskRCNN: version must be 'v1' or 'v2', got {version!r}")
-        build, published = _VERSIONS[version]
+        from torchvision.models import detection  # here: it takes a second to import
+
+        build, published = {
+            "v1": (detection.maskrcnn_resnet50_fpn, detection.MaskRCNN_ResNet50_FPN_Weights.COCO_V1),
+            "v2": (detection.maskrcnn_resnet50_fpn_v2, detection.MaskRCNN_ResNet50_FPN_V2_Weights.COCO_V1),
+        }[version]
         owner = f"the segmenter MaskRCNN {version} (GrabCut needs no weights)"
         file = published_file(published.url, owner, weights)
         network = build(weights=None, weights_backbone=None)
