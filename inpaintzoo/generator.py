@@ -22,6 +22,7 @@ class Generator(Rebuildable):
     Attributes:
         size_multiple: height and width must be multiples of this.
         smallest_side: height and width must be at least this, in pixels.
+        widest_view: longest side in pixels that `Predictor` shows it at once, unless told otherwise.
         needs_labels: whether training needs `batch["labels"]`.
         num_classes: number of labels that it predicts; None if it predicts none.
         stochastic: whether two forward passes of the same input may differ.
@@ -32,6 +33,8 @@ class Generator(Rebuildable):
 
     size_multiple: ClassVar[int] = 1
     smallest_side: int = 1
+    # Papers train at 256; at more than twice that, networks fill worse, not better.
+    widest_view: ClassVar[int] = 512
     needs_labels: ClassVar[bool] = False
     num_classes: int | None = None
     stochastic: bool = False

@@ -1,14 +1,39 @@
 """Fills without a network, against loops and the properties that define them."""
 
+import warnings
+
+import cv2
+import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 from toys import rand
 
-from inpaintzoo.fills import Biharmonic, Diffusion, MeanColour, biharmonic_fill, diffusion_fill, mean_fill
+from inpaintzoo.fills import (
+    FSR,
+    Biharmonic,
+    Diffusion,
+    FSRFast,
+    MeanColour,
+    NavierStokes,
+    ShiftMap,
+    Telea,
+    biharmonic_fill,
+    diffusion_fill,
+    fsr_fast_fill,
+    fsr_fill,
+    mean_fill,
+    navier_stokes_fill,
+    shiftmap_fill,
+    telea_fill,
+)
+from inpaintzoo.types import InpaintzooError
 
-FILLS = [mean_fill, diffusion_fill, biharmonic_fill]
+SMOOTH = [mean_fill, diffusion_fill, biharmonic_fill]
+CLASSICAL = [shiftmap_fill, fsr_fill, fsr_fast_fill, telea_fill, navier_stokes_fill]
+FILLS = [*SMOOTH, shiftmap_fill, fsr_fast_fill, telea_fill, navier_stokes_fill]  # fsr_fill takes seconds
+pytestmark = pytest.mark.filterwarnings("ignore:shift-map")  # the pictures here are tiny
 
 
 def scene(batch: int, height: int, width: int) -> Tensor:
@@ -25,6 +50,13 @@ def masks(height: int, width: int) -> Tensor:
     mask[3] = F.interpolate(rand(1, 1, 9, 9, seed=2), size=(height, width), mode="bilinear")[0] > 0.5
     mask[4] = 1
     mask[4, :, 0, 0] = mask[4, :, height // 2, width // 3] = 0
+    return mask
+
+
+def hole_in(height: int, width: int, *boxes: tuple[int, int, int, int]) -> Tensor:
+    mask = torch.zeros(1, 1, height, width)
+    for top, left, bottom, right in boxes:
+        mask[..., top:bottom, left:right] = 1
     return mask
 
 
@@ -134,6 +166,146 @@ def test_biharmonic_has_a_vanishing_bilaplacian_inside() -> None:
     assert result.abs().max() < 1e-4
 
 
+# -- Telea, Navier-Stokes, frequency-selective reconstruction ----------------------------------------------------------
+
+
+@pytest.mark.parametrize("fill", [telea_fill, navier_stokes_fill])
+def test_marching_fills_are_opencvs_on_8_bits(fill) -> None:
+    """OpenCV's own result on the same pixels, up to the rounding that it does and we do not."""
+    pixels = (255 * scene(1, 40, 48)).round()
+    mask = hole_in(40, 48, (14, 16, 22, 30))
+    method = cv2.INPAINT_TELEA if fill is telea_fill else cv2.INPAINT_NS
+    bytes_ = pixels[0].permute(1, 2, 0).numpy().astype(np.uint8)
+    expected = cv2.inpaint(bytes_, mask[0, 0].numpy().astype(np.uint8), 3, method)
+    assert np.abs(255 * fill(pixels / 255, mask)[0].permute(1, 2, 0).numpy() - expected).max() < 6
+
+
+@pytest.mark.parametrize("fill", CLASSICAL)
+def test_classical_fills_use_more_than_8_bits(fill) -> None:
+    """A ramp over one 256th of the range: with 8 bits it would have two levels."""
+    image = (0.5 + torch.linspace(0, 1 / 256, 96)).expand(1, 3, 96, 96).contiguous()
+    mask = hole_in(96, 96, (40, 40, 44, 54))
+    filled = fill(image, mask)[0, 0, 40:44, 40:54]
+    assert filled.unique().numel() > 8
+    assert filled.min() >= image.min() - 1e-6 and filled.max() <= image.max() + 1e-6
+
+
+@pytest.mark.parametrize("fill", [fsr_fill, fsr_fast_fill])
+def test_frequency_selective_reconstruction_continues_waves(fill) -> None:
+    """What it assumes of a picture, few frequencies, and diffusion does not."""
+    wave = 0.5 + 0.4 * torch.sin(torch.arange(48) * torch.pi / 4)
+    image = wave.expand(1, 3, 48, 48).contiguous()
+    mask = hole_in(48, 48, (20, 20, 26, 26))
+    assert (fill(image, mask) - image).abs().max() < 0.15 < (diffusion_fill(image, mask) - image).abs().max()
+
+
+def test_channels_keep_their_order() -> None:
+    image = torch.tensor([0.9, 0.5, 0.1])[:, None, None].expand(1, 3, 64, 64) + 0.02 * rand(1, 3, 64, 64)
+    mask = hole_in(64, 64, (24, 24, 30, 30))
+    for fill in CLASSICAL:
+        torch.testing.assert_close(fill(image, mask).mean((2, 3)), image.mean((2, 3)), atol=0.01, rtol=0)
+
+
+def test_a_missing_xphoto_is_said(monkeypatch) -> None:
+    monkeypatch.delattr(cv2, "xphoto")
+    image, mask = scene(1, 40, 40), hole_in(40, 40, (9, 9, 12, 12))
+    for fill in (shiftmap_fill, fsr_fill):
+        with pytest.raises(InpaintzooError, match="install opencv-contrib-python-headless"):
+            fill(image, mask)
+
+
+def test_an_error_of_opencv_is_a_sentence(monkeypatch) -> None:
+    def fails(*arguments: object) -> None:
+        raise cv2.error("(-215:Assertion failed)\n things")
+
+    monkeypatch.setattr(cv2.xphoto, "inpaint", fails)
+    for fill in (shiftmap_fill, fsr_fast_fill):
+        with pytest.raises(InpaintzooError, match=r"failed: \(-215:Assertion failed\) things; use another fill"):
+            fill(scene(1, 40, 40), hole_in(40, 40, (9, 9, 12, 12)))
+
+
+# -- shift-map ---------------------------------------------------------------------------------------------------------
+
+
+def bricks(height: int, width: int) -> Tensor:
+    """A texture that repeats every 16 pixels across and 12 down, with grain."""
+    rows, columns = torch.arange(height)[:, None], torch.arange(width)
+    mortar = (rows % 12 < 2) | ((columns + 8 * (rows // 12 % 2)) % 16 < 2)
+    colour = torch.where(
+        mortar, torch.tensor([0.8, 0.8, 0.75])[:, None, None], torch.tensor([0.6, 0.3, 0.2])[:, None, None]
+    )
+    return (0.9 * colour + 0.1 * rand(3, height, width))[None]
+
+
+def colours(image: Tensor, where: Tensor) -> set[tuple[float, ...]]:
+    return set(map(tuple, image[0].permute(1, 2, 0)[where[0, 0] > 0].tolist()))
+
+
+def test_shiftmap_copies_known_pixels_exactly_and_continues_a_texture() -> None:
+    image, mask = bricks(128, 128), hole_in(128, 128, (50, 50, 80, 80))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        filled = shiftmap_fill(image, mask)
+    assert colours(filled, mask) <= colours(image, 1 - mask)
+    error = lambda fill: float((fill - image)[mask.expand_as(image) > 0].abs().mean())  # noqa: E731
+    assert error(filled) < 0.5 * error(diffusion_fill(image, mask))
+
+
+def test_shiftmap_is_the_same_whatever_ran_before() -> None:
+    image, mask = bricks(96, 96), hole_in(96, 96, (40, 40, 60, 60))
+    cv2.setRNGSeed(1)
+    first, threads = shiftmap_fill(image, mask), cv2.getNumThreads()
+    cv2.setRNGSeed(99)
+    np.random.seed(3)
+    try:
+        cv2.setNumThreads(3 - min(threads, 2))
+        assert torch.equal(shiftmap_fill(image, mask), first)
+    finally:
+        cv2.setNumThreads(threads)
+
+
+def test_shiftmap_fills_a_large_hole_with_whole_cells_from_elsewhere(monkeypatch) -> None:
+    """Searched at reduced size, the pixels still come from the full picture, and a note says so."""
+    monkeypatch.setattr("inpaintzoo.fills.shiftmap.MOST_HOLE", 300)
+    image, mask = bricks(200, 200), hole_in(200, 200, (70, 71, 120, 118))
+    with pytest.warns(UserWarning, match="shift-map: .* reduced size"):
+        filled = shiftmap_fill(image, mask)
+    assert torch.equal(filled * (1 - mask), image * (1 - mask))
+    assert colours(filled, mask) <= colours(image, 1 - mask)
+
+
+def test_shiftmap_sees_a_window_around_each_hole(monkeypatch) -> None:
+    sizes = []
+    inpaint = cv2.xphoto.inpaint
+    monkeypatch.setattr(cv2.xphoto, "inpaint", lambda src, *rest: (sizes.append(src.shape[:2]), inpaint(src, *rest)))
+    image, mask = bricks(300, 900), hole_in(300, 900, (20, 20, 30, 30), (200, 800, 220, 830))
+    filled = shiftmap_fill(image, mask)
+    assert len(sizes) == 2 and max(max(size) for size in sizes) < 240
+    alone = shiftmap_fill(image[..., :300], mask[..., :300])
+    assert torch.equal(filled[..., :300], alone)
+
+
+@pytest.mark.parametrize("box", [(0, 0, 96, 50), (30, 0, 60, 96)])
+def test_shiftmap_fills_holes_that_touch_the_frame(box) -> None:
+    """One pass of OpenCV's leaves parts of them empty, which must not become black."""
+    image, mask = bricks(96, 96), hole_in(96, 96, box)
+    filled = shiftmap_fill(image, mask)
+    assert filled[mask.expand_as(filled) > 0].min() > 0.1
+
+
+@pytest.mark.parametrize("size", [(1, 1), (1, 40), (8, 8), (9, 9), (20, 300), (40, 40)])
+@pytest.mark.parametrize("share", [0.1, 0.5, 0.97])
+def test_shiftmap_takes_any_size_and_says_what_telea_filled(size, share) -> None:
+    """OpenCV's crashes the process for pictures of a few pixels."""
+    image, mask = 0.2 + 0.8 * scene(1, *size), (rand(1, 1, *size, seed=4) < share).float()
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        filled = shiftmap_fill(image, mask)
+    assert filled.min() >= 0.19
+    if mask.any() and min(size) < 32 and not mask.all():
+        assert any("Telea" in str(warning.message) for warning in caught)
+
+
 # -- what all of them keep ---------------------------------------------------------------------------------------------
 
 
@@ -167,7 +339,7 @@ def test_samples_do_not_see_each_other(fill) -> None:
     torch.testing.assert_close(together, alone, atol=1e-6, rtol=0)
 
 
-@pytest.mark.parametrize("fill", FILLS)
+@pytest.mark.parametrize("fill", SMOOTH)
 def test_a_turned_picture_is_filled_alike(fill) -> None:
     image, mask = scene(5, 16, 18), masks(16, 18)
     turned = fill(image.rot90(dims=(2, 3)), mask.rot90(dims=(2, 3))).rot90(-1, dims=(2, 3))
@@ -175,10 +347,20 @@ def test_a_turned_picture_is_filled_alike(fill) -> None:
 
 
 @pytest.mark.parametrize(
-    ("generator", "fill"), [(MeanColour(), mean_fill), (Diffusion(), diffusion_fill), (Biharmonic(), biharmonic_fill)]
+    ("generator", "fill"),
+    [
+        (MeanColour(), mean_fill),
+        (Diffusion(), diffusion_fill),
+        (Biharmonic(), biharmonic_fill),
+        (ShiftMap(), shiftmap_fill),
+        (FSR(), fsr_fill),
+        (FSRFast(), fsr_fast_fill),
+        (Telea(), telea_fill),
+        (NavierStokes(), navier_stokes_fill),
+    ],
 )
 def test_generators_are_the_functions_without_parameters(generator, fill) -> None:
-    image, mask = scene(2, 16, 16), masks(16, 16)[:2]
+    image, mask = scene(2, 16, 16), hole_in(16, 16, (5, 5, 8, 9)).repeat(2, 1, 1, 1)
     assert torch.equal(generator(image, mask).image, fill(image, mask))
     assert list(generator.parameters()) == [] and generator.state_dict() == {}
     with pytest.raises(ValueError, match="the mask must be"):

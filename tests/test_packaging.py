@@ -1,4 +1,4 @@
-"""What the wheel and the sdist hold, from setuptools itself, without building them; `.ci/run` builds and installs them."""
+"""What the wheel and the sdist hold, as setuptools says without building them; `.ci/run` builds and installs them."""
 
 import runpy
 import shutil

@@ -22,6 +22,7 @@ from inpaintzoo.predictor.tasks import LargePictureWarning
 from inpaintzoo.types import ConfigError, InpaintzooError
 
 ALPHA = "alpha"  # in place of a mask
+DEFAULT_FILL = "shiftmap"
 _Seed = restricted_number_type("_Seed", int, [(">=", 0), ("<=", 2**63 - 1)])
 _Grow = restricted_number_type("_Grow", int, [(">=", 0), ("<=", 10_000)])
 
@@ -46,7 +47,7 @@ def _parser() -> ArgumentParser:
     add("mask", type=str, help=f"its mask, a folder of masks with the pictures' names, or {ALPHA}: transparent is hole")
     add("-o", "--out", type=str, required=True, help="the file or, for a folder, the folder to write")
     add("--model", type=str, help="weights: a file, a run's folder, or a name of `inpaintzoo list --weights`")
-    add("--fill", choices=list(FILLS), help="a plain fill instead of a model")
+    add("--fill", choices=list(FILLS), help=f"a fill without a network; {DEFAULT_FILL} if there is no --model either")
     add("--samples", type=int, default=1, help="fills of each hole, by a stochastic model: NAME-0.png, NAME-1.png, ...")
     add("--seed", type=_Seed, default=0, help="seed of stochastic fills")
     add("--grow", type=_Grow, default=0, help="pixels by which holes are enlarged on every side")
@@ -67,8 +68,8 @@ def _parser() -> ArgumentParser:
 
 
 def _inpaint(config: Namespace) -> int:
-    if (config.model is None) == (config.fill is None):
-        raise ConfigError("give either --model FILE or --fill " + "|".join(FILLS))
+    if config.model is not None and config.fill is not None:
+        raise ConfigError("give either --model or --fill, not both")
     work = FolderFill(
         config.image,
         None if config.mask == ALPHA else config.mask,
@@ -81,12 +82,17 @@ def _inpaint(config: Namespace) -> int:
         polarity=config.polarity,
         force=config.force,
     )
-    model = config.model if config.fill is None else FILLS[config.fill]()
+    model = FILLS[config.fill or DEFAULT_FILL]() if config.model is None else config.model
     settings = {name: config[name] for name in MODEL_SETTINGS}
     work.check_made_with({**identify(model), **settings})  # before the model is loaded, which may take long
     left, failed = len(work.tasks), len(work.unmatched)
     if work.done:
         print(f"{work.done} of {work.done + left} pictures are already filled")
+    if work.tasks and config.model is None and config.fill is None:
+        _print_note(
+            f"note: filled by {DEFAULT_FILL}, which copies from around the hole; choose another fill with --fill, or a "
+            "trained network with --model"
+        )
     limits = {name: config[name] for name in ("device", "max_memory", "batch_size")}
     results = work.results(Predictor(model, **settings, **limits), announce=_announce) if work.tasks else iter(())
     for text in work.unmatched:

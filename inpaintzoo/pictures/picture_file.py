@@ -23,7 +23,6 @@ from inpaintzoo.pictures.deep import deep_planes, deep_reader, write_deep, write
 from inpaintzoo.pictures.images import (
     BUILT_IN,
     ENCODINGS,
-    JPEG_SUFFIXES,
     READ_FORMATS,
     decode,
     load_plugin,

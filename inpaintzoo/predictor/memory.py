@@ -14,8 +14,7 @@ from inpaintzoo.generator import Generator
 from inpaintzoo.pictures.images import LIMIT, open_image
 from inpaintzoo.types import DataError
 
-# Papers train at 256; at more than twice that, networks fill worse, not better.
-TILES = (512, 384, 256)
+TILES = (2048, 1024, 512, 384, 256)
 BYTES_PER_PIXEL = 8192  # at the peak; at 512x512 the zoo's networks need 1200 (SRPNet) to 6100 (SPN)
 _GIB = 1024**3
 LARGE = 80_000_000  # pixels, above which a picture takes so much memory that it is said before
@@ -34,9 +33,9 @@ def affordable_pixels(generator: Generator, device: torch.device, max_memory: fl
     return memory / (BYTES_PER_PIXEL if any(True for _ in generator.parameters()) else BYTES_PER_PIXEL / 50)
 
 
-def affordable_tile(pixels: float) -> int:
-    """The side in pixels of the largest usual square tile with no more pixels than this; at least 256."""
-    return next((tile for tile in TILES if tile**2 <= pixels), TILES[-1])
+def affordable_tile(pixels: float, widest: int = 512) -> int:
+    """The side in pixels of the largest usual square tile no wider and with no more pixels than this; at least 256."""
+    return next((tile for tile in TILES if tile <= widest and tile**2 <= pixels), TILES[-1])
 
 
 def free_memory(device: torch.device) -> float:

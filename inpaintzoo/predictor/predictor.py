@@ -14,6 +14,7 @@ import torch
 from inpaintzoo.data.masks import mask_classes
 from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.files.writing import new_file
+from inpaintzoo.fills import FILLS
 from inpaintzoo.generator import Generator
 from inpaintzoo.ops import evaluating, find_device
 from inpaintzoo.pictures.picture import Picture, PictureLike, picture_from
@@ -35,6 +36,7 @@ from inpaintzoo.predictor.tasks import (
 from inpaintzoo.types import ConfigError, DataError, InpaintzooError
 from inpaintzoo.weights.loading import load_described
 from inpaintzoo.weights.registry import find_checkpoint
+from inpaintzoo.words import did_you_mean
 
 SMALLEST_TILE = 64
 _MOST_HELD = 64_000_000  # pixels of pictures that are kept in memory to be filled together
@@ -46,15 +48,17 @@ class Predictor:
     Known pixels come back bit for bit. The generator never sees what lies in the hole.
 
     Args:
-        model: a generator, or the path of a weight file, checkpoint or run folder.
+        model: a generator, or the path of a weight file, checkpoint or run folder; None: `fill` is given instead.
         device: `cpu`, `cuda`, `cuda:1`, and so on; `auto` picks a GPU if there is one. The model is moved there.
         precision: number format that the network computes in.
         strategy: `auto`, or how parts are shown to the network: `pad` the whole picture, `crop` each hole with a
             margin, `tile` overlapping tiles, `resize` scaled down; see `inpaintzoo.predictor.planning`.
-        tile: longest side in pixels that the network is shown at once; None: 512, or less if memory is short.
+        tile: longest side in pixels that the network is shown at once; None: 512 (the `widest_view` of a fill), or
+            less if memory is short.
         overlap: pixels over which neighbouring tiles are blended; None: a quarter of a tile.
         max_memory: GiB that may be used; None: half of the free memory.
         batch_size: tiles, holes and pictures of the same size that are filled at once, if memory allows.
+        fill: the name of a fill without a network, one of `inpaintzoo.fills.FILLS`, such as `shiftmap`.
 
     Attributes:
         notes: what was worth knowing about the last fill, such as that memory ran out and smaller tiles were used. The
@@ -67,7 +71,7 @@ class Predictor:
 
     def __init__(
         self,
-        model: Generator | str | Path,
+        model: Generator | str | Path | None = None,
         device: str = "auto",
         precision: Precision = "float32",
         strategy: Strategy = "auto",
@@ -75,6 +79,7 @@ class Predictor:
         overlap: int | None = None,
         max_memory: float | None = None,
         batch_size: int = 1,
+        fill: str | None = None,
     ) -> None:
         _check_settings(precision, strategy, tile, overlap, max_memory, batch_size)
         self.device = find_device(device)
@@ -82,6 +87,7 @@ class Predictor:
             raise ConfigError("precision float16 needs a GPU; use float32 or bfloat16")
         self._compact_holes: str | None = None
         self._identity: dict[str, Any] | None = None
+        model = _model_or_fill(model, fill)
         if not isinstance(model, Generator):
             self._identity = identify(model)  # before it is read: the file may be replaced later
             file = find_checkpoint(model)
@@ -385,6 +391,7 @@ class Predictor:
         limits, strategy, batch_size = self._limits(), self.strategy, self.batch_size
         while scene.hole.any():
             parts = plan(scene.hole, strategy, limits)
+            self._note_reduced(parts, limits)
             try:
                 return self._fill_parts([(scene, part) for part in parts], limits, batch_size, samples, seed)
             except (RuntimeError, MemoryError) as error:
@@ -407,8 +414,14 @@ class Predictor:
         limits = self._limits()
         planned = [plan(scene.hole, self.strategy, limits) if scene.hole.any() else [] for scene in scenes]
         parts = [(scene, part) for scene, own in zip(scenes, planned, strict=True) for part in own]
+        self._note_reduced([part for _, part in parts], limits)
         filled = iter(self._fill_parts(parts, limits, self.batch_size, samples, seed))
         return [[next(filled) for _ in own] for own in planned]
+
+    def _note_reduced(self, parts: Sequence[Part], limits: Limits) -> None:
+        scales = [limits.tile / part.box.side for part in parts if part.how == "resize" and part.box.side > limits.tile]
+        if scales and self.strategy == "auto":
+            self._note(f"a large hole is filled at {min(scales):.0%} of its size and enlarged, so it may look soft")
 
     def _fill_parts(
         self, parts: Sequence[tuple[Scene, Part]], limits: Limits, batch_size: int, samples: int, seed: int
@@ -423,7 +436,8 @@ class Predictor:
         generator = self.generator
         tile = self.tile if tile is None else tile
         if tile is None:
-            tile = affordable_tile(affordable_pixels(generator, self.device, self.max_memory))
+            pixels = affordable_pixels(generator, self.device, self.max_memory)
+            tile = affordable_tile(pixels, generator.widest_view)
         least = max(generator.smallest_side, generator.size_multiple)
         tile = max(tile, least) // generator.size_multiple * generator.size_multiple
         overlap = tile // 4 if self.overlap is None else self.overlap
@@ -438,6 +452,16 @@ class Predictor:
         smaller = self._limits(max(least, min(limits.tile, largest) // 2))
         self._note(f"memory ran out for {largest} pixels a side; continuing with {smaller.tile}")
         return smaller
+
+
+def _model_or_fill(model: Generator | str | Path | None, fill: str | None) -> Generator | str | Path:
+    if model is not None and fill is None:
+        return model
+    if model is not None or fill is None:
+        raise ConfigError("give either a model or a fill, such as Predictor(fill='shiftmap')")
+    if fill not in FILLS:
+        raise ConfigError(f"fill must be one of {', '.join(FILLS)}, got {fill!r}{did_you_mean(fill, FILLS)}")
+    return FILLS[fill]()
 
 
 def _compact_holes(file: Path, facts: Mapping[str, Any]) -> str | None:

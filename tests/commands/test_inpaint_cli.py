@@ -13,7 +13,7 @@ from places import ROOT
 from inpaintzoo import Predictor, save_model
 from inpaintzoo.commands import inpaint as inpaint_cli
 from inpaintzoo.commands import main
-from inpaintzoo.fills import MeanColour
+from inpaintzoo.fills import FILLS, MeanColour
 from inpaintzoo.models import SPN, PENNet
 
 HOLE = np.zeros((32, 48), bool)
@@ -56,11 +56,40 @@ def files(folder):
     return sorted(path.relative_to(folder).as_posix() for path in Path(folder).rglob("*.*") if path.is_file())
 
 
-@pytest.mark.parametrize("fill", ["mean", "diffusion", "biharmonic"])
+@pytest.mark.parametrize("fill", list(FILLS))
 def test_one_picture_with_a_plain_fill(work, fill):
     assert inpaint("one.png", "hole.png", "-o", "out.png", "--fill", fill, model=()) == 0
     found = changed("one.png", "out.png")
     assert not found[~HOLE].any() and found[HOLE].mean() > 0.9
+
+
+def test_one_picture_with_no_further_word(work, capsys):
+    picture(work / "large.png", size=(64, 64))
+    hole = np.zeros((64, 64), bool)
+    hole[28:40, 30:42] = True
+    mask(work / "large_hole.png", hole)
+    assert inpaint("large.png", "large_hole.png", "-o", "out.png", model=()) == 0
+    captured = capsys.readouterr()
+    assert captured.err == (
+        "note: filled by shiftmap, which copies from around the hole; choose another fill with --fill, or a trained "
+        "network with --model\n"
+    )
+    assert captured.out == "out.png: 1 filled, 0 failed\n"
+    assert not changed("large.png", "out.png")[~hole].any() and changed("large.png", "out.png")[hole].mean() > 0.9
+
+
+def test_a_folder_says_once_what_filled_it(work, capsys):
+    for said in (1, 0):  # the second time there is nothing left to fill
+        assert inpaint("photos", "masks", "-o", "out", model=()) == 0
+        assert capsys.readouterr().err.count("filled by shiftmap") == said
+    assert json.loads((work / "out" / "inpaint.json").read_text())["fill"] == "shiftmap"
+
+
+def test_what_shiftmap_could_not_fill_is_a_note(work, capsys):
+    picture(work / "thin.png", size=(12, 48))
+    mask(work / "thin_hole.png", HOLE[:12])
+    assert inpaint("thin.png", "thin_hole.png", "-o", "out.png", model=()) == 0
+    assert "note: thin.png: shift-map: there is nothing to copy to some of the hole" in capsys.readouterr().err
 
 
 def test_one_picture_with_a_weight_file(work):
@@ -242,7 +271,10 @@ def test_notes_are_printed_once(work, capsys):
         (["photos", "none", "-o", "out", "--fill", "mean"], "mask none: there is no such file or folder"),
         (["photos", "masks", "-o", "out.png", "--fill", "mean"], "out.png is a file, but photos is a folder"),
         (["empty", "hole.png", "-o", "out", "--fill", "mean"], "empty holds 0 pictures"),
-        (["one.png", "hole.png", "-o", "out.png"], "either --model FILE or --fill"),
+        (
+            ["one.png", "hole.png", "-o", "out.png", "--fill", "mean", "--model", "some.safetensors"],
+            "give either --model or --fill, not both",
+        ),
         (["one.png", "hole.png", "-o", "out.png", "--model", "none.safetensors"], "none.safetensors"),
         (["one.png", "hole.png", "-o", "nowhere/out.txt", "--fill", "mean"], "cannot tell the format"),
         (["one.png", "hole.png", "-o", "out.png", "--fill", "mean", "--tile", "3"], "tile must be at least 64"),

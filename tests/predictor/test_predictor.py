@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from PIL import Image
 from predictor_toys import Paints, Ramp, noise, ramp, square
 
-from inpaintzoo import DataError, Predictor, PredictorWarning
-from inpaintzoo.fills import Diffusion
+from inpaintzoo import ConfigError, DataError, Predictor, PredictorWarning
+from inpaintzoo.fills import Diffusion, MeanColour, Telea
 
 MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I;16", "I", "F"]
 
@@ -100,6 +100,55 @@ def test_16_bits_are_kept_and_used():
     (filled,) = Predictor(Diffusion())(deep, hole)
     # With 8 bits there would be two levels; a ramp is harmonic, and its continuation exact.
     assert np.abs(filled.astype(int) - deep).max() <= 2
+
+
+@pytest.mark.parametrize("fill", ["shiftmap", "telea", "navier_stokes", "fsr_fast"])
+def test_fills_by_name_keep_16_bits(fill):
+    deep = np.tile(np.linspace(30000, 30300, 96).astype(np.uint16)[None, :, None], (96, 1, 3))
+    hole = square(96, 96, 40, 40, 10)
+    (filled,) = Predictor(fill=fill)(deep, hole)
+    np.testing.assert_array_equal(filled[~hole], deep[~hole])
+    assert len(np.unique(filled[hole])) > 5 and 29990 < filled[hole].min() <= filled[hole].max() < 30310
+
+
+@pytest.mark.parametrize("mode", ["1", "L", "LA", "P", "RGBA", "I;16", "F"])
+def test_shiftmap_fills_pictures_of_every_mode(mode):
+    image, hole = noise(mode, 64, 64), square(64, 64, 20, 20, 12)
+    (filled,) = Predictor(fill="shiftmap")(image, hole)
+    assert (filled.mode, filled.size) == (image.mode, image.size)
+    before, after = np.array(image), np.array(filled)
+    assert (before == after)[~hole].all() and (before != after)[hole].any()
+
+
+def test_a_fill_by_name_is_its_class():
+    image, hole = noise("RGB", 48, 48), square(48, 48, 20, 20, 5)
+    assert Predictor(fill="telea").made_with() == Predictor(Telea()).made_with()
+    assert Predictor(fill="telea")(image, hole) == Predictor(Telea())(image, hole)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "give either a model or a fill"),
+        ({"model": Diffusion(), "fill": "telea"}, "give either a model or a fill"),
+        ({"fill": "shift-map"}, "fill must be one of mean, .*got 'shift-map'; did you mean shiftmap?"),
+    ],
+)
+def test_a_model_or_a_fill_is_wanted(arguments, message):
+    with pytest.raises(ConfigError, match=message):
+        Predictor(**arguments)
+
+
+def test_a_hole_filled_at_reduced_size_is_said():
+    image, hole = noise("RGB", 560, 560), square(560, 560, 30, 30, 500)
+    predictor = Predictor(MeanColour())
+    with pytest.warns(PredictorWarning, match="filled at 91% of its size"):
+        predictor(image, hole)
+    assert len(predictor.notes) == 1
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        Predictor(fill="telea")(image, hole)  # shown whole
+        Predictor(MeanColour(), strategy="resize")(image, hole)  # as asked
 
 
 def test_a_colour_that_counts_as_transparent_is_not_painted():
@@ -253,7 +302,8 @@ def test_automatic_choice_tiles_thin_holes_and_scales_thick_ones():
     wire, block = Ramp(), Ramp()
     image = ramp(600, 900)
     (across,) = Predictor(wire, tile=256)(image, thin)
-    (scaled,) = Predictor(block, tile=256)(image, thick)
+    with pytest.warns(PredictorWarning, match="filled at 53% of its size"):
+        (scaled,) = Predictor(block, tile=256)(image, thick)
     assert len(wire.shown) > 3 and len(block.shown) == 1
     assert max(block.shown[0][0].shape[-2:]) == 256
     np.testing.assert_allclose(across, image, atol=2e-5)

@@ -1,4 +1,4 @@
-"""Fills without a network, as baselines: the mean colour, diffusion (harmonic) and biharmonic.
+"""Smooth fills: the mean colour, diffusion (harmonic) and biharmonic; and what all fills share.
 
 Diffusion solves Laplace's equation in the hole (five-point stencil) with the known pixels as boundary values and no
 flux through the frame.
@@ -16,10 +16,37 @@ from torch import Tensor
 
 from inpaintzoo.generator import Generator
 from inpaintzoo.ops import composite
-from inpaintzoo.types import Output
 
 GREY = 0.5
 """Colour of a picture without a known pixel."""
+
+
+def fill_each(image: Tensor, mask: Tensor, solve: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Tensor:
+    """Fill picture after picture; one that is all hole becomes mid-grey.
+
+    Args:
+        image: `(B, 3, H, W)` in [0, 1]; whatever lies in the hole is ignored.
+        mask: `(B, 1, H, W)`, exactly 0 or 1, 1 = hole.
+        solve: takes `(H, W, 3)` in float64, which it must not change, and the hole, `(H, W)` bool, and returns the
+            filled picture.
+
+    Returns:
+        `(B, 3, H, W)`, the known pixels bit-identical.
+    """
+    # Starting from the mean colour: pictures that are all hole are done, and nothing in the hole is read.
+    filled = mean_fill(image, mask)
+    for index, hole in enumerate((mask[:, 0] > 0.5).cpu().numpy()):
+        if hole.any() and not hole.all():
+            result = solve(filled[index].permute(1, 2, 0).cpu().double().numpy(), hole)
+            filled[index] = torch.from_numpy(np.ascontiguousarray(result.transpose(2, 0, 1))).to(filled)
+    return composite(image, filled.clamp(0, 1), mask)
+
+
+def window_around(hole: np.ndarray, margin: int) -> tuple[slice, slice]:
+    """The slices of the smallest window that shows a hole `(H, W)` and a margin in pixels, cut at the frame."""
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    top, left = max(int(rows[0]) - margin, 0), max(int(columns[0]) - margin, 0)
+    return slice(top, int(rows[-1]) + 1 + margin), slice(left, int(columns[-1]) + 1 + margin)
 
 
 # -- mean colour -----------------------------------------------------------------------------------------------------
@@ -62,26 +89,16 @@ def diffusion_fill(
         `(B, 3, H, W)`, the known pixels bit-identical, the hole within the range of the known pixels; a picture that is
         all hole becomes mid-grey. It carries no gradient.
     """
-    _warn_ignored("diffusion_fill", tolerance, max_iterations)
-    return _fill_each(image, mask, _harmonic)
+    warn_ignored("diffusion_fill", tolerance, max_iterations)
+    return fill_each(image, mask, _harmonic)
 
 
-def _warn_ignored(owner: str, *ignored: float | None) -> None:
+def warn_ignored(owner: str, *ignored: float | None) -> None:
+    """Say that the settings of the iterative solver of earlier versions have no effect any more."""
     if any(value is not None for value in ignored):
         # A FutureWarning is shown by default, also from a library that a script uses.
         text = f"{owner}: tolerance and max_iterations have no effect, the solution is exact; leave them out"
         warnings.warn(text, FutureWarning, stacklevel=3)
-
-
-def _fill_each(image: Tensor, mask: Tensor, solve: Callable[[np.ndarray, np.ndarray], np.ndarray]) -> Tensor:
-    """Fill picture after picture: `solve` takes `(H, W, 3)` in float64 and the hole, `(H, W)` bool."""
-    # Starting from the mean colour: pictures that are all hole are done, and nothing in the hole is read.
-    filled = mean_fill(image, mask)
-    for index, hole in enumerate((mask[:, 0] > 0.5).cpu().numpy()):
-        if hole.any() and not hole.all():
-            result = solve(filled[index].permute(1, 2, 0).cpu().double().numpy(), hole)
-            filled[index] = torch.from_numpy(np.ascontiguousarray(result.transpose(2, 0, 1))).to(filled)
-    return composite(image, filled.clamp(0, 1), mask)
 
 
 def _harmonic(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
@@ -89,8 +106,7 @@ def _harmonic(picture: np.ndarray, hole: np.ndarray) -> np.ndarray:
     from scipy import sparse  # here: it takes a while to import, and little else needs it
     from scipy.sparse.linalg import splu
 
-    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
-    box = slice(max(rows[0] - 1, 0), rows[-1] + 2), slice(max(columns[0] - 1, 0), columns[-1] + 2)
+    box = window_around(hole, 1)
     filled, hole = picture.copy(), hole[box]
     pixels, unknown = np.arange(hole.size).reshape(hole.shape), hole.ravel()
     one = np.concatenate([pixels[1:].ravel(), pixels[:, 1:].ravel()])
@@ -125,49 +141,4 @@ def biharmonic_fill(image: Tensor, mask: Tensor) -> Tensor:
     """
     from skimage.restoration import inpaint_biharmonic  # here: it takes a second, and little else needs it
 
-    return _fill_each(image, mask, partial(inpaint_biharmonic, channel_axis=-1))
-
-
-# -- as generators ---------------------------------------------------------------------------------------------------
-
-
-class MeanColour(Generator):
-    """`mean_fill` as a generator without parameters."""
-
-    def forward(self, image: Tensor, mask: Tensor) -> Output:
-        """Fill the hole; see `mean_fill`."""
-        self.check_size(image, mask)
-        return Output(image=mean_fill(image, mask))
-
-
-class Diffusion(Generator):
-    """`diffusion_fill` as a generator without parameters.
-
-    Args:
-        tolerance: ignored, with a warning: the solution is exact.
-        max_iterations: ignored, with a warning.
-    """
-
-    revision = 2  # 1 was solved iteratively
-
-    def __init__(self, tolerance: float | None = None, max_iterations: int | None = None) -> None:
-        super().__init__()
-        _warn_ignored("Diffusion", tolerance, max_iterations)
-
-    def forward(self, image: Tensor, mask: Tensor) -> Output:
-        """Fill the hole; see `diffusion_fill`."""
-        self.check_size(image, mask)
-        return Output(image=diffusion_fill(image, mask))
-
-
-class Biharmonic(Generator):
-    """`biharmonic_fill` as a generator without parameters."""
-
-    def forward(self, image: Tensor, mask: Tensor) -> Output:
-        """Fill the hole; see `biharmonic_fill`."""
-        self.check_size(image, mask)
-        return Output(image=biharmonic_fill(image, mask))
-
-
-FILLS: dict[str, type[Generator]] = {"mean": MeanColour, "diffusion": Diffusion, "biharmonic": Biharmonic}
-"""The fills by their names on the command line."""
+    return fill_each(image, mask, partial(inpaint_biharmonic, channel_axis=-1))
