@@ -17,7 +17,7 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
-from inpaintzoo.commands.usage import UsageError, check_values, subcommand, usage_error
+from inpaintzoo.commands.usage import UsageError, check_options, check_values, subcommand, usage_error
 from inpaintzoo.types import InpaintzooError
 
 INTERRUPTED = 130  # 128 plus the number of the signal, as shells do
@@ -84,6 +84,8 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     for each in (parser, *subcommand(parser, argv)[2].values()):
         each.exit_on_error = False
         each.allow_abbrev = False  # a misspelt option must not pass for another one
+    name, options, _ = subcommand(parser, argv)
+    check_options(options, argv)
     try:
         with _python_values():
             config = parser.parse_args(_without_nulls(parser, argv))
@@ -91,7 +93,6 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
         raise UsageError(usage_error(parser, argv, error)) from error
     except UnicodeDecodeError as error:
         raise UsageError(f"{_not_text(argv)}: a config file is not text in UTF-8 ({error.reason})") from error
-    name, options, _ = subcommand(parser, argv)
     check_values(options, config[name] if name else config)
     return config
 

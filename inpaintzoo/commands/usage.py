@@ -11,8 +11,9 @@ import contextlib
 import inspect
 import pydoc
 import re
+import sys
 import typing
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -34,7 +35,16 @@ _TYPES = {
     "Sequence": "a list",
     "dict": "a mapping",
 }
-_SKIPPED = ("Does not validate", "Subtypes:", "Errors:", "Given value", "Expected a path but", "Subclass types expect")
+_SKIPPED = (
+    "Does not validate",
+    "Subtypes:",
+    "Errors:",
+    "Given value",
+    "Expected a path but",
+    "Subclass types expect",
+    "a class path (str)",
+    "a dict with",
+)
 
 
 class UsageError(Exception):
@@ -50,6 +60,8 @@ def usage_error(parser: ArgumentParser, argv: Sequence[str], error: Exception) -
         error: What it raised.
     """
     mistake = _Mistake(parser, argv, str(error))
+    if mistake.outer and mistake.is_below_a_value():
+        return mistake.told(f"there is no such option; did you mean --{mistake.outer}?", mistake.value)
     for pattern, say in _SENTENCES:
         if found := re.match(pattern, mistake.reason, re.DOTALL):
             return " ".join(say(mistake, *found.groups()).split())
@@ -64,6 +76,52 @@ def subcommand(
     parsers: dict[str, ArgumentParser] = dict(actions[0].choices) if actions else {}  # type: ignore[arg-type]
     name = next((word for word in argv if word in parsers), None)
     return name, parsers[name] if name else parser, parsers
+
+
+def check_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
+    """Refuse options below one that holds a single value, such as --ckpt_path.x or --ckpt_path[0].
+
+    jsonargparse takes some of them, and its reason for refusing the others is about its own code.
+
+    Args:
+        parser: The one that reads the options: the subcommand's, if there are subcommands.
+        argv: The command line.
+
+    Raises:
+        UsageError: In one sentence.
+    """
+    known = parser._option_string_actions
+    for option, value in _typed(argv):
+        outer = re.sub(r"(\+|\[[^.]*\])$", "", option)
+        while outer not in known and "." in outer:
+            outer = outer.rpartition(".")[0]
+        if option not in known and outer in known and not _holds_keys(known[outer]):
+            raise UsageError(f"{option} {value}".rstrip() + f": there is no such option; did you mean {outer}?")
+
+
+def _holds_keys(action: argparse.Action) -> bool:
+    """Whether there can be options below this one: it is a group, or can be a class or a mapping."""
+    return "ConfigLoad" in type(action).__name__ or _is_group(getattr(action, "_typehint", str))
+
+
+def _is_group(hint: Any) -> bool:
+    origin = typing.get_origin(hint)
+    if hint is Any or origin in (Callable, dict, Mapping):
+        return True
+    if origin is None and inspect.isclass(hint):
+        root, _, module = hint.__module__.partition(".")
+        # Restricted numbers are jsonargparse's; torch takes a Tensor, which is of no module below it, for a number.
+        single = root in {*sys.stdlib_module_names, "jsonargparse"} or (root == "torch" and not module)
+        return hint is dict or not single
+    return any(_is_group(inner) for inner in typing.get_args(hint))
+
+
+def _typed(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
+    """The options of a command line with their values."""
+    for word, following in zip(argv, [*argv[1:], ""], strict=False):
+        if word.startswith("-"):
+            option, equals, value = word.partition("=")
+            yield option, value if equals else "" if following.startswith("--") else following
 
 
 def check_values(parser: ArgumentParser, config: Namespace) -> None:
@@ -196,6 +254,9 @@ class _Mistake:
             "init_args.", ""
         )
         self.value = nested[-1][1].strip("'\"") if nested else None
+        # The option that has the type, where the one that was typed is below it.
+        before, within, _ = self.key.rpartition(f".{self.keys[-1]}." if self.keys else " ")
+        self.outer = f"{before}{within[:-1]}" if within else ""
 
     def _inside(self, keys: list[str]) -> list[str]:
         """The keys without the subcommand in front."""
@@ -211,26 +272,25 @@ class _Mistake:
         root, dot, rest = key.partition(".")
         if any(action.dest == root and not action.option_strings for action in self.options._actions):
             return f"{root.upper()}{dot}{rest}{given}: {reason}"
-        options = {option.replace("init_args.", "").rstrip("+"): typed for option, typed in self.typed()}
+        options = {option.replace("init_args.", "").rstrip("+"): typed for option, typed in _typed(self.argv)}
         # jsonargparse may leave out the key of a dictionary.
         within = re.compile("--" + re.escape(key).replace(r"\.", r"(?:\..+)?\.") + (r"(?:\..+)?" if value else ""))
         longer = [option for option, typed in options.items() if within.fullmatch(option) and value in (None, typed)]
+        below = {option: option.removeprefix(f"--{key}.").split(".")[0] for option in options}
+        longer += [
+            option
+            for option, name in below.items()
+            if option.startswith(f"--{key}.") and not any(_mentions(file, name) for file in self.configs())
+        ]
         files = [file for file in self.configs() if _mentions(file, key.split(".")[-1])]
         if f"--{key}" in options or longer or not files:
             option = longer[0] if longer and f"--{key}" not in options else f"--{key}"
             return f"{option}{given}: {reason}"
         return f"{files[-1]}: {key}{given}: {reason}"
 
-    def typed(self) -> Iterator[tuple[str, str]]:
-        """The options of the command line with their values."""
-        for word, following in zip(self.argv, [*self.argv[1:], ""], strict=True):
-            if word.startswith("-"):
-                option, equals, value = word.partition("=")
-                yield option, value if equals else following
-
     def configs(self) -> list[str]:
         """The config files of the command line."""
-        return [value for option, value in self.typed() if option in ("--config", "-c")]
+        return [value for option, value in _typed(self.argv) if option in ("--config", "-c")]
 
     def hint(self) -> Any:
         """The type of the refused value, or None if it cannot be determined."""
@@ -241,6 +301,11 @@ class _Mistake:
             return typing.get_type_hints(pydoc.locate(self.owner).__init__).get(self.keys[-1])  # type: ignore[misc]
         except (AttributeError, NameError, TypeError):
             return None
+
+    def is_below_a_value(self) -> bool:
+        """Whether the option that was typed is below one that holds a single value."""
+        hint = self.hint()  # unknown for torch's optimizers
+        return self.reason.startswith("Expected a <class") if hint is None else not _is_group(hint)
 
     # ---------------------------------------------------------------- one method per kind of mistake
 
@@ -280,13 +345,16 @@ class _Mistake:
         option = words.split(" ")[0].split("=")[0]
         if not option.startswith("-"):
             return f"{option}: one argument too many; {self.name} --help lists what it takes"
-        value = dict(self.typed()).get(option, "")
-        value = "" if value.startswith("--") else value
+        # The parser of a class within names the option without what leads to it.
+        option = next((typed for typed, _ in _typed(self.argv) if typed.endswith(option.removeprefix("--"))), option)
+        value = dict(_typed(self.argv)).get(option, "")
         meant = _meant(option.lstrip("-"), _names(self.options), "--") or f"; {self.name} --help lists them"
         return f"{option} {value}".rstrip() + f": there is no such option{meant}"
 
     def unknown_class(self, name: str) -> str:
-        if any("<class 'float'>" in reason.text for reason in self.reasons):  # torch takes a Tensor for a number
+        if self.value is not None and name != self.value:  # the name of before, which takes no arguments
+            return self.no_class()
+        if any("<class 'float'>" in reason.text for reason in self.reasons):  # as above
             return self.told("must be a number", name)
         if name.startswith(("{", "[")):
             return self.told("this is not valid YAML", name)
@@ -317,13 +385,17 @@ class _Mistake:
         return self.told(f"must be {_one_of(wanted) if wanted else 'a class'}{self._meant_class(name)}", name)
 
     def no_class(self) -> str:
-        key = self.key.rpartition(".")[0] if self.value is not None else self.key
+        made = self.outer and next(_made(self.hint()), None)
+        key = self.outer if made else self.key.rpartition(".")[0] if self.value is not None else self.key
         return self.told(f"name a class first, with --{key} CLASS", self.value)
 
     def no_name(self) -> str:
         return self.told("must be the name of a class, or its class_path and init_args", self.value)
 
     def no_group(self) -> str:
+        for option, value in _typed(self.argv):
+            if option.endswith(".init_args") and option.startswith(f"--{self.key}"):
+                return f"{option} {value}: must be a group of keys"
         return self.told("its init_args must be a group of keys")
 
     def missing(self, names: str) -> str:
@@ -340,7 +412,7 @@ class _Mistake:
         key = f"--{self.key}."
         given = re.search(r"Given value: \{(.*)", self.account)
         names = re.findall(r"'([^']*)': Namespace\(", given[1]) if given else []
-        for option, value in self.typed():
+        for option, value in _typed(self.argv):
             name = option[len(key) :].split(".")[0]
             if option.startswith(key) and name in names and not any(_mentions(file, name) for file in self.configs()):
                 meant = did_you_mean(name, [other for other in names if other != name])
@@ -358,9 +430,9 @@ class _Mistake:
         return self.told(_must(value, choices), value)
 
     def no_value(self, option: str) -> str:
-        option = option.split("/")[-1]
+        option = option.split("/")[-1].removesuffix("+")
         # The parser names the whole group of an option such as --model.generator.width.
-        bare = [typed for typed, value in self.typed() if "=" not in typed and (not value or value.startswith("--"))]
+        bare = [typed for typed, value in _typed(self.argv) if not value]
         inner = [typed for typed in bare if typed == option or typed.startswith(f"{option}.")]
         return f"{inner[0] if inner else option}: its value is missing"
 
@@ -374,7 +446,7 @@ class _Mistake:
         return f"{file}: {name!r} cannot be a key of {self.name}; is the file for another command?"
 
     def no_yaml(self, why: str) -> str:
-        typed = [f"{option} {value}" for option, value in self.typed() if why.strip('"') == value]
+        typed = [f"{option} {value}" for option, value in _typed(self.argv) if why.strip('"') == value]
         if typed:
             return f"{typed[0]}: must be a group of keys, or a file of them"
         files = [file for file in self.configs() if not _is_mapping(file)] or self.configs()
@@ -384,6 +456,11 @@ class _Mistake:
         return self.told(
             f"must be {limits.replace('v>=', 'at least ').replace('v<=', 'at most ').replace('v', '')}", value
         )
+
+    def wrong_time(self, form: str) -> str:
+        given = re.search(r"Given value: (.*)", self.account)
+        value = self.value if self.value is not None else given and given[1]
+        return self.told(f"must be a time as {form.replace(chr(34), '')}", value)
 
     def wrong_type(self) -> str:
         given = re.search(r"(?:Got|Given) value: (?!NestedArg)(.*)", self.account)
@@ -404,8 +481,8 @@ _SENTENCES: list[tuple[str, Callable[..., str]]] = [
     (r"Import path (\S+) does not correspond to a subclass of (\w+)", _Mistake.wrong_class),
     (r"Expected an instantiatable class, but (\S+) is", _Mistake.abstract_class),
     (r"Expected '(\S+)' to be a (?:function|class|subclass)", _Mistake.wrong_maker),
-    (r"Dict must include a class_path", _Mistake.no_class),
-    (r"Expected an import path or a subclass spec", _Mistake.no_name),
+    (r"Dict must include a class_path|Not a valid subclass", _Mistake.no_class),
+    (r"Expected an import path or a subclass spec|unhashable type", _Mistake.no_name),
     (r"'\w+' object has no attribute 'keys'", _Mistake.no_group),
     (r"(No module named .*|module .* has no attribute .*)", _Mistake.no_module),
     (r"the following arguments are required: (.*)", _Mistake.missing),
@@ -418,6 +495,7 @@ _SENTENCES: list[tuple[str, Callable[..., str]]] = [
     (r"Spaces not allowed in keys: \"(.*)\"", _Mistake.no_key),
     (r"(?:Problems parsing|Unexpected|Unable to load) config:? (.*)", _Mistake.no_yaml),
     (r"Not of type \w+: (\S+) does not conform to restriction (.*)", _Mistake.outside),
+    (r"Not of type timedelta: Expected a string with form (.*) but got \"", _Mistake.wrong_time),
     (r"Expected an? [<\w]", _Mistake.wrong_type),
 ]
 
@@ -445,6 +523,8 @@ def _reasons(account: str) -> Iterator[_Reason]:
             above.append((indentation, None, found[1]))
         if text := found[2] if found else text:
             owners = [owner for _, _, owner in above if owner]
+            if "torch.Tensor" in owners:  # which torch takes for a number
+                continue
             yield _Reason([key for _, key, _ in above if key], owners[-1] if owners else None, text)
 
 

@@ -47,6 +47,15 @@ LINES = [
     (FIT + ADAM + "--model.generator_optimizer.lr abc", "--model.generator_optimizer.lr abc: must be a number"),
     (FIT + "--model.generator_scheduler StepLR", "--model.generator_scheduler: StepLR needs step_size"),
     (FIT + "--model.generator_scheduler torch.optim.Adam", "must be an LRScheduler or a ReduceLROnPlateau"),
+    # below an option that holds a single value, in words of the option and not of jsonargparse
+    (f"predict --config {TINY} --ckpt_path.x a", "--ckpt_path.x a: there is no such option; did you mean --ckpt_path?"),
+    (FIT + "--ckpt_path[0] a", "--ckpt_path[0] a: there is no such option; did you mean --ckpt_path?"),
+    ("export --ckpt a --to b --force.x", "--force.x: there is no such option; did you mean --force?"),
+    (FIT + "--model.generator.width.x 3", "width.x 3: there is no such option; did you mean --model.generator.width?"),
+    (FIT + ADAM + "--model.generator_optimizer.lr.x 3", "there is no such option; did you mean --model.generator_opti"),
+    (FIT + "--trainer.strategy.x 3", "--trainer.strategy.x 3: name a class first, with --trainer.strategy CLASS"),
+    (FIT + "--data.init_args 3", "--data.init_args 3: must be a group of keys"),
+    (FIT + "--model.generator..width 3", "--model.generator..width 3: there is no such option"),
     # arguments that are no group of keys, names that no config has
     (FIT + "--model.generator '{class_path: PENNet, init_args: [1]}'", "generator: its init_args must be a group of k"),
     (FIT + "--model.adversaries.glbal.weight 3", "glbal.weight 3: there is no 'glbal' in model.adversaries; did you m"),
