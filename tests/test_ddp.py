@@ -1,39 +1,62 @@
 """Two processes give what one gives: the same weights after training, the same numbers from a test."""
 
+import contextlib
 import csv
 import json
 import os
+import socket
 import subprocess
 import sys
 
 import pytest
 import torch
+import torch.multiprocessing as mp
 from places import SUPPORT, TESTS
 
+from inpaintzoo.commands import main
+
 CONFIG = str(TESTS / "conf" / "tiny.yaml")
-
-
-def zoo(*arguments):
-    environment = {**os.environ, "PYTHONPATH": str(SUPPORT), "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": ""}
-    done = subprocess.run(
-        [sys.executable, "-m", "inpaintzoo", *map(str, arguments)],
-        env=environment, capture_output=True, text=True, timeout=300,
-    )  # fmt: skip
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
-
-
-def fit(folder, devices, batch_size, *options):
-    zoo(
-        "fit", "--config", CONFIG, "--trainer.default_root_dir", folder, "--trainer.devices", devices,
-        "--data.batch_size", batch_size, "--data.train_size", 16, *options,
-    )  # fmt: skip
-    return torch.load(next(folder.rglob("last.ckpt")), weights_only=True)
-
-
 # Plain gradient descent: Adam would hide a wrong factor of the gradients.
 SGD = ("--model.generator_optimizer", "torch.optim.SGD", "--model.generator_optimizer.lr", 0.1,
        "--model.discriminator_optimizer", "torch.optim.SGD", "--model.discriminator_optimizer.lr", 0.1)  # fmt: skip
+
+pytestmark = pytest.mark.skipif(sys.platform != "linux", reason="forks")
+
+
+def arguments(command, folder, devices, batch_size, *options):
+    run = ("--config", CONFIG, "--trainer.default_root_dir", folder, "--trainer.devices", devices)
+    return [str(word) for word in (command, *run, "--data.batch_size", batch_size, *options)]
+
+
+def one_of_two(rank, port, folder, commands):
+    """A process of two, as torchrun would start it."""
+    os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
+    with (folder / f"out-{rank}.txt").open("w") as out, contextlib.redirect_stdout(out):
+        assert [main(command) for command in commands] == [0] * len(commands)
+    torch.distributed.destroy_process_group()
+
+
+def zoo(folder, devices, *commands):
+    """Run commands one after the other, in this process or in two forks of it, and return what they print."""
+    folder.mkdir(exist_ok=True)
+    if devices == 1:
+        with (folder / "out-0.txt").open("w") as out, contextlib.redirect_stdout(out):
+            assert [main(command) for command in commands] == [0] * len(commands)
+    else:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        mp.start_processes(one_of_two, args=(port, folder, commands), nprocs=2, start_method="fork")
+    return (folder / "out-0.txt").read_text()
+
+
+def last(folder):
+    return torch.load(next(folder.rglob("last.ckpt")), weights_only=True)
+
+
+def check_same(one, two):
+    for name, value in one["state_dict"].items():
+        assert torch.allclose(value, two["state_dict"][name], atol=1e-6), name
 
 
 @pytest.mark.parametrize(
@@ -41,40 +64,48 @@ SGD = ("--model.generator_optimizer", "torch.optim.SGD", "--model.generator_opti
 )
 def test_two_processes_train_like_one(tmp_path, options):
     # Masks of different areas: the normaliser of the hole loss must be that of the whole batch.
-    one = fit(tmp_path / "one", 1, 4, *SGD, *options)
-    two = fit(tmp_path / "two", 2, 2, *SGD, *options)
+    for devices in (1, 2):
+        folder = tmp_path / str(devices)
+        zoo(folder, devices, arguments("fit", folder, devices, 4 // devices, *SGD, "--data.train_size", 16, *options))
+    one, two = last(tmp_path / "1"), last(tmp_path / "2")
     assert one["inpainter"]["iteration"] == two["inpainter"]["iteration"] == 4
-    for name, value in one["state_dict"].items():
-        assert torch.allclose(value, two["state_dict"][name], atol=1e-6), name
+    check_same(one, two)
 
 
 def test_two_processes_resume_in_the_middle_of_a_window(tmp_path):
-    options = (*SGD, "--model.accumulate", 2)
-    whole = fit(tmp_path / "whole", 2, 2, *options)
-    fit(tmp_path / "first", 2, 2, *options, "--model.max_iterations", 3)
-    checkpoint = next((tmp_path / "first").rglob("last.ckpt"))
-    resumed = fit(tmp_path / "second", 2, 2, *options, "--ckpt_path", checkpoint)
-    for name, value in whole["state_dict"].items():
-        assert torch.allclose(value, resumed["state_dict"][name], atol=1e-6), name
+    options = (2, 2, *SGD, "--data.train_size", 16, "--model.accumulate", 2)
+    zoo(
+        tmp_path, 2,
+        arguments("fit", tmp_path / "whole", *options),
+        arguments("fit", tmp_path / "first", *options, "--model.max_iterations", 3),
+        arguments("fit", tmp_path / "second", *options, "--ckpt_path", tmp_path / "first/lightning_logs/version_0"),
+    )  # fmt: skip
+    check_same(last(tmp_path / "whole"), last(tmp_path / "second"))
 
 
 def test_two_processes_end_with_the_comparison_of_one(tmp_path):
     tables = []
     for devices in (1, 2):
-        out = zoo(
-            "fit", "--config", CONFIG, "--trainer.default_root_dir", tmp_path / str(devices),
-            "--trainer.devices", devices, "--data.batch_size", 4 // devices, "--trainer.callbacks", "CompareFills",
-        )  # fmt: skip
+        folder = tmp_path / str(devices)
+        fit = arguments("fit", folder, devices, 4 // devices, "--trainer.callbacks", "CompareFills")
+        out = zoo(folder, devices, fit)
         tables.append([line for line in out.splitlines() if line.startswith(("  mean colour", "  diffusion"))])
     assert len(tables[0]) == 2 and tables[0] == tables[1]
 
 
 def test_two_processes_test_like_one(tmp_path):
+    """Here the command starts the second process, as a user's would."""
     results = []
     for devices in (1, 2):  # five pictures: one of them is repeated to even out two processes
         folder = tmp_path / str(devices)
-        zoo("test", "--config", CONFIG, "--trainer.default_root_dir", folder, "--trainer.devices", devices,
-            "--data.batch_size", 1)  # fmt: skip
+        command = arguments("test", folder, devices, 1)
+        if devices == 1:
+            zoo(folder, 1, command)
+        else:
+            paths = {"PYTHONPATH": os.pathsep.join([str(TESTS.parent), str(SUPPORT)]), "CUDA_VISIBLE_DEVICES": ""}
+            words = [sys.executable, "-m", "inpaintzoo", *command]
+            done = subprocess.run(words, env=os.environ | paths, capture_output=True, text=True, timeout=300)
+            assert done.returncode == 0, done.stdout + done.stderr
         numbers = json.loads(next(folder.rglob("metrics.json")).read_text())
         rows = list(csv.reader(next(folder.rglob("per_image.csv")).open()))
         results.append((numbers["summary"], numbers["manifest_digest"], rows))

@@ -1,5 +1,6 @@
 """What importing the package imports, and that nothing public is lost by importing it late."""
 
+import json
 import subprocess
 import sys
 
@@ -7,38 +8,64 @@ import pytest
 
 from inpaintzoo.commands import main, overview
 
+# One after the other in one interpreter: what the earlier ones import may be there, what is absent after a later one
+# is absent after it alone.
+STEPS = [
+    ("import inpaintzoo", "torch lightning", "inpaintzoo"),
+    ("from inpaintzoo.commands import main; main(['--version'])", "torch lightning", "inpaintzoo.commands"),
+    ("from inpaintzoo.data import masks", "lightning", "torch"),
+    ("from inpaintzoo import Predictor, load_model", "lightning torchmetrics kornia skimage", "torch"),
+    ("from inpaintzoo.commands import convert, export, inpaint", "lightning torchmetrics kornia skimage", "torch"),
+    ("inpaintzoo.models.PENNet", "lightning", "torch"),
+    ("inpaintzoo.Inpainter", "nothing", "lightning inpaintzoo.teachers"),
+]
+PACKAGES = ["inpaintzoo", "inpaintzoo.data"]
+SCRIPT = """
+import contextlib, importlib, json, sys
+told = {"loaded": [], "listed": {}, "exported": {}, "missing": {}}
+with contextlib.redirect_stdout(sys.stderr):
+    for step in STEPS:
+        exec(step)
+        told["loaded"].append(list(sys.modules))
 
-def run(code):
-    return subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    import jsonargparse
+    from inpaintzoo import Inpainter
+
+    parser = jsonargparse.ArgumentParser()
+    parser.add_subclass_arguments(Inpainter, "model")
+    model = {"class_path": "Inpainter", "init_args": {"generator": "PENNet", "losses": {"a": "HoleL1"}}}
+    told["short name"] = parser.parse_object({"model": model}).model.init_args.losses["a"].class_path
+
+    for package in PACKAGES:
+        told["listed"][package] = dir(importlib.import_module(package))
+        told["exported"][package] = importlib.import_module(f"{package}.exports").__all__
+        names = {}
+        exec(f"from {package} import *", names)
+        told["missing"][package] = [name for name in told["exported"][package] if name not in names]
+print(json.dumps(told))
+"""
 
 
-@pytest.mark.parametrize(
-    ("code", "absent", "present"),
-    [
-        ("import inpaintzoo", "torch lightning", "inpaintzoo"),
-        ("from inpaintzoo.commands import main; main(['--version'])", "torch lightning", "inpaintzoo.commands"),
-        ("from inpaintzoo import Predictor, load_model", "lightning torchmetrics kornia skimage", "torch"),
-        (
-            "from inpaintzoo.commands import convert, export, inpaint",
-            "lightning torchmetrics kornia skimage",
-            "torch",
-        ),
-        ("import inpaintzoo; inpaintzoo.models.PENNet", "lightning", "torch"),
-        ("from inpaintzoo.data import masks", "lightning", "torch"),
-        ("import inpaintzoo; inpaintzoo.Inpainter", "nothing", "lightning inpaintzoo.teachers"),
-    ],
-)
-def test_what_is_imported(code, absent, present):
-    loaded = run(f"{code}; import sys; print(*sys.modules)")
-    assert not set(absent.split()) & set(loaded) and set(present.split()) <= set(loaded)
+@pytest.fixture(scope="module")
+def told():
+    """What a fresh interpreter says of its imports."""
+    code = f"STEPS, PACKAGES = {[code for code, _, _ in STEPS]!r}, {PACKAGES!r}\n{SCRIPT}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
-@pytest.mark.parametrize("package", ["inpaintzoo", "inpaintzoo.data"])
-def test_all_public_names_are_there(package):
-    listed = run(f"import {package} as package; print(*dir(package))")
-    exported = run(f"from {package}.exports import __all__ as names; print(*names)")
-    assert sorted(listed) == sorted(exported) and len(listed) > 8
-    assert run(f"from {package} import *; print(*(name for name in {exported} if name not in globals()))") == []
+@pytest.mark.parametrize("number", range(len(STEPS)), ids=[code for code, _, _ in STEPS])
+def test_what_is_imported(number, told):
+    _, absent, present = STEPS[number]
+    loaded = set(told["loaded"][number])
+    assert not set(absent.split()) & loaded and set(present.split()) <= loaded
+
+
+@pytest.mark.parametrize("package", PACKAGES)
+def test_all_public_names_are_there(package, told):
+    assert sorted(told["listed"][package]) == sorted(told["exported"][package]) and len(told["listed"][package]) > 8
+    assert told["missing"][package] == []
 
 
 @pytest.mark.parametrize("name", ["Inpaintr", "_hidden", "__wrapped__"])
@@ -49,16 +76,8 @@ def test_what_is_not_public_is_an_attribute_error(name):
         getattr(inpaintzoo, name)
 
 
-def test_a_parser_of_the_users_own_knows_all_classes():
-    code = """
-import jsonargparse
-from inpaintzoo import Inpainter
-parser = jsonargparse.ArgumentParser()
-parser.add_subclass_arguments(Inpainter, "model")
-model = {"class_path": "Inpainter", "init_args": {"generator": "PENNet", "losses": {"a": "HoleL1"}}}
-print(parser.parse_object({"model": model}).model.init_args.losses["a"].class_path)
-"""
-    assert run(code) == ["inpaintzoo.losses.HoleL1"]
+def test_a_parser_of_the_users_own_knows_all_classes(told):
+    assert told["short name"] == "inpaintzoo.losses.HoleL1"
 
 
 def test_an_unknown_command_is_a_sentence_and_imports_nothing(capsys):
