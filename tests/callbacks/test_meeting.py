@@ -19,6 +19,6 @@ def test_a_process_that_has_not_begun_yet_is_not_lost(monkeypatch):
     store.add("beats/1", 1)
     others.check()
     time.sleep(0.2)
-    with pytest.raises(Lost, match="process 1 gives no sign of life .*; go on"):
+    with pytest.raises(Lost, match=r"process 1 gives no sign of life .*; go on"):
         others.check()
     others.leave(failed=True)
