@@ -111,7 +111,8 @@ class Meeting:
                 raise InpaintzooError(
                     reason or f"stopped because process {other} has; {self.advice} when what it says is solved"
                 )
-            if self._stands(f"beats/{other}", 0.0) > SILENCE:
+            begun = self._count(f"beats/{other}") > 0  # before, it may be importing its modules
+            if self._stands(f"beats/{other}", 0.0) > (SILENCE if begun else 60 * self.wait_minutes):
                 self.others.remove(other)
                 raise Lost(
                     other, f"process {other} gives no sign of life (killed, out of memory, or hanging); {self.advice}"
@@ -138,6 +139,7 @@ class Meeting:
 
     def _beat(self) -> None:
         with contextlib.suppress(InpaintzooError):
+            self._count(f"beats/{self.rank}", 1)
             while not self._left.wait(_BEAT):
                 self._count(f"beats/{self.rank}", 1)
 
