@@ -230,6 +230,8 @@ def decode(image: Image.Image) -> None:
         image.info["transparency"] = (key & top) * 255 // top
     elif layout == "RGB" and isinstance(key, tuple):
         image.info["transparency"] = tuple(level & 255 for level in key)
+    elif layout.startswith("RGB;16") and isinstance(key, tuple):
+        image.info["transparency"] = tuple(level >> 8 for level in key)  # Pillow keeps the high bytes of the pixels
 
 
 def upright_size(image: Image.Image) -> tuple[int, int]:

@@ -17,7 +17,6 @@ from typing import Any
 
 import numpy as np
 from PIL import Image, JpegImagePlugin
-from scipy import ndimage
 from scipy.fft import dctn
 
 _SUBSAMPLINGS = {(1, 1): 0, (2, 1): 1, (2, 2): 2}  # what Pillow writes: luma samples per colour sample, across and down
@@ -114,13 +113,24 @@ def keep_blocks(source: bytes, made: Path, before: np.ndarray, after: np.ndarray
     Returns:
         Why the file was left as it is; empty if it was not.
     """
+    encoded = made.read_bytes()
+    if reason := _splice(source, made, encoded, before, after):
+        return reason
+    with Image.open(made) as image:
+        if _same_outside(image, before, after):
+            return ""
+    made.write_bytes(encoded)  # such as for a progressive file without its last scans, which decoders smooth
+    return "its blocks decode to other values once they are written again"
+
+
+def _splice(source: bytes, made: Path, encoded: bytes, before: np.ndarray, after: np.ndarray) -> str:
+    """Write `made`, whose content is `encoded`, with the blocks of the source; see `keep_blocks`."""
     try:
         import jpeglib
     except ImportError:  # it has no wheel for some platforms
         return "the package jpeglib is not installed"
     jpeglib.version.set("turbo210")  # the newest libjpeg-turbo that it has; its default is libjpeg 6b of 1998
     space = _space(source)
-    encoded = made.read_bytes()
     about = [data for kind, data in _segments(encoded) if kind in _METADATA]
     if space in ("RGB", "YCbCr") and (space == "RGB") != about[0].startswith(_ADOBE):
         return "its colour space is not clear"  # or Pillow is older than 10.2, which wrote no RGB
@@ -151,12 +161,7 @@ def keep_blocks(source: bytes, made: Path, before: np.ndarray, after: np.ndarray
         scratch.write_bytes(encoded)  # raises if the disk is full, which libjpeg does not tell from other reasons
         return "its blocks cannot be written"
     made.write_bytes(_SOI + b"".join(about) + rest + _EOI)
-    with Image.open(made) as image:
-        known = ~_touched(before, after, 8 * most)
-        if np.array_equal(np.asarray(image)[known], before[known]):
-            return ""
-    made.write_bytes(encoded)  # such as for a progressive file without its last scans, which decoders smooth
-    return "its blocks decode to other values once they are written again"
+    return ""
 
 
 def _space(source: bytes) -> str:
@@ -168,13 +173,34 @@ def _space(source: bytes) -> str:
         return "L" if len(image.layer) == 1 else "RGB" if _is_rgb(image) else "YCbCr"
 
 
-def _touched(before: np.ndarray, after: np.ndarray, sides: np.ndarray) -> np.ndarray:
-    """Pixels `(H, W)` in an MCU with a changed pixel, or beside one, whose subsampled colours decoders smooth."""
-    changed = (before != after).reshape(*before.shape[:2], -1).any(axis=2)
-    for axis, side in enumerate(sides.tolist()):
-        units = np.logical_or.reduceat(changed, np.arange(0, changed.shape[axis], side), axis=axis)
-        changed = units.repeat(side, axis=axis).take(np.arange(before.shape[axis]), axis=axis)
-    return ndimage.binary_dilation(changed, np.ones((3, 3))) if sides.max() > 8 else changed
+def _same_outside(image: Image.Image, before: np.ndarray, after: np.ndarray) -> bool:
+    """Whether an opened JPEG file has the pixels from before the fill outside the MCUs with a changed pixel.
+
+    Where colours are subsampled, the pixels beside such an MCU may differ too, since decoders smooth them.
+    """
+    assert isinstance(image, JpegImagePlugin.JpegImageFile)
+    wide, high = (8 * max(layer[axis] for layer in image.layer) for axis in (1, 2))
+    now, starts = np.asarray(image), range(0, len(before), high)  # in strips, to take little memory
+
+    def differing(pixels: np.ndarray, top: int) -> np.ndarray:
+        strip = before[top : top + high] != pixels[top : top + high]
+        return strip.reshape(*strip.shape[:2], -1).any(axis=2)
+
+    columns = np.arange(0, before.shape[1], wide)
+    touched = np.stack([np.logical_or.reduceat(differing(after, top).any(axis=0), columns) for top in starts])
+    reach = (-1, 0, 1) if max(wide, high) > 8 else (0,)
+    for top in starts:
+        y, x = np.nonzero(differing(now, top))
+        near = [
+            touched[
+                (y + top + down).clip(0, len(before) - 1) // high, (x + across).clip(0, before.shape[1] - 1) // wide
+            ]
+            for down in reach
+            for across in reach
+        ]
+        if not np.any(near, axis=0).all():
+            return False
+    return True
 
 
 def _about_inks(about: list[bytes], source: bytes, space: str) -> list[bytes]:

@@ -18,7 +18,8 @@ TILES = (2048, 1024, 512, 384, 256)
 BYTES_PER_PIXEL = 8192  # at the peak; at 512x512 the zoo's networks need 1200 (SRPNet) to 6100 (SPN)
 _GIB = 1024**3
 LARGE = 80_000_000  # pixels, above which a picture takes so much memory that it is said before
-_BYTES_TO_FILL = 20  # per pixel, at the peak, to read, fill and write a picture in colour
+# per pixel, at the peak, to read, fill and write a picture in colour; JPEG files have their blocks in memory too
+_BYTES_TO_FILL, _BYTES_TO_FILL_JPEG = 20, 27
 
 
 def affordable_pixels(generator: Generator, device: torch.device, max_memory: float | None) -> float:
@@ -61,9 +62,10 @@ def note_if_large(path: Path) -> str:
         warnings.simplefilter("ignore")
         with open_image(path, load=False) as image:
             pixels = image.width * image.height
+            each = _BYTES_TO_FILL_JPEG if image.format in ("JPEG", "MPO") else _BYTES_TO_FILL
     if pixels <= LARGE:
         return ""
-    size, needed, free = pixels / 1e6, pixels * _BYTES_TO_FILL / 1e9, free_memory(torch.device("cpu")) / 1e9
+    size, needed, free = pixels / 1e6, pixels * each / 1e9, free_memory(torch.device("cpu")) / 1e9
     takes = f"{path}: {size:.4g} megapixels take about {needed:.3g} GB of memory"
     if needed > free and not os.environ.get(LIMIT):
         raise DataError(

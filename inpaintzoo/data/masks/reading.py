@@ -13,6 +13,7 @@ from torch import Tensor
 
 from inpaintzoo.data.checks import in_threads
 from inpaintzoo.data.masks.base import hole_tensor
+from inpaintzoo.pictures.colours import pixels_of
 from inpaintzoo.pictures.images import (
     IMAGE_SUFFIXES,
     JPEG_SUFFIXES,
@@ -90,8 +91,9 @@ def mask_levels(image: Image.Image, name: str) -> np.ndarray:
     Raises:
         DataError: it is a photograph.
     """
-    if has_varied_alpha(image):
-        return turn(np.asarray(image.convert("RGBA").getchannel("A"), np.float32) / 255, orientation_of(image))
+    opacity = _opacity(image)
+    if opacity is not None and opacity.min() != opacity.max():
+        return turn(opacity, orientation_of(image))
     grey = grey_levels(image)
     step = max(1, max(grey.shape) // _LOOKED_AT)
     sample = grey[::step, ::step]
@@ -106,10 +108,18 @@ def mask_levels(image: Image.Image, name: str) -> np.ndarray:
 
 def has_varied_alpha(image: Image.Image) -> bool:
     """Whether some of its pixels are more opaque than others."""
-    if image.mode not in ("LA", "La", "PA", "RGBA", "RGBa") and "transparency" not in image.info:
-        return False
-    low, high = image.convert("RGBA").getchannel("A").getextrema()
-    return bool(low != high)
+    opacity = _opacity(image)
+    return opacity is not None and bool(opacity.min() != opacity.max())
+
+
+def _opacity(image: Image.Image) -> np.ndarray | None:
+    """The opacity of a decoded image's pixels, `(H, W)` float32 in [0, 1], as stored; None if it has none."""
+    if image.getbands()[-1] in "Aa":
+        return np.asarray(image.getchannel(image.getbands()[-1]), np.float32) / 255
+    if "transparency" not in image.info:
+        return None
+    pixels, colours = pixels_of(image)
+    return colours.alpha(pixels)
 
 
 def _is_photograph(image: Image.Image, grey: np.ndarray, between: float, step: int) -> bool:
