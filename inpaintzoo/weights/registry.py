@@ -228,7 +228,7 @@ def find_checkpoint(path: str | Path) -> Path:
         return path
     meant = did_you_mean(name, entries(), limit=3)
     raise WeightsError(
-        f"there is no file or folder {name}, and no weights have this name"
+        f"{name}: there is no such file or folder, and no weights have this name"
         f"{meant or '; `inpaintzoo list --weights` lists the names'}"
     )
 
