@@ -156,6 +156,14 @@ def test_trust_is_asked_for_once(server, network, monkeypatch):
     assert fetch("net-a", trust=True) == find_checkpoint("net-a")
 
 
+def test_a_file_that_cannot_be_converted_is_not_kept(server, network, monkeypatch):
+    server.files["/net.pth"] = network[1]
+    named(monkeypatch, net_a={"urls": (f"{server.url}/net.pth",), "released_as": "gated"})
+    with pytest.raises(WeightsError, match="convert"):
+        fetch("net-a", trust=True)
+    assert not [path for path in registry.cache_folder().rglob("*") if path.is_file()]
+
+
 def test_a_file_of_another_revision_is_another_file(server, network, monkeypatch):
     server.files["/net"] = network[1]
     named(monkeypatch, net_a={"urls": (f"{server.url}/net",)})
