@@ -48,7 +48,8 @@ class Predictor:
     Known pixels come back bit for bit. The generator never sees what lies in the hole.
 
     Args:
-        model: a generator, or the path of a weight file, checkpoint or run folder; None: `fill` is given instead.
+        model: a generator; the path of a weight file, checkpoint or run folder; or a name of `list --weights`. None:
+            `fill` is given instead.
         device: `cpu`, `cuda`, `cuda:1`, and so on; `auto` picks a GPU if there is one. The model is moved there.
         precision: number format that the network computes in.
         strategy: `auto`, or how parts are shown to the network: `pad` the whole picture, `crop` each hole with a

@@ -141,21 +141,27 @@ def fetch(name: str, trust: bool = False) -> Path:
         if kept.is_file():  # another process was faster
             return kept
         delivered = _delivered(name, entry, trust)
-        digest = file_digest(delivered)
-        if entry.sha256 not in (None, digest):
-            raise WeightsError(
-                f"{name}: {delivered} has the SHA-256 {digest} instead of {entry.sha256}, so it is not used; delete "
-                f"it and fetch it again"
-            )
-        if entry.released_as:
-            facts = {"name": name, "data": entry.data, "masks": entry.masks, "source": entry.source, "sha256": digest}
-            convert_file(entry.released_as, delivered, kept, entry.terms, facts=facts)
-        else:
-            write_whole(kept, lambda file: shutil.copyfile(delivered, file))
-        if entry.urls:
-            delivered.unlink()
+        try:
+            _make(kept, name, entry, delivered)
+        finally:
+            if entry.urls:  # a browser's file is the user's, and the hub's cache is shared
+                delivered.unlink()
     print(f"{name}: {entry.terms}; trained on {entry.data}; {entry.paper}", file=sys.stderr)
     return kept
+
+
+def _make(kept: Path, name: str, entry: Entry, delivered: Path) -> None:
+    digest = file_digest(delivered)
+    if entry.sha256 not in (None, digest):
+        raise WeightsError(
+            f"{name}: {delivered} has the SHA-256 {digest} instead of {entry.sha256}, so it is not used; delete it and "
+            f"fetch it again"
+        )
+    if entry.released_as:
+        facts = {"name": name, "data": entry.data, "masks": entry.masks, "source": entry.source, "sha256": digest}
+        convert_file(entry.released_as, delivered, kept, entry.terms, facts=facts)
+    else:
+        write_whole(kept, lambda file: shutil.copyfile(delivered, file))
 
 
 def _delivered(name: str, entry: Entry, trust: bool) -> Path:
@@ -228,7 +234,7 @@ def find_checkpoint(path: str | Path) -> Path:
         return path
     meant = did_you_mean(name, entries(), limit=3)
     raise WeightsError(
-        f"there is no file or folder {name}, and no weights have this name"
+        f"{name}: there is no such file or folder, and no weights have this name"
         f"{meant or '; `inpaintzoo list --weights` lists the names'}"
     )
 

@@ -6,6 +6,7 @@ import sys
 
 import pytest
 import torch
+from benchmark_toys import ran
 from torch import nn
 
 from inpaintzoo import Predictor, WeightsError, load_model, save_model
@@ -62,10 +63,12 @@ def test_a_predictor_takes_it(file, pair):
     assert torch.isfinite(filled).all()
 
 
-def test_a_benchmark_calls_it_a_guest(file):
-    contender = Weights(str(file))
-    assert contender.kind == "guest" and contender.generator().smallest_side == 16
-    assert contender.facts()["network"] == "LaMa" and "spandrel" in contender.facts()["guest"]
+def test_a_benchmark_measures_it_as_a_guest(file, tmp_path):
+    results = ran(tmp_path / "out", {"LaMa": Weights(str(file))}).results()
+    (contender,) = results.contenders
+    assert (contender.name, contender.kind, contender.facts["network"]) == ("LaMa", "guest", "LaMa")
+    assert "spandrel" in contender.facts["guest"]
+    assert len(results.cells["LaMa", "noise", "zoo"].rows) == 5
     assert Weights("net.safetensors").kind == "weights"
 
 

@@ -7,6 +7,7 @@ import msgspec
 import pytest
 import torch
 from gated_golden import released
+from places import ROOT
 from safetensors.torch import load_file
 from weight_server import COMMIT, serving
 
@@ -77,6 +78,25 @@ def test_every_entry_is_complete_and_its_name_says_method_and_data():
         assert not entry.hub or len(entry.hub.revision) == 40
 
 
+def test_the_page_of_models_says_what_the_registry_says():
+    rows = {}
+    for line in (ROOT / "docs" / "models.md").read_text(encoding="utf-8").splitlines():
+        cells = line.strip("| ").split(" | ")
+        if line.startswith("| `") and len(cells) == 7:
+            name, data, _, licence, commercial, where, paper = cells
+            rows[name.strip("`")] = (data, licence, commercial, where.split("(")[1], paper.split("(")[1])
+    assert rows == {
+        name: (
+            entry.data.partition(" (")[0],
+            entry.licence or "not stated",
+            {True: "yes", False: "no", None: "not known"}[entry.commercial],
+            f"{entry.source})",
+            f"{entry.paper})",
+        )
+        for name, entry in registry.entries().items()
+    }
+
+
 @pytest.mark.parametrize("places", [{}, {"page": "https://a.org", "urls": ["https://a.org/b"]}])
 def test_an_entry_lies_in_one_place(places):
     with pytest.raises(msgspec.ValidationError, match="exactly one of"):
@@ -136,6 +156,14 @@ def test_trust_is_asked_for_once(server, network, monkeypatch):
     assert fetch("net-a", trust=True) == find_checkpoint("net-a")
 
 
+def test_a_file_that_cannot_be_converted_is_not_kept(server, network, monkeypatch):
+    server.files["/net.pth"] = network[1]
+    named(monkeypatch, net_a={"urls": (f"{server.url}/net.pth",), "released_as": "gated"})
+    with pytest.raises(WeightsError, match="convert"):
+        fetch("net-a", trust=True)
+    assert not [path for path in registry.cache_folder().rglob("*") if path.is_file()]
+
+
 def test_a_file_of_another_revision_is_another_file(server, network, monkeypatch):
     server.files["/net"] = network[1]
     named(monkeypatch, net_a={"urls": (f"{server.url}/net",)})
@@ -193,9 +221,9 @@ def test_any_repository_of_the_hub_has_a_name(server, network):
 def test_what_is_on_disk_comes_first_and_near_misses_are_suggested(network, tmp_path, monkeypatch):
     named(monkeypatch, net_places2={"page": "https://example.org"}, net_dtd={"page": "https://example.org"})
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(WeightsError, match=r"no file or folder net_places, and .* did you mean net-places2"):
+    with pytest.raises(WeightsError, match=r"net_places: there is no such file .* did you mean net-places2"):
         find_checkpoint("net_places")
-    with pytest.raises(WeightsError, match=r"no file or folder xyz, .*`inpaintzoo list --weights` lists"):
+    with pytest.raises(WeightsError, match=r"xyz: there is no such file .*`inpaintzoo list --weights` lists"):
         find_checkpoint("xyz")
     assert find_checkpoint("runs/net-dtd") == Path("runs/net-dtd") and find_checkpoint("a.ckpt") == Path("a.ckpt")
     (tmp_path / "net-dtd").write_bytes(network[1])
