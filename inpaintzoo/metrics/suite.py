@@ -134,8 +134,8 @@ class MetricSuite:
 
         Args:
             prediction: `(B, 3, H, W)`, the raw prediction; values outside [0, 1] are clamped. Or `(B, n, 3, H, W)`,
-                several for each image: the one with the best PSNR is measured (SPN's protocol), and `SampleMetric`s
-                see all of them.
+                several for each image: the one with the best PSNR is measured (SPN's protocol), and each
+                `SampleMetric` sees all of them.
             batch: the truth, with `index`.
             segmentation: label logits `(B, classes, h, w)` of a generator that predicts labels, for its only fill.
             batch_features: shared by suites that measure the same batch; None: nothing is shared.

@@ -49,7 +49,8 @@ def results():
 
 def stub(root, **changes):
     attributes = {
-        "log_dir": str(root / "version_0"),
+        "loggers": [SimpleNamespace(save_dir=str(root), name="", version="version_0")],
+        "strategy": SimpleNamespace(broadcast=lambda value: value),
         "default_root_dir": str(root),
         "is_global_zero": True,
         "ckpt_path": "runs/last.ckpt",
@@ -79,7 +80,7 @@ def test_files_hold_numbers_and_provenance(tmp_path, capsys):
 
 def test_nothing_is_overwritten(tmp_path):
     for _ in range(3):
-        TestReport().on_test_end(stub(tmp_path, log_dir=None), SimpleNamespace(test_results=results()))
+        TestReport().on_test_end(stub(tmp_path, loggers=[]), SimpleNamespace(test_results=results()))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["test", "test-1", "test-2"]
 
 
