@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 import yaml
-from jsonargparse import Namespace
+from jsonargparse import ArgumentParser, Namespace
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -312,6 +312,31 @@ def _own_reason(text: str) -> str:
         reason for reason in reasons if not re.match("Expected a <class|Import path .* does not|Problem with", reason)
     ]
     return own[0] if "Union subtypes" in text and own else text
+
+
+class _Unparsed(ZooCLI):
+    """Ends when its parser is made."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        raise StopIteration
+
+
+@functools.cache
+def unparsed(run: bool = True) -> ArgumentParser:
+    """The parser of the command line, before anything is parsed.
+
+    Args:
+        run: Whether it has `fit`, `validate`, `test` and `predict` as subcommands.
+    """
+    cli = _Unparsed.__new__(_Unparsed)
+    with contextlib.suppress(StopIteration):
+        cli.__init__([], run=run)  # type: ignore[misc]
+    return cli.parser
+
+
+def make_parser(command: str) -> ArgumentParser:
+    """The options of `fit`, `validate`, `test` or `predict`."""
+    return subcommand(unparsed(), [command])[1]
 
 
 def main(args: Sequence[str]) -> int:
