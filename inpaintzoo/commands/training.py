@@ -82,6 +82,7 @@ class ZooCLI(LightningCLI):
     """LightningCLI in which each of the zoo's callbacks has its own group of options."""
 
     def __init__(self, args: list[str] | None, run: bool = True, parser_kwargs: dict[str, Any] | None = None) -> None:
+        self._called = args[0] if args else None
         super().__init__(
             Inpainter,
             InpaintingData,
@@ -95,6 +96,11 @@ class ZooCLI(LightningCLI):
             run=run,
             args=args,
         )
+
+    def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
+        """The one that is called, since making the options of each takes as long as a small run; else all."""
+        known = LightningCLI.subcommands()
+        return {self._called: known[self._called]} if self._called in known else known
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the command line; see `parse`."""
