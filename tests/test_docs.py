@@ -18,7 +18,8 @@ from inpaintzoo.data import FolderData, SceneSource
 from inpaintzoo.data.masks import CentreSquare, PENNetSquare
 
 WEIGHT_COMMANDS = ("export", "convert", "list", "download", "push")
-OWN_COMMANDS = ("masks", "label", "benchmark", "inpaint", "config")  # not LightningCLI's; their own tests try them
+# Not LightningCLI's; their own tests try them.
+OWN_COMMANDS = ("masks", "label", "benchmark", "inpaint", "remove", "config", "completion")
 EXTENDING, OWN = ROOT / "docs" / "extending.md", ROOT / "docs" / "your_own.md"
 PENNET = str(ROOT / "configs" / "pennet.yaml")
 

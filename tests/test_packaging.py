@@ -1,5 +1,6 @@
-"""What the wheel and the sdist hold, as setuptools says without building them; `.ci/run` builds and installs them."""
+"""What wheel and sdist hold, from setuptools itself, without a build; `.ci/run` builds and installs them."""
 
+import re
 import runpy
 import shutil
 import subprocess
@@ -53,3 +54,15 @@ def test_the_sdist_has_every_file_of_the_repository(package):
 def test_the_citation_names_this_version():
     cited = yaml.safe_load((ROOT / "CITATION.cff").read_text(encoding="utf-8"))
     assert cited["version"] == __version__ and cited["license"] == "MIT" and cited["cff-version"] == "1.2.0"
+
+
+def test_hosted_ci_calls_the_script_on_every_system_and_python():
+    workflow = yaml.safe_load((ROOT / ".github" / "workflows" / "tests.yml").read_text(encoding="utf-8"))
+    job = workflow["jobs"]["run"]
+    assert job["steps"][-1] == {"run": ".ci/run", "shell": "bash"}
+    matrix = job["strategy"]["matrix"]
+    assert {system.split("-")[0] for system in matrix["system"]} == {"ubuntu", "macos", "windows"}
+    supported = re.findall(r"Python :: (3\.\d+)", (ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+    assert matrix["python"] == supported
+    assert {"oldest", *matrix["dependencies"]} == {"oldest", "newest"}
+    assert {extra["system"] for extra in matrix["include"]} == set(matrix["system"])

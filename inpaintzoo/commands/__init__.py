@@ -30,13 +30,14 @@ COMMANDS = {
     "export": ("export", "a run's generator as safetensors, ONNX or torch.export file"),
     "convert": ("convert", "the authors' released weights as ours"),
     "push": ("push", "a weight file, with a model card, to the Hugging Face Hub"),
+    "completion": ("completion", "a script with which your shell completes commands"),
 }
 """Each command with the module in this package that runs it and one line of help."""
 
 
 def overview() -> str:
     """The text that `inpaintzoo --help` prints."""
-    lines = [f"  {name:<9} {about}" for name, (_, about) in COMMANDS.items()]
+    lines = [f"  {name:<10} {about}" for name, (_, about) in COMMANDS.items()]
     own = "--import MODULE, with any command, imports a module with classes of your own first; it may be repeated."
     return "\n".join(["usage: inpaintzoo COMMAND [options]", "", *lines, "", own, "Each command has its own --help."])
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 import sys
 from collections.abc import Sequence
 
-from inpaintzoo.commands.training import ZooCLI, run_training
+from jsonargparse import ArgumentParser
+
+from inpaintzoo.commands.training import ZooCLI, run_training, unparsed
 from inpaintzoo.doctor import examine
 
 OPTIONS = ("--trainer.accelerator", "cpu", "--trainer.devices", "1")
@@ -27,3 +29,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return examine(cli.model, cli.datamodule)
 
     return run_training("inpaintzoo doctor", run)
+
+
+def make_parser() -> ArgumentParser:
+    """The options of the command."""
+    return unparsed(run=False)

@@ -37,10 +37,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         The exit code: 0; 1 if a picture could not be filled (the others are) or nothing could be started; 2 for wrong
         usage.
     """
-    return run_command(_parser(), argv, _inpaint)
+    return run_command(make_parser(), argv, _inpaint)
 
 
-def _parser() -> ArgumentParser:
+def make_parser() -> ArgumentParser:
+    """The options of the command."""
     parser = ArgumentParser(prog="inpaintzoo inpaint", description="Fill holes in a picture or a folder of pictures.")
     add = parser.add_argument
     add("image", type=str, help="a picture, or a folder of pictures")

@@ -25,15 +25,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
     """
-    summary = (label_images.__doc__ or "").splitlines()[0]
-    parser = ArgumentParser(prog="inpaintzoo label", description=summary)
-    parser.add_function_arguments(label_images, skip={"force"})
-    parser.add_argument("--force", action="store_true", help="replace existing maps")
+    parser = make_parser()
 
     def label(config: Namespace) -> None:
         _report(label_images(**instantiated(parser, config)))
 
     return run_command(parser, argv, label)
+
+
+def make_parser() -> ArgumentParser:
+    """The options of the command."""
+    summary = (label_images.__doc__ or "").splitlines()[0]
+    parser = ArgumentParser(prog="inpaintzoo label", description=summary)
+    parser.add_function_arguments(label_images, skip={"force"})
+    parser.add_argument("--force", action="store_true", help="replace existing maps")
+    return parser
 
 
 def _report(labelled: LabelFolder) -> None:

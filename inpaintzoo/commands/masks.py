@@ -41,7 +41,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
     """
-    return run_command(_parser(), argv, _run)
+    return run_command(make_parser(), argv, _run)
 
 
 def _run(config: Namespace) -> None:
@@ -197,7 +197,8 @@ _POSITIONAL = {
 }
 
 
-def _parser() -> ArgumentParser:
+def make_parser() -> ArgumentParser:
+    """The options of the command."""
     parser = ArgumentParser(prog="inpaintzoo masks", description="Make, count, pin and show masks.")
     commands = parser.add_subcommands(required=True)
     for name, function in _COMMANDS.items():

@@ -18,7 +18,7 @@ from typing import Any
 
 import torch
 import yaml
-from jsonargparse import Namespace
+from jsonargparse import ArgumentParser, Namespace
 from lightning import Callback, LightningModule, Trainer
 from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
@@ -91,7 +91,7 @@ class ZooCLI(LightningCLI):
     """LightningCLI in which each of the zoo's callbacks has its own group of options."""
 
     def __init__(self, args: list[str] | None, run: bool = True, parser_kwargs: dict[str, Any] | None = None) -> None:
-        self._command = (sys.argv[1:] if args is None else args)[:1]
+        self._called = args[0] if args else None
         super().__init__(
             Inpainter,
             InpaintingData,
@@ -108,8 +108,9 @@ class ZooCLI(LightningCLI):
         )
 
     def subcommands(self) -> dict[str, set[str]]:  # type: ignore[override]
-        """The command that was given: the parser of each takes long to build, and one is needed."""
-        return {name: skipped for name, skipped in LightningCLI.subcommands().items() if name in self._command}
+        """The one that is called, since making the options of each takes as long as a small run; else all."""
+        known = LightningCLI.subcommands()
+        return {self._called: known[self._called]} if self._called in known else known
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
         """Parse the command line; see `parse`."""
@@ -344,6 +345,31 @@ def _own_reason(text: str) -> str:
         reason for reason in reasons if not re.match("Expected a <class|Import path .* does not|Problem with", reason)
     ]
     return own[0] if "Union subtypes" in text and own else text
+
+
+class _Unparsed(ZooCLI):
+    """Ends when its parser is made."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> None:
+        raise StopIteration
+
+
+@functools.cache
+def unparsed(run: bool = True) -> ArgumentParser:
+    """The parser of the command line, before anything is parsed.
+
+    Args:
+        run: Whether it has `fit`, `validate`, `test` and `predict` as subcommands.
+    """
+    cli = _Unparsed.__new__(_Unparsed)
+    with contextlib.suppress(StopIteration):
+        cli.__init__([], run=run)  # type: ignore[misc]
+    return cli.parser
+
+
+def make_parser(command: str) -> ArgumentParser:
+    """The options of `fit`, `validate`, `test` or `predict`."""
+    return subcommand(unparsed(), [command])[1]
 
 
 def main(args: Sequence[str]) -> int:

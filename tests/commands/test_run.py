@@ -11,6 +11,7 @@ from torch.utils.data import DataLoader
 
 from inpaintzoo.commands import main, training  # noqa: F401  (Lightning's log must not bind to a test's stderr)
 from inpaintzoo.commands.run import exit_code, told
+from inpaintzoo.commands.training import ZooCLI
 from inpaintzoo.commands.usage import UsageError
 from inpaintzoo.types import DataError
 
@@ -148,3 +149,10 @@ def test_a_file_that_is_no_checkpoint_is_named(command, name, tmp_path, capsys):
     error = capsys.readouterr().err
     (said,) = [line for line in error.splitlines() if ": error: " in line]
     assert str(path) in said and "weights_only" not in error and "Traceback" not in error
+
+
+def test_only_the_options_of_the_called_command_are_made(monkeypatch, capsys):
+    made = []
+    monkeypatch.setattr(ZooCLI, "add_arguments_to_parser", lambda self, parser: made.append(parser))
+    assert main(["fit", "--help"]) == 0
+    assert len(made) == 1 and "--model" in capsys.readouterr().out
