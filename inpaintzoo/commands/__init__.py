@@ -70,7 +70,7 @@ def main(args: Sequence[str] | None = None) -> int:
         args: The command and its arguments; None reads sys.argv.
 
     Returns:
-        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
+        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage, 130 for Ctrl-C.
     """
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no C++ stack from a process whose partner has ended
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -93,7 +93,15 @@ def main(args: Sequence[str] | None = None) -> int:
         print(f"inpaintzoo {command}: error: --config {missing}", file=sys.stderr)
         return 2
     try:
-        rest = import_own(command, rest)
+        return _run(command, rest)
+    except KeyboardInterrupt:  # outside the command's own boundary: its modules take seconds to import
+        print(f"inpaintzoo {command}: stopped", file=sys.stderr)
+        return 130
+
+
+def _run(command: str, arguments: Sequence[str]) -> int:
+    try:
+        rest = import_own(command, arguments)
     except ImportError as error:
         print(f"inpaintzoo {command}: error: {error}", file=sys.stderr)
         return 2
