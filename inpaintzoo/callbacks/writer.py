@@ -12,6 +12,7 @@ from lightning.pytorch.utilities import rank_zero_info
 from torchvision.utils import save_image
 
 from inpaintzoo.callbacks.record import run_folder
+from inpaintzoo.files.locks import LOCK
 from inpaintzoo.files.writing import write_whole
 from inpaintzoo.types import ConfigError
 
@@ -28,15 +29,20 @@ class PredictionWriter(BasePredictionWriter):
         self.folder = folder
         self._target = Path()
 
+    def target(self, trainer: Trainer) -> Path:
+        """The output folder; all processes must ask together, see `run_folder`."""
+        return Path(self.folder) if self.folder else run_folder(trainer) / "predictions"
+
     def on_predict_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Check the folder before any work is done.
 
         Raises:
             ConfigError: it holds files, which would be overwritten.
         """
-        self._target = Path(self.folder) if self.folder else run_folder(trainer) / "predictions"
+        self._target = self.target(trainer)
         # The first process decides for all, or another's first pictures might be taken for earlier files.
-        taken = trainer.strategy.broadcast(self._target.exists() and any(self._target.iterdir()))
+        found = self._target.iterdir() if self._target.exists() else []
+        taken = trainer.strategy.broadcast(any(path.name != LOCK for path in found))
         if taken:
             raise ConfigError(
                 f"{self._target} holds files already and nothing is overwritten; choose another folder with "

@@ -49,7 +49,7 @@ def main(args: Sequence[str] | None = None) -> int:
         args: The command and its arguments; None reads sys.argv.
 
     Returns:
-        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage.
+        The exit code: 0, 1 for an error that the user can fix, 2 for wrong usage, 130 for Ctrl-C.
     """
     os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")  # no C++ stack from a process whose partner has ended
     if isinstance(sys.stdout, io.TextIOWrapper):
@@ -66,8 +66,16 @@ def main(args: Sequence[str] | None = None) -> int:
         meant = did_you_mean(command, COMMANDS) or "; inpaintzoo --help lists them"
         print(f"inpaintzoo: error: there is no command {command!r}{meant}", file=sys.stderr)
         return 2
+    try:
+        return _run(command, rest)
+    except KeyboardInterrupt:  # outside the command's own boundary: its modules take seconds to import
+        print(f"inpaintzoo {command}: stopped", file=sys.stderr)
+        return 130
+
+
+def _run(command: str, arguments: Sequence[str]) -> int:
     try:  # before the import of what the command needs, which takes seconds
-        rest = import_own(command, with_config_files(command, rest))
+        rest = import_own(command, with_config_files(command, arguments))
     except (FileNotFoundError, ImportError) as error:
         print(f"inpaintzoo {command}: error: {error}", file=sys.stderr)
         return 2

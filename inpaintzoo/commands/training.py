@@ -43,6 +43,7 @@ from inpaintzoo.commands import COMMANDS
 from inpaintzoo.commands.run import PARTNER_LOST, exit_code, one_sentence, parse, told
 from inpaintzoo.commands.usage import UsageError, subcommand
 from inpaintzoo.data.module import InpaintingData
+from inpaintzoo.files.locks import sole_use
 from inpaintzoo.files.writing import free_path
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.types import ConfigError, InpaintzooError
@@ -56,6 +57,12 @@ OWN_DEFAULTS = {
     "log_every_n_steps": 10,
     "check_val_every_n_epoch": None,
     "enable_model_summary": False,  # RunRecord says what matters
+}
+_WORK = {
+    "fit": ("train", "trains"),
+    "validate": ("val", "validates"),
+    "test": ("test", "tests"),
+    "predict": ("predict", "predicts"),
 }
 _TRAINER = "Customize every aspect of training via flags"  # Lightning's title of the Trainer's options
 
@@ -154,6 +161,9 @@ class ZooCLI(LightningCLI):
             config["return_predictions"] = False  # PredictionWriter writes them; a large set would fill the memory
         trainer = config["trainer"]
         _check_trainer(trainer)
+        kind, does = _WORK[self.subcommand or "fit"]
+        if (limit := trainer[f"limit_{kind}_batches"]) == 0:
+            raise ConfigError(f"--trainer.limit_{kind}_batches {limit} {does} nothing; it must be above 0")
         adversarial = config["model"].get("init_args", {}).get("adversaries")
         if adversarial and trainer["strategy"] == "auto" and _several(trainer["devices"], trainer["num_nodes"]):
             # The generator's update leaves the discriminators without gradients, which plain DDP does not allow.
@@ -199,14 +209,27 @@ class ZooCLI(LightningCLI):
         watching = watch(f"inpaintzoo {subcommand}", self.trainer)
         claimed = [claim_folder(logger) for logger in self.trainer.loggers] if self.trainer.is_global_zero else []
         try:
-            super()._run_subcommand(subcommand)
+            with contextlib.ExitStack() as held:
+                if self.trainer.is_global_zero and not self.trainer.fast_dev_run:  # type: ignore[attr-defined]
+                    for folder in self._written(subcommand):
+                        held.enter_context(sole_use(folder))
+                super()._run_subcommand(subcommand)
         except BaseException as error:
             for folder in filter(None, claimed):
                 if not holds_results(folder):
                     shutil.rmtree(folder, ignore_errors=True)
             if watching is not None:
                 _end_all(watching, error)
+            if isinstance(error, SystemExit) and isinstance(error.__context__, KeyboardInterrupt):
+                raise KeyboardInterrupt from error  # Lightning exits with 1
             raise
+
+    def _written(self, subcommand: str) -> list[Path]:
+        """The folders that only one command at a time may write into; a test gets a new one."""
+        if subcommand == "fit":
+            return [run_folder(self.trainer)]
+        writers = [each for each in self.trainer.callbacks if isinstance(each, PredictionWriter)]  # type: ignore[attr-defined]
+        return [each.target(self.trainer) for each in writers] if subcommand == "predict" else []
 
     def after_fit(self) -> None:
         """Say what the run has left, and what to do with it."""

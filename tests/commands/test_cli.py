@@ -9,6 +9,7 @@ from unittest.mock import Mock
 import pytest
 import torch
 import yaml
+from lightning import Trainer
 from lightning.pytorch.loggers import TensorBoardLogger
 from PIL import Image
 from places import TESTS
@@ -19,6 +20,7 @@ from inpaintzoo import Inpainter
 from inpaintzoo.callbacks.record import claim_folder
 from inpaintzoo.commands import main
 from inpaintzoo.commands.training import ZooCLI
+from inpaintzoo.files.locks import LOCK, sole_use
 from inpaintzoo.types import ConfigError
 from inpaintzoo.weights.checkpoints import read_checkpoint
 
@@ -360,6 +362,31 @@ def test_two_runs_that_begin_at_once_get_a_folder_each(tmp_path, monkeypatch):
     assert [claim_folder(logger).name for logger in loggers] == ["version_0", "version_1"]
     assert [logger.version for logger in loggers] == [0, 1]
     assert claim_folder(TensorBoardLogger(tmp_path, version=7)) is None
+
+
+@pytest.mark.parametrize(
+    ("command", "folder", "options"),
+    [
+        ("fit", ".", ["--trainer.logger", "false"]),
+        ("fit", "lightning_logs/mine", ["--trainer.logger", "TensorBoardLogger", "--trainer.logger.version", "mine"]),
+        ("predict", "out", ["--predictions.folder", "out"]),
+        ("predict", "predictions", ["--trainer.logger", "false"]),
+    ],
+)
+def test_two_commands_do_not_write_into_one_folder(command, folder, options, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    options = [*options, *(["--trainer.logger.save_dir", "."] if "TensorBoardLogger" in options else [])]
+    with sole_use(tmp_path / folder):
+        assert run(command, tmp_path, *options) == 1
+    assert re.search(r": error: \S+ is in use by another inpaintzoo command; wait until", capsys.readouterr().err)
+    assert run(command, tmp_path, *options) == 0
+    assert not [*tmp_path.rglob(LOCK)]
+
+
+def test_the_processes_of_one_run_are_one_command(tmp_path, monkeypatch):
+    monkeypatch.setattr(Trainer, "is_global_zero", False)
+    with sole_use(tmp_path):  # by the first process
+        assert run("fit", tmp_path, "--trainer.logger", "false") == 0
 
 
 def test_a_checkpoint_carries_the_settings_of_its_own_run(tmp_path):

@@ -9,6 +9,7 @@ from places import TESTS
 from safetensors import SafetensorError
 from torch.utils.data import DataLoader
 
+from inpaintzoo import Inpainter, commands
 from inpaintzoo.commands import main, training  # noqa: F401  (Lightning's log must not bind to a test's stderr)
 from inpaintzoo.commands.run import exit_code, told
 from inpaintzoo.commands.training import ZooCLI
@@ -120,6 +121,8 @@ FIT = [
         1,
         "--trainer.devices must name at least one device, and each one once, got [0, 0",
     ),
+    (["--trainer.limit_train_batches", "0"], 1, "--trainer.limit_train_batches 0 trains nothing; it must be above 0"),
+    (["--trainer.limit_train_batches", "0.0"], 1, "--trainer.limit_train_batches 0.0 trains nothing"),
     (["--trainer.devices", "0"], 1, "--trainer.devices must name at least one device"),
     (["--trainer.max_epochs", "-5"], 1, "--trainer: `max_epochs` must be"),
     (["--trainer.accelerator", "foo"], 1, "invalid accelerator name: `accelerator='foo'`"),
@@ -135,6 +138,42 @@ def test_a_fit_that_cannot_run_says_so_in_one_sentence(options, code, text, tmp_
     error = capsys.readouterr().err
     (said,) = [line for line in error.splitlines() if ": error: " in line]
     assert said.startswith("inpaintzoo fit: error: ") and text in said and "Traceback" not in error
+
+
+@pytest.mark.parametrize(
+    ("command", "name", "nothing"),
+    [("test", "test", "tests"), ("predict", "predict", "predicts"), ("validate", "val", "validates")],
+)
+def test_a_command_that_would_do_nothing_says_so(command, name, nothing, tmp_path, capsys):
+    options = ["--trainer.default_root_dir", str(tmp_path), f"--trainer.limit_{name}_batches", "0"]
+    assert main([command, "--config", TINY, *options]) == 1
+    assert f"--trainer.limit_{name}_batches 0 {nothing} nothing; it must be above 0" in capsys.readouterr().err
+
+
+def test_ctrl_c_while_modules_are_imported_is_one_line(monkeypatch, capsys):
+    def interrupted(name):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands.importlib, "import_module", interrupted)
+    for command in ("fit", "inpaint"):
+        assert main([command]) == 130
+        assert capsys.readouterr().err == f"inpaintzoo {command}: stopped\n"
+    monkeypatch.setattr(commands, "import_own", lambda command, rest: interrupted(command))
+    assert main(["masks", "--import", "json"]) == 130
+    assert capsys.readouterr().err == "inpaintzoo masks: stopped\n"
+
+
+@pytest.mark.parametrize("command", ["fit", "test"])
+def test_ctrl_c_before_the_first_batch_is_130(command, tmp_path, monkeypatch, capsys):
+    def interrupted(self, stage):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Inpainter, "setup", interrupted)
+    try:
+        assert main([command, "--config", TINY, "--trainer.default_root_dir", str(tmp_path)]) == 130
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # Lightning ignores it now
+    assert capsys.readouterr().err.endswith(f"inpaintzoo {command}: stopped\n")
 
 
 @pytest.mark.parametrize("command", ["test", "predict", "validate", "fit"])
