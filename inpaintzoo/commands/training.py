@@ -287,6 +287,7 @@ def _check_optimizers(model: Inpainter) -> None:
             key = f"--model.{part}_scheduler"
             scheduler = getattr(model, f"{part}_scheduler")
             if scheduler is not None and not isinstance(scheduler := scheduler(optimizer), ReduceLROnPlateau):
+                optimizer.step()  # torch warns of a scheduler that steps before its optimizer
                 scheduler.step()
         except Exception as error:  # torch's classes raise whatever their arguments lead to
             raise ConfigError(f"{key}: {one_sentence(error)}") from error

@@ -10,8 +10,8 @@ import pytest
 import torch
 import yaml
 from lightning.pytorch.loggers import TensorBoardLogger
-from PIL import Image
 from pages import ParsedOnly
+from PIL import Image
 from places import TESTS
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from torchvision.transforms.functional import to_pil_image
@@ -250,6 +250,7 @@ def test_a_bad_image_is_named_in_one_sentence(tmp_path, capsys, workers):
     assert "3.png" in sentence and "Traceback" not in error
 
 
+@pytest.mark.filterwarnings("ignore:You requested to overfit")
 @pytest.mark.parametrize(
     "options", [("--trainer.enable_progress_bar", "false"), ("--trainer.enable_checkpointing", "false"),
                 ("--trainer.overfit_batches", "1"), ("--trainer.logger", "false")]
