@@ -40,6 +40,8 @@ def test_zeros_and_ones_of_any_precision_pass(dtype):
     assert torch.equal(network(image, mask.to(dtype)).image, network(image, mask).image)
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.trace")
+@pytest.mark.filterwarnings("ignore:Converting a tensor to a Python boolean")
 def test_values_are_not_asked_for_where_there_are_none():
     GatedNet(width=2).check_size(*(tensor.to("meta") for tensor in pair()))
     exported = torch.export.export(Checked(), pair())

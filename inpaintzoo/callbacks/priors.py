@@ -43,7 +43,8 @@ def cluster_map(features: Tensor, clusters: int = 8, seed: int = 0, most: int = 
     cells = (cells - cells.mean(axis=0)) / np.maximum(cells.std(axis=0), 1e-8)
     draw = np.random.default_rng(seed)
     sample = cells if len(cells) <= most else cells[draw.choice(len(cells), most, replace=False)]
-    centres, _ = kmeans2(sample, min(clusters, len(sample)), minit="++", seed=draw, missing="warn")
+    distinct = len(np.unique(sample, axis=0))  # of more clusters than these some stay empty
+    centres, _ = kmeans2(sample, min(clusters, distinct), minit="++", seed=draw, missing="warn")
     # |a - b|² without a², which does not change the order
     label = torch.from_numpy((np.square(centres).sum(axis=1) - 2 * cells @ centres.T).argmin(axis=1))
     order = torch.bincount(label, minlength=len(centres)).argsort(descending=True, stable=True)

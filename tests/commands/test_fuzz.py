@@ -119,6 +119,7 @@ def place(tmp_path, monkeypatch):
     return tmp_path
 
 
+@pytest.mark.filterwarnings(r"ignore:\s*Importing .* is not\s+allowed")
 @pytest.mark.parametrize("count", [1, pytest.param(120, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("line", LINES, ids=lambda line: " ".join(shlex.split(line)[:2])[:20])
 def test_mutated_command_lines(line, count, place):
@@ -126,6 +127,7 @@ def test_mutated_command_lines(line, count, place):
     check([mutated_words(shlex.split(line), chance) for _ in range(count)])
 
 
+@pytest.mark.filterwarnings(r"ignore:\s*Importing .* is not\s+allowed")
 @pytest.mark.parametrize("count", [1, pytest.param(300, marks=pytest.mark.slow)])
 @pytest.mark.parametrize(
     ("command", "file"), [("fit --trainer.max_steps 0", TINY), ("doctor", TINY), ("benchmark --out o", QUICK)]

@@ -132,6 +132,7 @@ FIT = [
 ]
 
 
+@pytest.mark.filterwarnings("ignore:Initializing zero-element tensors")
 @pytest.mark.parametrize(("options", "code", "text"), FIT)
 def test_a_fit_that_cannot_run_says_so_in_one_sentence(options, code, text, tmp_path, capsys):
     assert main(["fit", "--config", TINY, "--trainer.default_root_dir", str(tmp_path), *options]) == code

@@ -228,6 +228,7 @@ def test_the_inpainter_hands_on_what_the_generator_predicts(tmp_path):
     assert by_hand.compute().flat() == flat
 
 
+@pytest.mark.filterwarnings("ignore:You defined a `validation_step` but have no")
 def test_training_on_data_without_labels_is_refused(tmp_path):
     sentence = "LabelGenerator learns from label maps and the training data has none; give"
     with pytest.raises(DataError, match=sentence):

@@ -143,6 +143,7 @@ def swapped(fields):
     }
 
 
+@pytest.mark.filterwarnings("ignore:.*TIFF tags 32999 are left out")
 @pytest.mark.parametrize("deep", [True, False])
 @pytest.mark.parametrize(("order", "big"), [(">", False), ("<", True)])  # Pillow opens no big-endian BigTIFF
 @pytest.mark.parametrize("target", [".png", ".tif"])
@@ -195,6 +196,7 @@ def test_damaged_exif_does_not_fail_a_tiff(source, tmp_path):
         image.load()
 
 
+@pytest.mark.filterwarnings("ignore:.*Truncated File Read")
 def test_of_partly_damaged_exif_the_rest_is_kept(tmp_path):
     block = bytearray(exif_block({**ABOUT, 315: (ASCII, b"Ann, photographer\0")}))
     place = block.index(struct.pack("<HH", 315, ASCII))

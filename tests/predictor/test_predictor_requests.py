@@ -85,6 +85,7 @@ def images_of(hole):
     }
 
 
+@pytest.mark.filterwarnings("ignore:.*black is taken as the hole")
 @pytest.mark.parametrize("kind", list(images_of(square())))
 def test_masks_of_every_kind(kind, tmp_path):
     hole = square()
@@ -259,6 +260,7 @@ def test_what_is_partly_forbidden_stays_forbidden_when_scaled():
     assert generator.guidance.dtype == torch.bool and (~generator.guidance).sum() == 1
 
 
+@pytest.mark.filterwarnings("ignore:guidance leaves places in the hole")
 def test_a_real_network_with_guidance_and_odd_sizes():
     torch.manual_seed(0)
     network = PENNet(width=4)

@@ -87,6 +87,8 @@ def test_asl_states_that_do_not_fit_are_counted() -> None:
         convert(state | {"body.conv1.0.weight": torch.zeros(1)})
 
 
+@pytest.mark.filterwarnings("ignore:torch.quantize_per_tensor")
+@pytest.mark.filterwarnings("ignore:TypedStorage is deprecated")
 def test_unreadable_asl_weights_are_one_short_sentence(asl_file, tmp_path) -> None:
     (tmp_path / "empty.pth").touch()
     with pytest.raises(WeightsError, match=r"empty\.pth is not a readable weight file \(it is empty\); delete"):

@@ -257,6 +257,7 @@ class Payload:
         return open, (str(self.path), "w")
 
 
+@pytest.mark.filterwarnings("ignore:Detected pickle protocol 4")
 @pytest.mark.parametrize("suffix", ["ckpt", "safetensors"])
 def test_pickled_code_never_runs(suffix, tmp_path):
     path, trace = tmp_path / f"net.{suffix}", tmp_path / "ran"

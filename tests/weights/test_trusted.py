@@ -146,6 +146,7 @@ def test_a_checkpoint_runs_nothing_as_a_network_or_as_initial_weights(payload, t
         assert not trace.exists()
 
 
+@pytest.mark.filterwarnings(r"ignore:\s*Importing .* is not\s+allowed")
 @pytest.mark.parametrize("payload", CLASSES[:15], ids=lambda payload: str(payload)[:60])
 @pytest.mark.parametrize("slot", ["generator_optimizer", "generator_scheduler"])
 def test_a_config_trains_with_optimizers_and_schedulers_alone(payload, slot, trace, capsys):
