@@ -27,7 +27,7 @@ def sound_files(folder):
             pixels = (rng.random((24, 20)) * (1 if kind == "float32" else 100)).astype(kind)
             tifffile.imwrite(files[-1], pixels, compression=compression, metadata=None)
     colours = Image.fromarray(rng.integers(0, 256, (24, 20, 3), np.uint8))
-    for name in ("RGB.jpg", "RGB.webp", "RGB.bmp", "P.bmp", "P.tif", "1.tif", "CMYK.tif"):
+    for name in ("RGB.jpg", "CMYK.jpg", "L.jpg", "RGB.webp", "RGB.bmp", "P.bmp", "P.tif", "1.tif", "CMYK.tif"):
         files.append(folder / name)
         colours.convert(files[-1].stem).save(files[-1])
     return files
