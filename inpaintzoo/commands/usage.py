@@ -47,6 +47,9 @@ _SKIPPED = (
 )
 
 
+_REPLACED = ("losses", "adversaries", "metrics", "callbacks", "contenders", "sets")  # whole, by a later config
+
+
 class UsageError(Exception):
     """A command line that cannot be run as it is; the text is one sentence."""
 
@@ -122,6 +125,34 @@ def _typed(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
         if word.startswith("-"):
             option, equals, value = word.partition("=")
             yield option, value if equals else "" if following.startswith("--") else following
+
+
+def replaced_parts(argv: Sequence[str]) -> list[str]:
+    """A sentence for each group of named parts, such as losses, that a config file drops from an earlier one."""
+    notes, earlier = [], {}
+    for file in [value for option, value in _typed(argv) if option in ("--config", "-c") and Path(value).is_file()]:
+        for key, names in _named_parts(yaml.safe_load(Path(file).read_text(encoding="utf-8")), ""):
+            before, had = earlier.get(key, (file, []))
+            if left_out := [name for name in had if name not in names]:
+                are = "is" if len(left_out) == 1 else "are"
+                notes.append(f"{file} replaces {key} of {before}; {listed(left_out, 'and')} {are} left out")
+            earlier[key] = file, names
+    return notes
+
+
+def _named_parts(value: Any, key: str) -> Iterator[tuple[str, list[str]]]:
+    if key.split(".")[-1] in _REPLACED and isinstance(value, (dict, list)) and "class_path" not in value:
+        parts = (
+            value
+            if isinstance(value, dict)
+            else [
+                str(part.get("class_path", part) if isinstance(part, dict) else part).split(".")[-1] for part in value
+            ]
+        )
+        yield key, list(map(str, parts))
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _named_parts(inner, key if name == "init_args" else f"{key}.{name}".lstrip("."))
 
 
 def check_values(parser: ArgumentParser, config: Namespace) -> None:

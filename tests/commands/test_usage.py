@@ -14,7 +14,7 @@ from places import TESTS
 from inpaintzoo import exports
 from inpaintzoo.commands import main
 from inpaintzoo.commands.run import instantiated, parse
-from inpaintzoo.commands.usage import UsageError, _is_base
+from inpaintzoo.commands.usage import UsageError, _is_base, replaced_parts
 
 TINY = str(TESTS / "conf" / "tiny.yaml")
 CONFIGS = TESTS.parent / "configs"
@@ -202,6 +202,39 @@ def test_a_bad_config_is_one_sentence_with_its_name(content, text, tmp_path, cap
     config.write_text(content)
     said = refused(capsys, [*FIT.split(), "--config", str(config)])
     assert (str(config) in said or content == "trainer: null") and text in said and TINY not in said
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        ("model: {init_args: {losses: {hole: L1}}}", "replaces model.losses of {}; valid is left out\n"),
+        ("model: {init_args: {losses: {x: L1}}}", "replaces model.losses of {}; hole and valid are left out\n"),
+        ("model: {init_args: {adversaries: {}}}", "replaces model.adversaries of {}; global is left out\n"),
+        ("model: {init_args: {losses: {hole: HoleL1, valid: L1}}}", ""),
+        ("trainer: {max_steps: 3}", ""),
+    ],
+)
+def test_a_config_that_drops_parts_of_an_earlier_one_says_so(content, note, tmp_path, capsys, monkeypatch):
+    config = tmp_path / "later.yaml"
+    config.write_text(content)
+    found = []
+    monkeypatch.setattr("inpaintzoo.commands.training.ZooCLI.before_instantiate_classes", lambda cli: found.append(cli))
+    monkeypatch.setattr("inpaintzoo.commands.training.ZooCLI.instantiate_classes", sys.exit)
+    main([*FIT.split(), "--config", str(config)])
+    assert capsys.readouterr().err.endswith(f"note: {config} {note.format(TINY)}" if note else "")
+    given = found[0].config.fit.model.init_args
+    names = {"losses": list(given.losses), "adversaries": list(given.adversaries)}
+    assert ("valid" in names["losses"], "global" in names["adversaries"]) == ("valid" not in note, "global" not in note)
+
+
+def test_callbacks_and_contenders_that_a_later_config_drops_are_named(tmp_path):
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("trainer: {callbacks: [CompareFills, {class_path: a.b.Mine}]}\ncontenders: {x: Fill, y: Fill}")
+    second.write_text("trainer: {callbacks: [{class_path: CompareFills}]}\ncontenders: {y: Fill}")
+    assert replaced_parts(["--config", str(first), f"--config={second}"]) == [
+        f"{second} replaces trainer.callbacks of {first}; Mine is left out",
+        f"{second} replaces contenders of {first}; x is left out",
+    ]
 
 
 def test_the_full_account_is_one_variable_away(monkeypatch):
