@@ -75,7 +75,8 @@ LINES = [
     (FIT + "--model.adversaries.global.objective Objective", "objective Objective: this is only the base of other"),
     (PENNET + "--model.generator Generator", "--model.generator Generator: this is only the base of"),
     (PENNET + "--model.losses.new.weight 3", "--model.losses.new Loss: this is only the base of"),
-    (QUICK + "--sets.scens.test_masks FreeForm", "--sets.scens InpaintingData: this is only the base of other classes"),
+    (FIT + "--model.losses.hol.weight 3", "--model.losses.hol: no class is named for 'hol'; did you mean hole?"),
+    (QUICK + "--sets.scens.test_masks FreeForm", "--sets.scens: no class is named for 'scens'; did you mean scenes?"),
     # an overlay without the method's config, or before it
     (f"fit --config {ROW}", "skip: no class is named that could take this; put the method's config before this one"),
     (f"fit --config {ROW} --config {AFF}", "skip: no class is named that could take this; put the method's config"),
@@ -184,6 +185,12 @@ def test_a_bad_command_line_is_one_sentence(line, text, capsys):
     ("content", "text"),
     [
         ("model: {init_args: {generator: {init_args: {widht: 3}}}}", "model.generator.widht: NormFreeGenerator has no"),
+        (
+            "model: {init_args: {losses: {a: {class_path: inpaintzoo.losses.HolL1}}}}",
+            "imported (module 'inpaintzoo.losses' has no attribute 'HolL1'); did you mean HoleL1?",
+        ),
+        ("data: {init_args: {masks: {class_path: inpaintzoo.data.masks.FreFrom}}}", "did you mean FreeForm"),
+        ("trainer: {callbacks: [{class_path: inpaintzoo.callbacks.CompareFils}]}", "did you mean CompareFills?"),
         ("model: {init_args: {losses: {a: {class_path: HoleL2}}}}", "model.losses HoleL2: there is no such class; did"),
         (
             "data: {init_args: {masks: {class_path: FreeForm, init_args: {strokes: many}}}}",
