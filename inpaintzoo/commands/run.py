@@ -17,7 +17,14 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
-from inpaintzoo.commands.usage import UsageError, check_options, check_values, subcommand, usage_error
+from inpaintzoo.commands.usage import (
+    UsageError,
+    check_options,
+    check_values,
+    replaced_parts,
+    subcommand,
+    usage_error,
+)
 from inpaintzoo.types import InpaintzooError
 
 INTERRUPTED = 130  # 128 plus the number of the signal, as shells do
@@ -65,7 +72,7 @@ def exit_code(name: str, run: Callable[[], int | None]) -> int:
     except Exception as error:
         if os.environ.get("INPAINTZOO_TRACEBACK"):
             raise
-        rank = os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"  # each of several may say the same
+        rank = _rank()  # each of several may say the same
         which = "" if rank == "0" else f" (process {rank})"
         print(f"{name}: error{which}: {told(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
@@ -94,7 +101,15 @@ def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:
     except UnicodeDecodeError as error:
         raise UsageError(f"{_not_text(argv)}: a config file is not text in UTF-8 ({error.reason})") from error
     check_values(options, config[name] if name else config)
+    if _rank() == "0":
+        for note in replaced_parts(argv):
+            print(f"note: {note}", file=sys.stderr)
     return config
+
+
+def _rank() -> str:
+    """The number of this process among those of its run."""
+    return os.environ.get("RANK") or os.environ.get("LOCAL_RANK") or "0"
 
 
 def _not_text(argv: Sequence[str]) -> str:

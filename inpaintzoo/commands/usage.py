@@ -47,6 +47,9 @@ _SKIPPED = (
 )
 
 
+_REPLACED = ("losses", "adversaries", "metrics", "callbacks", "contenders", "sets")  # whole, by a later config
+
+
 class UsageError(Exception):
     """A command line that cannot be run as it is; the text is one sentence."""
 
@@ -124,6 +127,35 @@ def _typed(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield option, value if equals else "" if following.startswith("--") else following
 
 
+def replaced_parts(argv: Sequence[str]) -> list[str]:
+    """A sentence for each group of named parts, such as losses, that a config file drops from an earlier one."""
+    notes: list[str] = []
+    earlier: dict[str, tuple[str, list[str]]] = {}
+    for file in [value for option, value in _typed(argv) if option in ("--config", "-c") and Path(value).is_file()]:
+        for key, names in _named_parts(yaml.safe_load(Path(file).read_text(encoding="utf-8")), ""):
+            before, had = earlier.get(key, (file, []))
+            if left_out := [name for name in had if name not in names]:
+                are = "is" if len(left_out) == 1 else "are"
+                notes.append(f"{file} replaces {key} of {before}; {listed(left_out, 'and')} {are} left out")
+            earlier[key] = file, names
+    return notes
+
+
+def _named_parts(value: Any, key: str) -> Iterator[tuple[str, list[str]]]:
+    if key.split(".")[-1] in _REPLACED and isinstance(value, (dict, list)) and "class_path" not in value:
+        parts = (
+            value
+            if isinstance(value, dict)
+            else [
+                str(part.get("class_path", part) if isinstance(part, dict) else part).split(".")[-1] for part in value
+            ]
+        )
+        yield key, list(map(str, parts))
+    elif isinstance(value, dict):
+        for name, inner in value.items():
+            yield from _named_parts(inner, key if name == "init_args" else f"{key}.{name}".lstrip("."))
+
+
 def check_values(parser: ArgumentParser, config: Namespace) -> None:
     """Refuse what jsonargparse lets pass: null where a type does not allow it, and classes that are only a base.
 
@@ -147,13 +179,17 @@ def check_values(parser: ArgumentParser, config: Namespace) -> None:
     _check_classes(config, "")
 
 
-def _check_classes(value: Any, key: str) -> None:
+def _check_classes(value: Any, key: str, beside: Iterable[str] = ()) -> None:
+    """The same for a value and those within it; `beside` are the names of the parts next to it."""
     path = value.get("class_path") if isinstance(value, (dict, Namespace)) else None
     kind = pydoc.locate(path) if isinstance(path, str) else None
     if kind is not None and not inspect.isclass(kind):  # the parser would call it
         raise UsageError(f"--{key} {path}: must be a class")
     if inspect.isclass(kind):
         if _is_base(kind):
+            name = key.split(".")[-1]
+            if meant := did_you_mean(name, set(beside) - {name}):
+                raise UsageError(f"--{key}: no class is named for {name!r}{meant}")
             known = [name for name in _subclasses(kind) if name != kind.__name__]
             raise UsageError(f"--{key} {kind.__name__}: this is only the base of other classes{_known(known)}")
         given, parameters = _items(value.get("init_args") or {}), inspect.signature(kind).parameters
@@ -166,8 +202,10 @@ def _check_classes(value: Any, key: str) -> None:
                 if parameters[name].default is not None:
                     _refuse_null(f"{key}.{name}", typing.get_type_hints(kind.__init__).get(name, Any))
     if isinstance(value, (dict, Namespace)):
+        named = all(isinstance(part, (dict, Namespace)) and "class_path" in part for part in _items(value).values())
+        parts = list(_items(value)) if named else []
         for name, inner in _items(value).items():
-            _check_classes(inner, key if name == "init_args" else f"{key}.{name}".lstrip("."))
+            _check_classes(inner, key if name == "init_args" else f"{key}.{name}".lstrip("."), parts)
     elif isinstance(value, list):
         for inner in value:
             _check_classes(inner, key)
@@ -227,10 +265,10 @@ def _refuse_null(key: str, hint: Any) -> None:
 
 
 class _Reason(NamedTuple):
-    """A reason, with the keys that lead to it from the outside in, and the innermost class on the way."""
+    """A reason, with the keys and the classes that lead to it from the outside in."""
 
     keys: list[str]
-    owner: str | None
+    owners: list[str]
     text: str
 
 
@@ -247,7 +285,8 @@ class _Mistake:
         self.reasons = [reason for reason in reasons if len(reason.keys) == deepest]
         typed = re.compile("Expected a <class|Not a valid subclass")
         chosen = next((reason for reason in self.reasons if not typed.match(reason.text)), self.reasons[0])
-        self.keys, self.owner, self.reason = chosen
+        self.keys, self.owners, self.reason = chosen
+        self.owner = self.owners[-1] if self.owners else None
         # An option such as --model.losses.hole.weight has the keys of dictionaries in it; the tree does not.
         nested = re.findall(r"NestedArg\(key='([^']*)', val=(.*)\)$", account, re.MULTILINE)
         self.key = ".".join([self.keys[0], nested[-1][0]] if nested and self.keys else self.keys).replace(
@@ -294,13 +333,12 @@ class _Mistake:
 
     def hint(self) -> Any:
         """The type of the refused value, or None if it cannot be determined."""
-        if self.owner is None:
-            actions = (action for action in self.options._actions if action.dest == self.key)
-            return next((getattr(action, "_typehint", action.type) for action in actions), None)
-        try:
-            return typing.get_type_hints(pydoc.locate(self.owner).__init__).get(self.keys[-1])  # type: ignore[misc]
-        except (AttributeError, NameError, TypeError):
-            return None
+        for owner in reversed(self.owners):  # the innermost may be the name that cannot be imported
+            with contextlib.suppress(AttributeError, NameError, TypeError, pydoc.ErrorDuringImport):
+                if found := typing.get_type_hints(pydoc.locate(owner).__init__).get(self.keys[-1]):  # type: ignore[misc]
+                    return found
+        actions = (action for action in self.options._actions if action.dest == ".".join(self.keys))
+        return next((getattr(action, "_typehint", action.type) for action in actions), None)
 
     def is_below_a_value(self) -> bool:
         """Whether the option that was typed is below one that holds a single value."""
@@ -503,7 +541,7 @@ _SENTENCES: list[tuple[str, Callable[..., str]]] = [
 def _reasons(account: str) -> Iterator[_Reason]:
     """The reasons in jsonargparse's account, which is a tree by indentation; always at least one."""
     if not account.startswith(("Parser key", "Problem with")):
-        yield _Reason([], None, account)
+        yield _Reason([], [], account)
         return
     above: list[tuple[int, str | None, str | None]] = []  # indentation, key, class
     for line in account.splitlines():
@@ -525,7 +563,7 @@ def _reasons(account: str) -> Iterator[_Reason]:
             owners = [owner for _, _, owner in above if owner]
             if "torch.Tensor" in owners:  # which torch takes for a number
                 continue
-            yield _Reason([key for _, key, _ in above if key], owners[-1] if owners else None, text)
+            yield _Reason([key for _, key, _ in above if key], owners, text)
 
 
 def _mentions(file: str, key: str) -> bool:

@@ -14,7 +14,7 @@ from places import TESTS
 from inpaintzoo import exports
 from inpaintzoo.commands import main
 from inpaintzoo.commands.run import instantiated, parse
-from inpaintzoo.commands.usage import UsageError, _is_base
+from inpaintzoo.commands.usage import UsageError, _is_base, replaced_parts
 
 TINY = str(TESTS / "conf" / "tiny.yaml")
 CONFIGS = TESTS.parent / "configs"
@@ -75,7 +75,8 @@ LINES = [
     (FIT + "--model.adversaries.global.objective Objective", "objective Objective: this is only the base of other"),
     (PENNET + "--model.generator Generator", "--model.generator Generator: this is only the base of"),
     (PENNET + "--model.losses.new.weight 3", "--model.losses.new Loss: this is only the base of"),
-    (QUICK + "--sets.scens.test_masks FreeForm", "--sets.scens InpaintingData: this is only the base of other classes"),
+    (FIT + "--model.losses.hol.weight 3", "--model.losses.hol: no class is named for 'hol'; did you mean hole?"),
+    (QUICK + "--sets.scens.test_masks FreeForm", "--sets.scens: no class is named for 'scens'; did you mean scenes?"),
     # an overlay without the method's config, or before it
     (f"fit --config {ROW}", "skip: no class is named that could take this; put the method's config before this one"),
     (f"fit --config {ROW} --config {AFF}", "skip: no class is named that could take this; put the method's config"),
@@ -184,6 +185,12 @@ def test_a_bad_command_line_is_one_sentence(line, text, capsys):
     ("content", "text"),
     [
         ("model: {init_args: {generator: {init_args: {widht: 3}}}}", "model.generator.widht: NormFreeGenerator has no"),
+        (
+            "model: {init_args: {losses: {a: {class_path: inpaintzoo.losses.HolL1}}}}",
+            "imported (module 'inpaintzoo.losses' has no attribute 'HolL1'); did you mean HoleL1?",
+        ),
+        ("data: {init_args: {masks: {class_path: inpaintzoo.data.masks.FreFrom}}}", "did you mean FreeForm"),
+        ("trainer: {callbacks: [{class_path: inpaintzoo.callbacks.CompareFils}]}", "did you mean CompareFills?"),
         ("model: {init_args: {losses: {a: {class_path: HoleL2}}}}", "model.losses HoleL2: there is no such class; did"),
         (
             "data: {init_args: {masks: {class_path: FreeForm, init_args: {strokes: many}}}}",
@@ -202,6 +209,39 @@ def test_a_bad_config_is_one_sentence_with_its_name(content, text, tmp_path, cap
     config.write_text(content)
     said = refused(capsys, [*FIT.split(), "--config", str(config)])
     assert (str(config) in said or content == "trainer: null") and text in said and TINY not in said
+
+
+@pytest.mark.parametrize(
+    ("content", "note"),
+    [
+        ("model: {init_args: {losses: {hole: L1}}}", "replaces model.losses of {}; valid is left out\n"),
+        ("model: {init_args: {losses: {x: L1}}}", "replaces model.losses of {}; hole and valid are left out\n"),
+        ("model: {init_args: {adversaries: {}}}", "replaces model.adversaries of {}; global is left out\n"),
+        ("model: {init_args: {losses: {hole: HoleL1, valid: L1}}}", ""),
+        ("trainer: {max_steps: 3}", ""),
+    ],
+)
+def test_a_config_that_drops_parts_of_an_earlier_one_says_so(content, note, tmp_path, capsys, monkeypatch):
+    config = tmp_path / "later.yaml"
+    config.write_text(content)
+    found = []
+    monkeypatch.setattr("inpaintzoo.commands.training.ZooCLI.before_instantiate_classes", lambda cli: found.append(cli))
+    monkeypatch.setattr("inpaintzoo.commands.training.ZooCLI.instantiate_classes", sys.exit)
+    main([*FIT.split(), "--config", str(config)])
+    assert capsys.readouterr().err.endswith(f"note: {config} {note.format(TINY)}" if note else "")
+    given = found[0].config.fit.model.init_args
+    names = {"losses": list(given.losses), "adversaries": list(given.adversaries)}
+    assert ("valid" in names["losses"], "global" in names["adversaries"]) == ("valid" not in note, "global" not in note)
+
+
+def test_callbacks_and_contenders_that_a_later_config_drops_are_named(tmp_path):
+    first, second = tmp_path / "a.yaml", tmp_path / "b.yaml"
+    first.write_text("trainer: {callbacks: [CompareFills, {class_path: a.b.Mine}]}\ncontenders: {x: Fill, y: Fill}")
+    second.write_text("trainer: {callbacks: [{class_path: CompareFills}]}\ncontenders: {y: Fill}")
+    assert replaced_parts(["--config", str(first), f"--config={second}"]) == [
+        f"{second} replaces trainer.callbacks of {first}; Mine is left out",
+        f"{second} replaces contenders of {first}; x is left out",
+    ]
 
 
 def test_the_full_account_is_one_variable_away(monkeypatch):
