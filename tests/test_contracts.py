@@ -153,6 +153,11 @@ GENERATORS = {
     "MeanColour": Small({}, (16, 24)),
     "Diffusion": Small({}, (16, 24)),
     "Biharmonic": Small({}, (16, 24)),
+    "ShiftMap": Small({}, (34, 36)),
+    "FSR": Small({}, (6, 8)),  # it takes milliseconds a pixel
+    "FSRFast": Small({}, (8, 12)),
+    "Telea": Small({}, (16, 24)),
+    "NavierStokes": Small({}, (16, 24)),
 }
 ALL_GENERATORS = [
     *((models, name) for name in exported(models, Generator)),

@@ -94,8 +94,7 @@ def _copy_within(picture: np.ndarray, left: np.ndarray, own: np.ndarray) -> None
 def _cells(hole: np.ndarray, factor: int) -> np.ndarray:
     """Which cells of `factor` by `factor` pixels have any hole in them."""
     padded = np.pad(hole, [_padding(side, factor) for side in hole.shape], mode="edge")
-    cells: np.ndarray = padded.reshape(padded.shape[0] // factor, factor, -1, factor).any(axis=(1, 3))
-    return cells
+    return np.asarray(padded.reshape(padded.shape[0] // factor, factor, -1, factor).any(axis=(1, 3)))
 
 
 def _padding(side: int, factor: int) -> tuple[int, int]:

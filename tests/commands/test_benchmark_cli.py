@@ -33,6 +33,25 @@ def said(capsys, code, *arguments):
     return out.out if code == 0 else out.err
 
 
+FILLS_CONFIG = QUICK.with_name("fills.yaml")
+
+
+def test_the_fills_side_by_side_on_a_folder(tmp_path, capsys, monkeypatch):
+    go_offline(monkeypatch, tmp_path)
+    monkeypatch.setattr("inpaintzoo.benchmark.report.write.write_report", lambda *arguments: None)
+    (tmp_path / "photos").mkdir()
+    noise("RGB", 40, 40).save(tmp_path / "photos" / "a.png")
+    # The command is the one that the config's header gives.
+    header = " ".join(line.strip("# \\") for line in FILLS_CONFIG.read_text().splitlines() if line.startswith("#"))
+    words = re.search(r"(--sets\.pictures FolderData .*?) --out", header).group(1)
+    words = words.replace("photos/test", str(tmp_path / "photos")).replace("size 256", "size 40")
+    common = ("--device", "cpu", "--metrics", "[psnr_hole]", "--cost", "false", "--out", tmp_path / "out")
+    text = said(capsys, 0, "--config", FILLS_CONFIG, *shlex.split(words), *common)
+    rows = text.split("protocol zoo\n")[1].split("\n\n")[0].splitlines()[1:]
+    names = ["mean colour", "diffusion", "biharmonic", "Telea", "Navier-Stokes", "FSR fast", "shift-map"]
+    assert [row.rsplit(maxsplit=1)[0].strip() for row in rows] == names
+
+
 SMALL = ("--config", QUICK, "--sets.scenes.test_size", 3, "--sets.scenes.image_size", 32, "--device", "cpu",
          "--metrics", "[psnr, psnr_hole, l1]")  # fmt: skip
 
