@@ -13,7 +13,7 @@ from tqdm import tqdm
 
 from inpaintzoo.commands.run import run_command
 from inpaintzoo.data.masks.reading import PolarityChoice
-from inpaintzoo.fills import FILLS
+from inpaintzoo.fills import DEFAULT_FILL, FILLS
 from inpaintzoo.predictor import FileResult, FolderFill, Predictor
 from inpaintzoo.predictor.filling import Precision
 from inpaintzoo.predictor.ledger import MODEL_SETTINGS, identify
@@ -22,7 +22,6 @@ from inpaintzoo.predictor.tasks import LargePictureWarning
 from inpaintzoo.types import ConfigError, InpaintzooError
 
 ALPHA = "alpha"  # in place of a mask
-DEFAULT_FILL = "shiftmap"
 _Seed = restricted_number_type("_Seed", int, [(">=", 0), ("<=", 2**63 - 1)])
 _Grow = restricted_number_type("_Grow", int, [(">=", 0), ("<=", 10_000)])
 

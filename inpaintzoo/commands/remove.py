@@ -13,7 +13,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from inpaintzoo.commands.run import run_command
 from inpaintzoo.files.writing import new_file, write_whole
-from inpaintzoo.fills import FILLS
+from inpaintzoo.fills import DEFAULT_FILL, FILLS
 from inpaintzoo.pictures.boxes import Box
 from inpaintzoo.pictures.images import open_image
 from inpaintzoo.predictor import Predictor
@@ -73,8 +73,8 @@ def _parser() -> ArgumentParser:
     add("--over-neighbours", action="store_true", help="let grown objects reach into other instances")
     add("--guide-away", type=str, action="append", default=[], help="a class that the fill must not copy from")
     add("--save-mask", type=str, help="a file to write the hole to, white = removed")
-    add("--model", type=str, help="a weight file (.safetensors), a checkpoint (.ckpt) or a run's folder")
-    add("--fill", choices=list(FILLS), help="a plain fill instead of a model")
+    add("--model", type=str, help="weights: a file, a run's folder, or a name of `inpaintzoo list --weights`")
+    add("--fill", choices=list(FILLS), help=f"a fill without a network; {DEFAULT_FILL} if there is no --model either")
     add("--samples", type=int, default=1, help="fills, by a stochastic model: NAME-0.png, NAME-1.png, ...")
     add("--seed", type=int, default=0, help="seed of stochastic fills")
     add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto picks a GPU if there is one")
@@ -92,7 +92,7 @@ def _remove(config: Namespace) -> None:
         raise ConfigError("nothing to remove: give --at X,Y, --box LEFT,TOP,RIGHT,BOTTOM, --class NAME or --mask FILE")
     for path in filter(None, (config.out, config.save_mask)):
         new_file(path, (), config.force, DataError)
-    model = FILLS[config.fill or "diffusion"]() if config.model is None else config.model
+    model = FILLS[config.fill or DEFAULT_FILL]() if config.model is None else config.model
     remover = Remover(_segmenter(config), Predictor(model, device=config.device))
     opened = remover.open(config.image)
     if config.list:

@@ -17,6 +17,7 @@ from inpaintzoo.generator import Generator
 from inpaintzoo.types import Output
 
 __all__ = [
+    "DEFAULT_FILL",
     "FILLS",
     "FSR",
     "Biharmonic",
@@ -128,6 +129,7 @@ class NavierStokes(Generator):
         return Output(image=navier_stokes_fill(image, mask))
 
 
+DEFAULT_FILL = "shiftmap"
 FILLS: dict[str, type[Generator]] = {
     "mean": MeanColour,
     "diffusion": Diffusion,
