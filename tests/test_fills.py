@@ -7,9 +7,12 @@ import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from predictor_toys import noise
 from torch import Tensor
 from toys import rand
 
+from benchmarks import fills as sheets
 from inpaintzoo.fills import (
     FSR,
     Biharmonic,
@@ -365,3 +368,12 @@ def test_generators_are_the_functions_without_parameters(generator, fill) -> Non
     assert list(generator.parameters()) == [] and generator.state_dict() == {}
     with pytest.raises(ValueError, match="the mask must be"):
         generator(image, mask[:1])
+
+
+def test_the_sheet_of_the_docs_can_be_drawn_again(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sheets, "SHEET", ("telea", "diffusion"))
+    monkeypatch.setattr(sheets, "SIDE", 200)
+    noise("RGB", 150, 200).save(tmp_path / "a.png")
+    sheets.sheet(tmp_path, tmp_path / "sheet.jpg")
+    assert Image.open(tmp_path / "sheet.jpg").size == (4 * sheets.CELL, sheets.CELL + 16)
+    assert capsys.readouterr().out.startswith("a.png: telea ")
