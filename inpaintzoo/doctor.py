@@ -22,7 +22,7 @@ def examine(model: Inpainter, data: InpaintingData) -> int:
         1 if training could not start, else 0.
     """
     data.loads_labels = model.reads_labels
-    findings = [*_weights(model), *_data(data)]
+    findings = [*_weights(model), *(_size(model, data) or _data(data))]
     if not any(finding.level == "error" for finding in findings):
         findings += check_labels(model, data)
     if not any(finding.level == "error" for finding in findings):
@@ -47,6 +47,16 @@ def _weights(model: Inpainter) -> list[Finding]:
         ]
     except InpaintzooError as error:
         return [Finding("error", str(error))]
+
+
+def _size(model: Inpainter, data: InpaintingData) -> list[Finding]:
+    """Ask the networks about the size of the pictures, before any is read or painted."""
+    try:
+        if data.picture_size:
+            model.check_size(*data.picture_size)
+    except InpaintzooError as error:
+        return [Finding("error", str(error))]
+    return []
 
 
 def _data(data: InpaintingData) -> list[Finding]:
