@@ -1,6 +1,7 @@
 """Fills without a network, against loops and the properties that define them."""
 
 import warnings
+from typing import get_args
 
 import cv2
 import numpy as np
@@ -13,6 +14,7 @@ from torch import Tensor
 from toys import rand
 
 from benchmarks import fills as sheets
+from inpaintzoo import fills
 from inpaintzoo.fills import (
     FSR,
     Biharmonic,
@@ -31,7 +33,7 @@ from inpaintzoo.fills import (
     shiftmap_fill,
     telea_fill,
 )
-from inpaintzoo.types import InpaintzooError
+from inpaintzoo.types import FillName, InpaintzooError
 
 SMOOTH = [mean_fill, diffusion_fill, biharmonic_fill]
 CLASSICAL = [shiftmap_fill, fsr_fill, fsr_fast_fill, telea_fill, navier_stokes_fill]
@@ -310,6 +312,10 @@ def test_shiftmap_takes_any_size_and_says_what_telea_filled(size, share) -> None
 
 
 # -- what all of them keep ---------------------------------------------------------------------------------------------
+
+
+def test_the_command_line_offers_all_fills():
+    assert set(fills.FILLS) == set(get_args(FillName))
 
 
 @pytest.mark.parametrize("fill", FILLS)

@@ -13,6 +13,7 @@ from inpaintzoo.commands import main, overview
 STEPS = [
     ("import inpaintzoo", "torch lightning", "inpaintzoo"),
     ("from inpaintzoo.commands import main; main(['--version'])", "torch lightning", "inpaintzoo.commands"),
+    ("main(['inpaint', '--help']); main(['remove', '--help'])", "torch lightning", "jsonargparse"),
     ("from inpaintzoo.data import masks", "lightning", "torch"),
     ("from inpaintzoo import Predictor, load_model", "lightning torchmetrics kornia skimage", "torch"),
     ("from inpaintzoo.commands import convert, export, inpaint", "lightning torchmetrics kornia skimage", "torch"),

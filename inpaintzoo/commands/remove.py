@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
@@ -13,16 +14,15 @@ from PIL import Image, ImageDraw, ImageFont
 
 from inpaintzoo.commands.run import run_command
 from inpaintzoo.files.writing import new_file, write_whole
-from inpaintzoo.fills import DEFAULT_FILL, FILLS
 from inpaintzoo.pictures.boxes import Box
-from inpaintzoo.pictures.images import open_image
-from inpaintzoo.predictor import Predictor
-from inpaintzoo.removal import SAM, GrabCut, InstanceMap, MaskRCNN, OpenPicture, Prompt, Remover, Segmenter
-from inpaintzoo.removal.segmenter import Point
-from inpaintzoo.types import ConfigError, DataError
+from inpaintzoo.types import DEFAULT_FILL, ConfigError, DataError, FillName
 from inpaintzoo.words import counted
 
-PRETRAINED: dict[str, Callable[..., Segmenter]] = {"maskrcnn": MaskRCNN.pretrained, "sam": SAM.pretrained}
+if TYPE_CHECKING:
+    from inpaintzoo.removal import OpenPicture, Prompt, Segmenter
+    from inpaintzoo.removal.segmenter import Point
+
+SegmenterName = Literal["grabcut", "maskrcnn", "sam"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -64,7 +64,7 @@ def make_parser() -> ArgumentParser:
     add("--list", action="store_true", help="say what the segmenter finds, and remove nothing")
     add(
         "--segmenter",
-        choices=["grabcut", *PRETRAINED],
+        choices=get_args(SegmenterName),
         default="grabcut",
         help="what finds objects; grabcut needs no weights",
     )
@@ -75,7 +75,11 @@ def make_parser() -> ArgumentParser:
     add("--guide-away", type=str, action="append", default=[], help="a class that the fill must not copy from")
     add("--save-mask", type=str, help="a file to write the hole to, white = removed")
     add("--model", type=str, help="weights: a file, a run's folder, or a name of `inpaintzoo list --weights`")
-    add("--fill", choices=list(FILLS), help=f"a fill without a network; {DEFAULT_FILL} if there is no --model either")
+    add(
+        "--fill",
+        choices=get_args(FillName),
+        help=f"a fill without a network; without --model too, {DEFAULT_FILL}",
+    )
     add("--samples", type=int, default=1, help="fills, by a stochastic model: NAME-0.png, NAME-1.png, ...")
     add("--seed", type=int, default=0, help="seed of stochastic fills")
     add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto picks a GPU if there is one")
@@ -84,6 +88,11 @@ def make_parser() -> ArgumentParser:
 
 
 def _remove(config: Namespace) -> None:
+    # Here: they import torch, which the help does not need.
+    from inpaintzoo.fills import FILLS
+    from inpaintzoo.predictor import Predictor
+    from inpaintzoo.removal import Remover
+
     if config.model is not None and config.fill is not None:
         raise ConfigError("give either --model FILE or --fill NAME")
     if config.out is None and not config.list:
@@ -135,6 +144,9 @@ def _remove(config: Namespace) -> None:
 
 
 def _segmenter(config: Namespace) -> Segmenter:
+    from inpaintzoo.pictures.images import open_image
+    from inpaintzoo.removal import SAM, GrabCut, InstanceMap, MaskRCNN
+
     if config.instances is not None:
         with open_image(config.instances) as image:
             if image.mode not in ("L", "P", "I;16", "I"):
@@ -144,12 +156,14 @@ def _segmenter(config: Namespace) -> Segmenter:
         if config.weights is not None:
             raise ConfigError("grabcut has no weights; leave out --weights, or choose another --segmenter")
         return GrabCut()
-    pretrained = PRETRAINED[config.segmenter]
+    pretrained = MaskRCNN.pretrained if config.segmenter == "maskrcnn" else SAM.pretrained
     return pretrained(weights=config.weights, device=config.device)
 
 
 def _prompts(config: Namespace) -> list[Prompt]:
     """One for each box, with the clicks inside it, and one for each other click."""
+    from inpaintzoo.removal import Prompt
+
     away = tuple(_point("--away", text) for text in config.away)
     boxes = [
         Box(top, left, bottom, right) for left, top, right, bottom in (_numbers("--box", t, 4) for t in config.box)
