@@ -119,6 +119,7 @@ def test_comparison_tells_when_the_network_is_worse(tmp_path, capsys):
     assert "NormFreeGenerator is NOT better than mean colour" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore:shift-map:")
 def test_comparison_with_other_fills(tmp_path, capsys):
     callback = CompareFills(pictures=1, fills=["telea", "shiftmap"])
     fit(tmp_path, callback, enable_checkpointing=False, enable_progress_bar=False)
