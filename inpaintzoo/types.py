@@ -1,17 +1,27 @@
-"""Types that all parts of the zoo share: the batch, a generator's output, and the errors that callers may catch."""
+"""Types that all parts of the zoo share: the batch, a generator's output, closed choices, and the errors to catch.
+
+Nothing heavy is imported here: torch takes seconds, and the commands' help needs the choices only.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IGNORE = 255
 """Label of pixels that losses and metrics leave out."""
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, Split, Split] = ("train", "val", "test")
+
+FillName = Literal["mean", "diffusion", "biharmonic", "shiftmap", "fsr", "fsr_fast", "telea", "navier_stokes"]
+DEFAULT_FILL: FillName = "shiftmap"
+PolarityChoice = Literal["auto", "white", "black"]
+Precision = Literal["float32", "bfloat16", "float16"]
+Strategy = Literal["auto", "pad", "crop", "tile", "resize"]
 
 OutputT = TypeVar("OutputT", bound="Output")
 
@@ -67,6 +77,8 @@ class PyramidOutput(Output):
 
 
 def _detached(value: Any) -> Any:
+    from torch import Tensor
+
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, dict):

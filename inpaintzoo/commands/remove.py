@@ -13,13 +13,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from inpaintzoo.commands.run import run_command
 from inpaintzoo.files.writing import new_file, write_whole
-from inpaintzoo.fills import DEFAULT_FILL, FILLS
+from inpaintzoo.fills import FILLS
 from inpaintzoo.pictures.boxes import Box
 from inpaintzoo.pictures.images import open_image
 from inpaintzoo.predictor import Predictor
 from inpaintzoo.removal import SAM, GrabCut, InstanceMap, MaskRCNN, OpenPicture, Prompt, Remover, Segmenter
 from inpaintzoo.removal.segmenter import Point
-from inpaintzoo.types import ConfigError, DataError
+from inpaintzoo.types import DEFAULT_FILL, ConfigError, DataError
 from inpaintzoo.words import counted
 
 PRETRAINED: dict[str, Callable[..., Segmenter]] = {"maskrcnn": MaskRCNN.pretrained, "sam": SAM.pretrained}

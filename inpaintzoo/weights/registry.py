@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
 import shutil
 import sys
 from pathlib import Path
 
 import msgspec
 
+from inpaintzoo.files.cache import cache_folder
 from inpaintzoo.files.download import download_file
 from inpaintzoo.files.locks import taking_turns
 from inpaintzoo.files.reading import read_json
@@ -97,13 +97,6 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
 def entries() -> dict[str, Entry]:
     """All entries by name."""
     return read_json(REGISTRY, dict[str, Entry], "install inpaintzoo again")
-
-
-def cache_folder() -> Path:
-    """Where fetched weights are kept: `$INPAINTZOO_CACHE`, or `inpaintzoo` in the user's cache folder."""
-    if own := os.environ.get("INPAINTZOO_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "inpaintzoo"
 
 
 def kept_file(name: str) -> Path:

@@ -24,10 +24,9 @@ from inpaintzoo.pictures.images import (
     orientation_of,
     turn,
 )
-from inpaintzoo.types import DataError
+from inpaintzoo.types import DataError, PolarityChoice
 
 Polarity = Literal["white", "black"]
-PolarityChoice = Literal["auto", "white", "black"]
 
 UNCLEAR = (0.4, 0.6)  # a white part between these does not tell hole from rest
 # Parts of pixels between 10 and 90 % grey above which a mask file is a photograph. Of blurred masks (sigma 10 pixels of
