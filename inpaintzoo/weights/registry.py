@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import re
 import shutil
 import sys
 from pathlib import Path
@@ -189,6 +190,8 @@ def _from_hub(repository: str, file: str, revision: str | None) -> Path:
 
     Settings such as `HF_HUB_OFFLINE`, `HF_ENDPOINT`, `HF_HOME` and `HF_TOKEN` are those of `huggingface_hub`.
     """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):  # here, because without a connection the hub asks six times
+        raise WeightsError(f"{HUB}{repository}: give it as {HUB}owner/name, or {HUB}owner/name@revision")
     import huggingface_hub  # here: a path needs none of it
     from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
