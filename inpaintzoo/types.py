@@ -1,4 +1,7 @@
-"""Types that all parts of the zoo share: the batch, a generator's output, and the errors that callers may catch."""
+"""Types that all parts of the zoo share: the batch, a generator's output, closed choices, and the errors to catch.
+
+Nothing heavy is imported here: torch takes seconds, and the commands' help needs the choices only.
+"""
 
 from __future__ import annotations
 

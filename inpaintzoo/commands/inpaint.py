@@ -12,7 +12,15 @@ from jsonargparse.typing import restricted_number_type
 from tqdm import tqdm
 
 from inpaintzoo.commands.run import run_command
-from inpaintzoo.types import DEFAULT_FILL, ConfigError, FillName, InpaintzooError, PolarityChoice, Precision, Strategy
+from inpaintzoo.types import (
+    DEFAULT_FILL,
+    ConfigError,
+    FillName,
+    InpaintzooError,
+    PolarityChoice,
+    Precision,
+    Strategy,
+)
 
 if TYPE_CHECKING:
     from inpaintzoo.predictor import FileResult
@@ -43,11 +51,8 @@ def make_parser() -> ArgumentParser:
     add("mask", type=str, help=f"its mask, a folder of masks with the pictures' names, or {ALPHA}: transparent is hole")
     add("-o", "--out", type=str, required=True, help="the file or, for a folder, the folder to write")
     add("--model", type=str, help="weights: a file, a run's folder, or a name of `inpaintzoo list --weights`")
-    add(
-        "--fill",
-        choices=get_args(FillName),
-        help=f"a fill without a network; without --model too, {DEFAULT_FILL}",
-    )
+    fills = get_args(FillName)
+    add("--fill", choices=fills, help=f"a fill without a network; {DEFAULT_FILL} if there is no --model either")
     add("--samples", type=int, default=1, help="fills of each hole, by a stochastic model: NAME-0.png, NAME-1.png, ...")
     add("--seed", type=_Seed, default=0, help="seed of stochastic fills")
     add("--grow", type=_Grow, default=0, help="pixels by which holes are enlarged on every side")
@@ -68,13 +73,13 @@ def make_parser() -> ArgumentParser:
 
 
 def _inpaint(config: Namespace) -> int:
-    # Here: they import torch, which the help does not need.
+    if config.model is not None and config.fill is not None:
+        raise ConfigError("give either --model or --fill, not both")
+    # Here, because they take seconds to import, which nobody should wait for to read the help or of a misspelt option.
     from inpaintzoo.fills import FILLS
     from inpaintzoo.predictor import FolderFill, Predictor
     from inpaintzoo.predictor.ledger import MODEL_SETTINGS, identify
 
-    if config.model is not None and config.fill is not None:
-        raise ConfigError("give either --model or --fill, not both")
     work = FolderFill(
         config.image,
         None if config.mask == ALPHA else config.mask,

@@ -139,4 +139,4 @@ FILLS: dict[str, type[Generator]] = {
     "telea": Telea,
     "navier_stokes": NavierStokes,
 }
-"""The fills by their names on the command line."""
+"""The fills by their names on the command line, those of `FillName`."""

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any
 
 from inpaintzoo.data.masks.pairing import masks_among, pair_by_name
-from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.files.locks import sole_use
 from inpaintzoo.pictures.images import is_image_name, list_images, note_left_out
 from inpaintzoo.pictures.picture_file import FORMATS
@@ -20,7 +19,7 @@ from inpaintzoo.predictor.holes import common_polarity
 from inpaintzoo.predictor.ledger import Ledger, Stamps, stamps
 from inpaintzoo.predictor.predictor import Predictor
 from inpaintzoo.predictor.tasks import FileResult, FileTask, JpegWarning, sample_paths
-from inpaintzoo.types import ConfigError, DataError, InpaintzooError
+from inpaintzoo.types import ConfigError, DataError, InpaintzooError, PolarityChoice
 from inpaintzoo.words import counted
 
 _NO_ROOM = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quotas
