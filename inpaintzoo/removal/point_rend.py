@@ -425,6 +425,20 @@ def _resnet50() -> BackboneWithFPN:
     return backbone
 
 
+def load_network(file: Path, owner: str) -> PointRendNetwork:
+    """The network for COCO, with the weights of Detectron2's `.pkl` or a `.safetensors` file with our names.
+
+    Raises:
+        WeightsError: the file cannot be read safely, or does not fit.
+    """
+    content = read_file(file, owner)
+    state = plain_state(content.get("model", content), file, owner)
+    with torch.device("meta"):
+        network = PointRendNetwork()
+    load_state(network, from_detectron2(state) if file.suffix == ".pkl" else state, owner)
+    return network
+
+
 class PointRend(InstanceDetector):
     """Finds the objects of a picture, with sharp outlines; `PointRend.pretrained()` has COCO's 80 classes."""
 
@@ -433,7 +447,7 @@ class PointRend(InstanceDetector):
         """The ResNet-50 FPN with Detectron2's weights for COCO, downloaded on first use (about 230 MB).
 
         Args:
-            weights: path of a local copy of the file, or of what `PointRendNetwork` has saved as `.safetensors`.
+            weights: path of a local copy of the file, or of what `inpaintzoo convert --from pointrend` made of it.
             threshold: instances with a smaller score do not count.
             device: where the network runs.
 
@@ -441,14 +455,7 @@ class PointRend(InstanceDetector):
             WeightsError: the weights are not there and cannot be downloaded, or do not fit.
         """
         owner = "the segmenter PointRend (GrabCut needs no weights)"
-        file = published_file(URL, owner, weights)
-        content = read_file(file, owner)
-        with torch.device("meta"):
-            network = PointRendNetwork()
-        state = plain_state(content.get("model", content), file, owner)
-        if any(name.startswith(("proposal_generator.", "module.proposal_generator.")) for name in state):
-            state = from_detectron2(state)
-        load_state(network, state, owner)
+        network = load_network(published_file(URL, owner, weights), owner)
         network.roi_heads.score_thresh = max(threshold, 0.05)  # a mask as large as the picture for each: only if needed
         return cls(network, COCO, threshold, device)
 
@@ -486,13 +493,17 @@ def from_detectron2(state: Mapping[str, Tensor]) -> dict[str, Tensor]:
         All tensors; the background is the first class instead of the last, with a box that is never used.
 
     Raises:
-        WeightsError: pixel values or anchors are others.
+        WeightsError: pixel values or anchors are others, or a name or shape cannot be Detectron2's.
     """
     anchors, transform = Anchors().cell_anchors, Detectron2Transform(800, 1333)
     fixed = {f"proposal_generator.anchor_generator.cell_anchors.{level}": each for level, each in enumerate(anchors)}
     fixed |= {"pixel_mean": torch.tensor(transform.image_mean), "pixel_std": torch.tensor(transform.image_std)}
     converted = {}
     for name, tensor in state.items():
+        if not isinstance(name, str) or not tensor.ndim:
+            raise WeightsError(
+                f"PointRend: the file has a tensor {name!r} of shape {tuple(tensor.shape)}; it is another's"
+            )
         if (ours := fixed.get(name)) is not None:
             if tensor.numel() != ours.numel() or not torch.allclose(tensor.float().view(ours.shape), ours, atol=1e-3):
                 raise WeightsError(

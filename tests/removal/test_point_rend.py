@@ -8,6 +8,7 @@ import pytest
 import torch
 from torch import nn
 
+from inpaintzoo.commands import main
 from inpaintzoo.removal import PointRend
 from inpaintzoo.removal.point_rend import (
     AlignedPooler,
@@ -323,19 +324,28 @@ def test_every_tensor_of_detectron2_has_its_place(old):
     assert body.bn1.eps == 1e-5
     with pytest.raises(WeightsError, match="pixel_mean"):
         from_detectron2(state | {"pixel_mean": FIXED["pixel_mean"].flip(0)})
+    for strange in ({1: torch.zeros(1)}, {"roi_heads.box_predictor.bbox_pred.bias": torch.tensor(1.0)}):
+        with pytest.raises(WeightsError, match="another's"):
+            from_detectron2(strange)
 
 
 def test_the_published_file_loads_and_others_are_refused(tmp_path):
     model = {name: np.zeros(shape, np.float16) for name, shape in detectron2_shapes(True).items()}
     (tmp_path / "model_final.pkl").write_bytes(pickle.dumps({"model": model, "__author__": "Detectron2"}))
-    segmenter = PointRend.pretrained(tmp_path / "model_final.pkl", device="cpu")
+    made = tmp_path / "pointrend.safetensors"
+    convert = ["convert", "--from", "pointrend", str(tmp_path / "model_final.pkl"), "-o", str(made), "--dtype", "fp16"]
+    assert main(convert) == 0 and made.stat().st_size < 130e6
+    segmenter = PointRend.pretrained(made, device="cpu")
+    assert {each.dtype for each in segmenter.network.parameters()} == {torch.float32}
     assert len(segmenter.classes) == 81 and segmenter.classes[1] == "person" and segmenter.classes[80] == "toothbrush"
     assert not any(each.is_meta for each in (*segmenter.network.parameters(), *segmenter.network.buffers()))
     segmenter.network.transform.min_size = (64,)
     assert segmenter.open(torch.rand(3, 40, 60)).instances == []
-    for name in ("roi_heads.mask_point_head.fc1.bias", "backbone.bottom_up.stem.conv1.weight"):
-        (tmp_path / "part.pkl").write_bytes(pickle.dumps({"model": {k: v for k, v in model.items() if k == name}}))
-        with pytest.raises(WeightsError, match=r"GrabCut needs no weights.*does not fit its network"):
-            PointRend.pretrained(tmp_path / "part.pkl")
+    name = "roi_heads.mask_point_head.fc1.bias"
+    (tmp_path / "part.pkl").write_bytes(pickle.dumps({"model": {name: model[name]}}))
+    with pytest.raises(WeightsError, match=r"GrabCut needs no weights.*does not fit its network"):
+        PointRend.pretrained(tmp_path / "part.pkl")
+    assert main([*convert[:3], str(tmp_path / "part.pkl"), "-o", str(tmp_path / "new.safetensors")]) == 1
+    assert not (tmp_path / "new.safetensors").exists()
     with pytest.raises(WeightsError, match=r"GrabCut needs no weights.*download it from http"):
         PointRend.pretrained(tmp_path / "no.pkl")
