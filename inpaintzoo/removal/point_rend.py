@@ -444,7 +444,7 @@ class PointRend(InstanceDetector):
 
     @classmethod
     def pretrained(cls, weights: str | Path | None = None, threshold: float = 0.5, device: str = "auto") -> PointRend:
-        """The ResNet-50 FPN with Detectron2's weights for COCO, downloaded on first use (about 230 MB).
+        """The ResNet-50 FPN with Detectron2's weights for COCO, downloaded on first use (about 240 MB).
 
         Args:
             weights: path of a local copy of the file, or of what `inpaintzoo convert --from pointrend` made of it.
