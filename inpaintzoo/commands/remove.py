@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from inpaintzoo.removal import OpenPicture, Prompt, Segmenter
     from inpaintzoo.removal.segmenter import Point
 
-SegmenterName = Literal["grabcut", "maskrcnn", "sam"]
+SegmenterName = Literal["grabcut", "maskrcnn", "pointrend", "sam"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -145,7 +145,7 @@ def _remove(config: Namespace) -> None:
 
 def _segmenter(config: Namespace) -> Segmenter:
     from inpaintzoo.pictures.images import open_image
-    from inpaintzoo.removal import SAM, GrabCut, InstanceMap, MaskRCNN
+    from inpaintzoo.removal import SAM, GrabCut, InstanceMap, MaskRCNN, PointRend
 
     if config.instances is not None:
         with open_image(config.instances) as image:
@@ -156,8 +156,12 @@ def _segmenter(config: Namespace) -> Segmenter:
         if config.weights is not None:
             raise ConfigError("grabcut has no weights; leave out --weights, or choose another --segmenter")
         return GrabCut()
-    pretrained = MaskRCNN.pretrained if config.segmenter == "maskrcnn" else SAM.pretrained
-    return pretrained(weights=config.weights, device=config.device)
+    kinds: dict[str, Callable[..., Segmenter]] = {
+        "maskrcnn": MaskRCNN.pretrained,
+        "pointrend": PointRend.pretrained,
+        "sam": SAM.pretrained,
+    }
+    return kinds[config.segmenter](weights=config.weights, device=config.device)
 
 
 def _prompts(config: Namespace) -> list[Prompt]:

@@ -3,6 +3,7 @@
 from inpaintzoo.removal.grabcut import GrabCut
 from inpaintzoo.removal.instance_map import InstanceMap
 from inpaintzoo.removal.mask_rcnn import MaskRCNN
+from inpaintzoo.removal.point_rend import PointRend
 from inpaintzoo.removal.remover import OpenPicture, Removal, Remover
 from inpaintzoo.removal.sam import SAM
 from inpaintzoo.removal.segmenter import Instance, Prompt, Segmentation, Segmenter
@@ -14,6 +15,7 @@ __all__ = [
     "InstanceMap",
     "MaskRCNN",
     "OpenPicture",
+    "PointRend",
     "Prompt",
     "Removal",
     "Remover",

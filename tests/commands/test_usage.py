@@ -132,7 +132,7 @@ LINES = [
     (INPAINT + "--fill men", "--fill men: must be mean, diffusion, biharmonic, shiftmap"),
     (INPAINT + "--seed -1", "--seed -1: must be at least 0 and at most"),
     ("export --ckpt a --to b --dtype fp8", "--dtype fp8: must be fp32, fp16 or bf16"),
-    ("convert --from penet a -o b", "or gated-discriminator; did you mean pennet?"),
+    ("convert --from penet a -o b", "or pointrend; did you mean pennet?"),
     ("masks mak", "mak: must be make, bin, pair or show"),
     (FIT + "--trainer.precision 7", "--trainer.precision 7: must be 64, 32, 16, transformer-engine, transformer-"),
     # missing values, arguments and files; too many
