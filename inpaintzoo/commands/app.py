@@ -88,7 +88,7 @@ def _serve(config: Namespace) -> None:
 def _listening(host: str, port: int) -> socket.socket:
     """A socket at this address."""
     try:
-        (family, *_, address), *_ = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+        (family, *_, address), *_ = socket.getaddrinfo(host, int(port), type=socket.SOCK_STREAM)
         if ipaddress.ip_address(address[0]).is_unspecified:
             raise ConfigError(f"--host {host} is every address; name the one by which this machine shall be called")
         return socket.create_server(address[:2], family=family)
