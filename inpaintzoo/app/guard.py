@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import re
 from collections.abc import Iterable
 
@@ -19,12 +18,17 @@ _HEADERS = {
 }
 
 
+def refusal(status: int, reason: str) -> JSONResponse:
+    """An error as the server tells it."""
+    return JSONResponse({"error": " ".join(reason.split())}, status)
+
+
 class _TooLong(Exception):
     """The body goes on beyond the limit."""
 
 
 class Guard:
-    """Refuses requests, and adds headers that keep a browser from loading anything from elsewhere.
+    """Refuses requests, answers for mistakes, and forbids the browser to load anything from elsewhere.
 
     A page of another site can make a browser send requests here. Its address is then in `Origin`; or, if its name has
     been pointed at this machine, in `Host`.
@@ -47,9 +51,9 @@ class Guard:
             return
         status, reason = self._refusal(Headers(scope=scope))
         if status:
-            await JSONResponse({"error": reason}, status)(scope, receive, send)
+            await refusal(status, reason)(scope, receive, send)
             return
-        received, too_long = 0, False
+        received, too_long, started = 0, False, False
 
         async def limited() -> Message:
             nonlocal received, too_long
@@ -61,18 +65,26 @@ class Guard:
             return message
 
         async def headed(message: Message) -> None:
+            nonlocal started
             if too_long:
                 return  # the app's own account of it
             if message["type"] == "http.response.start":
+                started = True
                 names = {name for name, _ in message["headers"]}
                 added = ((name.encode(), value.encode()) for name, value in _HEADERS.items())
                 message["headers"] = [*message["headers"], *(each for each in added if each[0] not in names)]
             await send(message)
 
-        with contextlib.suppress(_TooLong):
+        try:
             await self.app(scope, limited, headed)
-        if too_long:
-            await JSONResponse({"error": self._long()}, 413, {"connection": "close"})(scope, receive, send)
+        except Exception as error:
+            if started:
+                raise
+            if not too_long:
+                reason = f"{type(error).__name__}: {error}; this is a mistake of inpaintzoo"
+                await refusal(500, reason)(scope, receive, headed)
+        if too_long and not started:
+            await refusal(413, self._long())(scope, receive, send)
 
     def _refusal(self, headers: Headers) -> tuple[int, str]:
         """Status and sentence; 0 if there is nothing against the request."""

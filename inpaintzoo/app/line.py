@@ -50,7 +50,7 @@ class Job:
     def check(self, *ignored: object) -> None:
         """Raise `Cancelled` if it has been cancelled."""
         if self.cancelled:
-            raise Cancelled("cancelled")
+            raise Cancelled("cancelled as you asked")
 
     @contextlib.contextmanager
     def stopping(self, network: nn.Module) -> Iterator[None]:

@@ -21,7 +21,7 @@ from fastapi.staticfiles import StaticFiles
 from PIL import Image
 from starlette.exceptions import HTTPException
 
-from inpaintzoo.app.guard import Guard
+from inpaintzoo.app.guard import Guard, refusal
 from inpaintzoo.app.line import Busy, Cancelled, Job, NameTaken
 from inpaintzoo.app.workplace import Kept, NotKept, TooLarge, Workplace
 from inpaintzoo.data.masks.reading import PolarityChoice
@@ -83,10 +83,7 @@ def create_app(workplace: Workplace, hosts: Iterable[str] = ()) -> FastAPI:
 
 
 def _add_errors(app: FastAPI) -> None:
-    """Every error becomes `{"error": "a sentence"}`."""
-
-    def refusal(status: int, reason: str) -> JSONResponse:
-        return JSONResponse({"error": " ".join(reason.split())}, status)
+    """Every error becomes `{"error": "a sentence"}`; `Guard` answers for those that nobody expects."""
 
     @app.exception_handler(InpaintzooError)
     def told(request: Request, error: InpaintzooError) -> JSONResponse:
@@ -104,14 +101,6 @@ def _add_errors(app: FastAPI) -> None:
             405: f"{request.url.path} has no {request.method}",
         }
         return refusal(error.status_code, reasons.get(error.status_code, str(error.detail)))
-
-    @app.middleware("http")
-    async def mistakes(request: Request, answer: Callable[[Request], Any]) -> Response:
-        try:
-            response: Response = await answer(request)
-        except Exception as error:
-            return refusal(500, f"{type(error).__name__}: {error}; this is a mistake of inpaintzoo")
-        return response
 
 
 def _add_pages(app: FastAPI) -> None:

@@ -114,6 +114,7 @@ class Workplace:
         self._opened: dict[tuple[str, str], OpenPicture] = {}
         self._reading = threading.Lock()  # one decoded picture at a time: each may take gigabytes
         self._segmenting = threading.Lock()
+        self._listing = threading.Lock()
         self.folder = Path(tempfile.mkdtemp(prefix="inpaintzoo-app-"))  # for this user only
 
     def __enter__(self) -> Workplace:
@@ -166,8 +167,9 @@ class Workplace:
         stem = given.stem if given.suffix.lower() in FORMATS else name
         kept = file.rename(file.with_name(file.stem + suffix.lower()))
         picture = Kept(file.stem, kept, f"{stem[:100]}{suffix}", form, width, height)
-        self._pictures[picture.id] = picture
-        self._drop_oldest()
+        with self._listing:
+            self._pictures[picture.id] = picture
+            self._drop_oldest()
         return picture
 
     def _drop_oldest(self) -> None:
@@ -175,7 +177,9 @@ class Workplace:
         while len(sizes) > 1 and sum(sizes.values()) > self.limits.kept:
             oldest = next(iter(sizes))
             del sizes[oldest]
-            self._pictures.pop(oldest).file.unlink()
+            file = self._pictures.pop(oldest).file
+            for each in (file, _shown_file(file)):
+                each.unlink(missing_ok=True)
 
     def picture(self, id: str) -> Kept:
         """A kept picture.
@@ -192,7 +196,7 @@ class Workplace:
         picture = self.picture(id)
         if picture.format in _SHOWN:
             return picture.file
-        shown = picture.file.with_suffix(".shown.png")
+        shown = _shown_file(picture.file)
         if not shown.is_file():
             with self._reading:
                 pixels = read_picture(picture.file, lambda note: None).picture
@@ -316,6 +320,10 @@ class Workplace:
                     del self._opened[next(iter(self._opened))]
                 self._opened[key] = remover.open(picture.file)
             return remover, self._opened[key]
+
+
+def _shown_file(file: Path) -> Path:
+    return file.with_name(f"{file.name}.shown.png")
 
 
 def _renamed(text: object, names: Mapping[str, str]) -> str:

@@ -33,10 +33,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0; 1 if nothing could be removed; 2 for wrong usage.
     """
-    return run_command(_parser(), argv, _remove)
+    return run_command(make_parser(), argv, _remove)
 
 
-def _parser() -> ArgumentParser:
+def make_parser() -> ArgumentParser:
+    """The options of the command."""
     parser = ArgumentParser(prog="inpaintzoo remove", description="Remove objects from a photograph.")
     add = parser.add_argument
     add("image", type=str, help="the photograph")

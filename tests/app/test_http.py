@@ -38,6 +38,7 @@ def file_of(pixels, form="PNG", **options):
 
 
 PHOTO = file_of(PIXELS)
+TIFF = file_of(PIXELS, "TIFF")
 HOLE = file_of((IDS == 1).astype(np.uint8) * 255)
 
 
@@ -387,8 +388,10 @@ def test_uploads_lie_in_a_private_folder_that_goes(tmp_path, monkeypatch):
 
 
 def test_the_oldest_pictures_are_dropped(client, workplace):
-    workplace.limits = Limits(1, 0.05, kept=2 * len(PHOTO))
-    first, *others = [post(client, "/pictures").json()["id"] for _ in range(3)]
+    workplace.limits = Limits(1, 0.05, kept=2 * len(TIFF))
+    first, *others = [post(client, "/pictures", TIFF, "a.tif").json()["id"] for _ in range(2)]
+    client.get(f"/pictures/{first}/shown")
+    others.append(post(client, "/pictures", TIFF, "a.tif").json()["id"])
     refused(client.get(f"/pictures/{first}/file"), 404, "open it again")
     assert all(client.get(f"/pictures/{each}/file").status_code == 200 for each in others)
     assert len(list(workplace.folder.iterdir())) == 2

@@ -1,28 +1,31 @@
-"""The page in a real browser: Debian's Chromium, driven by playwright."""
+"""The page in a real browser, driven by playwright: Debian's Chromium, since playwright's own is a download."""
 
+import io
 import json
 import re
 import shutil
+import socket
 import threading
 import time
+import urllib.error
+import urllib.request
 
 import numpy as np
 import pytest
 from PIL import Image
+from predictor_toys import Draws, Paints
 
 from inpaintzoo.predictor import Predictor
 from inpaintzoo.removal import GrabCut, InstanceMap
-from predictor_toys import Draws, Paints
 
-CHROMIUM = shutil.which("chromium")
+CHROMIUM = shutil.which("chromium") or shutil.which("google-chrome")
 if CHROMIUM is None:
-    pytest.skip("needs Debian's chromium: apt-get install chromium", allow_module_level=True)
+    pytest.skip("needs a browser: apt-get install chromium", allow_module_level=True)
 playwright = pytest.importorskip("playwright.sync_api", reason="needs playwright")
 uvicorn = pytest.importorskip("uvicorn", reason="needs the extra app")
+pytest.importorskip("fastapi", reason="needs the extra app")
 
-from inpaintzoo.app.server import create_app
-from inpaintzoo.app.workplace import Workplace
-
+TIMES = "\N{MULTIPLICATION SIGN}"
 IDS = np.zeros((300, 400), np.uint8)
 IDS[50:120, 60:140] = 1
 IDS[180:260, 240:340] = 2
@@ -49,6 +52,9 @@ def photo(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def address():
+    from inpaintzoo.app.server import create_app
+    from inpaintzoo.app.workplace import Workplace
+
     segmenters = {"grabcut": GrabCut(), "known": InstanceMap(IDS, {1: "person", 2: "dog"})}
     with Workplace({"draws": Draws(), "slow": Slow()}, segmenters, device="cpu") as workplace:
         server = uvicorn.Server(uvicorn.Config(create_app(workplace), port=0, log_level="error"))
@@ -100,7 +106,7 @@ def visit(browser, address):
 
 def opened(page, *files):
     page.set_input_files("#files", list(files))
-    says(page, "×")
+    says(page, TIMES)
     return page
 
 
@@ -110,6 +116,14 @@ def place(page, x, y):
     scale = min(frame["width"] / 400, frame["height"] / 300)
     left, top = (frame["width"] - 400 * scale) / 2, (frame["height"] - 300 * scale) / 2
     return frame["x"] + left + x * scale, frame["y"] + top + y * scale
+
+
+def colour(page, canvas, x, y):
+    """The RGBA levels that a canvas shows at a pixel of the picture."""
+    frame = page.locator("#drawing").bounding_box()
+    left, top = place(page, x, y)
+    read = """([id, x, y]) => [...document.getElementById(id).getContext("2d").getImageData(x, y, 1, 1).data]"""
+    return page.evaluate(read, [canvas, round(left - frame["x"]), round(top - frame["y"])])
 
 
 def draw(page, *points):
@@ -162,21 +176,17 @@ def test_draw_undo_fill_compare_and_download(visit, photo, tmp_path):
     before, after = (np.array(Image.open(file)) for file in (photo, tmp_path / "page.png"))
     assert (before[~hole] == after[~hole]).all() and (before[hole] != after[hole]).any()
 
-    shown = "([x, y]) => { const c = document.querySelector('#picture'); return [...c.getContext('2d').getImageData(x, y, 1, 1).data] }"
-    frame = page.locator("#drawing").bounding_box()
-    x, y = place(page, 90, 85)
-    spot = [round(x - frame["x"]), round(y - frame["y"])]
-    filled = page.evaluate(shown, spot)
+    filled = colour(page, "picture", 90, 85)
     page.fill("#slider", "100")
-    assert page.evaluate(shown, spot) == [220, 40, 30, 255] != filled
+    assert colour(page, "picture", 90, 85) == [220, 40, 30, 255] != filled
     page.fill("#slider", "0")
     page.focus("#drawing")
     page.keyboard.down("Tab")
-    assert page.evaluate(shown, spot) == [220, 40, 30, 255]
+    assert colour(page, "picture", 90, 85) == [220, 40, 30, 255]
     page.keyboard.up("Tab")
-    assert page.evaluate(shown, spot) == filled
+    assert colour(page, "picture", 90, 85) == filled
     page.click("#history button >> nth=0")
-    assert page.evaluate(shown, spot) == [220, 40, 30, 255]
+    assert colour(page, "picture", 90, 85) == [220, 40, 30, 255]
     page.click("#again")
     assert (masked(page, tmp_path) == hole).all()
 
@@ -212,15 +222,12 @@ def test_the_object_under_the_mouse_is_shown(visit, photo, tmp_path):
     page.select_option("#segmenter", "known")
     with page.expect_response("**/segment"):
         page.keyboard.press("s")
-    colour = "([x, y]) => [...document.querySelector('#drawing').getContext('2d').getImageData(x, y, 1, 1).data]"
-    frame = page.locator("#drawing").bounding_box()
-    x, y = place(page, 250, 190)
     page.wait_for_timeout(200)
     page.mouse.move(*place(page, 290, 220))
     page.mouse.move(*place(page, 291, 220))
-    assert page.evaluate(colour, [round(x - frame["x"]), round(y - frame["y"])])[3] > 0
+    assert colour(page, "drawing", 250, 190)[3] > 0
     page.mouse.move(*place(page, 20, 20))
-    assert page.evaluate(colour, [round(x - frame["x"]), round(y - frame["y"])])[3] == 0
+    assert colour(page, "drawing", 250, 190)[3] == 0
     page.mouse.click(*place(page, 20, 20))
     says(page, "No object was found")
     page.mouse.click(*place(page, 290, 220))
@@ -248,7 +255,7 @@ def test_a_fill_can_be_cancelled(visit, photo):
     says(page, "Filling: ")
     assert page.is_visible("#progress")
     page.click("#cancel")
-    says(page, "Cancelled.")
+    says(page, "Cancelled as you asked.")
     assert page.is_hidden("#progress") and page.is_enabled("#fill")
     Slow.go.set()
 
@@ -264,7 +271,7 @@ def test_failures_are_sentences(visit, tmp_path, photo):
     says(page, "Nothing is marked")
     Image.new("L", (10, 10)).save(tmp_path / "small.png")
     page.set_input_files("#mask-file", tmp_path / "small.png")
-    says(page, "The mask is 10 × 10, and the picture 400 × 300.")
+    says(page, f"The mask is 10 {TIMES} 10, and the picture 400 {TIMES} 300.")
 
 
 def test_a_saved_mask_can_be_loaded(visit, photo, tmp_path):
@@ -285,6 +292,83 @@ def test_the_same_mask_for_several_pictures(visit, photo, tmp_path):
     page.keyboard.press("PageDown")
     says(page, "b.png")
     assert page.locator("#history button").count() == 2
+
+
+@pytest.mark.parametrize("how", ["ClipboardEvent('paste', {clipboardData: d})", "DragEvent('drop', {dataTransfer: d})"])
+def test_a_picture_comes_by_paste_and_drop_and_goes_by_copy(visit, how):
+    page = visit(permissions=["clipboard-read", "clipboard-write"])
+    page.evaluate(f"""async () => {{
+      const canvas = document.createElement("canvas");
+      canvas.width = 40;
+      const d = new DataTransfer();
+      d.items.add(new File([await new Promise((r) => canvas.toBlob(r))], "given.png", {{ type: "image/png" }}));
+      document.dispatchEvent(new {how});
+    }}""")
+    says(page, f"given.png, 40 {TIMES} 150")
+    page.keyboard.press("Control+c")
+    says(page, "Copied.")
+    assert page.evaluate("navigator.clipboard.read().then(([item]) => item.types)") == ["image/png"]
+
+
+def test_a_folder_is_a_list_of_its_pictures(visit, photo, tmp_path):
+    for name in ("b.png", "a.png"):
+        shutil.copy(photo, tmp_path / name)
+    (tmp_path / "notes.txt").write_text("no picture")
+    page = visit()
+    page.set_input_files("#folder", tmp_path)
+    says(page, TIMES)
+    assert sorted(page.locator("#pictures span").all_inner_texts()) == ["a.png", "b.png"]
+
+
+def test_a_fill_after_each_stroke(visit, photo):
+    page = opened(visit(), photo)
+    page.check("#at-once")
+    page.select_option("#model", "mean")
+    draw(page, (70, 85), (130, 85))
+    says(page, "Done.")
+    assert page.locator("#history button").count() == 2
+
+
+def test_a_client_that_leaves_cancels_its_fill(address):
+    Slow.go.clear()
+    with asking_for_a_fill(address, "stays"):
+        wait_until(lambda: state(address, "stays") == "running")
+        with asking_for_a_fill(address, "leaves"):
+            wait_until(lambda: state(address, "leaves") == "waiting")
+        wait_until(lambda: state(address, "leaves") is None)
+        assert state(address, "stays") == "running"
+        Slow.go.set()
+        wait_until(lambda: state(address, "stays") is None)
+
+
+def asking_for_a_fill(address, job):
+    """A connection on which a fill has been asked for."""
+    alpha = io.BytesIO()
+    Image.new("RGBA", (16, 16)).save(alpha, "PNG")
+    parts = b""
+    for name, value in {"model": b"slow", "job": job.encode(), 'image"; filename="a.png': alpha.getvalue()}.items():
+        parts += f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n'.encode() + value + b"\r\n"
+    parts += b"--b--\r\n"
+    host, port = address.removeprefix("http://").split(":")
+    head = f"POST /fill HTTP/1.1\r\nHost: {host}\r\nContent-Length: {len(parts)}\r\n"
+    client = socket.create_connection((host, int(port)))
+    client.sendall(f"{head}Content-Type: multipart/form-data; boundary=b\r\n\r\n".encode() + parts)
+    return client
+
+
+def state(address, job):
+    try:
+        with urllib.request.urlopen(f"{address}/jobs/{job}") as answer:
+            return json.load(answer)["state"]
+    except urllib.error.HTTPError:
+        return None
+
+
+def wait_until(condition):
+    end = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < end, "nothing happened"
+        time.sleep(0.02)
 
 
 def test_with_the_keyboard_alone(visit, photo, tmp_path):
@@ -361,14 +445,13 @@ def test_on_a_phone_one_finger_draws_and_two_zoom(visit, photo, tmp_path):
 def test_texts_have_contrast(visit, photo, scheme):
     page = opened(visit(color_scheme=scheme), photo)
     page.click("summary")
-    found = json.loads(
-        page.evaluate("""JSON.stringify([...document.querySelectorAll("button, label, dt, dd, h2, a, select, #status, summary")]
-          .filter((each) => each.offsetParent && !each.disabled).map((each) => {
-            let ground = each;
-            while (getComputedStyle(ground).backgroundColor === "rgba(0, 0, 0, 0)") ground = ground.parentElement;
-            return [each.textContent, getComputedStyle(each).color, getComputedStyle(ground).backgroundColor];
-          }))""")
-    )
+    found = page.evaluate("""[...document.querySelectorAll("button, label, dt, dd, h2, a, select, #status, summary")]
+      .filter((each) => each.offsetParent && !each.disabled)
+      .map((each) => {
+        let ground = each;
+        while (getComputedStyle(ground).backgroundColor === "rgba(0, 0, 0, 0)") ground = ground.parentElement;
+        return [each.textContent, getComputedStyle(each).color, getComputedStyle(ground).backgroundColor];
+      })""")
     assert len(found) > 20
     low = [text for text, *colours in found if contrast(*colours) < 4.5]
     assert low == []

@@ -183,7 +183,9 @@ async function attempt(work) {
   }
 }
 
-const sentence = (text) => text.charAt(0).toUpperCase() + text.slice(1) + (/[.!?]$/.test(text) ? "" : ".");
+// It begins with a capital letter, unless with the name of a file.
+const sentence = (text) =>
+  (/^[a-z]+ /.test(text) ? text.charAt(0).toUpperCase() + text.slice(1) : text) + (/[.!?]$/.test(text) ? "" : ".");
 
 // -- brush and eraser ------------------------------------------------------------------------------------------------
 
@@ -391,7 +393,7 @@ async function fillAll() {
         if (each.mask.canvas.width !== width || each.mask.canvas.height !== height) throw new Error("it has another size");
         await fillWith(each, mask);
       } catch (error) {
-        if (error.message === "cancelled") throw error;
+        if (error.message.startsWith("cancelled")) throw error;
         failed.push(`${each.file.name}: ${error.message}`);
       }
     }
@@ -411,6 +413,7 @@ function save(address, name) {
 
 async function copy() {
   await attempt(async () => {
+    if (!navigator.clipboard) throw new Error("The browser copies only from https or from its own machine; use Download.");
     const { image } = entry();
     const canvas = newCanvas(image.width, image.height);
     canvas.getContext("2d").drawImage(image, 0, 0);
@@ -472,8 +475,7 @@ $("drawing").addEventListener("pointermove", (event) => {
   if (pan) {
     if (pan.apart && pointers.size < 2) return; // the finger that is left after two
     const now = pointers.size === 2 ? pinch() : { x: event.clientX, y: event.clientY };
-    view.x += now.x - pan.x;
-    view.y += now.y - pan.y;
+    view.move(now.x - pan.x, now.y - pan.y);
     const frame = $("stage").getBoundingClientRect();
     if (now.apart && pan.apart) view.zoom(now.apart / pan.apart, now.x - frame.left, now.y - frame.top);
     pan = now;
@@ -707,7 +709,9 @@ document.addEventListener("paste", (event) => {
 });
 new ResizeObserver(() => {
   view.resize();
-  if (current) zoom(0);
+  if (!current) return;
+  if (view.fitted) zoom(0);
+  else update();
 }).observe($("stage"));
 
 await attempt(async () => {

@@ -7,6 +7,7 @@ export class View {
     this.scale = 1; // screen pixels of a picture pixel
     this.x = 0; // of the picture's corner, in screen pixels
     this.y = 0;
+    this.fitted = true; // whether all of it is shown, and as large as possible
   }
 
   resize() {
@@ -21,6 +22,7 @@ export class View {
     this.scale = Math.min(clientWidth / width, clientHeight / height) || 1;
     this.x = (clientWidth - width * this.scale) / 2;
     this.y = (clientHeight - height * this.scale) / 2;
+    this.fitted = true;
   }
 
   zoom(factor, x = this.stage.clientWidth / 2, y = this.stage.clientHeight / 2) {
@@ -28,6 +30,13 @@ export class View {
     this.x = x - ((x - this.x) * scale) / this.scale;
     this.y = y - ((y - this.y) * scale) / this.scale;
     this.scale = scale;
+    this.fitted = false;
+  }
+
+  move(dx, dy) {
+    this.x += dx;
+    this.y += dy;
+    this.fitted = false;
   }
 
   pixel(event) {
