@@ -109,9 +109,9 @@ def _add_pages(app: FastAPI) -> None:
         return FileResponse(PAGE / "index.html")
 
     @app.get("/docs", include_in_schema=False)
-    def docs() -> HTMLResponse:
+    def docs(request: Request) -> HTMLResponse:
         template = jinja2.Environment(autoescape=True, trim_blocks=True).from_string((PAGE / "docs.html").read_text())
-        return HTMLResponse(template.render(schema=app.openapi()))
+        return HTMLResponse(template.render(schema=app.openapi(), host=request.url.netloc))
 
 
 def _add_pictures(app: FastAPI, workplace: Workplace) -> None:

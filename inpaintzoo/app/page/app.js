@@ -142,10 +142,8 @@ function drawPicture() {
 function drawMask() {
   const context = view.context($("drawing"));
   if (!current || original) return;
-  context.globalAlpha = 0.5;
   context.drawImage(current.mask.canvas, 0, 0);
   if (hover) context.drawImage(hover, 0, 0, current.mask.canvas.width, current.mask.canvas.height);
-  context.globalAlpha = 1;
   for (const [points, colour] of [[current.mask.last?.at, "#16a34a"], [current.mask.last?.away, "#dc2626"]]) {
     for (const [x, y] of points ?? []) {
       context.beginPath();
