@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 import jinja2
 import numpy as np
-from fastapi import FastAPI, Form, Request, UploadFile
+from fastapi import FastAPI, File, Form, Request, UploadFile
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, HTMLResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
@@ -46,9 +46,9 @@ _STATUS: dict[type[Exception], int] = {
     InpaintzooError: 422,
 }
 
-_Image = Annotated[UploadFile | None, Form(description="the picture; or give `picture`")]
+_Image = Annotated[UploadFile | None, File(description="the picture; or give `picture`")]
 _Picture = Annotated[str, Form(description="instead of `image`: the id of a picture that is kept already")]
-_Mask = Annotated[UploadFile | None, Form(description="a picture of the mask")]
+_Mask = Annotated[UploadFile | None, File(description="a picture of the mask")]
 _At = Annotated[list[str], Form(description="X,Y: a pixel on an object; X,Y+X,Y: several on one; may be repeated")]
 _Away = Annotated[list[str], Form(description="X,Y: a pixel that is not on the object; may be repeated")]
 _Box = Annotated[list[str], Form(description="LEFT,TOP,RIGHT,BOTTOM: a box around an object; may be repeated")]
@@ -116,7 +116,7 @@ def _add_pages(app: FastAPI) -> None:
 
 def _add_pictures(app: FastAPI, workplace: Workplace) -> None:
     @app.post("/pictures")
-    def keep(image: Annotated[UploadFile, Form(description="the picture")]) -> dict[str, Any]:
+    def keep(image: Annotated[UploadFile, File(description="the picture")]) -> dict[str, Any]:
         """Keep a picture, to work on it several times."""
         return _told(workplace.keep(image.file, image.filename or ""))
 

@@ -68,7 +68,8 @@ def _serve(config: Namespace) -> None:
             raise ConfigError(
                 f"--segmenter must be {listed([*PRETRAINED])}, got {name!r}{did_you_mean(name, PRETRAINED)}"
             )
-    models = {Path(model).stem: model for model in config.models}
+    stems = [Path(model).stem for model in config.models]
+    models = {model if stems.count(stem) > 1 else stem: model for model, stem in zip(config.models, stems, strict=True)}
     segmenters = {name: PRETRAINED[name](device=config.device) for name in config.segmenters}
     limits = Limits(config.max_megabytes, config.max_megapixels)
     with (
@@ -82,7 +83,9 @@ def _serve(config: Namespace) -> None:
             webbrowser.open(address)
         for name in _ENDS:  # the server passes the signal on to this handler, so that the uploads are removed
             signal.signal(name, _end)
-        uvicorn.Server(uvicorn.Config(create_app(workplace, [host]), log_level="warning")).run([listening])
+        uvicorn.Server(
+            uvicorn.Config(create_app(workplace, [host]), log_level="warning", timeout_graceful_shutdown=2)
+        ).run([listening])
 
 
 def _listening(host: str, port: int) -> socket.socket:

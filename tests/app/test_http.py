@@ -213,7 +213,14 @@ def test_what_a_browser_cannot_show_is_shown_as_png(client):
 def test_the_documentation_names_every_route_and_loads_nothing(client):
     page = client.get("/docs")
     assert all(f"/{name}" in page.text for name in ("fill", "segment", "remove", "models", "openapi.json"))
-    assert "curl" in page.text and "https://" not in page.text and "<script" not in page.text
+    forms = client.get("/openapi.json").json()["paths"]["/fill"]["post"]["requestBody"]["content"]
+    assert list(forms) == ["multipart/form-data"]
+    assert (
+        "curl" in page.text
+        and "127.0.0.1:8000/fill" in page.text
+        and "https://" not in page.text
+        and "<script" not in page.text
+    )
     for path in ("/", "/page/app.js", "/page/style.css"):
         answer = client.get(path)
         assert answer.status_code == 200 and "https://" not in answer.text and "http://" not in answer.text
