@@ -28,6 +28,7 @@ COMMANDS = {
     "download": ("download", "fetch weights by name"),
     "inpaint": ("inpaint", "fill the holes of your pictures   inpaintzoo inpaint IMAGE MASK -o OUT --model FILE"),
     "remove": ("remove", "remove objects from a photograph   inpaintzoo remove IMAGE --at X,Y -o OUT"),
+    "app": ("app", "both in the browser: a page on this machine"),
     "export": ("export", "a run's generator as safetensors, ONNX or torch.export file"),
     "convert": ("convert", "the authors' released weights as ours"),
     "push": ("push", "a weight file, with a model card, to the Hugging Face Hub"),

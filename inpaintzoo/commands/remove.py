@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, get_args
 
@@ -14,13 +14,11 @@ from PIL import Image, ImageDraw, ImageFont
 
 from inpaintzoo.commands.run import run_command
 from inpaintzoo.files.writing import new_file, write_whole
-from inpaintzoo.pictures.boxes import Box
 from inpaintzoo.types import DEFAULT_FILL, ConfigError, DataError, FillName
 from inpaintzoo.words import counted
 
 if TYPE_CHECKING:
-    from inpaintzoo.removal import OpenPicture, Prompt, Segmenter
-    from inpaintzoo.removal.segmenter import Point
+    from inpaintzoo.removal import OpenPicture, Segmenter
 
 SegmenterName = Literal["grabcut", "maskrcnn", "pointrend", "sam"]
 
@@ -92,12 +90,13 @@ def _remove(config: Namespace) -> None:
     from inpaintzoo.fills import FILLS
     from inpaintzoo.predictor import Predictor
     from inpaintzoo.removal import Remover
+    from inpaintzoo.removal.prompts import read_prompts
 
     if config.model is not None and config.fill is not None:
         raise ConfigError("give either --model FILE or --fill NAME")
     if config.out is None and not config.list:
         raise ConfigError("name the file to write: -o OUT")
-    prompts = _prompts(config)
+    prompts = read_prompts(config.at, config.away, config.box, "--")
     if not config.list and not (prompts or config.classes or config.mask):
         raise ConfigError("nothing to remove: give --at X,Y, --box LEFT,TOP,RIGHT,BOTTOM, --class NAME or --mask FILE")
     for path in filter(None, (config.out, config.save_mask)):
@@ -145,7 +144,7 @@ def _remove(config: Namespace) -> None:
 
 def _segmenter(config: Namespace) -> Segmenter:
     from inpaintzoo.pictures.images import open_image
-    from inpaintzoo.removal import SAM, GrabCut, InstanceMap, MaskRCNN, PointRend
+    from inpaintzoo.removal import PRETRAINED, GrabCut, InstanceMap
 
     if config.instances is not None:
         with open_image(config.instances) as image:
@@ -156,49 +155,7 @@ def _segmenter(config: Namespace) -> Segmenter:
         if config.weights is not None:
             raise ConfigError("grabcut has no weights; leave out --weights, or choose another --segmenter")
         return GrabCut()
-    kinds: dict[str, Callable[..., Segmenter]] = {
-        "maskrcnn": MaskRCNN.pretrained,
-        "pointrend": PointRend.pretrained,
-        "sam": SAM.pretrained,
-    }
-    return kinds[config.segmenter](weights=config.weights, device=config.device)
-
-
-def _prompts(config: Namespace) -> list[Prompt]:
-    """One for each box, with the clicks inside it, and one for each other click."""
-    from inpaintzoo.removal import Prompt
-
-    away = tuple(_point("--away", text) for text in config.away)
-    boxes = [
-        Box(top, left, bottom, right) for left, top, right, bottom in (_numbers("--box", t, 4) for t in config.box)
-    ]
-    clicks = [tuple(_point("--at", part) for part in text.split("+")) for text in config.at]
-    prompts = []
-    for box in boxes:
-        inside = [each for each in clicks if all(_within(point, box) for point in each)]
-        clicks = [each for each in clicks if each not in inside]
-        prompts.append(Prompt(tuple(point for each in inside for point in each), away, box))
-    return prompts + [Prompt(each, away) for each in clicks]
-
-
-def _within(point: Point, box: Box) -> bool:
-    return box.left <= point[0] < box.right and box.top <= point[1] < box.bottom
-
-
-def _point(option: str, text: str) -> Point:
-    x, y = _numbers(option, text, 2)
-    return x, y
-
-
-def _numbers(option: str, text: str, count: int) -> list[int]:
-    form = {2: "X,Y", 4: "LEFT,TOP,RIGHT,BOTTOM"}[count]
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count:
-        raise ConfigError(f"{option} must be {form} in whole pixels, got {text!r}")
-    return numbers
+    return PRETRAINED[config.segmenter](weights=config.weights, device=config.device)
 
 
 def _list(opened: OpenPicture, segmenter: Segmenter, out: str | None) -> None:

@@ -1,5 +1,7 @@
 """Object removal: point at an object, and the picture without it comes back."""
 
+from collections.abc import Callable
+
 from inpaintzoo.removal.grabcut import GrabCut
 from inpaintzoo.removal.instance_map import InstanceMap
 from inpaintzoo.removal.mask_rcnn import MaskRCNN
@@ -9,6 +11,7 @@ from inpaintzoo.removal.sam import SAM
 from inpaintzoo.removal.segmenter import Instance, Prompt, Segmentation, Segmenter
 
 __all__ = [
+    "PRETRAINED",
     "SAM",
     "GrabCut",
     "Instance",
@@ -22,3 +25,10 @@ __all__ = [
     "Segmentation",
     "Segmenter",
 ]
+
+PRETRAINED: dict[str, Callable[..., Segmenter]] = {
+    "maskrcnn": MaskRCNN.pretrained,
+    "pointrend": PointRend.pretrained,
+    "sam": SAM.pretrained,
+}
+"""Segmenters with published weights, by their names on the command line; they take `weights` and `device`."""
