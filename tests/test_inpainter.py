@@ -327,6 +327,7 @@ def test_ema_stands_in_for_validation_only():
     assert not torch.equal(model.generator.head.weight, ema.average["head.weight"])
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # dynamo looks at it
 @pytest.mark.parametrize("options", [{"channels_last": True}, {"compile": True}])
 def test_layout_and_compilation_change_nothing_but_speed(options):
     plain, other = inpainter(generator_optimizer=sgd), inpainter(generator_optimizer=sgd, **options)
