@@ -162,8 +162,8 @@ class ZooCLI(LightningCLI):
         trainer = config["trainer"]
         _check_trainer(trainer)
         kind, does = _WORK[self.subcommand or "fit"]
-        if (limit := trainer[f"limit_{kind}_batches"]) == 0:
-            raise ConfigError(f"--trainer.limit_{kind}_batches {limit} {does} nothing; it must be above 0")
+        if trainer[f"limit_{kind}_batches"] == 0:  # int or float, whichever the order of typing's cache makes of it
+            raise ConfigError(f"--trainer.limit_{kind}_batches 0 {does} nothing; it must be above 0")
         adversarial = config["model"].get("init_args", {}).get("adversaries")
         if adversarial and trainer["strategy"] == "auto" and _several(trainer["devices"], trainer["num_nodes"]):
             # The generator's update leaves the discriminators without gradients, which plain DDP does not allow.

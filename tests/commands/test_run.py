@@ -122,7 +122,7 @@ FIT = [
         "--trainer.devices must name at least one device, and each one once, got [0, 0",
     ),
     (["--trainer.limit_train_batches", "0"], 1, "--trainer.limit_train_batches 0 trains nothing; it must be above 0"),
-    (["--trainer.limit_train_batches", "0.0"], 1, "--trainer.limit_train_batches 0.0 trains nothing"),
+    (["--trainer.limit_train_batches", "0.0"], 1, "--trainer.limit_train_batches 0 trains nothing"),
     (["--trainer.devices", "0"], 1, "--trainer.devices must name at least one device"),
     (["--trainer.max_epochs", "-5"], 1, "--trainer: `max_epochs` must be"),
     (["--trainer.accelerator", "foo"], 1, "invalid accelerator name: `accelerator='foo'`"),
