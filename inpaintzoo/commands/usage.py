@@ -45,8 +45,6 @@ _SKIPPED = (
     "a class path (str)",
     "a dict with",
 )
-
-
 _REPLACED = ("losses", "adversaries", "metrics", "callbacks", "contenders", "sets")  # whole, by a later config
 
 
@@ -108,6 +106,7 @@ def _holds_keys(action: argparse.Action) -> bool:
 
 
 def _is_group(hint: Any) -> bool:
+    """Whether a value of this type can have keys."""
     origin = typing.get_origin(hint)
     if hint is Any or origin in (Callable, dict, Mapping):
         return True
@@ -142,18 +141,18 @@ def replaced_parts(argv: Sequence[str]) -> list[str]:
 
 
 def _named_parts(value: Any, key: str) -> Iterator[tuple[str, list[str]]]:
+    """The groups within a config, each with its key and the names of its parts, or their classes in a list."""
     if key.split(".")[-1] in _REPLACED and isinstance(value, (dict, list)) and "class_path" not in value:
-        parts = (
-            value
-            if isinstance(value, dict)
-            else [
-                str(part.get("class_path", part) if isinstance(part, dict) else part).split(".")[-1] for part in value
-            ]
-        )
-        yield key, list(map(str, parts))
+        parts = value if isinstance(value, dict) else [_class_name(part) for part in value]
+        yield key, [str(part) for part in parts]
     elif isinstance(value, dict):
         for name, inner in value.items():
             yield from _named_parts(inner, key if name == "init_args" else f"{key}.{name}".lstrip("."))
+
+
+def _class_name(part: Any) -> str:
+    path = part.get("class_path", part) if isinstance(part, dict) else part
+    return str(path).split(".")[-1]
 
 
 def check_values(parser: ArgumentParser, config: Namespace) -> None:
