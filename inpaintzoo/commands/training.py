@@ -214,6 +214,8 @@ class ZooCLI(LightningCLI):
                     for folder in self._written(subcommand):
                         held.enter_context(sole_use(folder))
                 super()._run_subcommand(subcommand)
+            if torch.distributed.is_initialized():  # or its threads may abort the process while Python shuts down
+                torch.distributed.destroy_process_group()
         except BaseException as error:
             for folder in filter(None, claimed):
                 if not holds_results(folder):
