@@ -17,14 +17,9 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
-from inpaintzoo.commands.usage import (
-    UsageError,
-    check_options,
-    check_values,
-    replaced_parts,
-    subcommand,
-    usage_error,
-)
+from inpaintzoo.commands.checks import check_options, check_values, replaced_parts
+from inpaintzoo.commands.mistakes import usage_error
+from inpaintzoo.commands.usage import UsageError, subcommand
 from inpaintzoo.types import InpaintzooError
 
 INTERRUPTED = 130  # 128 plus the number of the signal, as shells do
