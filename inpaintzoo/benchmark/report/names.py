@@ -13,6 +13,8 @@ _METRICS = {
     "diversity_lpips_alex": "diversity (LPIPS, AlexNet)",
     "diversity_lpips_vgg": "diversity (LPIPS, VGG)",
     "fid": "FID",
+    "frechet_lite0": "Fréchet distance (EfficientNet-Lite0)",
+    "lite0_distance": "feature distance (EfficientNet-Lite0)",
     "u_ids": "U-IDS",
     "p_ids": "P-IDS",
     "miou": "mIoU",
