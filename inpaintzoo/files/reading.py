@@ -46,5 +46,7 @@ def parse_json(text: bytes | str, kind: type[T]) -> T:
     """
     try:
         return msgspec.convert(json.loads(text), kind)
+    except json.JSONDecodeError as error:
+        raise ValueError(f"not JSON: {error}") from error
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error

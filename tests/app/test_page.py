@@ -146,6 +146,13 @@ def says(page, text):
     playwright.expect(page.locator("#status")).to_contain_text(text, timeout=15_000)
 
 
+def selects(page, act):
+    """What is done asks the server for an object, and the answer has come."""
+    with page.expect_response("**/segment"):
+        act()
+    says(page, "Selected")
+
+
 def test_draw_undo_fill_compare_and_download(visit, photo, tmp_path):
     page = opened(visit(), photo)
     assert page.evaluate("document.querySelector('#undo').disabled") is False
@@ -194,23 +201,17 @@ def test_draw_undo_fill_compare_and_download(visit, photo, tmp_path):
 def test_objects_by_clicks(visit, photo, tmp_path):
     page = opened(visit(), photo)
     page.keyboard.press("s")
-    page.mouse.click(*place(page, 100, 85))
-    says(page, "Selected")
+    selects(page, lambda: page.mouse.click(*place(page, 100, 85)))
     assert masked(page, tmp_path)[IDS == 1].all()
     page.fill("#grow", "10")
-    page.dispatch_event("#grow", "change")
-    says(page, "Looking")
-    says(page, "Selected")
+    selects(page, lambda: page.dispatch_event("#grow", "change"))
     grown = masked(page, tmp_path)
     assert grown[45, 100] and grown[IDS == 1].all()
     page.keyboard.press("n")
-    page.mouse.click(*place(page, 290, 220))
-    says(page, "Selected")
+    selects(page, lambda: page.mouse.click(*place(page, 290, 220)))
     two = masked(page, tmp_path)
     assert two[IDS > 0].all()
-    page.mouse.click(*place(page, 10, 290), button="right")
-    says(page, "Looking")
-    says(page, "Selected")
+    selects(page, lambda: page.mouse.click(*place(page, 10, 290), button="right"))
     assert page.evaluate("document.querySelector('#status').className") == ""
     for _ in range(2):
         page.click("#undo")

@@ -295,13 +295,13 @@ def test_a_generator_that_nobody_could_rebuild_is_refused():
 @pytest.mark.parametrize(
     ("number", "change", "message"),
     [
-        (1, lambda entry: "not json", "line 1: Expecting value"),
+        (1, lambda entry: "not json", "line 1: not JSON: Expecting value"),
         (1, lambda entry: "[1]", "line 1: Expected `object`, got `array`"),
         (1, lambda entry: entry.update(manifest=2), "line 1: Invalid enum value 2 - at `.*manifest`"),
         (1, lambda entry: entry.pop("height"), "line 1: .*missing required field `height`"),
         (1, lambda entry: entry.update(width="64"), "line 1: Expected `int`, got `str` - at `.*width`"),
         (1, lambda entry: entry.update(count=9), "promises 9 pairs, but it holds 5"),
-        (3, lambda entry: "{", "line 3: Expecting property name"),
+        (3, lambda entry: "{", "line 3: not JSON: Expecting property name"),
         (3, lambda entry: entry.__delitem__("image_sha256"), "line 3: .*missing required field `image_sha256`"),
         (4, lambda entry: entry.update(index=True), "line 4: Expected `int`, got `bool` - at `.*index`"),
         (4, lambda entry: entry.update(index=0), "line 4: index 0 where 2 must follow"),

@@ -121,6 +121,7 @@ def test_dense_engine_gives_the_textbook_result(settings):
     torch.testing.assert_close(found, textbook(*case, **settings), atol=1e-10, rtol=1e-8)
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # torch's own check looks at it
 def test_operator_is_registered_consistently():
     query, key, value, valid = random_case(3, 4, dtype=torch.float32)
     gain = valid * 0.3
