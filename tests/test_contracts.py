@@ -109,6 +109,7 @@ GENERATORS = {
     "AFFNet(group)": Small(
         {"width": 12, "norm": "group"}, (40, 64), [{}, {"skip": "attention", "dcr": False}, {"skip": "none"}]
     ),
+    "SmoothRefine": Small({"width": 12}, (40, 56), [{}, {"engine": "dense"}]),
     "PyramidGenerator": Small(
         {"width": 4},
         (64, 96),

@@ -309,6 +309,7 @@ GUIDED = {
     "SRPNet": lambda **options: models.SRPNet(width=8, **options),
     "GatedNet": lambda **options: models.GatedNet(width=8, **options),
     "AFFNet": lambda **options: models.AFFNet(width=8, **options),
+    "SmoothRefine": lambda **options: models.SmoothRefine(width=12, **options),
     "PyramidGenerator": lambda **options: models.PyramidGenerator(levels=(2, 1), structure=False, width=8, **options),
 }
 

@@ -8,7 +8,7 @@ from predictor_toys import Draws
 from torch import nn
 
 from inpaintzoo.layers.structure import BilateralStructure, RelativeTotalVariation
-from inpaintzoo.models import SPL, SPN, AFFNet, GatedNet, PENNet, PyramidGenerator, SGENet, SRPNet
+from inpaintzoo.models import SPL, SPN, AFFNet, GatedNet, PENNet, PyramidGenerator, SGENet, SmoothRefine, SRPNet
 from inpaintzoo.types import WeightsError
 from inpaintzoo.weights.export import export_model
 
@@ -23,6 +23,7 @@ NETWORKS = {
     "evaluated": lambda: SGENet("evaluated", 3, width=4, hidden=4),
     "gated": lambda: GatedNet(width=4),
     "aff": lambda: AFFNet(width=4),
+    "smooth": lambda: SmoothRefine(width=6, reduction=2),
     "spn-stochastic": lambda: SPN(**SMALL, stochastic=True, latent=3),
     "pyramid": lambda: PyramidGenerator(width=4),
     "pyramid-flat": lambda: PyramidGenerator(
