@@ -199,7 +199,8 @@ class DetectionNetwork(TorchvisionSSD, Rebuildable):
             `bbox_regression` `(B, A, 4)` and `cls_logits` `(B, A, 1 + classes)`.
         """
         maps: OrderedDict[str, Tensor] = self.backbone(images)  # type: ignore[operator]
-        return self.head(list(maps.values()))
+        raw: dict[str, Tensor] = self.head(list(maps.values()))  # type: ignore[operator]
+        return raw
 
 
 class _Pyramid(nn.Module):
