@@ -17,12 +17,26 @@ from inpaintzoo.fills import DEFAULT_FILL, FILLS
 from inpaintzoo.pictures.boxes import Box
 from inpaintzoo.pictures.images import open_image
 from inpaintzoo.predictor import Predictor
-from inpaintzoo.removal import SAM, GrabCut, InstanceMap, MaskRCNN, OpenPicture, Prompt, Remover, Segmenter
+from inpaintzoo.removal import (
+    SAM,
+    DetectedBoxes,
+    GrabCut,
+    InstanceMap,
+    MaskRCNN,
+    OpenPicture,
+    Prompt,
+    Remover,
+    Segmenter,
+)
 from inpaintzoo.removal.segmenter import Point
 from inpaintzoo.types import ConfigError, DataError
 from inpaintzoo.words import counted
 
-PRETRAINED: dict[str, Callable[..., Segmenter]] = {"maskrcnn": MaskRCNN.pretrained, "sam": SAM.pretrained}
+PRETRAINED: dict[str, Callable[..., Segmenter]] = {
+    "maskrcnn": MaskRCNN.pretrained,
+    "sam": SAM.pretrained,
+    "mpssd": DetectedBoxes.pretrained,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

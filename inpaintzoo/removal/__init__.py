@@ -1,5 +1,6 @@
 """Object removal: point at an object, and the picture without it comes back."""
 
+from inpaintzoo.removal.boxes import DetectedBoxes
 from inpaintzoo.removal.grabcut import GrabCut
 from inpaintzoo.removal.instance_map import InstanceMap
 from inpaintzoo.removal.mask_rcnn import MaskRCNN
@@ -9,6 +10,7 @@ from inpaintzoo.removal.segmenter import Instance, Prompt, Segmentation, Segment
 
 __all__ = [
     "SAM",
+    "DetectedBoxes",
     "GrabCut",
     "Instance",
     "InstanceMap",
