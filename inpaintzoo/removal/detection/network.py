@@ -188,6 +188,8 @@ class DetectionNetwork(TorchvisionSSD, Rebuildable):
             if isinstance(layer, nn.Conv2d):
                 nn.init.kaiming_normal_(layer.weight, nonlinearity="relu")
                 nn.init.zeros_(layer.bias)  # type: ignore[arg-type]
+        first = next(layer for layer in pyramid.modules() if isinstance(layer, nn.Conv2d))
+        nn.init.kaiming_normal_(first.weight, a=100 * 2**0.5)  # its inputs are colours up to 255, not of unit variance
 
     def raw_outputs(self, images: Tensor) -> dict[str, Tensor]:
         """What the heads say of each anchor, without decoding and suppression.
