@@ -314,9 +314,10 @@ class Inpainter(TrainingModule):
     def rehearse(self, data: Any) -> list[Finding]:
         """Check the labels, the size of a training batch, the losses and the metrics."""
         findings = check_labels(self, data)
-        for check in (self._rehearse_sizes, self._rehearse_losses, self._rehearse_metrics):
-            if not any(finding.level == "error" for finding in findings):
-                findings.append(check(data))
+        if not any(finding.level == "error" for finding in findings):
+            findings.append(self._rehearse_sizes(data))
+        if not any(finding.level == "error" for finding in findings):
+            findings += [self._rehearse_losses(data), self._rehearse_metrics(data)]
         return findings
 
     def _rehearse_sizes(self, data: Any) -> Finding:
