@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from inpaintzoo.data.findings import Finding
-from inpaintzoo.inpainter import TrainingModule
+from inpaintzoo.inpainter import Inpainter, TrainingModule
 from inpaintzoo.types import InpaintzooError
 
 MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}
@@ -18,7 +18,7 @@ def examine(model: TrainingModule, data: Any) -> int:
         1 if training could not start, else 0.
     """
     data.loads_labels = model.reads_labels
-    findings = [*_weights(model), *_data(data)]
+    findings = [*_weights(model), *(_size(model, data) or _data(data))]
     if not any(finding.level == "error" for finding in findings):
         findings += model.rehearse(data)
     for finding in findings:
@@ -37,6 +37,17 @@ def _weights(model: TrainingModule) -> list[Finding]:
         return [Finding("ok", report) for report in model.initialise()]
     except InpaintzooError as error:
         return [Finding("error", str(error))]
+
+
+def _size(model: TrainingModule, data: Any) -> list[Finding]:
+    """Ask the networks about the size of the pictures, before any is read or painted."""
+    size = getattr(data, "picture_size", None)
+    try:
+        if size and isinstance(model, Inpainter):
+            model.check_size(*size)
+    except InpaintzooError as error:
+        return [Finding("error", str(error))]
+    return []
 
 
 def _data(data: Any) -> list[Finding]:

@@ -34,6 +34,7 @@ from inpaintzoo.metrics import MetricResults, MetricSuite, SampleMetric
 from inpaintzoo.metrics.segmentation import predicted_logits
 from inpaintzoo.ops import composite, frozen, gather_over_ranks, mean_over_ranks, show_hole
 from inpaintzoo.types import Batch, ConfigError, InpaintzooError, NonFiniteLossError, Output
+from inpaintzoo.views import Composite, HoleMasked, RawPrediction, Samples
 from inpaintzoo.weights.checkpoints import check_resumes, describe_parts
 from inpaintzoo.weights.initialise import initialise, refuse_to_resume
 from inpaintzoo.weights.resuming import Schedules, changes
@@ -46,6 +47,9 @@ _UNFIT = {
     LearningRateFinder: "set the rate in generator_optimizer and discriminator_optimizer",
     StochasticWeightAveraging: "use GeneratorEMA (--ema.decay)",
 }
+
+
+_WHOLE_FRAME = (Composite, HoleMasked, RawPrediction, Samples)  # the other views show pictures of their own size
 
 
 def _adam(parameters: Any) -> Optimizer:
@@ -436,6 +440,24 @@ class Inpainter(TrainingModule):
         seeds = ((self.sample_seed * 1_000_003 + int(index)) % 2**63 for index in indices)
         noise = [torch.Generator().manual_seed(seed) for seed in seeds]
         return self.generator.sample(self._masked_image(batch), batch["mask"], n, noise)
+
+    def check_size(self, height: int, width: int, training: bool = True) -> None:
+        """Check that the networks can work on pictures of a size.
+
+        Args:
+            height: In pixels.
+            width: In pixels.
+            training: Check the discriminators that judge the whole frame, too.
+
+        Raises:
+            DataError: A network cannot.
+        """
+        pixel = torch.zeros(1)
+        self.generator.check_size(pixel.expand(1, 3, height, width), pixel.expand(1, 1, height, width))
+        for adversary in self.adversaries.values() if training else ():
+            if type(adversary.view) in _WHOLE_FRAME:
+                for scale, discriminator in enumerate(adversary.discriminators()):  # type: ignore[operator]
+                    discriminator.check_size(pixel.expand(1, 3, -(-height >> scale), -(-width >> scale)))
 
     def _masked_image(self, batch: Batch) -> Tensor:
         image = batch["image"].masked_fill(batch["mask"].bool(), 0.0)

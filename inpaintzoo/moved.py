@@ -128,6 +128,8 @@ REMOVED = {
     "ops.unpad": "crop with image[..., :height, :width]",
     "predictor.directories.Found": "inpaintzoo.pictures.directories.read_first returns a plain tuple",
     "predictor.holes.read_hole": "inpaintzoo.predictor.holes.find_hole takes a function for notes as well",
+    "predictor.metadata.upright_exif": "inpaintzoo.pictures.metadata.filled_exif, which may keep the orientation",
+    "predictor.metadata.upright_xmp": "inpaintzoo.pictures.metadata.filled_xmp, which may keep the orientation",
     "predictor.pictures.of_image": "inpaintzoo.pictures.picture.picture_from takes Pillow images",
     "predictor.tasks.check_target": "inpaintzoo.files.writing.new_file checks a path to write to",
     "predictor.tasks.say": "notes are collected in inpaintzoo.Predictor.notes",

@@ -1,17 +1,34 @@
-"""Types that all parts of the zoo share: the batch, a generator's output, and the errors that callers may catch."""
+"""Types that all parts of the zoo share: the batch, a generator's output, closed choices, and the errors to catch.
+
+Nothing heavy is imported here: torch takes seconds, and the commands' help needs the choices only.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-from typing import Any, Literal, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
-from torch import Tensor
+if TYPE_CHECKING:
+    from torch import Tensor
 
 IGNORE = 255
 """Label of pixels that losses and metrics leave out."""
 
 Split = Literal["train", "val", "test"]
 SPLITS: tuple[Split, Split, Split] = ("train", "val", "test")
+
+Polarity = Literal["white", "black"]
+"""The colour of the hole in a mask."""
+PolarityChoice = Literal["auto", "white", "black"]
+
+Strategy = Literal["auto", "pad", "crop", "tile", "resize"]
+"""How parts of a picture are shown to a network, see `inpaintzoo.predictor.planning`."""
+Precision = Literal["float32", "bfloat16", "float16"]
+"""Number format that a network computes in when it fills."""
+
+FillName = Literal["mean", "diffusion", "biharmonic", "shiftmap", "fsr", "fsr_fast", "telea", "navier_stokes"]
+"""A fill without a network; `inpaintzoo.fills.FILLS` has the classes."""
+DEFAULT_FILL: FillName = "shiftmap"
 
 OutputT = TypeVar("OutputT", bound="Output")
 
@@ -67,6 +84,8 @@ class PyramidOutput(Output):
 
 
 def _detached(value: Any) -> Any:
+    from torch import Tensor  # here: errors and choices are needed by commands that do not use torch
+
     if isinstance(value, Tensor):
         return value.detach()
     if isinstance(value, dict):

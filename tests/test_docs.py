@@ -17,7 +17,7 @@ from inpaintzoo.commands.training import ZooCLI
 from inpaintzoo.data import FolderData, SceneSource
 from inpaintzoo.data.masks import CentreSquare, PENNetSquare
 
-WEIGHT_COMMANDS = ("export", "convert", "list", "download", "push")
+WEIGHT_COMMANDS = ("export", "convert", "list", "download", "push", "app")
 # Not LightningCLI's; their own tests try them.
 OWN_COMMANDS = ("masks", "label", "benchmark", "inpaint", "remove", "config", "completion")
 EXTENDING, OWN = ROOT / "docs" / "extending.md", ROOT / "docs" / "your_own.md"

@@ -1,15 +1,20 @@
 """Fills without a network, against loops and the properties that define them."""
 
 import warnings
+from typing import get_args
 
 import cv2
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
+from PIL import Image
+from predictor_toys import noise
 from torch import Tensor
 from toys import rand
 
+from benchmarks import fills as sheets
+from inpaintzoo import fills
 from inpaintzoo.fills import (
     FSR,
     Biharmonic,
@@ -28,7 +33,7 @@ from inpaintzoo.fills import (
     shiftmap_fill,
     telea_fill,
 )
-from inpaintzoo.types import InpaintzooError
+from inpaintzoo.types import FillName, InpaintzooError
 
 SMOOTH = [mean_fill, diffusion_fill, biharmonic_fill]
 CLASSICAL = [shiftmap_fill, fsr_fill, fsr_fast_fill, telea_fill, navier_stokes_fill]
@@ -309,6 +314,10 @@ def test_shiftmap_takes_any_size_and_says_what_telea_filled(size, share) -> None
 # -- what all of them keep ---------------------------------------------------------------------------------------------
 
 
+def test_the_command_line_offers_all_fills():
+    assert set(fills.FILLS) == set(get_args(FillName))
+
+
 @pytest.mark.parametrize("fill", FILLS)
 def test_known_pixels_stay_and_the_hole_is_never_read(fill) -> None:
     image, mask = scene(5, 16, 18), masks(16, 18)
@@ -365,3 +374,12 @@ def test_generators_are_the_functions_without_parameters(generator, fill) -> Non
     assert list(generator.parameters()) == [] and generator.state_dict() == {}
     with pytest.raises(ValueError, match="the mask must be"):
         generator(image, mask[:1])
+
+
+def test_the_sheet_of_the_docs_can_be_drawn_again(tmp_path, monkeypatch, capsys) -> None:
+    monkeypatch.setattr(sheets, "SHEET", ("telea", "diffusion"))
+    monkeypatch.setattr(sheets, "SIDE", 200)
+    noise("RGB", 150, 200).save(tmp_path / "a.png")
+    sheets.sheet(tmp_path, tmp_path / "sheet.jpg")
+    assert Image.open(tmp_path / "sheet.jpg").size == (4 * sheets.CELL, sheets.CELL + 16)
+    assert capsys.readouterr().out.startswith("a.png: telea ")

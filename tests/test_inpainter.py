@@ -16,12 +16,15 @@ from toys import NoiseData, NormFreeGenerator, TinyDiscriminator, TinyGenerator,
 
 from inpaintzoo.adversary import Adversary
 from inpaintzoo.callbacks import Checkpoints, GeneratorEMA
+from inpaintzoo.data import ScenesData
+from inpaintzoo.discriminators import PENNetDiscriminator
+from inpaintzoo.doctor import _size
 from inpaintzoo.inpainter import Inpainter
 from inpaintzoo.losses import L1, HoleL1, ValidL1
 from inpaintzoo.losses.base import Loss
 from inpaintzoo.objectives import Hinge, WassersteinGP
 from inpaintzoo.ops import evaluating, frozen
-from inpaintzoo.types import ConfigError, NonFiniteLossError
+from inpaintzoo.types import ConfigError, DataError, NonFiniteLossError
 
 
 def sgd(parameters):
@@ -324,6 +327,7 @@ def test_ema_stands_in_for_validation_only():
     assert not torch.equal(model.generator.head.weight, ema.average["head.weight"])
 
 
+@pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # dynamo looks at it
 @pytest.mark.parametrize("options", [{"channels_last": True}, {"compile": True}])
 def test_layout_and_compilation_change_nothing_but_speed(options):
     plain, other = inpainter(generator_optimizer=sgd), inpainter(generator_optimizer=sgd, **options)
@@ -396,3 +400,21 @@ def test_validation_logs_and_test_keeps_results():
 def test_bad_settings_are_named(options, text):
     with pytest.raises(ConfigError, match=text):
         inpainter(**options)
+
+
+@pytest.mark.parametrize(
+    ("side", "adversaries", "text"),
+    [
+        (33, {}, "multiples of 2, got 33x33"),
+        (32, {"a": Adversary(PENNetDiscriminator(2), Hinge())}, "PENNetDiscriminator judges pictures of at least"),
+    ],
+)
+def test_sizes_are_asked_before_a_scene_is_painted(side, adversaries, text, monkeypatch, tmp_path):
+    monkeypatch.setattr("inpaintzoo.data.scenes.paint_scene", None)
+    generator = TinyGenerator()
+    monkeypatch.setattr(generator, "size_multiple", 2, raising=False)
+    model = Inpainter(generator, losses={"l1": L1()}, adversaries=adversaries, max_iterations=1)
+    data = ScenesData(image_size=side, num_workers=0, cache=True)
+    with pytest.raises(DataError, match=text):
+        quiet_trainer(default_root_dir=tmp_path).fit(model, data)
+    assert any(text in finding.text for finding in _size(model, data))

@@ -13,6 +13,10 @@ from inpaintzoo.commands import main, overview
 STEPS = [
     ("import inpaintzoo", "torch lightning", "inpaintzoo"),
     ("from inpaintzoo.commands import main; main(['--version'])", "torch lightning", "inpaintzoo.commands"),
+    ("from inpaintzoo.commands import main; main(['inpaint', '--help'])", "torch numpy", "inpaintzoo.commands.inpaint"),
+    ("main(['inpaint', 'a.png', 'b.png', '-o', 'c.png', '--fil', 'telea'])", "torch numpy", "inpaintzoo.commands"),
+    ("main(['config', 'spnn'])", "torch numpy", "inpaintzoo.commands.config"),
+    ("main(['remove', '--help'])", "torch lightning", "inpaintzoo.commands.remove"),
     ("from inpaintzoo.data import masks", "lightning", "torch"),
     ("from inpaintzoo import Predictor, load_model", "lightning torchmetrics kornia skimage", "torch"),
     ("from inpaintzoo.commands import convert, export, inpaint", "lightning torchmetrics kornia skimage", "torch"),

@@ -66,3 +66,8 @@ def test_hosted_ci_calls_the_script_on_every_system_and_python():
     assert matrix["python"] == supported
     assert {"oldest", *matrix["dependencies"]} == {"oldest", "newest"}
     assert {extra["system"] for extra in matrix["include"]} == set(matrix["system"])
+
+
+def test_the_page_on_installing_names_every_extra(package):
+    page = (ROOT / "docs" / "install.md").read_text(encoding="utf-8")
+    assert set(re.findall(r"^\| `(\w+)` \|", page, re.M)) == set(package.extras_require)

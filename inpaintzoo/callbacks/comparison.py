@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import textwrap
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,26 +18,36 @@ from torchvision.utils import save_image
 from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.files.writing import free_path, write_whole
-from inpaintzoo.fills import Diffusion, MeanColour
+from inpaintzoo.fills import FILLS
+from inpaintzoo.generator import Generator
 from inpaintzoo.metrics import L1Hole, MetricSuite, PSNRHole
 from inpaintzoo.metrics.results import decimals_of
 from inpaintzoo.ops import composite, evaluating, show_hole
 from inpaintzoo.types import Batch
+from inpaintzoo.words import did_you_mean
 
 
 class CompareFills(Callback):
-    """When training ends, compares the generator with two plain fills, in the holes of the validation pairs.
+    """When training ends, compares the generator with fills without a network, in the holes of the validation pairs.
 
     Prints a table and the path of a before/after picture: masked, mean colour, diffusion, generator, truth.
 
     Args:
         pictures: how many rows the picture has.
+        fills: names of `inpaintzoo.fills.FILLS`; `shiftmap` takes a second or more for each picture.
     """
 
-    def __init__(self, pictures: int = 6) -> None:
+    def __init__(self, pictures: int = 6, fills: Sequence[str] = ("mean", "diffusion")) -> None:
+        for name in fills:
+            if name not in FILLS:
+                choices = ", ".join(FILLS)
+                raise ValueError(
+                    f"CompareFills: fills must be one of {choices}, got {name!r}{did_you_mean(name, FILLS)}"
+                )
         if pictures < 1:
             raise ValueError(f"CompareFills: pictures must be at least 1, got {pictures}")
         self.pictures = pictures
+        self.fills = {"mean colour" if name == "mean" else name: FILLS[name]() for name in fills}
         self._started = time.monotonic()
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
@@ -54,8 +65,7 @@ class CompareFills(Callback):
     def _compare(self, trainer: Trainer, pl_module: Any, minutes: float, path: Path) -> None:
         name = type(pl_module.generator).__name__
         methods: dict[str, Callable[[Batch], Tensor]] = {
-            "mean colour": lambda batch: MeanColour()(batch["image"], batch["mask"]).image,
-            "diffusion": lambda batch: Diffusion()(batch["image"], batch["mask"]).image,
+            **{fill: partial(_fill, generator) for fill, generator in self.fills.items()},
             name: lambda batch: pl_module.fills(batch)[:, 0],
         }
         suites = {method: MetricSuite([PSNRHole(), L1Hole()]) for method in methods}
@@ -76,6 +86,11 @@ class CompareFills(Callback):
         sheet = torch.cat(rows[: self.pictures])
         write_whole(path, lambda file: save_image(sheet, file, nrow=len(methods) + 2))
         print(_verdict(results, name, pl_module.iteration, minutes, path), flush=True)
+
+
+def _fill(generator: Generator, batch: Batch) -> Tensor:
+    filled: Tensor = generator(batch["image"], batch["mask"]).image
+    return filled
 
 
 def _rows(batch: Batch, predictions: list[Tensor]) -> list[Tensor]:

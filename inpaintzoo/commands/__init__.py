@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 
 from inpaintzoo.commands.config_files import with_config_files
+from inpaintzoo.commands.kept_help import with_kept_help
 from inpaintzoo.commands.own_code import import_own
 from inpaintzoo.version import __version__
 from inpaintzoo.words import did_you_mean
@@ -27,6 +28,7 @@ COMMANDS = {
     "download": ("download", "fetch weights by name"),
     "inpaint": ("inpaint", "fill the holes of your pictures   inpaintzoo inpaint IMAGE MASK -o OUT --model FILE"),
     "remove": ("remove", "remove objects from a photograph   inpaintzoo remove IMAGE --at X,Y -o OUT"),
+    "app": ("app", "both in the browser: a page on this machine"),
     "export": ("export", "a run's generator as safetensors, ONNX or torch.export file"),
     "convert": ("convert", "the authors' released weights as ours"),
     "push": ("push", "a weight file, with a model card, to the Hugging Face Hub"),
@@ -80,5 +82,9 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         print(f"inpaintzoo {command}: error: {error}", file=sys.stderr)
         return 2
     name = COMMANDS[command][0]
-    module = importlib.import_module(f"inpaintzoo.commands.{name}")
-    return int(module.main([command, *rest] if name == "training" else rest))
+
+    def run() -> int:
+        module = importlib.import_module(f"inpaintzoo.commands.{name}")
+        return int(module.main([command, *rest] if name == "training" else rest))
+
+    return with_kept_help(command, arguments, run)

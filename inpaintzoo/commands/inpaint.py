@@ -5,21 +5,25 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 from jsonargparse import ArgumentParser, Namespace
 from jsonargparse.typing import restricted_number_type
 from tqdm import tqdm
 
 from inpaintzoo.commands.run import run_command
-from inpaintzoo.data.masks.reading import PolarityChoice
-from inpaintzoo.fills import DEFAULT_FILL, FILLS
-from inpaintzoo.predictor import FileResult, FolderFill, Predictor
-from inpaintzoo.predictor.filling import Precision
-from inpaintzoo.predictor.ledger import MODEL_SETTINGS, identify
-from inpaintzoo.predictor.planning import Strategy
-from inpaintzoo.predictor.tasks import LargePictureWarning
-from inpaintzoo.types import ConfigError, InpaintzooError
+from inpaintzoo.types import (
+    DEFAULT_FILL,
+    ConfigError,
+    FillName,
+    InpaintzooError,
+    PolarityChoice,
+    Precision,
+    Strategy,
+)
+
+if TYPE_CHECKING:
+    from inpaintzoo.predictor import FileResult
 
 ALPHA = "alpha"  # in place of a mask
 _Seed = restricted_number_type("_Seed", int, [(">=", 0), ("<=", 2**63 - 1)])
@@ -47,7 +51,8 @@ def make_parser() -> ArgumentParser:
     add("mask", type=str, help=f"its mask, a folder of masks with the pictures' names, or {ALPHA}: transparent is hole")
     add("-o", "--out", type=str, required=True, help="the file or, for a folder, the folder to write")
     add("--model", type=str, help="weights: a file, a run's folder, or a name of `inpaintzoo list --weights`")
-    add("--fill", choices=list(FILLS), help=f"a fill without a network; {DEFAULT_FILL} if there is no --model either")
+    fills = get_args(FillName)
+    add("--fill", choices=fills, help=f"a fill without a network; {DEFAULT_FILL} if there is no --model either")
     add("--samples", type=int, default=1, help="fills of each hole, by a stochastic model: NAME-0.png, NAME-1.png, ...")
     add("--seed", type=_Seed, default=0, help="seed of stochastic fills")
     add("--grow", type=_Grow, default=0, help="pixels by which holes are enlarged on every side")
@@ -70,6 +75,11 @@ def make_parser() -> ArgumentParser:
 def _inpaint(config: Namespace) -> int:
     if config.model is not None and config.fill is not None:
         raise ConfigError("give either --model or --fill, not both")
+    # Here, because they take seconds to import, which nobody should wait for to read the help or of a misspelt option.
+    from inpaintzoo.fills import FILLS
+    from inpaintzoo.predictor import FolderFill, Predictor
+    from inpaintzoo.predictor.ledger import MODEL_SETTINGS, identify
+
     work = FolderFill(
         config.image,
         None if config.mask == ALPHA else config.mask,
@@ -108,6 +118,8 @@ def _inpaint(config: Namespace) -> int:
 
 def _tell(result: FileResult) -> None:
     """Print the error and the notes of a picture; each names the picture."""
+    from inpaintzoo.predictor.tasks import LargePictureWarning
+
     image, error = str(result.task.image), result.error
     if error is not None:
         if os.environ.get("INPAINTZOO_TRACEBACK"):

@@ -20,13 +20,12 @@ from inpaintzoo.data.listing import find_files, without_masks
 from inpaintzoo.data.manifest import MANIFEST_SUFFIXES, Manifest, PinnedMasks
 from inpaintzoo.data.masks import MaskFolder, MaskGenerator, mask_classes
 from inpaintzoo.data.masks.pairing import pair_by_name
-from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.data.masks.writing import write_masks, write_ratios
 from inpaintzoo.files.writing import new_file, write_whole
 from inpaintzoo.ops import count_bins
 from inpaintzoo.pictures.images import list_images
 from inpaintzoo.pictures.sheet import mask_sheet
-from inpaintzoo.types import DataError
+from inpaintzoo.types import DataError, PolarityChoice
 from inpaintzoo.words import counted, did_you_mean, some
 
 _DRAWN = re.compile(r"\d{5,}\.png")  # the names that `make` gives

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 from jsonargparse import ArgumentParser, Namespace
@@ -13,30 +14,13 @@ from PIL import Image, ImageDraw, ImageFont
 
 from inpaintzoo.commands.run import run_command
 from inpaintzoo.files.writing import new_file, write_whole
-from inpaintzoo.fills import DEFAULT_FILL, FILLS
-from inpaintzoo.pictures.boxes import Box
-from inpaintzoo.pictures.images import open_image
-from inpaintzoo.predictor import Predictor
-from inpaintzoo.removal import (
-    SAM,
-    DetectedBoxes,
-    GrabCut,
-    InstanceMap,
-    MaskRCNN,
-    OpenPicture,
-    Prompt,
-    Remover,
-    Segmenter,
-)
-from inpaintzoo.removal.segmenter import Point
-from inpaintzoo.types import ConfigError, DataError
+from inpaintzoo.types import DEFAULT_FILL, ConfigError, DataError, FillName
 from inpaintzoo.words import counted
 
-PRETRAINED: dict[str, Callable[..., Segmenter]] = {
-    "maskrcnn": MaskRCNN.pretrained,
-    "sam": SAM.pretrained,
-    "mpssd": DetectedBoxes.pretrained,
-}
+if TYPE_CHECKING:
+    from inpaintzoo.removal import OpenPicture, Segmenter
+
+SegmenterName = Literal["grabcut", "maskrcnn", "mpssd", "pointrend", "sam"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -48,10 +32,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns:
         The exit code: 0; 1 if nothing could be removed; 2 for wrong usage.
     """
-    return run_command(_parser(), argv, _remove)
+    return run_command(make_parser(), argv, _remove)
 
 
-def _parser() -> ArgumentParser:
+def make_parser() -> ArgumentParser:
+    """The options of the command."""
     parser = ArgumentParser(prog="inpaintzoo remove", description="Remove objects from a photograph.")
     add = parser.add_argument
     add("image", type=str, help="the photograph")
@@ -77,7 +62,7 @@ def _parser() -> ArgumentParser:
     add("--list", action="store_true", help="say what the segmenter finds, and remove nothing")
     add(
         "--segmenter",
-        choices=["grabcut", *PRETRAINED],
+        choices=get_args(SegmenterName),
         default="grabcut",
         help="what finds objects; grabcut needs no weights",
     )
@@ -88,7 +73,11 @@ def _parser() -> ArgumentParser:
     add("--guide-away", type=str, action="append", default=[], help="a class that the fill must not copy from")
     add("--save-mask", type=str, help="a file to write the hole to, white = removed")
     add("--model", type=str, help="weights: a file, a run's folder, or a name of `inpaintzoo list --weights`")
-    add("--fill", choices=list(FILLS), help=f"a fill without a network; {DEFAULT_FILL} if there is no --model either")
+    add(
+        "--fill",
+        choices=get_args(FillName),
+        help=f"a fill without a network; without --model too, {DEFAULT_FILL}",
+    )
     add("--samples", type=int, default=1, help="fills, by a stochastic model: NAME-0.png, NAME-1.png, ...")
     add("--seed", type=int, default=0, help="seed of stochastic fills")
     add("--device", type=str, default="auto", help="cpu, cuda, cuda:1, ...; auto picks a GPU if there is one")
@@ -97,11 +86,17 @@ def _parser() -> ArgumentParser:
 
 
 def _remove(config: Namespace) -> None:
+    # Here: they import torch, which the help does not need.
+    from inpaintzoo.fills import FILLS
+    from inpaintzoo.predictor import Predictor
+    from inpaintzoo.removal import Remover
+    from inpaintzoo.removal.prompts import read_prompts
+
     if config.model is not None and config.fill is not None:
         raise ConfigError("give either --model FILE or --fill NAME")
     if config.out is None and not config.list:
         raise ConfigError("name the file to write: -o OUT")
-    prompts = _prompts(config)
+    prompts = read_prompts(config.at, config.away, config.box, "--")
     if not config.list and not (prompts or config.classes or config.mask):
         raise ConfigError("nothing to remove: give --at X,Y, --box LEFT,TOP,RIGHT,BOTTOM, --class NAME or --mask FILE")
     for path in filter(None, (config.out, config.save_mask)):
@@ -148,6 +143,9 @@ def _remove(config: Namespace) -> None:
 
 
 def _segmenter(config: Namespace) -> Segmenter:
+    from inpaintzoo.pictures.images import open_image
+    from inpaintzoo.removal import PRETRAINED, GrabCut, InstanceMap
+
     if config.instances is not None:
         with open_image(config.instances) as image:
             if image.mode not in ("L", "P", "I;16", "I"):
@@ -157,43 +155,7 @@ def _segmenter(config: Namespace) -> Segmenter:
         if config.weights is not None:
             raise ConfigError("grabcut has no weights; leave out --weights, or choose another --segmenter")
         return GrabCut()
-    pretrained = PRETRAINED[config.segmenter]
-    return pretrained(weights=config.weights, device=config.device)
-
-
-def _prompts(config: Namespace) -> list[Prompt]:
-    """One for each box, with the clicks inside it, and one for each other click."""
-    away = tuple(_point("--away", text) for text in config.away)
-    boxes = [
-        Box(top, left, bottom, right) for left, top, right, bottom in (_numbers("--box", t, 4) for t in config.box)
-    ]
-    clicks = [tuple(_point("--at", part) for part in text.split("+")) for text in config.at]
-    prompts = []
-    for box in boxes:
-        inside = [each for each in clicks if all(_within(point, box) for point in each)]
-        clicks = [each for each in clicks if each not in inside]
-        prompts.append(Prompt(tuple(point for each in inside for point in each), away, box))
-    return prompts + [Prompt(each, away) for each in clicks]
-
-
-def _within(point: Point, box: Box) -> bool:
-    return box.left <= point[0] < box.right and box.top <= point[1] < box.bottom
-
-
-def _point(option: str, text: str) -> Point:
-    x, y = _numbers(option, text, 2)
-    return x, y
-
-
-def _numbers(option: str, text: str, count: int) -> list[int]:
-    form = {2: "X,Y", 4: "LEFT,TOP,RIGHT,BOTTOM"}[count]
-    try:
-        numbers = [int(part) for part in text.split(",")]
-    except ValueError:
-        numbers = []
-    if len(numbers) != count:
-        raise ConfigError(f"{option} must be {form} in whole pixels, got {text!r}")
-    return numbers
+    return PRETRAINED[config.segmenter](weights=config.weights, device=config.device)
 
 
 def _list(opened: OpenPicture, segmenter: Segmenter, out: str | None) -> None:

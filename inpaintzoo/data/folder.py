@@ -251,6 +251,10 @@ class FolderData(InpaintingData):
         check_class_count(classes, num_classes)
         self._check_label_settings(shared, own)
 
+    @property
+    def picture_size(self) -> tuple[int, int] | None:  # noqa: D102
+        return getattr(self.transform, "size", None)
+
     def source(self, split: Split) -> FolderSource:
         """The pictures of a split.
 

@@ -18,8 +18,9 @@ import json
 import re
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, get_args
+from typing import Annotated, Any, Literal, TypeVar
 
+import msgspec
 import numpy as np
 from torch import Tensor
 
@@ -31,14 +32,16 @@ from inpaintzoo.data.masks.files import MaskFolder
 from inpaintzoo.data.masks.reading import Polarity, read_hole
 from inpaintzoo.data.masks.recipes import mask_from_recipe, recipe_classes
 from inpaintzoo.data.source import ImageSource
+from inpaintzoo.files.reading import parse_json
 from inpaintzoo.files.writing import file_digest, new_file, write_text
 from inpaintzoo.ops import mask_ratio, ratio_bin
 from inpaintzoo.types import DataError
 from inpaintzoo.version import __version__
 
 MANIFEST_FORMAT = 1
-_MOST_PIXELS = 65_535  # a side
-_NO_NAME = re.compile("[\0\ud800-\udfff]")
+_NO_NAME = re.compile(r"\\u0000|[\ud800-\udfff]")  # in JSON
+_Side = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
+LineT = TypeVar("LineT")
 MANIFEST_SUFFIXES = (".jsonl", ".ndjson")
 
 
@@ -144,18 +147,20 @@ class Manifest:
             lines = path.read_text(encoding="utf-8").splitlines()
         except UnicodeDecodeError as error:
             raise DataError(f"manifest {path} is not a text file") from error
-        header = _read_header(path, lines)
+        if not lines:
+            raise DataError(f"manifest {path} is empty; `inpaintzoo masks pair` makes manifests")
+        header = _read_line(path, 1, lines[0], _Header)
         pairs = [_read_pair(path, number, line) for number, line in enumerate(lines[1:], start=2)]
-        if len(pairs) != header["count"]:
-            raise DataError(f"manifest {path}: its header promises {header['count']} pairs, but it holds {len(pairs)}")
+        if len(pairs) != header.count:
+            raise DataError(f"manifest {path}: its header promises {header.count} pairs, but it holds {len(pairs)}")
         return cls(
             pairs,
-            header["height"],
-            header["width"],
-            header["source"],
-            header["split"],
-            header["mask_folder"],
-            header["inpaintzoo"],
+            header.height,
+            header.width,
+            header.source,
+            header.split,
+            header.mask_folder,
+            header.inpaintzoo,
         )
 
     def save(self, path: str | Path, overwrite: bool = False) -> None:
@@ -318,94 +323,54 @@ def _drawn_mask(
     return mask, {"file": file, "sha256": file_digest(masks.path / file), **reading}
 
 
-_HEADER_FIELDS: dict[str, tuple[type, ...]] = {
-    "inpaintzoo": (str,),
-    "source": (str,),
-    "split": (str,),
-    "count": (int,),
-    "height": (int,),
-    "width": (int,),
-    "mask_folder": (str, type(None)),
-}
-_PAIR_FIELDS: dict[str, tuple[type, ...]] = {
-    "index": (int,),
-    "image": (str,),
-    "image_sha256": (str,),
-    "mask": (dict,),
-    "mask_sha256": (str,),
-    "ratio": (int, float),
-    "bin": (str,),
-}
-_FILE_MASK: dict[str, tuple[type, ...]] = {
-    "file": (str,),
-    "sha256": (str,),
-    "polarity": (str,),
-    "threshold": (int, float),
-    "resize": (str,),
-}
-_RECIPE_MASK: dict[str, tuple[type, ...]] = {"recipe": (dict,), "seed": (list,)}
+class _Header(msgspec.Struct):
+    manifest: Literal[1]
+    inpaintzoo: str
+    source: str
+    split: str
+    count: int
+    height: _Side
+    width: _Side
+    mask_folder: str | None
 
 
-def _read_header(path: Path, lines: list[str]) -> dict[str, Any]:
-    if not lines:
-        raise DataError(f"manifest {path} is empty")
-    header = _json_object(path, 1, lines[0])
-    if header.get("manifest") != MANIFEST_FORMAT:
-        raise DataError(
-            f"manifest {path}, line 1: not a manifest header of format {MANIFEST_FORMAT} "
-            f"(it says {header.get('manifest')!r}); `inpaintzoo masks pair` makes manifests"
-        )
-    _require(path, 1, header, _HEADER_FIELDS)
-    if not (1 <= header["height"] <= _MOST_PIXELS and 1 <= header["width"] <= _MOST_PIXELS):
-        size = f"{header['height']}x{header['width']}"
-        raise DataError(f"manifest {path}, line 1: height and width must be 1 to {_MOST_PIXELS} pixels, got {size}")
-    return header
+class _FileMask(msgspec.Struct):
+    file: str
+    sha256: str
+    polarity: Polarity
+    threshold: Annotated[float, msgspec.Meta(ge=0.0, lt=1.0)]
+    resize: MaskResize
+
+
+class _RecipeMask(msgspec.Struct):
+    recipe: dict[str, Any]
+    seed: list[Annotated[int, msgspec.Meta(ge=0)]]
 
 
 def _read_pair(path: Path, number: int, line: str) -> PinnedPair:
-    entry = _json_object(path, number, line)
-    _require(path, number, entry, _PAIR_FIELDS)
-    mask = entry["mask"]
-    _require(path, number, mask, _FILE_MASK if "file" in mask else _RECIPE_MASK)
-    if Path(mask.get("file", "")).is_absolute() or ".." in Path(mask.get("file", "")).parts:
-        raise DataError(f"manifest {path}, line {number}: mask file {mask['file']!r} must lie below the mask folder")
-    if "file" in mask and not (
-        mask["polarity"] in get_args(Polarity)
-        and mask["resize"] in get_args(MaskResize)
-        and 0.0 <= mask["threshold"] < 1.0
-    ):
-        raise DataError(f"manifest {path}, line {number}: polarity, threshold or resize of the mask cannot be read")
-    if "recipe" in mask:
-        try:
-            recipe_classes(mask["recipe"])
-        except (DataError, RecursionError) as error:
-            raise DataError(f"manifest {path}, line {number}: {error}") from error
-    if any(not isinstance(part, int) or part < 0 for part in mask.get("seed", [])):
-        raise DataError(f"manifest {path}, line {number}: seed must be whole numbers from 0, got {mask['seed']}")
-    if not 0.0 <= entry["ratio"] <= 1.0 or ratio_bin(entry["ratio"]) != entry["bin"]:
-        raise DataError(f"manifest {path}, line {number}: ratio {entry['ratio']} does not lie in bin {entry['bin']!r}")
-    if entry["index"] != number - 2:
-        raise DataError(f"manifest {path}, line {number}: index {entry['index']} where {number - 2} must follow")
-    return PinnedPair(**{name: entry[name] for name in _PAIR_FIELDS})
-
-
-def _json_object(path: Path, number: int, line: str) -> dict[str, Any]:
+    pair = _read_line(path, number, line, PinnedPair)
     try:
-        entry = json.loads(line)
-    except json.JSONDecodeError as error:
-        raise DataError(f"manifest {path}, line {number}: not JSON ({error.msg} at column {error.colno})") from error
-    except (ValueError, RecursionError) as error:  # a number of thousands of digits, or nested thousands deep
-        raise DataError(f"manifest {path}, line {number}: cannot be read ({error})") from error
-    if not isinstance(entry, dict):
-        raise DataError(f"manifest {path}, line {number}: must be a JSON object, got {line[:40]!r}")
-    return entry
+        if "file" in pair.mask:
+            file = Path(msgspec.convert(pair.mask, _FileMask).file)
+            if file.is_absolute() or ".." in file.parts:
+                raise ValueError(f"mask file {str(file)!r} must lie below the mask folder")
+        else:
+            recipe_classes(msgspec.convert(pair.mask, _RecipeMask).recipe)
+        if not 0.0 <= pair.ratio <= 1.0 or ratio_bin(pair.ratio) != pair.bin:
+            raise ValueError(f"ratio {pair.ratio} does not lie in bin {pair.bin!r}")
+        if pair.index != number - 2:
+            raise ValueError(f"index {pair.index} where {number - 2} must follow")
+    except (ValueError, RecursionError) as error:
+        raise DataError(f"manifest {path}, line {number}: {error}") from error
+    return pair
 
 
-def _require(path: Path, number: int, entry: dict[str, Any], fields: dict[str, tuple[type, ...]]) -> None:
-    for name, kinds in fields.items():
-        if name not in entry:
-            raise DataError(f"manifest {path}, line {number}: {name!r} is missing")
-        if not isinstance(entry[name], kinds) or isinstance(entry[name], bool):
-            raise DataError(f"manifest {path}, line {number}: {name} cannot be {entry[name]!r}")
-        if isinstance(entry[name], str) and _NO_NAME.search(entry[name]):
-            raise DataError(f"manifest {path}, line {number}: {name} has characters that no file name can have")
+def _read_line(path: Path, number: int, line: str, kind: type[LineT]) -> LineT:
+    try:
+        content = parse_json(line, dict[str, Any])
+        if _NO_NAME.search(json.dumps(content, ensure_ascii=False)):
+            raise ValueError("it has characters that no file name can have")
+        return msgspec.convert(content, kind)
+    except (ValueError, RecursionError) as error:
+        remedy = f"`inpaintzoo masks pair` makes manifests of format {MANIFEST_FORMAT}"
+        raise DataError(f"manifest {path}, line {number}: {error}; {remedy}") from error

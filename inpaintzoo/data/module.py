@@ -71,6 +71,11 @@ class InpaintingData(LightningDataModule):
         """Number of classes in label maps, if known from the settings."""
         return len(self.classes) if self.classes else None
 
+    @property
+    def picture_size(self) -> tuple[int, int] | None:
+        """Height and width of every picture in pixels, if known from the settings."""
+        return None
+
     @abstractmethod
     def source(self, split: Split) -> ImageSource:
         """The pictures of a split; a subclass returns the same object each time."""
@@ -145,6 +150,9 @@ class InpaintingData(LightningDataModule):
         # A module other than an Inpainter has no `reads_labels`; it gets the labels.
         model = self.trainer.lightning_module if self.trainer is not None else None
         self.loads_labels = stage != "predict" and getattr(model, "reads_labels", True)
+        check_size = getattr(model, "check_size", None)
+        if self.picture_size and check_size is not None:  # before a picture is read or painted
+            check_size(*self.picture_size, training=stage == "fit")
         act_upon(self.check(used[stage]))
 
     def train_dataloader(self) -> DataLoader[Any]:

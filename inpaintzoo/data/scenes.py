@@ -186,6 +186,10 @@ class ScenesData(InpaintingData):
         self._counts: dict[Split, int] = {"train": train_size, "val": val_size, "test": test_size}
         self._sources: dict[Split, SceneSource] = {}
 
+    @property
+    def picture_size(self) -> tuple[int, int]:  # noqa: D102
+        return self.image_size
+
     def source(self, split: Split) -> ImageSource:
         """The scenes of a split, the same object each time."""
         return self._scenes(split)

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from inpaintzoo.files.download import download_file
-from inpaintzoo.files.pickled import load_pickled
+from inpaintzoo.files.pickled import load_arrays, load_pickled
 from inpaintzoo.types import WeightsError
 from inpaintzoo.words import some
 
@@ -51,7 +51,7 @@ def published_file(url: str, owner: str, weights: str | Path | None = None) -> P
 
 
 def read_file(file: Path, owner: str) -> dict[str, Any]:
-    """Read a `.safetensors` or `torch.save` file without ever running code in it.
+    """Read a `.safetensors` or `torch.save` file, or a `.pkl` of arrays, without ever running code in it.
 
     Args:
         file: where it is.
@@ -65,7 +65,7 @@ def read_file(file: Path, owner: str) -> dict[str, Any]:
     try:
         if file.suffix == ".safetensors":
             return dict(safetensors.torch.load_file(str(file)))
-        content = load_pickled(file)
+        content = load_arrays(file) if file.suffix == ".pkl" else load_pickled(file)
     except pickle.UnpicklingError as error:
         # torch's own message is long, and recommends running the code.
         raise WeightsError(

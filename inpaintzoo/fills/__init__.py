@@ -14,7 +14,7 @@ from inpaintzoo.fills.opencv import fsr_fast_fill, fsr_fill, navier_stokes_fill,
 from inpaintzoo.fills.shiftmap import shiftmap_fill
 from inpaintzoo.fills.smooth import biharmonic_fill, diffusion_fill, mean_fill, warn_ignored
 from inpaintzoo.generator import Generator
-from inpaintzoo.types import Output
+from inpaintzoo.types import DEFAULT_FILL, Output
 
 __all__ = [
     "DEFAULT_FILL",
@@ -129,7 +129,6 @@ class NavierStokes(Generator):
         return Output(image=navier_stokes_fill(image, mask))
 
 
-DEFAULT_FILL = "shiftmap"
 FILLS: dict[str, type[Generator]] = {
     "mean": MeanColour,
     "diffusion": Diffusion,
@@ -140,4 +139,4 @@ FILLS: dict[str, type[Generator]] = {
     "telea": Telea,
     "navier_stokes": NavierStokes,
 }
-"""The fills by their names on the command line."""
+"""The fills by their names on the command line, those of `FillName`."""

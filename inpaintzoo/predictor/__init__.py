@@ -6,8 +6,8 @@ folder with their masks and continues where an earlier run stopped (`ledger`).
 """
 
 from inpaintzoo.predictor.folders import FolderFill
-from inpaintzoo.predictor.planning import Strategy
 from inpaintzoo.predictor.predictor import Predictor
 from inpaintzoo.predictor.tasks import FileResult, FileTask, JpegWarning, PredictorWarning
+from inpaintzoo.types import Strategy
 
 __all__ = ["FileResult", "FileTask", "FolderFill", "JpegWarning", "Predictor", "PredictorWarning", "Strategy"]

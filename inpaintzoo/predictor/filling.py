@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator, Sequence
-from typing import Literal
 
 import numpy as np
 import torch
@@ -16,9 +15,7 @@ from inpaintzoo.ops import composite, resize_mask
 from inpaintzoo.pictures.boxes import Box
 from inpaintzoo.pictures.picture import Picture
 from inpaintzoo.predictor.planning import Limits, Part, feather, tiles
-from inpaintzoo.types import InpaintzooError
-
-Precision = Literal["float32", "bfloat16", "float16"]
+from inpaintzoo.types import InpaintzooError, Precision
 
 
 @dataclasses.dataclass(frozen=True)

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 from inpaintzoo.data.masks.pairing import masks_among, pair_by_name
-from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.files.locks import sole_use
-from inpaintzoo.pictures.images import JPEG_SUFFIXES, is_image_name, list_images, note_left_out
+from inpaintzoo.pictures.images import is_image_name, list_images, note_left_out
+from inpaintzoo.pictures.picture_file import FORMATS
 from inpaintzoo.predictor.holes import common_polarity
 from inpaintzoo.predictor.ledger import Ledger, Stamps, stamps
 from inpaintzoo.predictor.predictor import Predictor
 from inpaintzoo.predictor.tasks import FileResult, FileTask, JpegWarning, sample_paths
-from inpaintzoo.types import ConfigError, DataError, InpaintzooError
+from inpaintzoo.types import ConfigError, DataError, InpaintzooError, PolarityChoice
 from inpaintzoo.words import counted
 
 _NO_ROOM = {errno.ENOSPC, errno.EROFS, getattr(errno, "EDQUOT", errno.ENOSPC)}  # Windows has no quotas
@@ -128,9 +128,10 @@ class FolderFill:
             ledger.check_ours(path for job in self.tasks for path in sample_paths(job.out, samples))
         self.done = len(jobs) - len(self.tasks)
         self._decide_polarity(jobs)
-        jpegs = sum(job.out.suffix.lower() in JPEG_SUFFIXES for job in self.tasks)
-        if self._ledger and jpegs:
-            self.notes.append(f"JPEG changes some known pixels ({counted(jpegs, 'file')}); --format png keeps them")
+        for form, which in (("JPEG", "some known pixels"), ("AVIF", "all known pixels a little")):
+            count = sum(FORMATS.get(job.out.suffix.lower()) == form for job in self.tasks)
+            if self._ledger and count:
+                self.notes.append(f"{form} changes {which} ({counted(count, 'file')}); --format png keeps them")
 
     def check_made_with(self, model: Mapping[str, Any]) -> None:
         """Check that an output folder was not begun with another model; `results` does it too.

@@ -19,8 +19,7 @@ import numpy as np
 from scipy import ndimage
 
 from inpaintzoo.pictures.boxes import Box
-
-Strategy = Literal["auto", "pad", "crop", "tile", "resize"]
+from inpaintzoo.types import Strategy
 
 CELL = 16  # pixels; holes closer than this count as one
 MOST_GROUPS = 64  # more holes than this are treated as one spread-out hole

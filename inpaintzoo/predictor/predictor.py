@@ -12,18 +12,17 @@ from typing import Any, get_args
 import torch
 
 from inpaintzoo.data.masks import mask_classes
-from inpaintzoo.data.masks.reading import PolarityChoice
 from inpaintzoo.files.writing import new_file
 from inpaintzoo.fills import FILLS
 from inpaintzoo.generator import Generator
 from inpaintzoo.ops import evaluating, find_device
 from inpaintzoo.pictures.picture import Picture, PictureLike, picture_from
 from inpaintzoo.pictures.picture_file import format_of, read_picture
-from inpaintzoo.predictor.filling import FilledPart, PartFiller, Precision, Scene, out_of_memory
+from inpaintzoo.predictor.filling import FilledPart, PartFiller, Scene, out_of_memory
 from inpaintzoo.predictor.holes import find_hole, is_compact, read_guidance
 from inpaintzoo.predictor.ledger import MODEL_SETTINGS, identify
 from inpaintzoo.predictor.memory import affordable_pixels, affordable_tile, note_if_large
-from inpaintzoo.predictor.planning import Limits, Part, Strategy, plan
+from inpaintzoo.predictor.planning import Limits, Part, plan
 from inpaintzoo.predictor.tasks import (
     NO_HOLE,
     FileResult,
@@ -33,7 +32,7 @@ from inpaintzoo.predictor.tasks import (
     PredictorWarning,
     sample_paths,
 )
-from inpaintzoo.types import ConfigError, DataError, InpaintzooError
+from inpaintzoo.types import ConfigError, DataError, InpaintzooError, PolarityChoice, Precision, Strategy
 from inpaintzoo.weights.loading import load_described
 from inpaintzoo.weights.registry import find_checkpoint
 from inpaintzoo.words import did_you_mean

@@ -22,7 +22,7 @@ class PredictorWarning(UserWarning):
 
 
 class JpegWarning(PredictorWarning):
-    """The output is a JPEG file, which does not keep known pixels exactly."""
+    """The output is a JPEG or AVIF file, which does not keep known pixels exactly."""
 
 
 class LargePictureWarning(PredictorWarning):

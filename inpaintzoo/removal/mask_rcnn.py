@@ -21,12 +21,12 @@ from inpaintzoo.types import WeightsError
 Version = Literal["v1", "v2"]
 
 
-class MaskRCNN(Segmenter):
-    """Finds the objects of a picture.
+class InstanceDetector(Segmenter):
+    """Finds the objects of a picture with a network in the form of torchvision's detectors.
 
     Args:
-        network: maps a list of `(3, H, W)` in [0, 1] to a list of dictionaries with `masks` `(N, 1, H, W)` in [0, 1],
-            `labels` and `scores`, as torchvision's do.
+        network: maps a list of `(3, H, W)` in [0, 1] to a list of dictionaries with `masks` `(N, 1, H, W)` (bool, or in
+            [0, 1]), `labels` and `scores`, as torchvision's do.
         classes: name of each label.
         threshold: instances with a smaller score do not count.
         device: where the network runs.
@@ -38,11 +38,27 @@ class MaskRCNN(Segmenter):
         self, network: nn.Module, classes: tuple[str, ...], threshold: float = 0.5, device: str = "auto"
     ) -> None:
         if not 0 <= threshold <= 1:
-            raise ValueError(f"MaskRCNN: threshold must lie in 0..1, got {threshold}")
+            raise ValueError(f"{type(self).__name__}: threshold must lie in 0..1, got {threshold}")
         self.device = find_device(device)
         self.network = network.to(self.device)
         self.classes = classes
         self.threshold = threshold
+
+    def open(self, image: Tensor) -> Segmentation:
+        """Find the instances of a picture, `(3, H, W)` in [0, 1]."""
+        with torch.inference_mode(), evaluating(self.network):
+            (found,) = self.network([image.to(self.device)])
+        masks = (found["masks"][:, 0] > 0.5).cpu().numpy()
+        instances = [
+            Instance(np.ascontiguousarray(mask), self.classes[int(label)], float(score))
+            for mask, label, score in zip(masks, found["labels"], found["scores"], strict=True)
+            if score >= self.threshold and mask.any()
+        ]
+        return Segmentation((image.shape[1], image.shape[2]), instances)
+
+
+class MaskRCNN(InstanceDetector):
+    """Finds the objects of a picture; `MaskRCNN.pretrained()` has COCO's 80 classes."""
 
     @classmethod
     def pretrained(
@@ -79,15 +95,3 @@ class MaskRCNN(Segmenter):
         except RuntimeError as error:
             raise WeightsError(f"{owner}: the tensors of {file} are not those of {published.url}") from error
         return cls(network, tuple(published.meta["categories"]), threshold, device)
-
-    def open(self, image: Tensor) -> Segmentation:
-        """Find the instances of a picture, `(3, H, W)` in [0, 1]."""
-        with torch.inference_mode(), evaluating(self.network):
-            (found,) = self.network([image.to(self.device)])
-        masks = (found["masks"][:, 0] > 0.5).cpu().numpy()
-        instances = [
-            Instance(np.ascontiguousarray(mask), self.classes[int(label)], float(score))
-            for mask, label, score in zip(masks, found["labels"], found["scores"], strict=True)
-            if score >= self.threshold and mask.any()
-        ]
-        return Segmentation((image.shape[1], image.shape[2]), instances)

@@ -7,13 +7,14 @@ from __future__ import annotations
 
 import functools
 import hashlib
-import os
+import re
 import shutil
 import sys
 from pathlib import Path
 
 import msgspec
 
+from inpaintzoo.files.cache import cache_folder
 from inpaintzoo.files.download import download_file
 from inpaintzoo.files.locks import taking_turns
 from inpaintzoo.files.reading import read_json
@@ -97,13 +98,6 @@ class Entry(msgspec.Struct, forbid_unknown_fields=True):
 def entries() -> dict[str, Entry]:
     """All entries by name."""
     return read_json(REGISTRY, dict[str, Entry], "install inpaintzoo again")
-
-
-def cache_folder() -> Path:
-    """Where fetched weights are kept: `$INPAINTZOO_CACHE`, or `inpaintzoo` in the user's cache folder."""
-    if own := os.environ.get("INPAINTZOO_CACHE"):
-        return Path(own).expanduser()
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "inpaintzoo"
 
 
 def kept_file(name: str) -> Path:
@@ -196,6 +190,8 @@ def _from_hub(repository: str, file: str, revision: str | None) -> Path:
 
     Settings such as `HF_HUB_OFFLINE`, `HF_ENDPOINT`, `HF_HOME` and `HF_TOKEN` are those of `huggingface_hub`.
     """
+    if not re.fullmatch(r"[\w.-]+/[\w.-]+", repository):  # here, because without a connection the hub asks six times
+        raise WeightsError(f"{HUB}{repository}: give it as {HUB}owner/name, or {HUB}owner/name@revision")
     import huggingface_hub  # here: a path needs none of it
     from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 

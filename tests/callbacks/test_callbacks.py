@@ -119,6 +119,13 @@ def test_comparison_tells_when_the_network_is_worse(tmp_path, capsys):
     assert "NormFreeGenerator is NOT better than mean colour" in capsys.readouterr().out
 
 
+@pytest.mark.filterwarnings("ignore:shift-map:")
+def test_comparison_with_other_fills(tmp_path, capsys):
+    callback = CompareFills(pictures=1, fills=["telea", "shiftmap"])
+    fit(tmp_path, callback, enable_checkpointing=False, enable_progress_bar=False)
+    assert re.search(r"telea +[\d.]+ +[\d.]+\n +shiftmap +[\d.]+ +[\d.]+\n +NormFree", capsys.readouterr().out)
+
+
 def test_images_every_so_often(tmp_path):
     fit(tmp_path, ImageLogger(count=2, every=3), enable_checkpointing=False, enable_progress_bar=False)
     names = sorted(path.name for path in (tmp_path / "images").iterdir())
@@ -163,6 +170,7 @@ def test_a_checkpoint_saved_during_validation_holds_the_trained_weights(tmp_path
         (lambda: RunProgress(every=0), "at least 1"),
         (lambda: ImageLogger(count=0), "at least 1"),
         (lambda: CompareFills(pictures=0), "at least 1"),
+        (lambda: CompareFills(fills=["tela"]), "one of mean, diffusion, .*got 'tela'; did you mean telea?"),
         (lambda: LossSchedule("prior", [5, 3], [1.0, 0.0]), r"ascending, with a weight for each, got \[5, 3\]"),
         (lambda: LossSchedule("prior", [5], [-1.0]), "0 or more"),
         (lambda: PriorMaps(clusters=1), "clusters 2 or more"),

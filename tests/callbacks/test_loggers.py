@@ -119,6 +119,7 @@ def test_a_checkpoint_without_settings_is_not_given_those_of_another_run(tmp_pat
     assert "config" not in read_checkpoint(last).facts()
 
 
+@pytest.mark.filterwarnings("ignore:The PyTorch Profiler default schedule")
 @pytest.mark.parametrize("profiler", ["simple", "advanced", "pytorch"])
 def test_profilers_and_the_monitor_of_rates_work(tmp_path, profiler):
     fitted(tmp_path, CSVLogger(tmp_path), LearningRateMonitor(logging_interval="step"), profiler=profiler)

@@ -88,6 +88,7 @@ def works(watched):
         watched.on_train_batch_start()
         time.sleep(0.02)
         watched.on_train_batch_end()
+    watched._meeting.wait()  # so that both begin what follows at the same time
 
 
 def waits(watched):
@@ -110,11 +111,13 @@ def loses_the_other(watched):
 
 def dies(watched):
     works(watched)
+    time.sleep(0.6)  # the other one has noticed that both have worked
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stops(watched):
     works(watched)
+    time.sleep(0.6)  # the other one has noticed that both have worked
     os.kill(os.getpid(), signal.SIGSTOP)
 
 

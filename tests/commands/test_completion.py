@@ -26,7 +26,7 @@ def test_bash_completes_commands_options_values_and_configs(script, tmp_path):
         "fit --trainer.max_ep": {"--trainer.max_epochs"},
         "doctor --ema.de": {"--ema.decay"},
         "fit --config sp": {"spl", "spn", "spn_as_released", "spn_probabilistic", "spare.yaml"},
-        "benchmark --config bench": {"benchmark/folder", "benchmark/quickstart"},
+        "benchmark --config bench": {"benchmark/fills", "benchmark/folder", "benchmark/quickstart"},
         "inpaint --strategy t": {"tile"},
         "inpaint --model spa": {"spare.yaml"},
         "list ob": {"objectives"},

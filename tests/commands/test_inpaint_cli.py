@@ -3,6 +3,7 @@
 import json
 import shlex
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -15,6 +16,7 @@ from inpaintzoo.commands import inpaint as inpaint_cli
 from inpaintzoo.commands import main
 from inpaintzoo.fills import FILLS, MeanColour
 from inpaintzoo.models import SPN, PENNet
+from inpaintzoo.types import FillName
 
 HOLE = np.zeros((32, 48), bool)
 HOLE[8:16, 10:22] = True
@@ -468,3 +470,7 @@ def test_a_place_that_cannot_be_written_to_is_named(work, capsys):
     assert inpaint("one.png", "hole.png", "-o", "/proc/out.png") == 1
     said = capsys.readouterr().err
     assert "/proc/out.png" in said and "cannot be written" in said and ".part-" not in said
+
+
+def test_the_names_of_fill_are_those_of_the_fills():
+    assert list(get_args(FillName)) == list(FILLS)

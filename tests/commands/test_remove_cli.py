@@ -83,6 +83,10 @@ def test_the_list_and_its_picture(work, capsys):
             ["--at", "14,14", "--segmenter", "maskrcnn", "--weights", "no.pth", "-o", "o.png"],
             "GrabCut needs no weights",
         ),
+        (
+            ["--at", "14,14", "--segmenter", "pointrend", "--weights", "no.pkl", "-o", "o.png"],
+            "the segmenter PointRend (GrabCut needs no weights): there is no weight file no.pkl",
+        ),
     ],
 )
 def test_mistakes_are_one_sentence(work, capsys, arguments, words):

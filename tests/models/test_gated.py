@@ -3,6 +3,7 @@
 import pytest
 import torch
 from contract import (
+    COMPILERS,
     assert_layout_and_bfloat16_change_little,
     three_pairs,
     without_gradient,
@@ -273,11 +274,12 @@ def test_channels_last_and_bfloat16():
     assert_layout_and_bfloat16_change_little(small(), *small_case())
 
 
-def test_traces_without_graph_breaks():
+@COMPILERS
+def test_traces_without_graph_breaks(backend):
     network = small(width=2, dilations=(2,))
     image, mask = torch.rand(1, 3, 16, 24), torch.zeros(1, 1, 16, 24)
     mask[:, :, 4:12, 10:20] = 1
-    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(network, fullgraph=True, backend=backend)
     expected, found = network(image, mask), compiled(image, mask)
     torch.testing.assert_close(found.image, expected.image, atol=1e-5, rtol=0)
     found.image.sum().backward()

@@ -6,6 +6,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from contract import (
+    COMPILERS,
     assert_layout_and_bfloat16_change_little,
     three_pairs,
 )
@@ -280,9 +281,10 @@ def test_training_under_autocast():
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
-def test_traces_without_graph_breaks():
+@COMPILERS
+def test_traces_without_graph_breaks(backend):
     network, (image, mask) = small(), small_case()
-    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(network, fullgraph=True, backend=backend)
     expected = network(image, mask).image
     found = compiled(image, mask).image
     torch.testing.assert_close(found, expected, atol=1e-6, rtol=0)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from contract import without_gradient
+from contract import COMPILERS, without_gradient
 from sgenet_toys import small, small_case, tensors
 
 from inpaintzoo import Inpainter
@@ -107,10 +107,11 @@ def test_training_under_autocast():
     assert (output.image.float() - whole).abs().mean() < 0.02
 
 
+@COMPILERS
 @pytest.mark.parametrize("variant", ["base", "evaluated"])
-def test_traces_without_graph_breaks(variant):
+def test_traces_without_graph_breaks(variant, backend):
     network, (image, mask) = small(variant=variant), small_case()
-    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(network, fullgraph=True, backend=backend)
     with torch.no_grad():
         for found, expected in zip(tensors(compiled(image, mask)), tensors(network(image, mask)), strict=True):
             torch.testing.assert_close(found, expected, atol=1e-4, rtol=1e-5)  # logits of about 10

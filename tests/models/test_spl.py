@@ -3,6 +3,7 @@
 import pytest
 import torch
 from contract import (
+    COMPILERS,
     assert_layout_and_bfloat16_change_little,
     three_pairs,
 )
@@ -64,9 +65,10 @@ def test_channels_last_and_bfloat16():
     assert_layout_and_bfloat16_change_little(network, image, mask)
 
 
-def test_traces_without_graph_breaks():
+@COMPILERS
+def test_traces_without_graph_breaks(backend):
     network, (image, mask) = tiny(training=True, threshold=0.8), case()
-    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(network, fullgraph=True, backend=backend)
     found = compiled(image, mask).image
     torch.testing.assert_close(found, network(image, mask).image, atol=1e-5, rtol=0)
     found.mean().backward()

@@ -4,6 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 from contract import (
+    COMPILERS,
     assert_layout_and_bfloat16_change_little,
     three_pairs,
 )
@@ -211,11 +212,12 @@ def test_training_under_autocast(arguments):
     assert all(p.grad.isfinite().all() for p in network.parameters() if p.grad is not None)
 
 
+@COMPILERS
 @pytest.mark.parametrize("arguments", [{}, {"stochastic": True}])
-def test_traces_without_graph_breaks(arguments):
+def test_traces_without_graph_breaks(arguments, backend):
     network, (image, mask) = tiny(training=True, **arguments), case(batch=2)
     noise = fixed_noise(network, batch=2)
-    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(network, fullgraph=True, backend=backend)
     expected = network(image, mask, **noise).image
     found = compiled(image, mask, **noise).image
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from contract import three_pairs
+from contract import COMPILERS, three_pairs
 
 from benchmarks.reference import attention as reference
 from inpaintzoo.layers.attention.transfer import AttentionTransfer
@@ -168,9 +168,10 @@ def test_training_under_autocast():
     assert all(parameter.grad.isfinite().all() for parameter in network.parameters())
 
 
-def test_traces_without_graph_breaks():
+@COMPILERS
+def test_traces_without_graph_breaks(backend):
     network, (image, mask) = small(), small_case()
-    compiled = torch.compile(network, fullgraph=True, backend="aot_eager")
+    compiled = torch.compile(network, fullgraph=True, backend=backend)
     with torch.no_grad():
         torch.testing.assert_close(compiled(image, mask).image, network(image, mask).image, atol=1e-5, rtol=0)
 

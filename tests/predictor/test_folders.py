@@ -152,6 +152,8 @@ def test_the_hole_colour_is_that_of_all_masks_also_when_a_run_continues(work):
 def test_jpeg_is_noted_once_for_all(work):
     fill = FolderFill("photos", "masks", "out")
     assert "JPEG changes some known pixels (2 files); --format png keeps them" in fill.notes
+    fill = FolderFill("photos", "masks", "other", format="avif")
+    assert "AVIF changes all known pixels a little (2 files); --format png keeps them" in fill.notes
     assert [result.notes for result in fill.results(Predictor(Paints()))] == [[], []]
 
 

@@ -52,7 +52,7 @@ class Asks(Green):
 @pytest.mark.parametrize("single", [True, False])
 def test_the_command_says_it_before_the_fill_and_once(single, folder, monkeypatch, capsys):
     before = []
-    monkeypatch.setattr("inpaintzoo.commands.inpaint.FILLS", {"mean": lambda: Asks(lambda: capsys.readouterr().err)})
+    monkeypatch.setattr("inpaintzoo.fills.FILLS", {"mean": lambda: Asks(lambda: capsys.readouterr().err)})
     monkeypatch.setattr(Asks, "forward", lambda self, *given: before.append(self.said()) or Green.forward(self, *given))
     places = ["photos/a.png", "masks/a.png", "-o", "out.png"] if single else ["photos", "masks", "-o", "out"]
     assert main([*places, "--fill", "mean"]) == 0

@@ -23,6 +23,7 @@ MODES = ["1", "L", "LA", "P", "RGB", "RGBA", "CMYK", "YCbCr", "HSV", "I;16", "I"
 # -- memory ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.filterwarnings("ignore:a large hole is filled at")
 @pytest.mark.parametrize(
     "error",
     [
@@ -52,6 +53,7 @@ def test_other_errors_are_not_taken_for_memory():
         Predictor(Limited(0, RuntimeError("shapes do not fit")))(np.zeros((40, 50, 3), np.uint8), square())
 
 
+@pytest.mark.filterwarnings("ignore:a large hole is filled at")
 def test_less_memory_means_smaller_parts():
     generator = PENNet(width=4).eval()
     hole = square(900, 900, 100, 100, 500)

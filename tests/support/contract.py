@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import pytest
 import torch
+
+# Graph breaks show with torch's front end alone; what its back end makes of the graph takes longer to compile.
+COMPILERS = pytest.mark.parametrize("backend", ["eager", pytest.param("aot_eager", marks=pytest.mark.slow)])
 
 
 def three_pairs(height, width, box, column, batch=3):

@@ -77,6 +77,7 @@ def test_a_guest_is_not_saved_as_one_of_the_zoo(file, tmp_path):
         save_model(load_model(file), tmp_path / "lama.safetensors")
 
 
+@pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
 def test_what_is_not_lama_or_would_run_is_refused(lama, tmp_path):
     program = torch.jit.script(nn.Linear(2, 2))
     program.save(tmp_path / "program.pt")

@@ -214,8 +214,13 @@ def test_any_repository_of_the_hub_has_a_name(server, network):
     assert same(network[0], load_model("hf-hub:me/net@v1"))
     with pytest.raises(WeightsError, match=r"hf-hub:me/other: model\.safetensors cannot be fetched \(.*404"):
         load_model("hf-hub:me/other")
-    with pytest.raises(WeightsError, match=r"hf-hub:a/b/c: .* check name"):
-        load_model("hf-hub:a/b/c")
+
+
+@pytest.mark.parametrize("repository", ["net", "a/b/c", "me/", "/net", "", "me/my net"])
+def test_what_is_no_repository_is_told_without_a_connection(repository, monkeypatch):
+    monkeypatch.setattr("huggingface_hub.hf_hub_download", lambda *args, **named: pytest.fail("the hub is asked"))
+    with pytest.raises(WeightsError, match=rf"hf-hub:{repository}: give it as hf-hub:owner/name, or"):
+        load_model(f"hf-hub:{repository}@v1")
 
 
 def test_what_is_on_disk_comes_first_and_near_misses_are_suggested(network, tmp_path, monkeypatch):

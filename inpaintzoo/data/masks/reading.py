@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, get_args
+from typing import get_args
 
 import numpy as np
 from PIL import Image
@@ -24,10 +24,7 @@ from inpaintzoo.pictures.images import (
     orientation_of,
     turn,
 )
-from inpaintzoo.types import DataError
-
-Polarity = Literal["white", "black"]
-PolarityChoice = Literal["auto", "white", "black"]
+from inpaintzoo.types import DataError, Polarity, PolarityChoice
 
 UNCLEAR = (0.4, 0.6)  # a white part between these does not tell hole from rest
 # Parts of pixels between 10 and 90 % grey above which a mask file is a photograph. Of blurred masks (sigma 10 pixels of
