@@ -11,7 +11,7 @@ from pages import ParsedOnly
 from places import ROOT
 
 from inpaintzoo.commands.benchmark import make_parser
-from inpaintzoo.commands.usage import usage_error
+from inpaintzoo.commands.mistakes import usage_error
 
 # Those of `inpaintzoo benchmark` have a parser of their own.
 CONFIGS = sorted(path for path in (ROOT / "configs").rglob("*.yaml") if path.parent.name != "benchmark")

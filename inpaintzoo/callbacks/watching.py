@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import signal
 import subprocess
@@ -112,6 +113,7 @@ class Watch(Callback):
         self._children: Sequence[subprocess.Popen[bytes]] = ()
         self._parent = int(os.environ.get(_PARENT, 0))
         self._meeting: Meeting | None = None
+        self._talks: threading.Thread | None = None
         self._answered: float | None = None  # when the others could last be asked
         self._place, self._since = "", time.monotonic()
         self._longest: dict[str, float] = {}
@@ -128,7 +130,8 @@ class Watch(Callback):
             children: Processes of the run that this one has started.
         """
         self._children = children
-        threading.Thread(target=self._talk, args=(address, port), daemon=True).start()
+        self._talks = threading.Thread(target=self._talk, args=(address, port), daemon=True)
+        self._talks.start()
         threading.Thread(target=self._look, daemon=True).start()
 
     def reach(self, place: str) -> None:
@@ -152,6 +155,8 @@ class Watch(Callback):
         if self._meeting is not None:
             self._meeting.leave(failed=False)
         self.over.set()
+        if self._talks is not None:
+            self._talks.join(_GRACE)  # a thread within torch may abort the process while Python shuts down
 
     def failed(self, text: str, echo: bool) -> str | None:
         """The main thread ends with an error: tell the others, and find out what this process has to say.
@@ -170,6 +175,7 @@ class Watch(Callback):
         self._learn(text if self._rank == 0 else f"process {self._rank}: {text}")
         self.over.set()
         self._publish()
+        atexit.register(_leave)
         return self._reason if self._speaks else None
 
     @property
@@ -277,3 +283,10 @@ class Watch(Callback):
         elif self.over.is_set():
             time.sleep(_GRACE)
         os._exit(1)
+
+
+def _leave() -> None:
+    """End this process, whose connection to the others cannot be closed in good order and has threads of its own."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(1)

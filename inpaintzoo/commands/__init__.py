@@ -9,7 +9,6 @@ import sys
 from collections.abc import Sequence
 
 from inpaintzoo.commands.config_files import with_config_files
-from inpaintzoo.commands.kept_help import with_kept_help
 from inpaintzoo.commands.own_code import import_own
 from inpaintzoo.version import __version__
 from inpaintzoo.words import did_you_mean
@@ -82,9 +81,5 @@ def _run(command: str, arguments: Sequence[str]) -> int:
         print(f"inpaintzoo {command}: error: {error}", file=sys.stderr)
         return 2
     name = COMMANDS[command][0]
-
-    def run() -> int:
-        module = importlib.import_module(f"inpaintzoo.commands.{name}")
-        return int(module.main([command, *rest] if name == "training" else rest))
-
-    return with_kept_help(command, arguments, run)
+    module = importlib.import_module(f"inpaintzoo.commands.{name}")
+    return int(module.main([command, *rest] if name == "training" else rest))

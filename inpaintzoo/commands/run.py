@@ -7,6 +7,7 @@ import ast
 import contextlib
 import os
 import re
+import select
 import sys
 import traceback
 import typing
@@ -17,17 +18,12 @@ from typing import Any
 import yaml
 from jsonargparse import ArgumentParser, Namespace, get_loader, set_loader
 
-from inpaintzoo.commands.usage import (
-    UsageError,
-    check_options,
-    check_values,
-    replaced_parts,
-    subcommand,
-    usage_error,
-)
+from inpaintzoo.commands.checks import check_options, check_values, replaced_parts
+from inpaintzoo.commands.mistakes import usage_error
+from inpaintzoo.commands.usage import UsageError, subcommand
 from inpaintzoo.types import InpaintzooError
 
-INTERRUPTED = 130  # 128 plus the number of the signal, as shells do
+INTERRUPTED, OUTPUT_CLOSED = 130, 141  # 128 plus the number of the signal, as shells do
 
 
 def run_command(parser: ArgumentParser, argv: Sequence[str] | None, run: Callable[[Namespace], int | None]) -> int:
@@ -39,7 +35,7 @@ def run_command(parser: ArgumentParser, argv: Sequence[str] | None, run: Callabl
         run: The command. The exit code that it returns is passed on; None counts as 0.
 
     Returns:
-        The exit code: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C.
+        The exit code: 0, 1 for an error, 2 for wrong usage, 130 for Ctrl-C, 141 if nobody reads the output any more.
     """
     arguments = list(sys.argv[1:] if argv is None else argv)
     name = " ".join(filter(None, (parser.prog, subcommand(parser, arguments)[0])))
@@ -61,7 +57,9 @@ def exit_code(name: str, run: Callable[[], int | None]) -> int:
         The exit code, see `run_command`.
     """
     try:
-        return run() or 0
+        code = run() or 0
+        sys.stdout.flush()
+        return code
     except SystemExit as stop:  # --help and the like
         if isinstance(stop.code, str):
             print(f"{name}: error: {stop.code}", file=sys.stderr)
@@ -70,12 +68,27 @@ def exit_code(name: str, run: Callable[[], int | None]) -> int:
         print(f"{name}: stopped", file=sys.stderr)
         return INTERRUPTED
     except Exception as error:
+        if isinstance(error, BrokenPipeError) and _output_closed():
+            return OUTPUT_CLOSED
         if os.environ.get("INPAINTZOO_TRACEBACK"):
             raise
         rank = _rank()  # each of several may say the same
         which = "" if rank == "0" else f" (process {rank})"
         print(f"{name}: error{which}: {told(error)}", file=sys.stderr)
         return 2 if isinstance(error, UsageError) else 1
+
+
+def _output_closed() -> bool:
+    """Whether what reads the output, such as `head`, has ended; what is still to be written is dropped then."""
+    try:
+        output, poll = sys.stdout.fileno(), select.poll()
+    except (AttributeError, OSError):  # Windows has no poll; an output that is no file cannot break
+        return False
+    poll.register(output, 0)
+    closed = any(event & select.POLLERR for _, event in poll.poll(0))
+    if closed:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), output)
+    return closed
 
 
 def parse(parser: ArgumentParser, argv: Sequence[str]) -> Namespace:

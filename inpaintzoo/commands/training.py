@@ -161,8 +161,8 @@ class ZooCLI(LightningCLI):
         trainer = config["trainer"]
         _check_trainer(trainer)
         kind, does = _WORK[self.subcommand or "fit"]
-        if (limit := trainer[f"limit_{kind}_batches"]) == 0:
-            raise ConfigError(f"--trainer.limit_{kind}_batches {limit} {does} nothing; it must be above 0")
+        if trainer[f"limit_{kind}_batches"] == 0:  # int or float, whichever the order of typing's cache makes of it
+            raise ConfigError(f"--trainer.limit_{kind}_batches 0 {does} nothing; it must be above 0")
         adversarial = config["model"].get("init_args", {}).get("adversaries")
         if adversarial and trainer["strategy"] == "auto" and _several(trainer["devices"], trainer["num_nodes"]):
             # The generator's update leaves the discriminators without gradients, which plain DDP does not allow.
@@ -213,6 +213,8 @@ class ZooCLI(LightningCLI):
                     for folder in self._written(subcommand):
                         held.enter_context(sole_use(folder))
                 super()._run_subcommand(subcommand)
+            if torch.distributed.is_initialized():  # or its threads may abort the process while Python shuts down
+                torch.distributed.destroy_process_group()
         except BaseException as error:
             for folder in filter(None, claimed):
                 if not holds_results(folder):

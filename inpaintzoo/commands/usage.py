@@ -1,30 +1,19 @@
-"""Mistakes on the command line and in config files: one sentence instead of jsonargparse's full account.
-
-jsonargparse reports a mistake as a tree of text: the keys and classes that lead to a value, then one reason for every
-type that did not accept it. `usage_error` picks the reason that matters and adds what was given and what is allowed.
-"""
+"""What a command line gives, and the classes that can stand in it: for `checks` and `mistakes`."""
 
 from __future__ import annotations
 
 import argparse
-import contextlib
 import inspect
-import pydoc
-import re
 import sys
 import typing
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from pathlib import Path
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Any
 
-import yaml
-from jsonargparse import ArgumentParser, Namespace
+from jsonargparse import ArgumentParser
 
-from inpaintzoo.commands.config_files import no_such_file
-from inpaintzoo.words import did_you_mean, listed, some
+from inpaintzoo.words import listed, some
 
-_SHORT = 6  # a list of more allowed values is followed by the nearest one
-_TYPES = {
+TYPES = {
     "int": "a whole number",
     "float": "a number",
     "bool": "true or false",
@@ -35,40 +24,10 @@ _TYPES = {
     "Sequence": "a list",
     "dict": "a mapping",
 }
-_SKIPPED = (
-    "Does not validate",
-    "Subtypes:",
-    "Errors:",
-    "Given value",
-    "Expected a path but",
-    "Subclass types expect",
-    "a class path (str)",
-    "a dict with",
-)
-
-
-_REPLACED = ("losses", "adversaries", "metrics", "callbacks", "contenders", "sets")  # whole, by a later config
 
 
 class UsageError(Exception):
     """A command line that cannot be run as it is; the text is one sentence."""
-
-
-def usage_error(parser: ArgumentParser, argv: Sequence[str], error: Exception) -> str:
-    """One sentence about what is wrong with a command line or a config file: the thing, its value, the remedy.
-
-    Args:
-        parser: The command's parser.
-        argv: What it was given.
-        error: What it raised.
-    """
-    mistake = _Mistake(parser, argv, str(error))
-    if mistake.outer and mistake.is_below_a_value():
-        return mistake.told(f"there is no such option; did you mean --{mistake.outer}?", mistake.value)
-    for pattern, say in _SENTENCES:
-        if found := re.match(pattern, mistake.reason, re.DOTALL):
-            return " ".join(say(mistake, *found.groups()).split())
-    return mistake.told(" ".join(mistake.reason.split())[:300])
 
 
 def subcommand(
@@ -81,33 +40,8 @@ def subcommand(
     return name, parsers[name] if name else parser, parsers
 
 
-def check_options(parser: ArgumentParser, argv: Sequence[str]) -> None:
-    """Refuse options below one that holds a single value, such as --ckpt_path.x or --ckpt_path[0].
-
-    jsonargparse takes some of them, and its reason for refusing the others is about its own code.
-
-    Args:
-        parser: The one that reads the options: the subcommand's, if there are subcommands.
-        argv: The command line.
-
-    Raises:
-        UsageError: In one sentence.
-    """
-    known = parser._option_string_actions
-    for option, value in _typed(argv):
-        outer = re.sub(r"(\+|\[[^.]*\])$", "", option)
-        while outer not in known and "." in outer:
-            outer = outer.rpartition(".")[0]
-        if option not in known and outer in known and not _holds_keys(known[outer]):
-            raise UsageError(f"{option} {value}".rstrip() + f": there is no such option; did you mean {outer}?")
-
-
-def _holds_keys(action: argparse.Action) -> bool:
-    """Whether there can be options below this one: it is a group, or can be a class or a mapping."""
-    return "ConfigLoad" in type(action).__name__ or _is_group(getattr(action, "_typehint", str))
-
-
-def _is_group(hint: Any) -> bool:
+def is_group(hint: Any) -> bool:
+    """Whether a value of this type can have keys."""
     origin = typing.get_origin(hint)
     if hint is Any or origin in (Callable, dict, Mapping):
         return True
@@ -116,10 +50,10 @@ def _is_group(hint: Any) -> bool:
         # Restricted numbers are jsonargparse's; torch takes a Tensor, which is of no module below it, for a number.
         single = root in {*sys.stdlib_module_names, "jsonargparse"} or (root == "torch" and not module)
         return hint is dict or not single
-    return any(_is_group(inner) for inner in typing.get_args(hint))
+    return any(is_group(inner) for inner in typing.get_args(hint))
 
 
-def _typed(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
+def typed_options(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
     """The options of a command line with their values."""
     for word, following in zip(argv, [*argv[1:], ""], strict=False):
         if word.startswith("-"):
@@ -127,121 +61,22 @@ def _typed(argv: Sequence[str]) -> Iterator[tuple[str, str]]:
             yield option, value if equals else "" if following.startswith("--") else following
 
 
-def replaced_parts(argv: Sequence[str]) -> list[str]:
-    """A sentence for each group of named parts, such as losses, that a config file drops from an earlier one."""
-    notes: list[str] = []
-    earlier: dict[str, tuple[str, list[str]]] = {}
-    for file in [value for option, value in _typed(argv) if option in ("--config", "-c") and Path(value).is_file()]:
-        for key, names in _named_parts(yaml.safe_load(Path(file).read_text(encoding="utf-8")), ""):
-            before, had = earlier.get(key, (file, []))
-            if left_out := [name for name in had if name not in names]:
-                are = "is" if len(left_out) == 1 else "are"
-                notes.append(f"{file} replaces {key} of {before}; {listed(left_out, 'and')} {are} left out")
-            earlier[key] = file, names
-    return notes
-
-
-def _named_parts(value: Any, key: str) -> Iterator[tuple[str, list[str]]]:
-    if key.split(".")[-1] in _REPLACED and isinstance(value, (dict, list)) and "class_path" not in value:
-        parts = (
-            value
-            if isinstance(value, dict)
-            else [
-                str(part.get("class_path", part) if isinstance(part, dict) else part).split(".")[-1] for part in value
-            ]
-        )
-        yield key, list(map(str, parts))
-    elif isinstance(value, dict):
-        for name, inner in value.items():
-            yield from _named_parts(inner, key if name == "init_args" else f"{key}.{name}".lstrip("."))
-
-
-def check_values(parser: ArgumentParser, config: Namespace) -> None:
-    """Refuse what jsonargparse lets pass: null where a type does not allow it, and classes that are only a base.
-
-    Args:
-        parser: The one that the config is of: the subcommand's, if there are subcommands.
-        config: As parsed.
-
-    Raises:
-        UsageError: In one sentence.
-    """
-    of_a_type = {action.dest for action in parser._actions if hasattr(action, "_typehint")}
-    for action in parser._actions:
-        root = action.dest.split(".")[0]
-        if root not in of_a_type and "." in action.dest and root in config and config[root] is None:
-            raise UsageError(f"--{root} null: must be a group of keys; leave it out for the defaults")
-        hint = getattr(action, "_typehint", None)
-        if hint is not None and action.default is not None and config.get(action.dest, "") is None:
-            _refuse_null(action.dest, hint)
-        if action.default != "" and config.get(action.dest) == "":
-            _refuse_empty(action.dest if action.option_strings else action.dest.upper(), bool(action.option_strings))
-    _check_classes(config, "")
-
-
-def _check_classes(value: Any, key: str, beside: Iterable[str] = ()) -> None:
-    """The same for a value and those within it; `beside` are the names of the parts next to it."""
-    path = value.get("class_path") if isinstance(value, (dict, Namespace)) else None
-    kind = pydoc.locate(path) if isinstance(path, str) else None
-    if kind is not None and not inspect.isclass(kind):  # the parser would call it
-        raise UsageError(f"--{key} {path}: must be a class")
-    if inspect.isclass(kind):
-        if _is_base(kind):
-            name = key.split(".")[-1]
-            if meant := did_you_mean(name, set(beside) - {name}):
-                raise UsageError(f"--{key}: no class is named for {name!r}{meant}")
-            known = [name for name in _subclasses(kind) if name != kind.__name__]
-            raise UsageError(f"--{key} {kind.__name__}: this is only the base of other classes{_known(known)}")
-        given, parameters = _items(value.get("init_args") or {}), inspect.signature(kind).parameters
-        _check_makers(kind, given, key)
-        for name in [name for name, found in given.items() if found == "" and name in parameters]:
-            if parameters[name].default != "":
-                _refuse_empty(f"{key}.{name}")
-        for name in [name for name, found in given.items() if found is None and name in parameters]:
-            with contextlib.suppress(NameError, TypeError):
-                if parameters[name].default is not None:
-                    _refuse_null(f"{key}.{name}", typing.get_type_hints(kind.__init__).get(name, Any))
-    if isinstance(value, (dict, Namespace)):
-        named = all(isinstance(part, (dict, Namespace)) and "class_path" in part for part in _items(value).values())
-        parts = list(_items(value)) if named else []
-        for name, inner in _items(value).items():
-            _check_classes(inner, key if name == "init_args" else f"{key}.{name}".lstrip("."), parts)
-    elif isinstance(value, list):
-        for inner in value:
-            _check_classes(inner, key)
-
-
-def _check_makers(kind: type, given: dict[str, Any], key: str) -> None:
-    """Refuse anything but a class of the right kind where the class calls what it is given, as with optimizers."""
-    with contextlib.suppress(AttributeError, NameError, TypeError):
-        hints = typing.get_type_hints(kind.__init__)  # type: ignore[misc]
-        for name, inner in given.items():
-            wanted = tuple(_made(hints.get(name)))
-            path = inner.get("class_path") if isinstance(inner, (dict, Namespace)) else None
-            named = pydoc.locate(path) if wanted and isinstance(path, str) else None
-            if named is not None and not (inspect.isclass(named) and issubclass(named, wanted)):
-                raise UsageError(f"--{key}.{name} {path}: must be {_one_of(wanted)}")
-
-
-def _made(hint: Any) -> Iterator[type]:
+def made_classes(hint: Any) -> Iterator[type]:
     """The classes that a type of callables returns."""
     arguments = typing.get_args(hint)
     if typing.get_origin(hint) is Callable:
         yield from (made for made in typing.get_args(arguments[1]) or arguments[1:] if inspect.isclass(made))
     else:
         for inner in arguments:
-            yield from _made(inner)
+            yield from made_classes(inner)
 
 
-def _one_of(kinds: Sequence[type]) -> str:
+def one_of(kinds: Sequence[type]) -> str:
+    """`a Loss or an Adversary`, for instance."""
     return listed([f"an {kind.__name__}" if kind.__name__[0] in "AEIOL" else f"a {kind.__name__}" for kind in kinds])
 
 
-def _items(value: dict[str, Any] | Namespace) -> dict[str, Any]:
-    return vars(value) if isinstance(value, Namespace) else value
-
-
-def _is_base(kind: type) -> bool:
+def is_base(kind: type) -> bool:
     """Whether the zoo only derives other classes from it: it leaves a method to them."""
     inherited = [getattr(kind, name, None) for name in ("forward", "source")]
     methods = [method for method in (*vars(kind).values(), *inherited) if callable(method)]
@@ -253,369 +88,15 @@ def _is_base(kind: type) -> bool:
     )
 
 
-def _refuse_empty(key: str, option: bool = True) -> None:
-    raise UsageError(f"{'--' if option else ''}{key}: its value is an empty text; name something, or leave it out")
-
-
-def _refuse_null(key: str, hint: Any) -> None:
-    if hint is Any or hint is type(None) or type(None) in typing.get_args(hint):
-        return
-    kinds = [_TYPES.get(getattr(kind, "__name__", ""), "a value") for kind in typing.get_args(hint) or (hint,)]
-    raise UsageError(f"--{key} null: must be {listed(list(dict.fromkeys(kinds)))}")
-
-
-class _Reason(NamedTuple):
-    """A reason, with the keys and the classes that lead to it from the outside in."""
-
-    keys: list[str]
-    owners: list[str]
-    text: str
-
-
-class _Mistake:
-    """A command line, the reason why it was refused, and what that reason is about."""
-
-    def __init__(self, parser: ArgumentParser, argv: Sequence[str], account: str) -> None:
-        self.argv = argv
-        self.command, self.options, _ = subcommand(parser, argv)
-        self.name = " ".join(filter(None, (parser.prog, self.command)))
-        self.account = account
-        reasons = [reason._replace(keys=self._inside(reason.keys)) for reason in _reasons(account)]
-        deepest = max(len(reason.keys) for reason in reasons)
-        self.reasons = [reason for reason in reasons if len(reason.keys) == deepest]
-        typed = re.compile("Expected a <class|Not a valid subclass")
-        chosen = next((reason for reason in self.reasons if not typed.match(reason.text)), self.reasons[0])
-        self.keys, self.owners, self.reason = chosen
-        self.owner = self.owners[-1] if self.owners else None
-        # An option such as --model.losses.hole.weight has the keys of dictionaries in it; the tree does not.
-        nested = re.findall(r"NestedArg\(key='([^']*)', val=(.*)\)$", account, re.MULTILINE)
-        self.key = ".".join([self.keys[0], nested[-1][0]] if nested and self.keys else self.keys).replace(
-            "init_args.", ""
-        )
-        self.value = nested[-1][1].strip("'\"") if nested else None
-        # The option that has the type, where the one that was typed is below it.
-        before, within, _ = self.key.rpartition(f".{self.keys[-1]}." if self.keys else " ")
-        self.outer = f"{before}{within[:-1]}" if within else ""
-
-    def _inside(self, keys: list[str]) -> list[str]:
-        """The keys without the subcommand in front."""
-        inside = [key.removeprefix(f"{self.command}.") for key in keys]
-        return [key for key in inside if key != self.command]
-
-    def told(self, reason: str, value: str | None = None, key: str | None = None) -> str:
-        """The reason after the option or, if it was not typed, after the config file and the key."""
-        key = self.key if key is None else key
-        if not key:
-            return reason
-        given = "" if value is None else f" {value}"
-        root, dot, rest = key.partition(".")
-        if any(action.dest == root and not action.option_strings for action in self.options._actions):
-            return f"{root.upper()}{dot}{rest}{given}: {reason}"
-        options = {option.replace("init_args.", "").rstrip("+"): typed for option, typed in _typed(self.argv)}
-        # jsonargparse may leave out the key of a dictionary.
-        within = re.compile("--" + re.escape(key).replace(r"\.", r"(?:\..+)?\.") + (r"(?:\..+)?" if value else ""))
-        longer = [option for option, typed in options.items() if within.fullmatch(option) and value in (None, typed)]
-        below = {option: option.removeprefix(f"--{key}.").split(".")[0] for option in options}
-        longer += [
-            option
-            for option, name in below.items()
-            if option.startswith(f"--{key}.") and not any(_mentions(file, name) for file in self.configs())
-        ]
-        files = [file for file in self.configs() if _mentions(file, key.split(".")[-1])]
-        if f"--{key}" in options or longer or not files:
-            option = longer[0] if longer and f"--{key}" not in options else f"--{key}"
-            return f"{option}{given}: {reason}"
-        return f"{files[-1]}: {key}{given}: {reason}"
-
-    def configs(self) -> list[str]:
-        """The config files of the command line."""
-        return [value for option, value in _typed(self.argv) if option in ("--config", "-c")]
-
-    def hint(self) -> Any:
-        """The type of the refused value, or None if it cannot be determined."""
-        for owner in reversed(self.owners):  # the innermost may be the name that cannot be imported
-            with contextlib.suppress(AttributeError, NameError, TypeError, pydoc.ErrorDuringImport):
-                if found := typing.get_type_hints(pydoc.locate(owner).__init__).get(self.keys[-1]):  # type: ignore[misc]
-                    return found
-        actions = (action for action in self.options._actions if action.dest == ".".join(self.keys))
-        return next((getattr(action, "_typehint", action.type) for action in actions), None)
-
-    def is_below_a_value(self) -> bool:
-        """Whether the option that was typed is below one that holds a single value."""
-        hint = self.hint()  # unknown for torch's optimizers
-        return self.reason.startswith("Expected a <class") if hint is None else not _is_group(hint)
-
-    # ---------------------------------------------------------------- one method per kind of mistake
-
-    def unknown_key(self, name: str) -> str:
-        name = name.removeprefix(f"{self.command}.").replace("init_args.", "")
-        if self.owner is None:
-            groups = {known.split(".")[0] for known in _names(self.options)}
-            meant = _meant(name, _names(self.options))
-            if not meant and name.split(".")[0] not in groups:
-                name, meant = (
-                    name.split(".")[0],
-                    f"; is the file for another command than {self.name}?",
-                )
-            return self.told(f"there is no such key{meant}", key=name)
-        key = self.key if self.value is not None else f"{self.key}.{name}"
-        kind = pydoc.locate(self.owner)
-        arguments = list(inspect.signature(kind).parameters) if callable(kind) else []
-        owner = self.owner.split(".")[-1]
-        if self.owner in ("torch.optim.Optimizer", "torch.optim.lr_scheduler.LRScheduler"):  # the parser's guess
-            return self.no_class()
-        if {"args", "kwargs"} <= set(arguments):  # a base class: no config has named another yet
-            return self.told("no class is named that could take this; put the method's config before this one", key=key)
-        meant = _meant(name, arguments) or self._taken_elsewhere(kind, name) or _known(arguments, "takes")
-        return self.told(f"{owner} has no such argument{meant}", self.value, key)
-
-    def _taken_elsewhere(self, kind: Any, name: str) -> str:
-        """The kind of data that takes the argument, if this one does not."""
-        if self.key.split(".")[0] != "data" or not inspect.isclass(kind):
-            return ""
-        base = next((base for base in inspect.getmro(kind)[1:] if _is_base(base)), None)
-        taking = [other for other in _all_subclasses(base) if name in inspect.signature(other).parameters]
-        names = " or ".join(other.__name__ for other in taking)
-        return f"; {names} takes it: --config configs/data/folder.yaml, or --data {names}" if taking else ""
-
-    def unknown_key_of_group(self, group: str, name: str) -> str:
-        return self.unknown_key(f"{group}.{name}")
-
-    def unknown_option(self, words: str) -> str:
-        option = words.split(" ")[0].split("=")[0]
-        if not option.startswith("-"):
-            return f"{option}: one argument too many; {self.name} --help lists what it takes"
-        # The parser of a class within names the option without what leads to it.
-        option = next((typed for typed, _ in _typed(self.argv) if typed.endswith(option.removeprefix("--"))), option)
-        value = dict(_typed(self.argv)).get(option, "")
-        meant = _meant(option.lstrip("-"), _names(self.options), "--") or f"; {self.name} --help lists them"
-        return f"{option} {value}".rstrip() + f": there is no such option{meant}"
-
-    def unknown_class(self, name: str) -> str:
-        if self.value is not None and name != self.value:  # the name of before, which takes no arguments
-            return self.no_class()
-        if any("<class 'float'>" in reason.text for reason in self.reasons):  # as above
-            return self.told("must be a number", name)
-        if name.startswith(("{", "[")):
-            return self.told("this is not valid YAML", name)
-        known = _subclasses(self.hint())
-        return self.told(f"there is no such class{_meant(name.split('.')[-1], known) or _known(known)}", name)
-
-    def wrong_class(self, name: str, base: str) -> str:
-        known = _subclasses(self.hint())
-        return self.told(f"this is not a {base}{_meant(name.split('.')[-1], known) or _known(known)}", name)
-
-    def abstract_class(self, path: str) -> str:
-        if unknown := self._unknown_name():
-            return unknown
-        known = [name for name in _subclasses(pydoc.locate(path)) if name != path.split(".")[-1]]
-        return self.told(f"{path.split('.')[-1]} is abstract; name one of its classes: {some(known, 12)}", self.value)
-
-    def no_module(self, why: str) -> str:
-        name = str(self.value or self.owner)
-        return self.told(f"it cannot be imported ({why}){self._meant_class(name)}", name)
-
-    def _meant_class(self, name: str) -> str:
-        hint = self.hint()
-        known = [known for kind in (hint, *_made(hint)) for known in _subclasses(kind)]
-        return _meant(name.split(".")[-1], known)
-
-    def wrong_maker(self, name: str) -> str:
-        wanted = tuple(_made(self.hint()))
-        return self.told(f"must be {_one_of(wanted) if wanted else 'a class'}{self._meant_class(name)}", name)
-
-    def no_class(self) -> str:
-        made = self.outer and next(_made(self.hint()), None)
-        key = self.outer if made else self.key.rpartition(".")[0] if self.value is not None else self.key
-        return self.told(f"name a class first, with --{key} CLASS", self.value)
-
-    def no_name(self) -> str:
-        return self.told("must be the name of a class, or its class_path and init_args", self.value)
-
-    def no_group(self) -> str:
-        for option, value in _typed(self.argv):
-            if option.endswith(".init_args") and option.startswith(f"--{self.key}"):
-                return f"{option} {value}: must be a group of keys"
-        return self.told("its init_args must be a group of keys")
-
-    def missing(self, names: str) -> str:
-        missing = [name.removeprefix(f"{self.command}.") for name in names.split(", ")]
-        if self.owner is not None:
-            return self._unknown_name() or self.told(f"{self.owner.split('.')[-1]} needs {listed(missing, 'and')}")
-        options = {action.dest: max(action.option_strings, key=len, default="") for action in self.options._actions}
-        are, them = ("is", "it") if len(missing) == 1 else ("are", "them")
-        config = f"; give {them} here or in a --config file" if "config" in options else ""
-        return f"{listed([options.get(name) or name.upper() for name in missing], 'and')} {are} missing{config}"
-
-    def _unknown_name(self) -> str | None:
-        """An option for a part, such as --model.adversaries.NAME.weight, whose name no config has."""
-        key = f"--{self.key}."
-        given = re.search(r"Given value: \{(.*)", self.account)
-        names = re.findall(r"'([^']*)': Namespace\(", given[1]) if given else []
-        for option, value in _typed(self.argv):
-            name = option[len(key) :].split(".")[0]
-            if option.startswith(key) and name in names and not any(_mentions(file, name) for file in self.configs()):
-                meant = did_you_mean(name, [other for other in names if other != name])
-                return f"{option} {value}: there is no {name!r} in {self.key}{meant}; a new one needs a class first"
-        return None
-
-    def no_command(self, names: str) -> str:
-        return f"no command was given; it must be {listed(names.split(','))}"
-
-    def wrong_choice(self, option: str, value: str, choices: str) -> str:
-        option = "" if option == "subcommand" else f"{option.split('/')[-1]} "
-        return f"{option}{value}: {_must(value, choices)}"
-
-    def wrong_key_choice(self, value: str, choices: str) -> str:
-        return self.told(_must(value, choices), value)
-
-    def no_value(self, option: str) -> str:
-        option = option.split("/")[-1].removesuffix("+")
-        # The parser names the whole group of an option such as --model.generator.width.
-        bare = [typed for typed, value in _typed(self.argv) if not value]
-        inner = [typed for typed in bare if typed == option or typed.startswith(f"{option}.")]
-        return f"{inner[0] if inner else option}: its value is missing"
-
-    def no_file(self, path: str) -> str:
-        typed = next((word for word in self.argv if Path(word).absolute() == Path(path)), path)
-        return f"--{self.key} {typed}: {no_such_file(typed)}"
-
-    def no_key(self, name: str) -> str:
-        files = [file for file in self.configs() if name in Path(file).read_text(errors="replace")]
-        file = listed(files) if files else "--config"
-        return f"{file}: {name!r} cannot be a key of {self.name}; is the file for another command?"
-
-    def no_yaml(self, why: str) -> str:
-        typed = [f"{option} {value}" for option, value in _typed(self.argv) if why.strip('"') == value]
-        if typed:
-            return f"{typed[0]}: must be a group of keys, or a file of them"
-        files = [file for file in self.configs() if not _is_mapping(file)] or self.configs()
-        return f"--config {listed(files)}: this is not a YAML file of keys and values ({why[:160]})"
-
-    def outside(self, value: str, limits: str) -> str:
-        return self.told(
-            f"must be {limits.replace('v>=', 'at least ').replace('v<=', 'at most ').replace('v', '')}", value
-        )
-
-    def wrong_time(self, form: str) -> str:
-        given = re.search(r"Given value: (.*)", self.account)
-        value = self.value if self.value is not None else given and given[1]
-        return self.told(f"must be a time as {form.replace(chr(34), '')}", value)
-
-    def wrong_type(self) -> str:
-        given = re.search(r"(?:Got|Given) value: (?!NestedArg)(.*)", self.account)
-        value = self.value if self.value is not None else given and given[1]
-        expected = [re.sub(r"^Expected an? |\. Got value: .*$", "", reason.text) for reason in self.reasons]
-        literals = [literal[1] for text in expected if (literal := re.match(r"typing\.Literal\[(.*)\]", text))]
-        if literals:
-            return self.told(_must(str(value), ", ".join(literals)), value)
-        kinds = [re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text) for text in expected]
-        return self.told(f"must be {listed([_TYPES.get(kind, kind) for kind in dict.fromkeys(kinds)])}", value)
-
-
-_SENTENCES: list[tuple[str, Callable[..., str]]] = [
-    (r"Group '(.*)' does not accept option '(.*)'", _Mistake.unknown_key_of_group),
-    (r"(?:Option|Subcommand '\w+' does not accept option) '(.*?)'", _Mistake.unknown_key),
-    (r"[Uu]nrecognized arguments: (.*)", _Mistake.unknown_option),
-    (r"(?:Expected a dot import path string|Unexpected import path format): (.*?)\n?$", _Mistake.unknown_class),
-    (r"Import path (\S+) does not correspond to a subclass of (\w+)", _Mistake.wrong_class),
-    (r"Expected an instantiatable class, but (\S+) is", _Mistake.abstract_class),
-    (r"Expected '(\S+)' to be a (?:function|class|subclass)", _Mistake.wrong_maker),
-    (r"Dict must include a class_path|Not a valid subclass", _Mistake.no_class),
-    (r"Expected an import path or a subclass spec|unhashable type", _Mistake.no_name),
-    (r"'\w+' object has no attribute 'keys'", _Mistake.no_group),
-    (r"(No module named .*|module .* has no attribute .*)", _Mistake.no_module),
-    (r"the following arguments are required: (.*)", _Mistake.missing),
-    (r"expected \"\w+\" to be one of {(.*)}", _Mistake.no_command),
-    (r"argument (\S+): invalid choice: '?(.*?)'? \(choose from (.*)\)", _Mistake.wrong_choice),
-    (r"'?(.*?)'? not among choices [(\[](.*)[)\]]", _Mistake.wrong_key_choice),
-    (r"argument (\S+): expected (?:one|at least one) argument", _Mistake.no_value),
-    (r"File does not exist: '?(.*?)'?$", _Mistake.no_file),
-    (r"Path is not a file: '?(.*?)'?$", _Mistake.no_file),
-    (r"Spaces not allowed in keys: \"(.*)\"", _Mistake.no_key),
-    (r"(?:Problems parsing|Unexpected|Unable to load) config:? (.*)", _Mistake.no_yaml),
-    (r"Not of type \w+: (\S+) does not conform to restriction (.*)", _Mistake.outside),
-    (r"Not of type timedelta: Expected a string with form (.*) but got \"", _Mistake.wrong_time),
-    (r"Expected an? [<\w]", _Mistake.wrong_type),
-]
-
-
-def _reasons(account: str) -> Iterator[_Reason]:
-    """The reasons in jsonargparse's account, which is a tree by indentation; always at least one."""
-    if not account.startswith(("Parser key", "Problem with")):
-        yield _Reason([], [], account)
-        return
-    above: list[tuple[int, str | None, str | None]] = []  # indentation, key, class
-    for line in account.splitlines():
-        text = line.lstrip(" -")
-        indentation = len(line) - len(text)
-        if not text or text.startswith(_SKIPPED):
-            continue
-        above = [level for level in above if level[0] < indentation]
-        if found := re.match(r"Type typing\.Callable\[.*\] expects a function or a callable class: (.*)", text):
-            text = re.sub(r"\.* Got value: .*", "", found[1])
-            made = re.search(r"(?:Got|Given) value: Namespace\(class_path='(.*?)'", account[account.index(line) :])
-            if made and text.startswith(("Option", "Parser key", "the following arguments")):  # about its arguments
-                above.append((indentation, None, made[1]))
-        if found := re.match(r'Parser key "(.*?)"(?: element \d+)?:?\s*(.*)', text):
-            above.append((indentation, found[1], None))
-        elif found := re.match(r"Problem with given class_path '(.*?)':\s*(.*)", text):
-            above.append((indentation, None, found[1]))
-        if text := found[2] if found else text:
-            owners = [owner for _, _, owner in above if owner]
-            if "torch.Tensor" in owners:  # which torch takes for a number
-                continue
-            yield _Reason([key for _, key, _ in above if key], owners, text)
-
-
-def _mentions(file: str, key: str) -> bool:
-    path = Path(file).expanduser()
-    return path.is_file() and re.search(rf"\b{re.escape(key)}\b", path.read_text(errors="replace")) is not None
-
-
-def _is_mapping(file: str) -> bool:
-    try:
-        return isinstance(yaml.safe_load(Path(file).expanduser().read_text()), dict)
-    except (OSError, ValueError, yaml.YAMLError):
-        return False
-
-
-def _names(parser: ArgumentParser) -> list[str]:
-    options = [option for action in parser._actions for option in action.option_strings if option.startswith("--")]
-    return [option[2:] for option in options if not option.endswith((".help", "+", "print_config"))]
-
-
-def _subclasses(hint: Any) -> list[str]:
+def subclasses(hint: Any) -> list[str]:
     """Names of the classes that can stand where a type is wanted, those inside unions, lists and the like too."""
     if inspect.isclass(hint) and not typing.get_args(hint) and hint.__module__ != "builtins":
-        inner = [name for child in hint.__subclasses__() for name in _subclasses(child)]
-        concrete = not inspect.isabstract(hint) and not hint.__name__.startswith("_") and not _is_base(hint)
+        inner = [name for child in hint.__subclasses__() for name in subclasses(child)]
+        concrete = not inspect.isabstract(hint) and not hint.__name__.startswith("_") and not is_base(hint)
         return [hint.__name__, *inner] if concrete else inner
-    return [name for inner in typing.get_args(hint) if not isinstance(inner, list) for name in _subclasses(inner)]
+    return [name for inner in typing.get_args(hint) if not isinstance(inner, list) for name in subclasses(inner)]
 
 
-def _all_subclasses(kind: type | None) -> list[type]:
-    children: list[type] = kind.__subclasses__() if kind else []
-    found = [inner for child in children for inner in (child, *_all_subclasses(child))]
-    return [inner for inner in found if not inner.__name__.startswith("_") and not _is_base(inner)]
-
-
-def _meant(name: str, names: Iterable[str], dashes: str = "") -> str:
-    """`; did you mean ...?` with the names that are close, compared part by part at the dots; else nothing."""
-    names, parts = sorted(set(names)), name.split(".")
-    for position, part in enumerate(parts):
-        before = "".join(f"{outer}." for outer in parts[:position])
-        here = {known[len(before) :].split(".")[0] for known in names if known.startswith(before)}
-        if part not in here:
-            after = "".join(f".{inner}" for inner in parts[position + 1 :])
-            return did_you_mean(part, here, 3, dashes + before, after)
-    return ""
-
-
-def _known(names: Sequence[str], verb: str = "can be") -> str:
+def known_classes(names: Sequence[str], verb: str = "can be") -> str:
+    """The end of a sentence that lists them."""
     return f"; it {verb} {some(sorted(set(names)), 12)}" if names else ""
-
-
-def _must(value: str, choices: str) -> str:
-    names = list(dict.fromkeys(choice.strip(" '\"") for choice in choices.split(",")))
-    return f"must be {listed(names)}" + (did_you_mean(value, names) if len(names) > _SHORT else "")

@@ -20,7 +20,7 @@ pytest.importorskip("uvicorn", reason="needs the extra app")
     [
         (["--host", "0.0.0.0"], "--host 0.0.0.0 is every address"),
         (["--host", "no.such.host.invalid"], "no.such.host.invalid cannot be listened at"),
-        (["--segmenter", "sma"], "--segmenter must be maskrcnn or sam, got 'sma'"),
+        (["--segmenter", "sma"], "--segmenter must be maskrcnn, pointrend or sam, got 'sma'"),
         (["--model", "missing.safetensors"], "missing.safetensors"),
     ],
 )

@@ -122,7 +122,7 @@ FIT = [
         "--trainer.devices must name at least one device, and each one once, got [0, 0",
     ),
     (["--trainer.limit_train_batches", "0"], 1, "--trainer.limit_train_batches 0 trains nothing; it must be above 0"),
-    (["--trainer.limit_train_batches", "0.0"], 1, "--trainer.limit_train_batches 0.0 trains nothing"),
+    (["--trainer.limit_train_batches", "0.0"], 1, "--trainer.limit_train_batches 0 trains nothing"),
     (["--trainer.devices", "0"], 1, "--trainer.devices must name at least one device"),
     (["--trainer.max_epochs", "-5"], 1, "--trainer: `max_epochs` must be"),
     (["--trainer.accelerator", "foo"], 1, "invalid accelerator name: `accelerator='foo'`"),
@@ -196,3 +196,21 @@ def test_only_the_options_of_the_called_command_are_made(monkeypatch, capsys):
     monkeypatch.setattr(ZooCLI, "add_arguments_to_parser", lambda self, parser: made.append(parser))
     assert main(["fit", "--help"]) == 0
     assert len(made) == 1 and "--model" in capsys.readouterr().out
+
+
+def test_output_that_nobody_reads_any_more_is_no_error(monkeypatch, capsys):
+    """As with `inpaintzoo list | head -1`."""
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing, "w") as pipe:
+        monkeypatch.setattr("sys.stdout", pipe)
+        assert exit_code("inpaintzoo list", lambda: print("much")) == 141
+    assert capsys.readouterr().err == ""
+
+
+def test_a_pipe_of_the_commands_own_that_breaks_is_an_error(capsys):
+    def run():
+        raise BrokenPipeError("Broken pipe")
+
+    assert exit_code("inpaintzoo fit", run) == 1
+    assert "Broken pipe" in capsys.readouterr().err

@@ -13,8 +13,9 @@ from places import TESTS
 
 from inpaintzoo import exports
 from inpaintzoo.commands import main
+from inpaintzoo.commands.checks import replaced_parts
 from inpaintzoo.commands.run import instantiated, parse
-from inpaintzoo.commands.usage import UsageError, _is_base, replaced_parts
+from inpaintzoo.commands.usage import UsageError, is_base
 
 TINY = str(TESTS / "conf" / "tiny.yaml")
 CONFIGS = TESTS.parent / "configs"
@@ -159,7 +160,7 @@ def test_a_class_that_a_config_may_name_is_not_taken_for_a_base():
     rooms = [room for name in exports.__all__ if inspect.ismodule(room := getattr(exports, name))]
     leaves = [getattr(room, name) for room in rooms for name in room.__all__]
     leaves = [kind for kind in leaves if inspect.isclass(kind) and not kind.__subclasses__()]
-    assert len(leaves) > 50 and not [kind for kind in leaves if _is_base(kind)]
+    assert len(leaves) > 50 and not [kind for kind in leaves if is_base(kind)]
 
 
 def test_a_config_that_is_not_there_is_told_before_anything_is_imported(capsys, monkeypatch):
