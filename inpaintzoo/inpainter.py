@@ -43,8 +43,8 @@ from inpaintzoo.weights.trusted import check_checkpoint
 # Lightning's callbacks that need steps which Lightning makes itself, and what to use instead.
 _UNFIT = {
     BatchSizeFinder: "set the data's batch_size",
-    GradientAccumulationScheduler: "set the Inpainter's accumulate",
-    LearningRateFinder: "set the rate in generator_optimizer and discriminator_optimizer",
+    GradientAccumulationScheduler: "set the model's accumulate",
+    LearningRateFinder: "set the rate of the model's optimizers",
     StochasticWeightAveraging: "use GeneratorEMA (--ema.decay)",
 }
 
@@ -100,6 +100,18 @@ class TrainingModule(LightningModule):
     clip_norm: float | None = None
     init_from: str | dict[str, str] | None = None
 
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.automatic_optimization = False
+        self._half_summed: dict[str, Tensor] = {}  # gradients of an interrupted update window
+        self._settings: dict[str, Any] = {}  # of optimizers, schedules and data, for a later resume
+        self._resumed: dict[str, Any] | None = None  # what a checkpoint says of optimizers and schedules
+
+    @property
+    def schedule_steps(self) -> int:
+        """How often the schedules have stepped so far."""
+        return self.iteration // self.accumulate
+
     @property
     def updates(self) -> int:
         """Steps of the averaged network's optimizer."""
@@ -141,6 +153,8 @@ class TrainingModule(LightningModule):
         """Try a batch of a data module, with losses and metrics, before a run."""
         raise NotImplementedError
 
+    # ---------------------------------------------------------------- train
+
     def _backward(self, loss: Tensor, steps: bool) -> None:
         strategy = self.trainer.strategy
         waits = not steps and isinstance(strategy, ParallelStrategy)
@@ -170,6 +184,104 @@ class TrainingModule(LightningModule):
             f"{name} = {value:g}" for name, value in zip(terms, values.tolist(), strict=True) if value - value != 0.0
         )
         raise NonFiniteLossError(f"training stopped at iteration {self.iteration}: {bad}; {go_on(self.trainer)}")
+
+    # ---------------------------------------------------------------- set-up and state
+
+    def setup(self, stage: str) -> None:
+        """Refuse callbacks that need Lightning's own steps.
+
+        Raises:
+            ConfigError: There is one.
+        """
+        for callback in self.trainer.callbacks if stage == "fit" and self._trainer is not None else ():  # type: ignore[attr-defined]
+            for kind, instead in _UNFIT.items():
+                if isinstance(callback, kind):
+                    raise ConfigError(
+                        f"{kind.__name__} does not work with {type(self).__name__}, which steps its optimizers itself; "
+                        f"remove the callback and {instead}"
+                    )
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """One optimizer, and its scheduler if there is one, for each network to train."""
+        made = {
+            name: each for name, each in self.optimized().items() if each[0] or not isinstance(each[0], nn.ModuleDict)
+        }
+        self._schedules = Schedules(
+            {name: make([p for p in net.parameters() if p.requires_grad]) for name, (net, make, _) in made.items()}
+        )
+        for name, (_, _, schedule) in made.items():
+            if schedule:
+                self._schedules.add(name, schedule(self._schedules.optimizers[name]))
+        self._schedules.begin()
+        schedules = list(self._schedules.schedules.values())
+        if any(isinstance(schedule, ReduceLROnPlateau) for schedule in schedules):
+            raise ConfigError("ReduceLROnPlateau needs a metric at each step; choose a scheduler that counts steps")
+        return list(self._schedules.optimizers.values()), schedules
+
+    def on_fit_start(self) -> None:
+        """Refuse a checkpoint whose moments the optimizers cannot go on with.
+
+        Raises:
+            ConfigError: They are of another kind of optimizer.
+        """
+        if self._resumed is not None:
+            self._schedules.check(self._resumed["optimizer_states"])
+
+    def on_train_start(self) -> None:
+        """Restore schedules under the config's settings, and half-summed gradients, which the Trainer clears."""
+        self._settings = {**self._schedules.settings, "accumulate": self.accumulate, "data": self._data_settings()}
+        if self._resumed is not None:
+            saved = self._resumed["settings"]
+            self._schedules.restore(saved, self._resumed["lr_schedulers"], self.schedule_steps)
+            for change in changes(saved, self._settings) if saved else ():
+                rank_zero_info(f"resumed with another setting: {change}")
+            self._resumed = None
+        if self.max_iterations is not None and self.iteration >= self.max_iterations:
+            rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are already done")
+            self.trainer.should_stop = True
+        for name, parameter in self.named_parameters():
+            if name in self._half_summed:
+                parameter.grad = self._half_summed[name].to(parameter)
+        self._half_summed = {}
+
+    def _data_settings(self) -> dict[str, Any]:
+        """What decides which pictures a run has seen."""
+        loader: Any = self.trainer.train_dataloader
+        found = {"batch_size": getattr(loader, "batch_size", None), "processes": self.trainer.world_size}
+        if isinstance(sampler := getattr(loader, "sampler", None), DistributedSampler):
+            found |= {"pictures": len(loader.dataset), "seed": sampler.seed}
+        return found
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what an exact resume needs beyond weights and optimizers."""
+        checkpoint["inpainter"] = {"iteration": self.iteration, "settings": self._settings}
+        if self.iteration % self.accumulate:  # in the middle of a window
+            # Each process has summed its own gradients, and goes on with them bit for bit.
+            own = {n: p.grad.cpu() for n, p in self.named_parameters() if p.grad is not None}
+            checkpoint["inpainter"]["gradients"] = gather_over_ranks(own)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the iteration and half-summed gradients.
+
+        Raises:
+            ConfigError: A fit is resumed although `init_from` is set.
+            WeightsError: The checkpoint is of another network.
+        """
+        check_resumes(checkpoint, self.state_dict())
+        state = checkpoint["inpainter"]
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            refuse_to_resume(self.init_from)
+            states = {key: checkpoint[key] for key in ("optimizer_states", "lr_schedulers")}
+            self._resumed = {**states, "settings": state.get("settings")}
+            checkpoint["lr_schedulers"] = []  # Lightning would restore their settings too
+        self.iteration = state["iteration"]
+        gradients = state.get("gradients", {})
+        if self._trainer is None:
+            gradients = {}  # nothing goes on with them
+        elif isinstance(gradients, list):  # of each process
+            own = len(gradients) == self.trainer.world_size
+            gradients = gradients[self.trainer.global_rank] if own else _mean(gradients)
+        self._half_summed = gradients
 
 
 def picture_row(batch: Batch, fills: Tensor) -> Tensor:
@@ -256,7 +368,6 @@ class Inpainter(TrainingModule):
             raise ConfigError("nothing to learn from: give the Inpainter losses or adversaries")
         _check_names({"losses": losses, "adversaries": adversaries or {}})
         self._save_settings()
-        self.automatic_optimization = False
         self.generator = generator
         self.losses = nn.ModuleDict(losses)
         for loss in losses.values():
@@ -276,11 +387,7 @@ class Inpainter(TrainingModule):
         self.compile_networks = compile
         self.channels_last = channels_last
         self.init_from = init_from
-        self.iteration = 0
         self.generator_updates = 0
-        self._half_summed: dict[str, Tensor] = {}  # gradients of an interrupted update window
-        self._settings: dict[str, Any] = {}  # of optimizers, schedules and data, for a later resume
-        self._resumed: dict[str, Any] | None = None  # what a checkpoint says of optimizers and schedules
         self.seed: int | None = None
         self.val_results: MetricResults | None = None  # the last validation's
         self.test_results: MetricResults | None = None  # the last test's
@@ -597,13 +704,7 @@ class Inpainter(TrainingModule):
             WeightsError: Weights of a metric are missing, or `init_from` does not fit.
         """
         self._refuse_plain_ddp(stage)
-        for callback in self.trainer.callbacks if stage == "fit" and self._trainer is not None else ():  # type: ignore[attr-defined]
-            for kind, instead in _UNFIT.items():
-                if isinstance(callback, kind):
-                    raise ConfigError(
-                        f"{kind.__name__} does not work with an Inpainter, which steps its optimizers itself; remove "
-                        f"the callback and {instead}"
-                    )
+        super().setup(stage)
         if stage == "fit" and self._trainer is not None and (data := getattr(self.trainer, "datamodule", None)):
             act_upon(check_labels(self, data))
         # Once trained, or with a checkpoint that is loaded after this, the network is no longer what it started from.
@@ -634,77 +735,24 @@ class Inpainter(TrainingModule):
                 "gradients; use strategy='ddp_find_unused_parameters_true'"
             )
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """One optimizer for the generator and, with adversaries, one for all discriminators."""
-        pairs: list[tuple[nn.Module, Any, Any]] = [(self.generator, self.generator_optimizer, self.generator_scheduler)]
-        if self.adversaries:
-            pairs.append((self.adversaries, self.discriminator_optimizer, self.discriminator_scheduler))
-        names = ("generator", "discriminator")
-        self._schedules = Schedules(
-            {
-                name: make([p for p in net.parameters() if p.requires_grad])
-                for name, (net, make, _) in zip(names, pairs, strict=False)
-            }
-        )
-        for (name, optimizer), (_, _, schedule) in zip(self._schedules.optimizers.items(), pairs, strict=True):
-            if schedule:
-                self._schedules.add(name, schedule(optimizer))
-        self._schedules.begin()
-        schedules = list(self._schedules.schedules.values())
-        if any(isinstance(schedule, ReduceLROnPlateau) for schedule in schedules):
-            raise ConfigError("ReduceLROnPlateau needs a metric at each step; choose a scheduler that counts steps")
-        return list(self._schedules.optimizers.values()), schedules
-
     def on_fit_start(self) -> None:
         """Set the seed from which every iteration's random numbers derive.
 
         Raises:
             ConfigError: A checkpoint whose moments the optimizers cannot go on with.
         """
+        super().on_fit_start()
         if self.seed is None:
             self.seed = torch.initial_seed() % 2**31
-        if self._resumed is not None:
-            self._schedules.check(self._resumed["optimizer_states"])
-
-    def on_train_start(self) -> None:
-        """Restore schedules under the config's settings, and half-summed gradients, which the Trainer clears."""
-        self._settings = {**self._schedules.settings, "accumulate": self.accumulate, "data": self._data_settings()}
-        if self._resumed is not None:
-            saved = self._resumed["settings"]
-            self._schedules.restore(saved, self._resumed["lr_schedulers"], self.iteration // self.accumulate)
-            for change in changes(saved, self._settings) if saved else ():
-                rank_zero_info(f"resumed with another setting: {change}")
-            self._resumed = None
-        if self.max_iterations is not None and self.iteration >= self.max_iterations:
-            rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are already done")
-            self.trainer.should_stop = True
-        for name, parameter in self.named_parameters():
-            if name in self._half_summed:
-                parameter.grad = self._half_summed[name].to(parameter)
-        self._half_summed = {}
-
-    def _data_settings(self) -> dict[str, Any]:
-        """What decides which pictures a run has seen."""
-        loader: Any = self.trainer.train_dataloader
-        found = {"batch_size": getattr(loader, "batch_size", None), "processes": self.trainer.world_size}
-        if isinstance(sampler := getattr(loader, "sampler", None), DistributedSampler):
-            found |= {"pictures": len(loader.dataset), "seed": sampler.seed}
-        return found
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what an exact resume needs beyond weights and optimizers."""
-        state: dict[str, Any] = {
-            "iteration": self.iteration,
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["inpainter"] |= {
             "generator_updates": self.generator_updates,
             "seed": self.seed,
-            "settings": self._settings,
             "networks": describe_parts(self.generator, self.adversaries),
         }
-        if self.iteration % self.accumulate:  # in the middle of a window
-            # Each process has summed its own gradients, and goes on with them bit for bit.
-            own = {n: p.grad.cpu() for n, p in self.named_parameters() if p.grad is not None}
-            state["gradients"] = gather_over_ranks(own)
-        checkpoint["inpainter"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore counters, seed and half-summed gradients.
@@ -713,22 +761,9 @@ class Inpainter(TrainingModule):
             ConfigError: A fit is resumed although `init_from` is set.
             WeightsError: The checkpoint is not one of this Inpainter.
         """
-        check_resumes(checkpoint, self.state_dict())
+        super().on_load_checkpoint(checkpoint)
         state = checkpoint["inpainter"]
-        if self._trainer is not None and self.trainer.state.fn == "fit":
-            refuse_to_resume(self.init_from)
-            states = {key: checkpoint[key] for key in ("optimizer_states", "lr_schedulers")}
-            self._resumed = {**states, "settings": state.get("settings")}
-            checkpoint["lr_schedulers"] = []  # Lightning would restore their settings too
-        self.iteration, self.seed = state["iteration"], state["seed"]
-        self.generator_updates = state["generator_updates"]
-        gradients = state.get("gradients", {})
-        if self._trainer is None:
-            gradients = {}  # nothing goes on with them
-        elif isinstance(gradients, list):  # of each process
-            own = len(gradients) == self.trainer.world_size
-            gradients = gradients[self.trainer.global_rank] if own else _mean(gradients)
-        self._half_summed = gradients
+        self.seed, self.generator_updates = state["seed"], state["generator_updates"]
 
     def _save_settings(self) -> None:
         # Under LightningCLI the settings are the config (class paths, plain values), from which load_from_checkpoint

@@ -14,11 +14,9 @@ from typing import Any
 import torch
 from lightning.pytorch.cli import LRSchedulerCallable, OptimizerCallable
 from lightning.pytorch.utilities import rank_zero_info
-from lightning.pytorch.utilities.types import OptimizerLRScheduler
 from tabulate import tabulate
 from torch import Tensor, nn
 from torch.optim import SGD, Optimizer
-from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchvision.models import VGG16_Weights
 from torchvision.transforms.v2.functional import resize
 from torchvision.utils import draw_bounding_boxes, make_grid
@@ -30,9 +28,8 @@ from inpaintzoo.inpainter import TrainingModule
 from inpaintzoo.removal.detection.data import use_coco_tools
 from inpaintzoo.removal.detection.network import DetectionNetwork
 from inpaintzoo.types import ConfigError, InpaintzooError, WeightsError
-from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, check_resumes, read_checkpoint
+from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, read_checkpoint
 from inpaintzoo.weights.files import read_weights
-from inpaintzoo.weights.initialise import refuse_to_resume
 from inpaintzoo.weights.networks import Description, build, describe
 from inpaintzoo.weights.registry import find_checkpoint
 
@@ -163,7 +160,6 @@ class Detector(TrainingModule):
             )
         if clip_norm is not None and clip_norm <= 0:
             raise ConfigError(f"clip_norm must be above 0, got {clip_norm}; leave it out to clip nothing")
-        self.automatic_optimization = False
         self.network = network
         self.optimizer = optimizer
         self.scheduler = scheduler
@@ -178,6 +174,11 @@ class Detector(TrainingModule):
         self._seconds = self._began = 0.0
 
     # ---------------------------------------------------------------- the contract of the command line
+
+    @property
+    def schedule_steps(self) -> int:
+        """Epochs."""
+        return self.iteration // int(self.trainer.num_training_batches)
 
     def headlines(self) -> list[str]:
         """Size of the network and of its inputs."""
@@ -254,7 +255,7 @@ class Detector(TrainingModule):
         self.iteration += 1
         schedule: Any = self.lr_schedulers()
         # Here and not in a hook after the epoch: a run that stops after this batch has taken the step.
-        if schedule is not None and self.iteration % int(self.trainer.num_training_batches) == 0:
+        if schedule and self.trainer.is_last_batch:
             schedule.step()
 
     @contextlib.contextmanager
@@ -265,16 +266,6 @@ class Detector(TrainingModule):
         yield
         for group, rate in zip(optimizer.param_groups, rates, strict=True):
             group["lr"] = rate
-
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """The optimizer, and its scheduler if there is one."""
-        optimizer = self.optimizer([each for each in self.network.parameters() if each.requires_grad])
-        if self.scheduler is None:
-            return optimizer
-        schedule = self.scheduler(optimizer)
-        if isinstance(schedule, ReduceLROnPlateau):
-            raise ConfigError("ReduceLROnPlateau needs a metric at each step; choose a scheduler that counts epochs")
-        return [optimizer], [schedule]  # type: ignore[list-item]
 
     # ---------------------------------------------------------------- validate, test, predict
 
@@ -353,9 +344,11 @@ class Detector(TrainingModule):
         """Check the classes, make the metric, and load `init_from`.
 
         Raises:
-            ConfigError: The data has other classes, or the packages of the extra `detection` are missing.
+            ConfigError: The data has other classes, the packages of the extra `detection` are missing, or a callback
+                needs Lightning's own steps.
             WeightsError: `init_from` does not fit.
         """
+        super().setup(stage)
         self._check_classes(getattr(self.trainer, "datamodule", None))
         self.metric = _mean_average_precision()
         if self.init_from is not None and self.iteration == 0 and (stage == "fit" or self.trainer.ckpt_path is None):
@@ -370,20 +363,9 @@ class Detector(TrainingModule):
             )
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add the iteration, and how the network was built."""
-        checkpoint["inpainter"] = {"iteration": self.iteration, "networks": {"network": describe(self.network)}}
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Restore the iteration.
-
-        Raises:
-            ConfigError: A fit is resumed although `init_from` is set.
-            WeightsError: The checkpoint is of another network.
-        """
-        check_resumes(checkpoint, self.state_dict())
-        if self._trainer is not None and self.trainer.state.fn == "fit":
-            refuse_to_resume(self.init_from)
-        self.iteration = checkpoint["inpainter"]["iteration"]
+        """Add what an exact resume needs, and how the network was built."""
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["inpainter"]["networks"] = {"network": describe(self.network)}
 
 
 def load_weights(network: DetectionNetwork, source: str) -> None:

@@ -15,6 +15,9 @@ from inpaintzoo.types import WeightsError
 from inpaintzoo.weights import save_model
 
 TINY = str(TESTS / "conf" / "detection.yaml")
+# Two updates of two batches each, and a schedule.
+RECIPE = ["--ema.decay", 0.9, "--model.warm_up", 2, "--model.clip_norm", 1.0, "--model.accumulate", 2]
+RECIPE += ["--model.scheduler", "torch.optim.lr_scheduler.StepLR", "--model.scheduler.step_size", 1]
 
 
 def run(command, folder, *options):
@@ -24,7 +27,7 @@ def run(command, folder, *options):
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     folder = tmp_path_factory.mktemp("fit")
-    assert run("fit", folder, "--ema.decay", 0.9, "--model.warm_up", 2, "--model.clip_norm", 1.0) == 0
+    assert run("fit", folder, *RECIPE) == 0
     return folder / "lightning_logs" / "version_0"
 
 
@@ -55,16 +58,37 @@ def test_predict_writes_pictures_with_boxes(trained, tmp_path):
 
 
 def test_a_resumed_run_ends_as_one_that_never_stopped(trained, tmp_path):
-    options = ["--ema.decay", 0.9, "--model.warm_up", 2, "--model.clip_norm", 1.0]
-    assert run("fit", tmp_path, *options, "--model.max_iterations", 3) == 0
+    assert run("fit", tmp_path, *RECIPE, "--model.max_iterations", 3) == 0
     last = next(tmp_path.rglob("last.ckpt"))
-    assert run("fit", tmp_path, *options, "--ckpt_path", last) == 0
+    assert run("fit", tmp_path, *RECIPE, "--ckpt_path", last) == 0
     ends = [
         load_pickled(path)
         for path in (tmp_path / "lightning_logs/version_1/checkpoints/last.ckpt", trained / "checkpoints/last.ckpt")
     ]
     for name, tensor in ends[1]["state_dict"].items():
         assert torch.equal(ends[0]["state_dict"][name], tensor), name
+    assert ends[0]["lr_schedulers"] == ends[1]["lr_schedulers"]
+
+
+def test_a_resumed_run_takes_its_settings_from_the_config(trained, tmp_path, monkeypatch):
+    said = []
+    monkeypatch.setattr("inpaintzoo.inpainter.rank_zero_info", said.append)
+    options = ["--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", 0.5, "--model.optimizer.momentum", 0.9]
+    options += ["--model.optimizer.weight_decay", 5e-4, "--model.scheduler.gamma", 0.5, "--model.max_iterations", 5]
+    assert run("fit", tmp_path, *RECIPE, *options, "--ckpt_path", trained) == 0
+    assert [line.removeprefix("resumed with another setting: ") for line in said] == [
+        "optimizer.lr was 0.004 and is 0.5",
+        "scheduler.gamma was 0.1 and is 0.5",
+    ]
+    end = load_pickled(next(tmp_path.rglob("last.ckpt")))
+    assert end["optimizer_states"][0]["param_groups"][0]["lr"] == 0.25  # one epoch is over
+
+
+def test_moments_of_another_optimizer_are_refused(trained, tmp_path, capsys):
+    assert (
+        run("fit", tmp_path, "--model.optimizer", "torch.optim.Adam", "--ema.decay", 0.9, "--ckpt_path", trained) == 1
+    )
+    assert "optimizer: the checkpoint's moments are not those of Adam" in capsys.readouterr().err
 
 
 def test_the_averaged_network_of_a_run_and_its_weight_file(trained, tmp_path):
