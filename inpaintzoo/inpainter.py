@@ -1,4 +1,4 @@
-"""The one LightningModule: trains and tests any generator with any losses and adversaries."""
+"""The LightningModule that trains and tests any generator with any losses and adversaries, and what it has to offer."""
 
 from __future__ import annotations
 
@@ -23,16 +23,17 @@ from torch import Tensor, nn
 from torch.optim import Adam, Optimizer
 from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torch.utils.data.distributed import DistributedSampler
+from torchvision.utils import make_grid
 
 from inpaintzoo.adversary import Adversary
-from inpaintzoo.data.findings import act_upon
+from inpaintzoo.data.findings import Finding, act_upon
 from inpaintzoo.data.labels.needs import check_labels, labels_are_read, require_labels
 from inpaintzoo.generator import Generator
 from inpaintzoo.losses.base import Loss
-from inpaintzoo.metrics import MetricResults, MetricSuite
+from inpaintzoo.metrics import MetricResults, MetricSuite, SampleMetric
 from inpaintzoo.metrics.segmentation import predicted_logits
-from inpaintzoo.ops import composite, frozen, gather_over_ranks, mean_over_ranks
-from inpaintzoo.types import Batch, ConfigError, NonFiniteLossError, Output
+from inpaintzoo.ops import composite, frozen, gather_over_ranks, mean_over_ranks, show_hole
+from inpaintzoo.types import Batch, ConfigError, InpaintzooError, NonFiniteLossError, Output
 from inpaintzoo.views import Composite, HoleMasked, RawPrediction, Samples
 from inpaintzoo.weights.checkpoints import check_resumes, describe_parts
 from inpaintzoo.weights.initialise import initialise, refuse_to_resume
@@ -42,8 +43,8 @@ from inpaintzoo.weights.trusted import check_checkpoint
 # Lightning's callbacks that need steps which Lightning makes itself, and what to use instead.
 _UNFIT = {
     BatchSizeFinder: "set the data's batch_size",
-    GradientAccumulationScheduler: "set the Inpainter's accumulate",
-    LearningRateFinder: "set the rate in generator_optimizer and discriminator_optimizer",
+    GradientAccumulationScheduler: "set the model's accumulate",
+    LearningRateFinder: "set the rate of the model's optimizers",
     StochasticWeightAveraging: "use GeneratorEMA (--ema.decay)",
 }
 
@@ -80,7 +81,226 @@ def _check_names(groups: Mapping[str, Mapping[str, nn.Module]]) -> None:
                 raise ConfigError(f"{group}: torch modules cannot be named {name!r}; choose another name")
 
 
-class Inpainter(LightningModule):
+class TrainingModule(LightningModule):
+    """What the command line and its callbacks need of a LightningModule.
+
+    Attributes:
+        iteration: Batches per process so far, resumed runs included.
+        max_iterations: Where the run ends; None leaves it to the Trainer.
+        accumulate: Batches whose gradients are summed before a step.
+        clip_norm: Largest gradient norm over each optimizer's parameters; None clips nothing.
+        init_from: What a new fit starts from, if anything.
+        averaged: Name of the network that `GeneratorEMA` averages.
+    """
+
+    averaged: str
+    iteration: int = 0
+    max_iterations: int | None = None
+    accumulate: int = 1
+    clip_norm: float | None = None
+    init_from: str | dict[str, str] | None = None
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.automatic_optimization = False
+        self._half_summed: dict[str, Tensor] = {}  # gradients of an interrupted update window
+        self._settings: dict[str, Any] = {}  # of optimizers, schedules and data, for a later resume
+        self._resumed: dict[str, Any] | None = None  # what a checkpoint says of optimizers and schedules
+
+    @property
+    def schedule_steps(self) -> int:
+        """How often the schedules have stepped so far."""
+        return self.iteration // self.accumulate
+
+    @property
+    def updates(self) -> int:
+        """Steps of the averaged network's optimizer."""
+        return self.iteration // self.accumulate
+
+    def headlines(self) -> list[str]:
+        """What a run's first lines say of the networks."""
+        raise NotImplementedError
+
+    def measured(self) -> list[str]:
+        """Names of the metrics that validation logs."""
+        raise NotImplementedError
+
+    def optimized(self) -> dict[str, tuple[nn.Module, OptimizerCallable, LRSchedulerCallable | None]]:
+        """What each optimizer updates, how it and its scheduler are made; by the prefix of their arguments' names."""
+        raise NotImplementedError
+
+    def draw(self, batch: Any) -> tuple[str, Tensor]:
+        """A title and a `(3, H, W)` picture in [0, 1] of a batch and what the network makes of it."""
+        raise NotImplementedError
+
+    @property
+    def reads_labels(self) -> bool:
+        """Whether any part reads label maps; if none does, the data need not load them."""
+        return False
+
+    def initialise(self, whole: bool = False) -> list[str]:
+        """Load `init_from`, and say what came of it, a line for each network.
+
+        Args:
+            whole: Refuse a network that is not loaded completely, since nothing will train the rest of it.
+
+        Raises:
+            InpaintzooError: It does not fit.
+        """
+        raise NotImplementedError
+
+    def rehearse(self, data: Any) -> list[Finding]:
+        """Try a batch of a data module, with losses and metrics, before a run."""
+        raise NotImplementedError
+
+    # ---------------------------------------------------------------- train
+
+    def _backward(self, loss: Tensor, steps: bool) -> None:
+        strategy = self.trainer.strategy
+        waits = not steps and isinstance(strategy, ParallelStrategy)
+        with strategy.block_backward_sync() if waits else contextlib.nullcontext():  # type: ignore[attr-defined]
+            self.manual_backward(loss / self.accumulate)
+
+    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
+        """Clip here: under fp16, this hook runs after the gradients are unscaled, but code before `step()` does not."""
+        if self.clip_norm is not None:
+            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
+            torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
+
+    def on_validation_model_zero_grad(self) -> None:
+        """Keep the gradients: a validation may fall in the middle of an update window."""
+
+    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """End the run after `max_iterations`."""
+        if self.max_iterations is not None and self.iteration >= self.max_iterations:
+            self.trainer.should_stop = True
+
+    def _raise_if_not_finite(self, terms: Mapping[str, Tensor]) -> None:
+        # The mean over processes, so that all stop when one meets a NaN.
+        values = mean_over_ranks(torch.stack([term.detach().float() for term in terms.values()]))
+        if bool(torch.isfinite(values).all()):
+            return
+        bad = ", ".join(
+            f"{name} = {value:g}" for name, value in zip(terms, values.tolist(), strict=True) if value - value != 0.0
+        )
+        raise NonFiniteLossError(f"training stopped at iteration {self.iteration}: {bad}; {go_on(self.trainer)}")
+
+    # ---------------------------------------------------------------- set-up and state
+
+    def setup(self, stage: str) -> None:
+        """Refuse callbacks that need Lightning's own steps.
+
+        Raises:
+            ConfigError: There is one.
+        """
+        for callback in self.trainer.callbacks if stage == "fit" and self._trainer is not None else ():  # type: ignore[attr-defined]
+            for kind, instead in _UNFIT.items():
+                if isinstance(callback, kind):
+                    raise ConfigError(
+                        f"{kind.__name__} does not work with {type(self).__name__}, which steps its optimizers itself; "
+                        f"remove the callback and {instead}"
+                    )
+
+    def configure_optimizers(self) -> OptimizerLRScheduler:
+        """One optimizer, and its scheduler if there is one, for each network to train."""
+        made = {
+            name: each for name, each in self.optimized().items() if each[0] or not isinstance(each[0], nn.ModuleDict)
+        }
+        self._schedules = Schedules(
+            {name: make([p for p in net.parameters() if p.requires_grad]) for name, (net, make, _) in made.items()}
+        )
+        for name, (_, _, schedule) in made.items():
+            if schedule:
+                self._schedules.add(name, schedule(self._schedules.optimizers[name]))
+        self._schedules.begin()
+        schedules = list(self._schedules.schedules.values())
+        if any(isinstance(schedule, ReduceLROnPlateau) for schedule in schedules):
+            raise ConfigError("ReduceLROnPlateau needs a metric at each step; choose a scheduler that counts steps")
+        return list(self._schedules.optimizers.values()), schedules
+
+    def on_fit_start(self) -> None:
+        """Refuse a checkpoint whose moments the optimizers cannot go on with.
+
+        Raises:
+            ConfigError: They are of another kind of optimizer.
+        """
+        if self._resumed is not None:
+            self._schedules.check(self._resumed["optimizer_states"])
+
+    def on_train_start(self) -> None:
+        """Restore schedules under the config's settings, and half-summed gradients, which the Trainer clears."""
+        self._settings = {**self._schedules.settings, "accumulate": self.accumulate, "data": self._data_settings()}
+        if self._resumed is not None:
+            saved = self._resumed["settings"]
+            self._schedules.restore(saved, self._resumed["lr_schedulers"], self.schedule_steps)
+            for change in changes(saved, self._settings) if saved else ():
+                rank_zero_info(f"resumed with another setting: {change}")
+            self._resumed = None
+        if self.max_iterations is not None and self.iteration >= self.max_iterations:
+            rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are already done")
+            self.trainer.should_stop = True
+        for name, parameter in self.named_parameters():
+            if name in self._half_summed:
+                parameter.grad = self._half_summed[name].to(parameter)
+        self._half_summed = {}
+
+    def _data_settings(self) -> dict[str, Any]:
+        """What decides which pictures a run has seen."""
+        loader: Any = self.trainer.train_dataloader
+        found = {"batch_size": getattr(loader, "batch_size", None), "processes": self.trainer.world_size}
+        if isinstance(sampler := getattr(loader, "sampler", None), DistributedSampler):
+            found |= {"pictures": len(loader.dataset), "seed": sampler.seed}
+        return found
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what an exact resume needs beyond weights and optimizers."""
+        checkpoint["inpainter"] = {"iteration": self.iteration, "settings": self._settings}
+        if self.iteration % self.accumulate:  # in the middle of a window
+            # Each process has summed its own gradients, and goes on with them bit for bit.
+            own = {n: p.grad.cpu() for n, p in self.named_parameters() if p.grad is not None}
+            checkpoint["inpainter"]["gradients"] = gather_over_ranks(own)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Restore the iteration and half-summed gradients.
+
+        Raises:
+            ConfigError: A fit is resumed although `init_from` is set.
+            WeightsError: The checkpoint is of another network.
+        """
+        check_resumes(checkpoint, self.state_dict())
+        state = checkpoint["inpainter"]
+        if self._trainer is not None and self.trainer.state.fn == "fit":
+            refuse_to_resume(self.init_from)
+            states = {key: checkpoint[key] for key in ("optimizer_states", "lr_schedulers")}
+            self._resumed = {**states, "settings": state.get("settings")}
+            checkpoint["lr_schedulers"] = []  # Lightning would restore their settings too
+        self.iteration = state["iteration"]
+        gradients = state.get("gradients", {})
+        if self._trainer is None:
+            gradients = {}  # nothing goes on with them
+        elif isinstance(gradients, list):  # of each process
+            own = len(gradients) == self.trainer.world_size
+            gradients = gradients[self.trainer.global_rank] if own else _mean(gradients)
+        self._half_summed = gradients
+
+
+def picture_row(batch: Batch, fills: Tensor) -> Tensor:
+    """Masked input (white hole), first prediction, all composites, and truth, side by side.
+
+    Args:
+        batch: B pairs.
+        fills: `(B, n, 3, H, W)` predictions.
+
+    Returns:
+        `((3 + n) * B, 3, H, W)` in [0, 1], `3 + n` pictures per sample.
+    """
+    image, mask = batch["image"].float(), batch["mask"].float()
+    fills = fills.float().clamp(0, 1)
+    composites = [composite(image, fill, mask) for fill in fills.unbind(1)]
+    return torch.stack([show_hole(image, mask), fills[:, 0], *composites, image], dim=1).flatten(0, 1)
+
+
+class Inpainter(TrainingModule):
     """Trains a generator with weighted losses and adversaries.
 
     One batch is one iteration: one generator forward, one update of all discriminators on the detached output, one
@@ -148,7 +368,6 @@ class Inpainter(LightningModule):
             raise ConfigError("nothing to learn from: give the Inpainter losses or adversaries")
         _check_names({"losses": losses, "adversaries": adversaries or {}})
         self._save_settings()
-        self.automatic_optimization = False
         self.generator = generator
         self.losses = nn.ModuleDict(losses)
         for loss in losses.values():
@@ -168,14 +387,103 @@ class Inpainter(LightningModule):
         self.compile_networks = compile
         self.channels_last = channels_last
         self.init_from = init_from
-        self.iteration = 0
         self.generator_updates = 0
-        self._half_summed: dict[str, Tensor] = {}  # gradients of an interrupted update window
-        self._settings: dict[str, Any] = {}  # of optimizers, schedules and data, for a later resume
-        self._resumed: dict[str, Any] | None = None  # what a checkpoint says of optimizers and schedules
         self.seed: int | None = None
         self.val_results: MetricResults | None = None  # the last validation's
         self.test_results: MetricResults | None = None  # the last test's
+
+    averaged = "generator"
+
+    @property
+    def updates(self) -> int:
+        """Updates of the generator."""
+        return self.generator_updates
+
+    def headlines(self) -> list[str]:
+        """The networks' sizes, and what losses have to say."""
+        sizes = [sum(each.numel() for each in part.parameters()) for part in (self.generator, self.adversaries)]
+        name = type(self.generator).__name__
+        line = f"generator: {name}, {sizes[0]:,} parameters; discriminators: {sizes[1]:,} parameters"
+        return [line, *filter(None, (str(loss.headline or "") for loss in self.losses.values()))]
+
+    def measured(self) -> list[str]:
+        """Names of the metrics; validation draws one fill per image, so those that compare several are not logged."""
+        return [metric.name for metric in self.metrics.metrics if not isinstance(metric, SampleMetric)]
+
+    def optimized(self) -> dict[str, tuple[nn.Module, OptimizerCallable, LRSchedulerCallable | None]]:
+        """Generator, and all discriminators together."""
+        return {
+            "generator_": (self.generator, self.generator_optimizer, self.generator_scheduler),
+            "discriminator_": (self.adversaries, self.discriminator_optimizer, self.discriminator_scheduler),
+        }
+
+    def initialise(self, whole: bool = False) -> list[str]:
+        """Load `init_from`; see `inpaintzoo.weights.initialise`."""
+        assert self.init_from is not None
+        return [str(report) for report in initialise(self.generator, self.adversaries, self.init_from, whole)]
+
+    def rehearse(self, data: Any) -> list[Finding]:
+        """Check the labels, the size of a training batch, the losses and the metrics."""
+        findings = check_labels(self, data)
+        if not any(finding.level == "error" for finding in findings):
+            findings.append(self._rehearse_sizes(data))
+        if not any(finding.level == "error" for finding in findings):
+            findings += [self._rehearse_losses(data), self._rehearse_metrics(data)]
+        return findings
+
+    def _rehearse_sizes(self, data: Any) -> Finding:
+        """Check the size and labels of one training batch, and report how much of it is hole."""
+        try:
+            batch = next(iter(data.train_dataloader()))
+            self.generator.check_size(batch["image"], batch["mask"])
+            require_labels(self.generator, batch)
+        except InpaintzooError as error:
+            return Finding("error", str(error))
+        height, width = batch["image"].shape[-2:]
+        hole = float(batch["mask"].mean())
+        text = f"first batch: {height}x{width}, fits {type(self.generator).__name__}; {hole:.0%} of it is hole"
+        if hole > 0.6:
+            return Finding("warning", f"{text}; are the masks inverted (1 = hole)?")
+        return Finding("ok", text)
+
+    def _rehearse_losses(self, data: Any) -> Finding:
+        """Run two training pairs through all losses: finds missing outputs and sizes too small."""
+        try:
+            batch = next(iter(data.train_dataloader()))
+            pairs: Batch = {key: value[:2] for key, value in batch.items()}  # type: ignore[assignment]
+            with torch.no_grad():
+                output = self.train().predict_frame(pairs)
+                for loss in self.losses.values():
+                    loss(output, pairs)
+                for adversary in self.adversaries.values():
+                    adversary.generator_losses(output, pairs)  # type: ignore[operator]
+        except (InpaintzooError, ValueError) as error:
+            return Finding("error", f"losses and adversaries: {error}")
+        return Finding(
+            "ok", f"losses: {', '.join(self.losses) or 'none'}; adversaries: {', '.join(self.adversaries) or 'none'}"
+        )
+
+    def _rehearse_metrics(self, data: Any) -> Finding:
+        """Run one test batch through the metrics: finds missing weights and sizes too small."""
+        try:
+            self.metrics.prepare(torch.device("cpu"))
+            batch = next(iter(data.test_dataloader()))
+            self.metrics.update(batch["image"], batch)
+            if self.metrics.segmentation_metrics:
+                pairs: Batch = {key: value[:2] for key, value in batch.items()}  # type: ignore[assignment]
+                with torch.no_grad():
+                    output = self.eval().predict_frame(pairs)
+                self.metrics.update(output.image, pairs, predicted_logits(output))
+        except InpaintzooError as error:
+            return Finding("error", f"metrics: {error}")
+        finally:
+            self.metrics.reset()
+        return Finding("ok", f"metrics: {', '.join(metric.name for metric in self.metrics.metrics)}")
+
+    def draw(self, batch: Batch) -> tuple[str, Tensor]:
+        """Masked input, prediction, composites and truth, a row for each picture."""
+        fills = self.fills(batch, 2)
+        return "masked, prediction, composite, truth", make_grid(picture_row(batch, fills), nrow=3 + fills.shape[1])
 
     @property
     def reads_labels(self) -> bool:
@@ -327,12 +635,6 @@ class Inpainter(LightningModule):
             self.generator_updates += 1
         return terms
 
-    def _backward(self, loss: Tensor, steps: bool) -> None:
-        strategy = self.trainer.strategy
-        waits = not steps and isinstance(strategy, ParallelStrategy)
-        with strategy.block_backward_sync() if waits else contextlib.nullcontext():  # type: ignore[attr-defined]
-            self.manual_backward(loss / self.accumulate)
-
     @contextlib.contextmanager
     def _steady_scale(self, waiting: nn.Module) -> Iterator[None]:
         # Under fp16 any step may change the loss scale; gradients still waiting for their window's end must follow.
@@ -347,33 +649,9 @@ class Inpainter(LightningModule):
             if parameter.grad is not None:
                 parameter.grad.mul_(change)
 
-    def on_before_optimizer_step(self, optimizer: Optimizer) -> None:
-        """Clip here: under fp16, this hook runs after the gradients are unscaled, but code before `step()` does not."""
-        if self.clip_norm is not None:
-            parameters = [parameter for group in optimizer.param_groups for parameter in group["params"]]
-            torch.nn.utils.clip_grad_norm_(parameters, self.clip_norm)
-
-    def on_validation_model_zero_grad(self) -> None:
-        """Keep the gradients: a validation may fall in the middle of an update window."""
-
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
         """Stop before the first step if the generator needs labels and the data has none."""
         require_labels(self.generator, batch)
-
-    def on_train_batch_end(self, outputs: Any, batch: Any, batch_idx: int) -> None:
-        """End the run after `max_iterations`."""
-        if self.max_iterations is not None and self.iteration >= self.max_iterations:
-            self.trainer.should_stop = True
-
-    def _raise_if_not_finite(self, terms: Mapping[str, Tensor]) -> None:
-        # The mean over processes, so that all stop when one meets a NaN.
-        values = mean_over_ranks(torch.stack([term.detach().float() for term in terms.values()]))
-        if bool(torch.isfinite(values).all()):
-            return
-        bad = ", ".join(
-            f"{name} = {value:g}" for name, value in zip(terms, values.tolist(), strict=True) if value - value != 0.0
-        )
-        raise NonFiniteLossError(f"training stopped at iteration {self.iteration}: {bad}; {go_on(self.trainer)}")
 
     # ---------------------------------------------------------------- validate, test, predict
 
@@ -426,19 +704,13 @@ class Inpainter(LightningModule):
             WeightsError: Weights of a metric are missing, or `init_from` does not fit.
         """
         self._refuse_plain_ddp(stage)
-        for callback in self.trainer.callbacks if stage == "fit" and self._trainer is not None else ():  # type: ignore[attr-defined]
-            for kind, instead in _UNFIT.items():
-                if isinstance(callback, kind):
-                    raise ConfigError(
-                        f"{kind.__name__} does not work with an Inpainter, which steps its optimizers itself; remove "
-                        f"the callback and {instead}"
-                    )
+        super().setup(stage)
         if stage == "fit" and self._trainer is not None and (data := getattr(self.trainer, "datamodule", None)):
             act_upon(check_labels(self, data))
         # Once trained, or with a checkpoint that is loaded after this, the network is no longer what it started from.
         if self.init_from is not None and self.iteration == 0 and (stage == "fit" or not self._checkpoint_comes()):
-            for report in initialise(self.generator, self.adversaries, self.init_from, whole=stage != "fit"):
-                rank_zero_info(str(report))
+            for report in self.initialise(whole=stage != "fit"):
+                rank_zero_info(report)
         self.metrics.prepare(self.device)
         if self.channels_last:
             self.to(memory_format=torch.channels_last)
@@ -463,77 +735,24 @@ class Inpainter(LightningModule):
                 "gradients; use strategy='ddp_find_unused_parameters_true'"
             )
 
-    def configure_optimizers(self) -> OptimizerLRScheduler:
-        """One optimizer for the generator and, with adversaries, one for all discriminators."""
-        pairs: list[tuple[nn.Module, Any, Any]] = [(self.generator, self.generator_optimizer, self.generator_scheduler)]
-        if self.adversaries:
-            pairs.append((self.adversaries, self.discriminator_optimizer, self.discriminator_scheduler))
-        names = ("generator", "discriminator")
-        self._schedules = Schedules(
-            {
-                name: make([p for p in net.parameters() if p.requires_grad])
-                for name, (net, make, _) in zip(names, pairs, strict=False)
-            }
-        )
-        for (name, optimizer), (_, _, schedule) in zip(self._schedules.optimizers.items(), pairs, strict=True):
-            if schedule:
-                self._schedules.add(name, schedule(optimizer))
-        self._schedules.begin()
-        schedules = list(self._schedules.schedules.values())
-        if any(isinstance(schedule, ReduceLROnPlateau) for schedule in schedules):
-            raise ConfigError("ReduceLROnPlateau needs a metric at each step; choose a scheduler that counts steps")
-        return list(self._schedules.optimizers.values()), schedules
-
     def on_fit_start(self) -> None:
         """Set the seed from which every iteration's random numbers derive.
 
         Raises:
             ConfigError: A checkpoint whose moments the optimizers cannot go on with.
         """
+        super().on_fit_start()
         if self.seed is None:
             self.seed = torch.initial_seed() % 2**31
-        if self._resumed is not None:
-            self._schedules.check(self._resumed["optimizer_states"])
-
-    def on_train_start(self) -> None:
-        """Restore schedules under the config's settings, and half-summed gradients, which the Trainer clears."""
-        self._settings = {**self._schedules.settings, "accumulate": self.accumulate, "data": self._data_settings()}
-        if self._resumed is not None:
-            saved = self._resumed["settings"]
-            self._schedules.restore(saved, self._resumed["lr_schedulers"], self.iteration // self.accumulate)
-            for change in changes(saved, self._settings) if saved else ():
-                rank_zero_info(f"resumed with another setting: {change}")
-            self._resumed = None
-        if self.max_iterations is not None and self.iteration >= self.max_iterations:
-            rank_zero_info(f"nothing to do: {self.iteration} of {self.max_iterations} iterations are already done")
-            self.trainer.should_stop = True
-        for name, parameter in self.named_parameters():
-            if name in self._half_summed:
-                parameter.grad = self._half_summed[name].to(parameter)
-        self._half_summed = {}
-
-    def _data_settings(self) -> dict[str, Any]:
-        """What decides which pictures a run has seen."""
-        loader: Any = self.trainer.train_dataloader
-        found = {"batch_size": getattr(loader, "batch_size", None), "processes": self.trainer.world_size}
-        if isinstance(sampler := getattr(loader, "sampler", None), DistributedSampler):
-            found |= {"pictures": len(loader.dataset), "seed": sampler.seed}
-        return found
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what an exact resume needs beyond weights and optimizers."""
-        state: dict[str, Any] = {
-            "iteration": self.iteration,
+        super().on_save_checkpoint(checkpoint)
+        checkpoint["inpainter"] |= {
             "generator_updates": self.generator_updates,
             "seed": self.seed,
-            "settings": self._settings,
             "networks": describe_parts(self.generator, self.adversaries),
         }
-        if self.iteration % self.accumulate:  # in the middle of a window
-            # Each process has summed its own gradients, and goes on with them bit for bit.
-            own = {n: p.grad.cpu() for n, p in self.named_parameters() if p.grad is not None}
-            state["gradients"] = gather_over_ranks(own)
-        checkpoint["inpainter"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Restore counters, seed and half-summed gradients.
@@ -542,22 +761,9 @@ class Inpainter(LightningModule):
             ConfigError: A fit is resumed although `init_from` is set.
             WeightsError: The checkpoint is not one of this Inpainter.
         """
-        check_resumes(checkpoint, self.state_dict())
+        super().on_load_checkpoint(checkpoint)
         state = checkpoint["inpainter"]
-        if self._trainer is not None and self.trainer.state.fn == "fit":
-            refuse_to_resume(self.init_from)
-            states = {key: checkpoint[key] for key in ("optimizer_states", "lr_schedulers")}
-            self._resumed = {**states, "settings": state.get("settings")}
-            checkpoint["lr_schedulers"] = []  # Lightning would restore their settings too
-        self.iteration, self.seed = state["iteration"], state["seed"]
-        self.generator_updates = state["generator_updates"]
-        gradients = state.get("gradients", {})
-        if self._trainer is None:
-            gradients = {}  # nothing goes on with them
-        elif isinstance(gradients, list):  # of each process
-            own = len(gradients) == self.trainer.world_size
-            gradients = gradients[self.trainer.global_rank] if own else _mean(gradients)
-        self._half_summed = gradients
+        self.seed, self.generator_updates = state["seed"], state["generator_updates"]
 
     def _save_settings(self) -> None:
         # Under LightningCLI the settings are the config (class paths, plain values), from which load_from_checkpoint

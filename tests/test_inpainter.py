@@ -52,8 +52,11 @@ def fit(model, data=None, callbacks=(), **options):
 @pytest.mark.parametrize(
     ("callback", "text"),
     [
-        (LearningRateFinder(), "LearningRateFinder does not work with an Inpainter.* set the rate in generator_opt"),
-        (GradientAccumulationScheduler({0: 2}), "GradientAccumulationScheduler .* set the Inpainter's accumulate"),
+        (
+            LearningRateFinder(),
+            "LearningRateFinder does not work with Inpainter.* set the rate of the model's optimizers",
+        ),
+        (GradientAccumulationScheduler({0: 2}), "GradientAccumulationScheduler .* set the model's accumulate"),
         (BatchSizeFinder(), "BatchSizeFinder .* set the data's batch_size"),
         (StochasticWeightAveraging(0.1), "StochasticWeightAveraging .* use GeneratorEMA"),
     ],

@@ -13,7 +13,6 @@ from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from inpaintzoo.files.pickled import load_pickled, save_pickled
 from inpaintzoo.inpainter import go_on
-from inpaintzoo.metrics import SampleMetric
 from inpaintzoo.types import ConfigError, NonFiniteLossError
 from inpaintzoo.weights.checkpoints import previous_checkpoint
 
@@ -97,9 +96,7 @@ class Checkpoints(ModelCheckpoint):
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Refuse a metric that no validation will log, before the first step."""
-        # Validation draws one fill per image, so metrics that compare several are not logged there.
-        logged = [metric for metric in pl_module.metrics.metrics if not isinstance(metric, SampleMetric)]
-        known = [f"val/{metric.name}" for metric in logged]
+        known = [f"val/{name}" for name in pl_module.measured()]
         if self.monitor is not None and self.monitor.startswith("val/") and self.monitor not in known:
             raise ConfigError(f"--checkpoint.monitor {self.monitor}: no such metric; there are {', '.join(known)}")
 

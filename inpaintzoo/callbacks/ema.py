@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_warn
-from torch import Tensor
+from torch import Tensor, nn
 
 
 class GeneratorEMA(Callback):
@@ -41,18 +41,18 @@ class GeneratorEMA(Callback):
             rank_zero_warn("the checkpoint's averaged generator is not continued; set --ema.decay to continue it")
             self.average = {}
         if self.decay:
-            state = pl_module.generator.state_dict()
+            state = _averaged(pl_module).state_dict()
             saved = self.average or state
             self.average = {name: saved[name].detach().to(value.device, copy=True) for name, value in state.items()}
 
     @torch.no_grad()
     def on_train_batch_end(self, trainer: Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Update the average if this iteration updated the generator."""
-        if not self.decay or pl_module.generator_updates == self.updates:
+        if not self.decay or pl_module.updates == self.updates:
             return
-        self.updates = pl_module.generator_updates
+        self.updates = pl_module.updates
         decay = min(self.decay, (1 + self.updates) / (10 + self.updates)) if self.warm_up else self.decay
-        for name, value in pl_module.generator.state_dict().items():
+        for name, value in _averaged(pl_module).state_dict().items():
             if value.dtype.is_floating_point:
                 self.average[name].lerp_(value, 1 - decay)
             else:
@@ -61,14 +61,14 @@ class GeneratorEMA(Callback):
     def swap_in(self, pl_module: Any) -> None:
         """Load the average into the generator."""
         if self.average and not self._live:
-            state = pl_module.generator.state_dict()
+            state = _averaged(pl_module).state_dict()
             self._live = {name: value.clone() for name, value in state.items()}
-            pl_module.generator.load_state_dict(self.average)
+            _averaged(pl_module).load_state_dict(self.average)
 
     def swap_out(self, pl_module: Any) -> None:
         """Load the trained weights back."""
         if self._live:
-            pl_module.generator.load_state_dict(self._live)
+            _averaged(pl_module).load_state_dict(self._live)
             self._live = {}
 
     @staticmethod
@@ -103,7 +103,7 @@ class GeneratorEMA(Callback):
     def on_save_checkpoint(self, trainer: Trainer, pl_module: Any, checkpoint: dict[str, Any]) -> None:
         """Save the trained weights in `state_dict`, during a validation too."""
         for name, value in self._live.items():
-            checkpoint["state_dict"][f"generator.{name}"] = value
+            checkpoint["state_dict"][f"{pl_module.averaged}.{name}"] = value
 
     def state_dict(self) -> dict[str, Any]:
         """The average and its number of updates, for the checkpoint."""
@@ -113,3 +113,8 @@ class GeneratorEMA(Callback):
         """Restore the average of a checkpoint, also to test or predict with it."""
         if state_dict:
             self.average, self.updates = state_dict["average"], state_dict["updates"]
+
+
+def _averaged(pl_module: Any) -> nn.Module:
+    network: nn.Module = getattr(pl_module, pl_module.averaged)
+    return network

@@ -1,35 +1,16 @@
-"""Rows of pictures during training: masked input, prediction, composite (two for a stochastic generator), truth."""
+"""Sheets of pictures during training: what the network was given, what it made of it, and the truth."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
 
-import torch
 from lightning import Callback, Trainer
 from torch import Tensor
-from torchvision.utils import make_grid
 
 from inpaintzoo.callbacks.record import run_folder
 from inpaintzoo.callbacks.sheets import as_evaluated, write_sheet
-from inpaintzoo.ops import composite, show_hole
-from inpaintzoo.types import Batch
-
-
-def picture_row(batch: Batch, fills: Tensor) -> Tensor:
-    """Masked input (white hole), first prediction, all composites, and truth, side by side.
-
-    Args:
-        batch: B pairs.
-        fills: `(B, n, 3, H, W)` predictions.
-
-    Returns:
-        `((3 + n) * B, 3, H, W)` in [0, 1], `3 + n` pictures per sample.
-    """
-    image, mask = batch["image"].float(), batch["mask"].float()
-    fills = fills.float().clamp(0, 1)
-    composites = [composite(image, fill, mask) for fill in fills.unbind(1)]
-    return torch.stack([show_hole(image, mask), fills[:, 0], *composites, image], dim=1).flatten(0, 1)
+from inpaintzoo.inpainter import picture_row as picture_row
 
 
 class ImageLogger(Callback):
@@ -48,7 +29,7 @@ class ImageLogger(Callback):
             raise ValueError(f"ImageLogger: count must be at least 1 and every 0 or more, got {count} and {every}")
         self.count = count
         self.every = every
-        self._fixed: Batch | None = None
+        self._fixed: dict[str, Any] | None = None
         self._folder = Path()
 
     def setup(self, trainer: Trainer, pl_module: Any, stage: str) -> None:
@@ -75,14 +56,12 @@ class ImageLogger(Callback):
         if not trainer.sanity_checking and not self.every:
             self._write(trainer, pl_module, "validation", self._fixed)
 
-    def _head(self, batch: Any) -> Batch:
+    def _head(self, batch: Any) -> dict[str, Any]:
         # The index seeds a stochastic generator, so that its fills are the same each time.
-        keys = [key for key in ("image", "mask", "index") if key in batch]
-        return {key: batch[key][: self.count].detach() for key in keys}  # type: ignore[return-value]
+        heads = {key: value[: self.count] for key, value in batch.items()}
+        return {key: value.detach() if isinstance(value, Tensor) else value for key, value in heads.items()}
 
-    def _write(self, trainer: Trainer, pl_module: Any, name: str, batch: Batch) -> None:
+    def _write(self, trainer: Trainer, pl_module: Any, name: str, batch: dict[str, Any]) -> None:
         with as_evaluated(trainer, pl_module):
-            fills = pl_module.fills(batch, 2)
-        grid = make_grid(picture_row(batch, fills), nrow=3 + fills.shape[1])
-        title = f"{name}: masked, prediction, composite, truth"
-        write_sheet(trainer, pl_module, self._folder, name, title, grid)
+            title, sheet = pl_module.draw(batch)
+        write_sheet(trainer, pl_module, self._folder, name, f"{name}: {title}", sheet)

@@ -147,7 +147,7 @@ class RunProgress(ProgressBar):
         """What there is to follow, the most important first."""
         metrics = trainer.callback_metrics
         (start, first), (now, done) = self._recent[0], self._recent[-1]
-        images = (done - first) * batch["image"].shape[0] * trainer.world_size
+        images = (done - first) * len(batch["image"]) * trainer.world_size
         parts = [f"hole PSNR {metrics['val/psnr_hole']:.2f} dB"] if "val/psnr_hole" in metrics else []
         parts += [f"{images / (now - start):.1f} images/s"] if now > start else []
         losses = {name: value for name, value in metrics.items() if name.startswith("train/")}

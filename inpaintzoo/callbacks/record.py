@@ -80,11 +80,7 @@ class RunRecord(Callback):
 
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Print and write before the first step."""
-        parameters = sum(parameter.numel() for parameter in pl_module.generator.parameters())
-        judging = sum(parameter.numel() for parameter in pl_module.adversaries.parameters())
-        name = type(pl_module.generator).__name__
-        rank_zero_info(f"generator: {name}, {parameters:,} parameters; discriminators: {judging:,} parameters")
-        for headline in filter(None, (loss.headline for loss in pl_module.losses.values())):
+        for headline in pl_module.headlines():
             rank_zero_info(headline)
         batch = getattr(trainer.datamodule, "batch_size", None)  # type: ignore[attr-defined]
         if batch:

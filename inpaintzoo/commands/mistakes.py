@@ -161,6 +161,8 @@ class _Mistake:
         kind = pydoc.locate(self.owner)
         arguments = list(inspect.signature(kind).parameters) if callable(kind) else []
         owner = self.owner.split(".")[-1]
+        if self.owner in ("torch.optim.Optimizer", "torch.optim.lr_scheduler.LRScheduler"):  # the parser's guess
+            return self.no_class()
         if {"args", "kwargs"} <= set(arguments):  # a base class: no config has named another yet
             return self.told("no class is named that could take this; put the method's config before this one", key=key)
         meant = _meant(name, arguments) or self._taken_elsewhere(kind, name) or known_classes(arguments, "takes")

@@ -20,7 +20,7 @@ from inpaintzoo.words import counted
 if TYPE_CHECKING:
     from inpaintzoo.removal import OpenPicture, Segmenter
 
-SegmenterName = Literal["grabcut", "maskrcnn", "pointrend", "sam"]
+SegmenterName = Literal["grabcut", "maskrcnn", "mpssd", "pointrend", "sam"]
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
-from lightning import Callback, LightningModule, Trainer
+from lightning import Callback, LightningDataModule, LightningModule, Trainer
 from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info
@@ -42,10 +42,9 @@ from inpaintzoo.callbacks.watching import Watch, watch
 from inpaintzoo.commands import COMMANDS
 from inpaintzoo.commands.run import PARTNER_LOST, exit_code, one_sentence, parse, told
 from inpaintzoo.commands.usage import UsageError, subcommand
-from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.files.locks import sole_use
 from inpaintzoo.files.writing import free_path
-from inpaintzoo.inpainter import Inpainter
+from inpaintzoo.inpainter import TrainingModule
 from inpaintzoo.types import ConfigError, InpaintzooError
 from inpaintzoo.weights.checkpoints import read_checkpoint, run_settings
 from inpaintzoo.weights.files import SUFFIX
@@ -100,8 +99,8 @@ class ZooCLI(LightningCLI):
     def __init__(self, args: list[str] | None, run: bool = True, parser_kwargs: dict[str, Any] | None = None) -> None:
         self._called = args[0] if args else None
         super().__init__(
-            Inpainter,
-            InpaintingData,
+            TrainingModule,
+            LightningDataModule,
             subclass_mode_model=True,
             subclass_mode_data=True,
             seed_everything_default=1,
@@ -312,7 +311,7 @@ def _check_trainer(trainer: Namespace) -> None:
     """Refuse settings that the Trainer takes, or refuses in words about its own code."""
     for flag, own, off in (("gradient_clip_val", "clip_norm", None), ("accumulate_grad_batches", "accumulate", 1)):
         if trainer[flag] != off:
-            raise ConfigError(f"--trainer.{flag} cannot serve two optimizers; use --model.{own} {trainer[flag]}")
+            raise ConfigError(f"--trainer.{flag} is not used here; use --model.{own} {trainer[flag]}")
     devices = str(trainer["devices"])
     if not re.fullmatch(r"auto|-1|\d+(,\d+)*,?|\[(\d+(, *\d+)*)?\]", devices):
         raise ConfigError(f"--trainer.devices must be a number, a list of numbers or auto, got {devices}")
@@ -325,20 +324,19 @@ def _check_trainer(trainer: Namespace) -> None:
             raise ConfigError(f"--trainer.{name} must be above 0, got {value}")
 
 
-def _check_optimizers(model: Inpainter) -> None:
+def _check_optimizers(model: TrainingModule) -> None:
     """Build each optimizer and scheduler once and let it step, so that what it refuses is told before the run."""
-    for part, net in (("generator", model.generator), ("discriminator", model.adversaries)):
-        key = f"--model.{part}_optimizer"
+    for part, (net, make_optimizer, make_scheduler) in model.optimized().items():
+        key = f"--model.{part}optimizer"
         try:
             if trained := [parameter for parameter in net.parameters() if parameter.requires_grad]:
-                getattr(model, f"{part}_optimizer")(trained)
+                make_optimizer(trained)
             parameter = torch.nn.Parameter(torch.zeros(1, 1))
             parameter.grad = torch.zeros(1, 1)
-            optimizer = getattr(model, f"{part}_optimizer")([parameter])
+            optimizer = make_optimizer([parameter])
             optimizer.step()
-            key = f"--model.{part}_scheduler"
-            build = getattr(model, f"{part}_scheduler")
-            if build is not None and not isinstance(scheduler := build(optimizer), ReduceLROnPlateau):
+            key = f"--model.{part}scheduler"
+            if make_scheduler is not None and not isinstance(scheduler := make_scheduler(optimizer), ReduceLROnPlateau):
                 optimizer.step()  # again: a scheduler warns if none came after it was built
                 scheduler.step()
         except Exception as error:  # torch's classes raise whatever their arguments lead to
@@ -414,7 +412,7 @@ def main(args: Sequence[str]) -> int:
 
 
 def run_training(name: str, run: Callable[[], int | None]) -> int:
-    """Run a command that builds an Inpainter and its data, and return its exit code."""
+    """Run a command that builds a model and its data, and return its exit code."""
     with _without_advice():
         return exit_code(name, run)
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from inpaintzoo.removal.boxes import DetectedBoxes
 from inpaintzoo.removal.grabcut import GrabCut
 from inpaintzoo.removal.instance_map import InstanceMap
 from inpaintzoo.removal.mask_rcnn import MaskRCNN
@@ -13,6 +14,7 @@ from inpaintzoo.removal.segmenter import Instance, Prompt, Segmentation, Segment
 __all__ = [
     "PRETRAINED",
     "SAM",
+    "DetectedBoxes",
     "GrabCut",
     "Instance",
     "InstanceMap",
@@ -29,6 +31,7 @@ __all__ = [
 PRETRAINED: dict[str, Callable[..., Segmenter]] = {
     "maskrcnn": MaskRCNN.pretrained,
     "pointrend": PointRend.pretrained,
+    "mpssd": DetectedBoxes.pretrained,
     "sam": SAM.pretrained,
 }
 """Segmenters with published weights, by their names on the command line; they take `weights` and `device`."""

@@ -118,7 +118,7 @@ def _problem(content: dict[str, Any]) -> str | None:
         return "its weights hold something other than tensors"
     # A user's own loss may store other objects.
     networks_state = {
-        name: value for name, value in state.items() if str(name).startswith(("generator.", "adversaries."))
+        name: value for name, value in state.items() if str(name).startswith(("generator.", "adversaries.", "network."))
     }
     for tensors in (networks_state, average_state(content)):
         if not isinstance(tensors, dict) or not all(isinstance(value, Tensor) for value in tensors.values()):

@@ -25,14 +25,15 @@ class Schedules:
     """Optimizers and their schedules as the config makes them, before a checkpoint is restored.
 
     Args:
-        optimizers: By name, just made. `add` takes the schedule of each that has one; then `begin` ends the making.
+        optimizers: Just made, by the prefix of their settings' names, such as `generator_`. `add` takes the schedule of
+            each that has one; then `begin` ends the making.
     """
 
     def __init__(self, optimizers: Mapping[str, Optimizer]) -> None:
         self.optimizers = dict(optimizers)
         self.schedules: dict[str, LRScheduler] = {}
         self.settings: dict[str, Any] = {
-            f"{name}_optimizer": {"class": type(optimizer).__name__, **_groups(optimizer)}
+            f"{name}optimizer": {"class": type(optimizer).__name__, **_groups(optimizer)}
             for name, optimizer in optimizers.items()
         }
         self._start: dict[str, list[dict[str, Any]]] = {}
@@ -40,7 +41,7 @@ class Schedules:
     def add(self, name: str, schedule: LRScheduler) -> None:
         """Take the schedule of an optimizer."""
         self.schedules[name] = schedule
-        self.settings[f"{name}_scheduler"] = {"class": type(schedule).__name__, **_plain(schedule.state_dict())}
+        self.settings[f"{name}scheduler"] = {"class": type(schedule).__name__, **_plain(schedule.state_dict())}
 
     def begin(self) -> None:
         """Note the optimizers' settings once every schedule has set its first rate."""
@@ -69,7 +70,7 @@ class Schedules:
             technical -= {"momentum", "momentum_decay"}
             if wrong := sorted((before ^ now) - technical):
                 raise ConfigError(
-                    f"{name}_optimizer: the checkpoint's moments are not those of {type(optimizer).__name__} (only one "
+                    f"{name}optimizer: the checkpoint's moments are not those of {type(optimizer).__name__} (only one "
                     f"of the two has {', '.join(wrong)}); keep the run's optimizer, or start a new run from the "
                     "weights with --model.init_from"
                 )
@@ -82,11 +83,11 @@ class Schedules:
             states: The state dicts of its schedules, in order.
             windows: How many update windows are done, for a schedule that the checkpoint does not have.
         """
-        before = [key for key in saved or self.settings if key.endswith("_scheduler")]
+        before = [key for key in saved or self.settings if key.endswith("scheduler")]
         found = dict(zip(before, states, strict=False))
         for name, optimizer in self.optimizers.items():
-            schedule, state = self.schedules.get(name), found.get(f"{name}_scheduler")
-            kinds = (f"{name}_optimizer", f"{name}_scheduler")
+            schedule, state = self.schedules.get(name), found.get(f"{name}scheduler")
+            kinds = (f"{name}optimizer", f"{name}scheduler")
             if saved is not None and all(saved.get(kind) == self.settings.get(kind) for kind in kinds):
                 if schedule is not None and state is not None:
                     schedule.load_state_dict(dict(state))

@@ -130,11 +130,11 @@ def test_profilers_and_the_monitor_of_rates_work(tmp_path, profiler):
 @pytest.mark.parametrize(
     ("tune", "instead"),
     [
-        (lambda tuner, *parts: tuner.lr_find(*parts), "set the rate in generator_optimizer"),
+        (lambda tuner, *parts: tuner.lr_find(*parts), "set the rate of the model's optimizers"),
         (lambda tuner, *parts: tuner.scale_batch_size(*parts), "set the data's batch_size"),
     ],
 )
 def test_the_tuner_is_refused_with_what_to_do_instead(tmp_path, tune, instead):
     model = Inpainter(NormFreeGenerator(), {"frame": L1()}, max_iterations=2)
-    with pytest.raises(ConfigError, match=f"Finder does not work with an Inpainter.* {re.escape(instead)}"):
+    with pytest.raises(ConfigError, match=f"Finder does not work with Inpainter.* {re.escape(instead)}"):
         tune(Tuner(quiet_trainer(default_root_dir=tmp_path)), model, NoiseData())
