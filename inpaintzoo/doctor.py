@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from inpaintzoo.data.findings import Finding
-from inpaintzoo.inpainter import Inpainter, TrainingModule
+from inpaintzoo.inpainter import Inpainter
+from inpaintzoo.training_module import TrainingModule
 from inpaintzoo.types import InpaintzooError
 
 MARKS = {"ok": "ok     ", "warning": "WARNING", "error": "ERROR  "}

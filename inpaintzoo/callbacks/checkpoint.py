@@ -12,7 +12,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from lightning.pytorch.plugins.io import TorchCheckpointIO
 
 from inpaintzoo.files.pickled import load_pickled, save_pickled
-from inpaintzoo.inpainter import go_on
+from inpaintzoo.training_module import go_on
 from inpaintzoo.types import ConfigError, NonFiniteLossError
 from inpaintzoo.weights.checkpoints import previous_checkpoint
 

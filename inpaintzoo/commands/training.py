@@ -44,7 +44,7 @@ from inpaintzoo.commands.run import PARTNER_LOST, exit_code, one_sentence, parse
 from inpaintzoo.commands.usage import UsageError, subcommand
 from inpaintzoo.files.locks import sole_use
 from inpaintzoo.files.writing import free_path
-from inpaintzoo.inpainter import TrainingModule
+from inpaintzoo.training_module import TrainingModule
 from inpaintzoo.types import ConfigError, InpaintzooError
 from inpaintzoo.weights.checkpoints import read_checkpoint, run_settings
 from inpaintzoo.weights.files import SUFFIX

@@ -24,9 +24,9 @@ from torchvision.utils import draw_bounding_boxes, make_grid
 from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.labels.classes import spread_colours
 from inpaintzoo.files.published import load_state, published_file, read_file
-from inpaintzoo.inpainter import TrainingModule
 from inpaintzoo.removal.detection.data import use_coco_tools
 from inpaintzoo.removal.detection.network import DetectionNetwork
+from inpaintzoo.training_module import TrainingModule
 from inpaintzoo.types import ConfigError, InpaintzooError, WeightsError
 from inpaintzoo.weights.checkpoints import CHECKPOINT_SUFFIX, read_checkpoint
 from inpaintzoo.weights.files import read_weights
