@@ -196,7 +196,7 @@ def resumed_with(tmp_path, monkeypatch, **options):
     """Six iterations of `model()`, then two more with other settings; returns them and what was said."""
     run(tmp_path, 6)
     said = []
-    monkeypatch.setattr("inpaintzoo.inpainter.rank_zero_info", said.append)
+    monkeypatch.setattr("inpaintzoo.training_module.rank_zero_info", said.append)
     real = model
     monkeypatch.setitem(globals(), "model", lambda **given: changed(real(**given), options))
     data = options.pop("accumulate", None)

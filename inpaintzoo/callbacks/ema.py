@@ -38,7 +38,7 @@ class GeneratorEMA(Callback):
     def on_fit_start(self, trainer: Trainer, pl_module: Any) -> None:
         """Start from the current generator, or from the checkpoint's average."""
         if not self.decay and self.average:
-            rank_zero_warn("the checkpoint's averaged generator is not continued; set --ema.decay to continue it")
+            rank_zero_warn("the checkpoint's averaged network is not continued; set --ema.decay to continue it")
             self.average = {}
         if self.decay:
             state = _averaged(pl_module).state_dict()

@@ -72,7 +72,7 @@ def test_a_resumed_run_ends_as_one_that_never_stopped(trained, tmp_path):
 
 def test_a_resumed_run_takes_its_settings_from_the_config(trained, tmp_path, monkeypatch):
     said = []
-    monkeypatch.setattr("inpaintzoo.inpainter.rank_zero_info", said.append)
+    monkeypatch.setattr("inpaintzoo.training_module.rank_zero_info", said.append)
     options = ["--model.optimizer", "torch.optim.SGD", "--model.optimizer.lr", 0.5, "--model.optimizer.momentum", 0.9]
     options += ["--model.optimizer.weight_decay", 5e-4, "--model.scheduler.gamma", 0.5, "--model.max_iterations", 5]
     assert run("fit", tmp_path, *RECIPE, *options, "--ckpt_path", trained) == 0
