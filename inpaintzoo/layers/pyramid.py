@@ -29,10 +29,16 @@ def upsample(features: Tensor) -> Tensor:
     return F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
 
 
-def init_normal(module: nn.Module, std: float = 0.02) -> None:
-    """Convolution weights from a normal distribution, biases 0."""
+def init_normal(module: nn.Module, width: int = 32) -> None:
+    """Convolution weights from a normal distribution, biases 0.
+
+    At width 32 the deviation is 0.02, as in PEN-Net's released code. It is inverse to the square root of the width, so
+    that a sum over fewer channels has the same deviation; with 0.02 the output of a new network of width 8 is a
+    hundredth of that of width 32.
+    """
+    std = 0.02 * (32 / width) ** 0.5
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(layer.weight, 0.0, std)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
@@ -166,10 +172,49 @@ class PyramidDecoder(nn.Module):
         return pyramid[::-1], self.output(upsample(features))
 
 
+class TransposedDecoder(nn.Module):
+    """Decodes the deepest map and the filled ones by transposed convolutions g, as equation 5 of PEN-Net's paper.
+
+    Each head reads one map of the decoder alone (equation 6); the finest map has the size of the image, and its head's
+    picture is the output. The kernel of g is not stated: 4x4 with stride 2, with the channels of `PyramidDecoder`.
+
+    Args:
+        width: channels of the finest map; all others follow, see `pyramid_channels`.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        filled = pyramid_channels(width)[:5]
+        decoded = (width, *filled[:-1])  # 32 at the full size, 32, 64, 128 and 256 at a 16th
+        self.deepest = nn.ConvTranspose2d(filled[-1], filled[-1], 4, stride=2, padding=1)
+        inputs = (*(below + skip for below, skip in zip(decoded[1:], filled[:-1], strict=True)), 2 * filled[-1])
+        self.levels = nn.ModuleList(
+            nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
+            for before, after in zip(inputs, decoded, strict=True)
+        )
+        self.heads = nn.ModuleList(nn.Conv2d(channels, 3, 1) for channels in decoded)
+
+    def forward(self, deepest: Tensor, filled: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Decode.
+
+        Args:
+            deepest: `(B, 16 * width, h, w)`.
+            filled: five maps, finest first, the last of `(B, 16 * width, 2h, 2w)`.
+
+        Returns:
+            Five RGB images, finest first, of twice the filled maps' sizes, and the first of them; all in (-1, 1).
+        """
+        features, pyramid = F.relu(self.deepest(deepest)), []
+        for level, head, skip in zip(reversed(self.levels), reversed(self.heads), reversed(filled), strict=True):
+            features = F.relu(level(torch.cat([skip.to(features.dtype), features], dim=1)))
+            pyramid.append(torch.tanh(head(features)))
+        return pyramid[::-1], pyramid[-1]
+
+
 def predict_pyramid(
     encoder: PyramidEncoder,
     context: PyramidContext,
-    decoder: PyramidDecoder,
+    decoder: PyramidDecoder | TransposedDecoder,
     masked_image: Tensor,
     mask: Tensor,
     guidance: Guidance | None = None,
