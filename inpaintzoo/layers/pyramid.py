@@ -7,6 +7,7 @@ blocks are those of Luo and Zheng, "Semantic Residual Pyramid Network for Image 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 from inpaintzoo.layers.attention.guidance import Guidance
 from inpaintzoo.layers.attention.transfer import AttentionTransfer
 from inpaintzoo.layers.residual import reflect
+from inpaintzoo.ops import can_be_read
 from inpaintzoo.types import PyramidOutput
+from inpaintzoo.words import listed
 
 
 def pyramid_channels(width: int) -> tuple[int, ...]:
@@ -116,6 +119,7 @@ class PyramidContext(nn.Module):
     def __init__(self, transfers: Sequence[AttentionTransfer | None]) -> None:
         super().__init__()
         self.transfers = nn.ModuleList(nn.Identity() if transfer is None else transfer for transfer in transfers)
+        self._warned = False
 
     def forward(self, features: Sequence[Tensor], mask: Tensor, guidance: Guidance | None = None) -> list[Tensor]:
         """Fill all maps but the deepest.
@@ -127,12 +131,37 @@ class PyramidContext(nn.Module):
 
         Returns:
             The filled maps, finest first.
+
+        Warns:
+            UserWarning: once, if a level has nothing to copy for a picture that is not all hole.
         """
+        if not self._warned and can_be_read(mask, self.training):
+            self._warned = self._warn_of_starved_levels([(deep.shape[2], deep.shape[3]) for deep in features[1:]], mask)
         filled = [features[-1]]
         for transfer, shallow in zip(reversed(self.transfers), reversed(features[:-1]), strict=True):
             known = isinstance(transfer, nn.Identity)
             filled.append(shallow if known else transfer(shallow, filled[-1], mask, guidance))
         return filled[:0:-1]
+
+
+    def _warn_of_starved_levels(self, sizes: Sequence[tuple[int, int]], mask: Tensor) -> bool:
+        known, starved = mask.flatten(1).amin(dim=1) == 0, {}
+        for transfer, size in zip(self.transfers, sizes, strict=True):
+            if isinstance(transfer, AttentionTransfer):
+                nothing = transfer.keys(mask, size).flatten(1).amax(dim=1) == 0
+                if bool((known & nothing).any()):
+                    starved[f"{size[0]}x{size[1]}"] = transfer.starved
+        if not starved:
+            return False
+        done, remedy = "left as they are", "larger pictures or smaller holes"
+        if "zeros" in starved.values():
+            done, remedy = "filled with 0", f"{remedy}, or starved: cells, which copies patches whose centre is known"
+        warnings.warn(
+            f"at {mask.shape[2]}x{mask.shape[3]} every patch of the {listed(list(starved), 'and')} features touches the "
+            f"hole, so the maps above are {done}; use {remedy}",
+            stacklevel=2,
+        )
+        return True
 
 
 class PyramidDecoder(nn.Module):

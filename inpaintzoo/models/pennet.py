@@ -94,8 +94,8 @@ class PENNet(Generator):
             the other two miss thin holes; None: as `faithful`.
         border: `zeros` or `excluded`, see `inpaintzoo.layers.attention.transfer_patches`; None: as `faithful`.
         starved: what a level does for a picture whose every patch touches the hole, see
-            `inpaintzoo.layers.attention.AttentionTransfer`: at sides below 192 with the papers' centre square that is
-            the fourth level, at 64 the third too. None: as `faithful`.
+            `inpaintzoo.layers.attention.AttentionTransfer`. Below sides of 192 the papers' centre square touches all
+            patches of a map of 4x4 cells; a warning names the sizes if nothing is left to copy. None: as `faithful`.
         decoder: `bilinear` (the released weights') or `transposed` (equations 5 and 6); None: as `faithful`.
         engine: how the attention is computed, see `inpaintzoo.layers.attention.transfer_patches`.
     """

@@ -357,6 +357,34 @@ def test_a_narrow_network_starts_as_loud_as_a_wide_one():
     assert 0.3 < loud[8] / loud[32] < 3
 
 
+def centre_case(side):
+    mask = torch.zeros(2, 1, side, side)
+    mask[0, :, side // 4 : 3 * side // 4, side // 4 : 3 * side // 4] = 1
+    mask[1] = 1  # nothing is known, so there is nothing to tell either
+    return torch.rand(2, 3, side, side), mask
+
+
+@pytest.mark.parametrize(
+    ("side", "resize", "sizes"), [(64, "bilinear", "4x4"), (64, "any", "4x4, 2x2 and 1x1"), (128, "bilinear", "4x4")]
+)
+def test_levels_that_have_nothing_to_copy_are_told_once(side, resize, sizes):
+    network = PENNet(4, mask_resize=resize)
+    text = rf"at {side}x{side} every patch of the {sizes} features touches the hole.* filled with 0.*starved.*cells"
+    with pytest.warns(UserWarning, match=text) as told, torch.no_grad():
+        for _ in range(2):
+            network(*centre_case(side))
+    assert len(told) == 1
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("arguments", [{"starved": "cells"}, {"faithful": "paper"}, {"attention": "none"}])
+def test_levels_that_copy_say_nothing(arguments):
+    with torch.no_grad():
+        PENNet(4, **arguments)(*centre_case(128))
+        PENNet(4)(*centre_case(256))
+        PENNet(4)(torch.rand(1, 3, 64, 64), torch.zeros(1, 1, 64, 64))
+
+
 def test_errors():
     with pytest.raises(ValueError, match=r"multiples of 64, got 96x64"):
         PENNet(width=8)(torch.zeros(1, 3, 96, 64), torch.zeros(1, 1, 96, 64))
