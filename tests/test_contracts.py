@@ -85,6 +85,8 @@ GENERATORS = {
             {"faithful": "paper"},
             {"attention": "single"},
             {"attention": "none"},
+            {"attention": "patch_swap"},
+            {"attention": "contextual"},
             {"mask_resize": "any", "normalize_query": True, "scale": 5.0},
             {"fill": "hole", "hole_keys": "exclude"},
         ],

@@ -113,10 +113,11 @@ class PyramidContext(nn.Module):
     """Fills encoder maps from deep to shallow, each with the attention of the filled map below it (equation 1).
 
     Args:
-        transfers: one attention transfer per level, finest first; None passes a level's map on unchanged.
+        transfers: one `AttentionTransfer`, or what is called like one, per level, finest first; None passes a level's
+            map on unchanged.
     """
 
-    def __init__(self, transfers: Sequence[AttentionTransfer | None]) -> None:
+    def __init__(self, transfers: Sequence[nn.Module | None]) -> None:
         super().__init__()
         self.transfers = nn.ModuleList(nn.Identity() if transfer is None else transfer for transfer in transfers)
         self._warned = False
@@ -143,7 +144,6 @@ class PyramidContext(nn.Module):
             filled.append(shallow if known else transfer(shallow, filled[-1], mask, guidance))
         return filled[:0:-1]
 
-
     def _warn_of_starved_levels(self, sizes: Sequence[tuple[int, int]], mask: Tensor) -> bool:
         known, starved = mask.flatten(1).amin(dim=1) == 0, {}
         for transfer, size in zip(self.transfers, sizes, strict=True):
@@ -157,8 +157,8 @@ class PyramidContext(nn.Module):
         if "zeros" in starved.values():
             done, remedy = "filled with 0", f"{remedy}, or starved: cells, which copies patches whose centre is known"
         warnings.warn(
-            f"at {mask.shape[2]}x{mask.shape[3]} every patch of the {listed(list(starved), 'and')} features touches the "
-            f"hole, so the maps above are {done}; use {remedy}",
+            f"at {mask.shape[2]}x{mask.shape[3]} every patch of the {listed(list(starved), 'and')} features touches "
+            f"the hole, so the maps above are {done}; use {remedy}",
             stacklevel=2,
         )
         return True

@@ -27,12 +27,16 @@ from __future__ import annotations
 import dataclasses
 from typing import Any, Literal
 
-from torch import Tensor
+from torch import Tensor, nn
 
 from inpaintzoo.generator import Generator
+from inpaintzoo.layers.attention.contextual import ContextualAttention
+from inpaintzoo.layers.attention.guidance import Guidance
+from inpaintzoo.layers.attention.patch_swap import PatchSwap
 from inpaintzoo.layers.attention.transfer import (
     AttentionTransfer,
     Border,
+    DilatedFusion,
     Engine,
     FillRegion,
     HoleKeys,
@@ -72,6 +76,27 @@ _DECODERS: dict[str, type[PyramidDecoder | TransposedDecoder]] = {
     "bilinear": PyramidDecoder,
     "transposed": TransposedDecoder,
 }
+_LEVELS = {  # of the encoder, finest first, that an attention fills
+    "pyramid": range(5),
+    "single": range(4, 5),
+    "none": range(0),
+    "patch_swap": range(4, 5),
+    "contextual": range(5),
+}
+
+
+class _OwnFeatures(nn.Module):
+    """Contextual attention in the place of an attention transfer: it compares the map's own features (figure 8)."""
+
+    def __init__(self, channels: int, fuse: bool, reading: _Reading, engine: Engine) -> None:
+        super().__init__()
+        self.attention = ContextualAttention(scale=reading.scale, mask_resize=reading.mask_resize, engine=engine)
+        self.fusion = DilatedFusion(channels) if fuse else nn.Identity()
+
+    def forward(self, shallow: Tensor, deep: Tensor, mask: Tensor, guidance: Guidance | None = None) -> Tensor:
+        """Fill `(B, channels, h, w)`; the deeper map is not read."""
+        filled: Tensor = self.fusion(self.attention(shallow, mask, guidance))
+        return filled
 
 
 class PENNet(Generator):
@@ -84,8 +109,10 @@ class PENNet(Generator):
         width: channels of the finest map, 32 in the paper; a multiple of 4.
         faithful: `released` follows the authors' code, whose weights load, `paper` the equations. It sets those of the
             arguments below that are None.
-        attention: `pyramid` is the paper's network; `single` has one attention transfer, at the deepest level; `none`
-            is the plain U-Net (ablations of table 6 and figure 8).
+        attention: `pyramid` is the paper's network, the others are its ablations. Table 6: `single` has one attention
+            transfer, at the deepest level, `patch_swap` a patch-swap layer there. Figure 8: `contextual` has contextual
+            attention in each level, which compares the level's own features and not deeper ones, `none` is the plain
+            U-Net.
         normalize_query: compare patches by cosine; None: as `faithful`.
         scale: factor of the scores in the softmax (an inverse temperature); None: 10. Equation 3 has none: 1.
         hole_keys: `zero_score` or `exclude`, see `inpaintzoo.layers.attention.transfer_patches`; None: as `faithful`.
@@ -107,7 +134,7 @@ class PENNet(Generator):
         self,
         width: int = 32,
         faithful: Literal["released", "paper"] = "released",
-        attention: Literal["pyramid", "single", "none"] = "pyramid",
+        attention: Literal["pyramid", "single", "none", "patch_swap", "contextual"] = "pyramid",
         normalize_query: bool | None = None,
         scale: float | None = None,
         hole_keys: HoleKeys | None = None,
@@ -123,8 +150,9 @@ class PENNet(Generator):
             raise ValueError(f"PENNet: width must be a positive multiple of 4, got {width}")
         if faithful not in _READINGS:
             raise ValueError(f"PENNet: faithful must be 'released' or 'paper', got {faithful!r}")
-        if attention not in ("pyramid", "single", "none"):
-            raise ValueError(f"PENNet: attention must be 'pyramid', 'single' or 'none', got {attention!r}")
+        if attention not in _LEVELS:
+            allowed = "'pyramid', 'single', 'none', 'patch_swap' or 'contextual'"
+            raise ValueError(f"PENNet: attention must be {allowed}, got {attention!r}")
         decoder = decoder or ("transposed" if faithful == "paper" else "bilinear")
         if decoder not in _DECODERS:
             raise ValueError(f"PENNet: decoder must be 'bilinear' or 'transposed', got {decoder!r}")
@@ -132,15 +160,19 @@ class PENNet(Generator):
         given |= {"fill": fill, "mask_resize": mask_resize, "border": border, "starved": starved}
         chosen = {name: value for name, value in given.items() if value is not None}
         reading = dataclasses.replace(_READINGS[faithful], **chosen)
-        self.accepts_guidance = attention != "none"
-        levels = {"pyramid": range(5), "single": range(4, 5), "none": range(0)}[attention]
-        # The deepest level compares single cells and has no fusion convolutions (released code).
+        self.accepts_guidance = attention not in ("none", "patch_swap")
+
+        def level_of(level: int, channels: int) -> nn.Module:
+            if attention == "patch_swap":
+                return PatchSwap(reading.mask_resize)
+            if attention == "contextual":
+                return _OwnFeatures(channels, level < 4, reading, engine)
+            # The deepest level compares single cells and has no fusion convolutions (released code).
+            kernel = 1 if level == 4 else 3
+            return AttentionTransfer(channels, kernel, fuse=level < 4, engine=engine, **dataclasses.asdict(reading))
+
         transfers = [
-            AttentionTransfer(
-                channels, 1 if level == 4 else 3, fuse=level < 4, engine=engine, **dataclasses.asdict(reading)
-            )
-            if level in levels
-            else None
+            level_of(level, channels) if level in _LEVELS[attention] else None
             for level, channels in enumerate(pyramid_channels(width)[:5])
         ]
         self.encoder = PyramidEncoder(width)

@@ -217,6 +217,8 @@ VARIANTS = [
     {"faithful": "paper"},
     {"attention": "single"},
     {"attention": "none"},
+    {"attention": "patch_swap"},
+    {"attention": "contextual"},
     {"mask_resize": "any", "normalize_query": True, "scale": 5.0},
     {"fill": "hole", "hole_keys": "exclude"},
 ]
@@ -392,7 +394,9 @@ def test_errors():
         PENNet(width=6)
     with pytest.raises(ValueError, match="faithful must be 'released' or 'paper', got 'papers'"):
         PENNet(faithful="papers")
-    with pytest.raises(ValueError, match="attention must be 'pyramid', 'single' or 'none', got 'both'"):
+    with pytest.raises(
+        ValueError, match="attention must be 'pyramid', 'single', 'none', 'patch_swap' or 'contextual', got 'both'"
+    ):
         PENNet(attention="both")
     with pytest.raises(ValueError, match="decoder must be 'bilinear' or 'transposed', got 'nearest'"):
         PENNet(decoder="nearest")
