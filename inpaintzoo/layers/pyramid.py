@@ -134,7 +134,7 @@ class PyramidContext(nn.Module):
             The filled maps, finest first.
 
         Warns:
-            UserWarning: once, if a level has nothing to copy for a picture that is not all hole.
+            UserWarning: once, if a level has nothing to copy for a picture that is not all hole, and fills it with 0.
         """
         if not self._warned and can_be_read(mask, self.training):
             self._warned = self._warn_of_starved_levels([(deep.shape[2], deep.shape[3]) for deep in features[1:]], mask)
@@ -145,23 +145,20 @@ class PyramidContext(nn.Module):
         return filled[:0:-1]
 
     def _warn_of_starved_levels(self, sizes: Sequence[tuple[int, int]], mask: Tensor) -> bool:
-        known, starved = mask.flatten(1).amin(dim=1) == 0, {}
+        known, starved = mask.flatten(1).amin(dim=1) == 0, []
         for transfer, size in zip(self.transfers, sizes, strict=True):
-            if isinstance(transfer, AttentionTransfer):
+            if isinstance(transfer, AttentionTransfer) and transfer.starved == "zeros":
                 nothing = transfer.keys(mask, size).flatten(1).amax(dim=1) == 0
                 if bool((known & nothing).any()):
-                    starved[f"{size[0]}x{size[1]}"] = transfer.starved
-        if not starved:
-            return False
-        done, remedy = "left as they are", "larger pictures or smaller holes"
-        if "zeros" in starved.values():
-            done, remedy = "filled with 0", f"{remedy}, or starved: cells, which copies patches whose centre is known"
-        warnings.warn(
-            f"at {mask.shape[2]}x{mask.shape[3]} every patch of the {listed(list(starved), 'and')} features touches "
-            f"the hole, so the maps above are {done}; use {remedy}",
-            stacklevel=2,
-        )
-        return True
+                    starved.append(f"{size[0]}x{size[1]}")
+        if starved:
+            warnings.warn(
+                f"at {mask.shape[2]}x{mask.shape[3]} every patch of the {listed(starved, 'and')} features touches the "
+                f"hole, so the maps above are filled with 0; use larger pictures, smaller holes, or starved: cells, "
+                f"which copies patches whose centre is known",
+                stacklevel=2,
+            )
+        return bool(starved)
 
 
 class PyramidDecoder(nn.Module):

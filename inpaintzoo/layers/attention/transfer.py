@@ -99,10 +99,7 @@ def transfer_patches(
     dtype, compute = value.dtype, torch.promote_types(value.dtype, torch.float32)
     query, key, value, valid = (tensor.to(compute) for tensor in (query, key, value, valid))
     with torch.autocast(query.device.type, enabled=False):
-        key_gain = scale / patch_norm(key, kernel)
-        if hole_keys == "zero_score":
-            key_gain = key_gain * valid
-        query_gain = 1 / patch_norm(query, kernel) if normalize_query else None
+        key_gain, query_gain = _gains(query, key, valid, kernel, scale, normalize_query, hole_keys)
         dense = engine == "dense" or (engine == "auto" and is_exporting())
         if border == "excluded":  # a channel of ones sums up the weights of the pixels inside
             value = F.pad(value, (0, 0, 0, 0, 0, 1), value=1.0)
@@ -113,6 +110,16 @@ def transfer_patches(
         return (total / 4).to(dtype)
     weight = total[:, -1:]
     return (total[:, :-1] / torch.where(weight == 0, 1, weight)).to(dtype)
+
+
+def _gains(
+    query: Tensor, key: Tensor, valid: Tensor, kernel: int, scale: float, normalize_query: bool, hole_keys: HoleKeys
+) -> tuple[Tensor, Tensor | None]:
+    """Factors of each key's and of each query's scores; None for 1."""
+    key_gain = scale / patch_norm(key, kernel)
+    if hole_keys == "zero_score":
+        key_gain = key_gain * valid
+    return key_gain, 1 / patch_norm(query, kernel) if normalize_query else None
 
 
 def check_patch_shapes(query: Tensor, key: Tensor, value: Tensor, valid: Tensor, kernel: int) -> None:
@@ -129,6 +136,39 @@ def check_patch_shapes(query: Tensor, key: Tensor, value: Tensor, valid: Tensor,
             )
 
 
+def _dense_weights(
+    query: Tensor,
+    key: Tensor,
+    key_gain: Tensor,
+    query_gain: Tensor | None,
+    allowed: Tensor,
+    kernel: int,
+    exclude: bool,
+    floor: float,
+    guidance: PatchGuidance | None = None,
+    places: Tensor | None = None,
+) -> Tensor:
+    """`(B, Q, N)`: with which weight each query, or the one at each sample's place `(B,)`, copies each patch."""
+    queries, keys = (F.unfold(side, kernel, padding=kernel // 2) for side in (query, key))
+    gains = None if query_gain is None else query_gain.flatten(2)
+    if places is not None:
+        queries = queries.take_along_dim(places.view(-1, 1, 1), dim=2)
+        gains = None if gains is None else gains.take_along_dim(places.view(-1, 1, 1), dim=2)
+    scores = queries.transpose(1, 2) @ (keys * key_gain.flatten(2))
+    if gains is not None:
+        scores = scores * gains.transpose(1, 2)
+    columns = allowed.flatten(2)
+    if exclude:
+        scores = scores.masked_fill(columns == 0, NEVER)
+    pairs = None if guidance is None else guidance.pairs()
+    if pairs is not None:
+        scores = pairs.guided(scores)
+    weights = (torch.softmax(scores, dim=-1) * columns).clamp(min=floor)
+    if pairs is not None:
+        weights = weights.masked_fill(pairs.forbidden(), 0)  # no floor either
+    return weights
+
+
 def _dense_transfer(
     query: Tensor,
     key: Tensor,
@@ -142,19 +182,7 @@ def _dense_transfer(
     guidance: PatchGuidance | None,
 ) -> Tensor:
     """The result of `tiled_transfer` in plain operators, which every exporter supports."""
-    queries, keys = (F.unfold(side, kernel, padding=kernel // 2) for side in (query, key))
-    scores = queries.transpose(1, 2) @ (keys * key_gain.flatten(2))
-    if query_gain is not None:
-        scores = scores * query_gain.flatten(2).transpose(1, 2)
-    columns = allowed.flatten(2)
-    if exclude:
-        scores = scores.masked_fill(columns == 0, NEVER)
-    pairs = None if guidance is None else guidance.pairs()
-    if pairs is not None:
-        scores = pairs.guided(scores)
-    weights = (torch.softmax(scores, dim=-1) * columns).clamp(min=floor)
-    if pairs is not None:
-        weights = weights.masked_fill(pairs.forbidden(), 0)  # no floor either
+    weights = _dense_weights(query, key, key_gain, query_gain, allowed, kernel, exclude, floor, guidance)
     # The four 2x2 blocks of a 4x4 patch: one map per corner, channels in pixel_shuffle's order.
     blocks = F.pixel_unshuffle(F.pad(value, (1, 1, 1, 1)), 2)
     corners = [blocks[:, :, y : y + key.shape[2], x : x + key.shape[3]] for y in (0, 1) for x in (0, 1)]
@@ -252,6 +280,24 @@ class AttentionTransfer(nn.Module):
             return valid
         centres = valid_keys(mask, size, 1, self.mask_resize)
         return torch.where(valid.amax(dim=(2, 3), keepdim=True) > 0, valid, centres)
+
+    def attention(self, deep: Tensor, mask: Tensor, places: Tensor) -> Tensor:
+        """With which weights one cell of each picture copies.
+
+        Args:
+            deep: `(B, C, h, w)`, the deeper map.
+            mask: `(B, 1, H, W)`, 1 = hole.
+            places: `(B,)` int64, a cell of the deeper map each: row * w + column.
+
+        Returns:
+            `(B, h, w)`, the weight of the patch around each cell.
+        """
+        size = (deep.shape[2], deep.shape[3])
+        deep, valid = deep.float(), self.keys(mask, size).float()
+        gains = _gains(deep, deep, valid, self.kernel, self.scale, self.normalize_query, self.hole_keys)
+        exclude = self.hole_keys == "exclude"
+        weights = _dense_weights(deep, deep, *gains, valid, self.kernel, exclude, self.floor, places=places)
+        return weights[:, 0].unflatten(1, size)
 
     def forward(self, shallow: Tensor, deep: Tensor, mask: Tensor, guidance: Guidance | None = None) -> Tensor:
         """Fill `shallow`.
