@@ -10,6 +10,7 @@ from torch import Tensor
 
 from inpaintzoo.layers.attention.guidance import Guidance
 from inpaintzoo.layers.rebuildable import Rebuildable
+from inpaintzoo.ops import can_be_read
 from inpaintzoo.types import ConfigError, DataError, Output
 
 
@@ -114,7 +115,7 @@ class Generator(Rebuildable):
     def _check_mask(self, mask: Tensor) -> None:
         if not mask.is_floating_point():
             raise DataError(f"the mask must be floating point, 1 = hole, got {mask.dtype}; pass mask.float()")
-        if _can_be_read(mask, self.training) and not bool(((mask == 0) | (mask == 1)).all()):
+        if can_be_read(mask, self.training) and not bool(((mask == 0) | (mask == 1)).all()):
             low, high = mask.min().item(), mask.max().item()
             raise DataError(
                 f"the mask must be exactly 0 or 1 everywhere, 1 = hole, got values from {low:g} to {high:g}; "
@@ -142,11 +143,3 @@ class Generator(Rebuildable):
     def hide_hole(image: Tensor, mask: Tensor, fill: float = 0.0) -> Tensor:
         """The image with the hole replaced by `fill`, NaN and infinity in the hole included."""
         return image.masked_fill(mask.bool(), fill)
-
-
-def _can_be_read(mask: Tensor, training: bool) -> bool:
-    if torch.jit.is_tracing() or torch.compiler.is_compiling() or type(mask) is not Tensor or mask.is_meta:
-        return False  # the values are not known
-    if mask.device.type == "cpu":
-        return True
-    return not training and not (mask.is_cuda and torch.cuda.is_current_stream_capturing())

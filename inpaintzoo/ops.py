@@ -209,6 +209,18 @@ def is_exporting() -> bool:
     return torch.jit.is_tracing() or bool(exporting())
 
 
+def can_be_read(tensor: Tensor, training: bool) -> bool:
+    """Whether a network may look at a tensor's values to check them: they are known, and looking is nearly free.
+
+    It is not in training on an accelerator, which would have to synchronise.
+    """
+    if torch.jit.is_tracing() or torch.compiler.is_compiling() or type(tensor) is not Tensor or tensor.is_meta:
+        return False
+    if tensor.device.type == "cpu":
+        return True
+    return not training and not (tensor.is_cuda and torch.cuda.is_current_stream_capturing())
+
+
 @contextlib.contextmanager
 def frozen(module: nn.Module) -> Iterator[None]:
     """Inside the block the module's parameters get no gradients; afterwards, even on errors, they do again."""

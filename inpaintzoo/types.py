@@ -77,7 +77,8 @@ class PyramidOutput(Output):
     """An output with smaller images in addition to the full-size one.
 
     Attributes:
-        pyramid: `(B, 3, h, w)` images in [0, 1], finest first (PEN-Net and SRPNet: five, from half the size to a 32nd).
+        pyramid: `(B, 3, h, w)` images in [0, 1], finest first (PEN-Net and SRPNet: five, from half the size to a 32nd;
+            with PEN-Net's paper setting the first is `image`).
     """
 
     pyramid: list[Tensor]

@@ -85,10 +85,12 @@ GENERATORS = {
             {"faithful": "paper"},
             {"attention": "single"},
             {"attention": "none"},
+            {"attention": "patch_swap"},
+            {"attention": "contextual"},
             {"mask_resize": "any", "normalize_query": True, "scale": 5.0},
             {"fill": "hole", "hole_keys": "exclude"},
         ],
-        gain=4,
+        gain=2,
     ),
     "SRPNet": Small(
         {"width": 8},
@@ -100,7 +102,7 @@ GENERATORS = {
             {"kernel": 3, "mask_resize": "any"},
             {"hole_keys": "zero_score", "fill": "everywhere", "normalize_query": False, "mask_resize": "bilinear"},
         ],
-        gain=4,
+        gain=2,
     ),
     "GatedNet": Small(
         {"width": 8}, (40, 56), [{}, {"padding": "same_tf"}, {"fuse": False, "mask_resize": "any"}, {"engine": "dense"}]

@@ -105,6 +105,16 @@ def test_every_command_and_flag_of_a_header_parses(config, tmp_path, monkeypatch
     assert wrong == []
 
 
+@pytest.mark.parametrize("config", CONFIGS, ids=lambda path: "/".join(path.parts[-2:]))
+def test_accumulation_is_advised_with_as_many_more_iterations(config):
+    """`max_iterations` counts batches: accumulating four alone would drop three quarters of the updates."""
+    text = header(config)
+    advised = re.findall(r"--model\.accumulate (\d+)(?: --model\.max_iterations (\d+))?", text)
+    iterations = re.search(r"^    max_iterations: (\d+)", config.read_text(), re.MULTILINE)
+    for batches, given in advised:
+        assert int(given or 0) == int(batches) * int(iterations.group(1))
+
+
 def test_chains_are_read_as_they_are_meant():
     item = 'A: --a.b X --a.c "[1, 2]"; own: --dd DIR. With --ee, --ff and --gg 3 or (--hh 4) --config x.yaml.'
     expected = ["--a.b X --a.c [1, 2]", "--dd DIR", "--ee", "--ff", "--gg 3", "--hh 4", "--config x.yaml"]

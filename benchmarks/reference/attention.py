@@ -59,8 +59,12 @@ def cosine_transfer_one(shallow: Tensor, deep: Tensor, mask: Tensor, kernel: int
     known = F.unfold(hole, kernel, padding=kernel // 2)[0].sum(dim=0) == 0
     patches = F.normalize(F.unfold(deep, kernel, padding=kernel // 2)[0], dim=0, eps=1e-4)  # (D * kernel**2, h * w)
     attention = torch.softmax(scale * patches.t() @ patches[:, known], dim=1)
-    copied = F.unfold(shallow, 4, stride=2, padding=1)[0][:, known] @ attention.t()
-    rebuilt = F.fold(copied[None], shallow.shape[-2:], 4, stride=2, padding=1) / 4
+
+    def rebuild(value: Tensor) -> Tensor:
+        copied = F.unfold(value, 4, stride=2, padding=1)[0][:, known] @ attention.t()
+        return F.fold(copied[None], shallow.shape[-2:], 4, stride=2, padding=1)
+
+    rebuilt = rebuild(shallow) / rebuild(torch.ones_like(shallow))  # without what lies outside the map
     shallow_hole = F.interpolate(mask, size=shallow.shape[-2:], mode="nearest")
     return torch.where(shallow_hole.bool(), rebuilt, shallow)
 

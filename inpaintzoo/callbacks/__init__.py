@@ -6,6 +6,7 @@ from inpaintzoo.callbacks.ema import GeneratorEMA
 from inpaintzoo.callbacks.images import ImageLogger
 from inpaintzoo.callbacks.priors import PriorMaps
 from inpaintzoo.callbacks.progress import RunProgress
+from inpaintzoo.callbacks.pyramids import AttentionMaps, PyramidPictures
 from inpaintzoo.callbacks.record import RunRecord
 from inpaintzoo.callbacks.report import TestReport
 from inpaintzoo.callbacks.schedule import LossSchedule
@@ -14,6 +15,7 @@ from inpaintzoo.callbacks.stopping import StopAtSignal
 from inpaintzoo.callbacks.writer import PredictionWriter
 
 __all__ = [
+    "AttentionMaps",
     "Checkpoints",
     "CompareFills",
     "ConfidencePlot",
@@ -22,6 +24,7 @@ __all__ = [
     "LossSchedule",
     "PredictionWriter",
     "PriorMaps",
+    "PyramidPictures",
     "RunProgress",
     "RunRecord",
     "SegmentationMaps",

@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_info
 
 from inpaintzoo.files.writing import free_path, write_text
 from inpaintzoo.version import versions
+from inpaintzoo.words import counted
 
 
 def run_folder(trainer: Trainer) -> Path:
@@ -87,6 +88,9 @@ class RunRecord(Callback):
             product = f"{batch} x {pl_module.accumulate} accumulated x {trainer.world_size} processes"
             total = batch * pl_module.accumulate * trainer.world_size
             rank_zero_info(f"effective batch: {total} ({product}); precision {trainer.precision}")
+        if pl_module.accumulate > 1 and pl_module.max_iterations:
+            updates = counted(pl_module.max_iterations // pl_module.accumulate, "update")
+            rank_zero_info(f"{pl_module.max_iterations} iterations make {updates}, which schedules count")
         folder = run_folder(trainer)
         rank_zero_info(f"run folder: {folder}")
         if trainer.is_global_zero:

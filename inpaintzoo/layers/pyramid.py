@@ -7,6 +7,7 @@ blocks are those of Luo and Zheng, "Semantic Residual Pyramid Network for Image 
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 
 import torch
@@ -16,7 +17,9 @@ from torch import Tensor, nn
 from inpaintzoo.layers.attention.guidance import Guidance
 from inpaintzoo.layers.attention.transfer import AttentionTransfer
 from inpaintzoo.layers.residual import reflect
+from inpaintzoo.ops import can_be_read
 from inpaintzoo.types import PyramidOutput
+from inpaintzoo.words import listed
 
 
 def pyramid_channels(width: int) -> tuple[int, ...]:
@@ -29,10 +32,16 @@ def upsample(features: Tensor) -> Tensor:
     return F.interpolate(features, scale_factor=2, mode="bilinear", align_corners=True)
 
 
-def init_normal(module: nn.Module, std: float = 0.02) -> None:
-    """Convolution weights from a normal distribution, biases 0."""
+def init_normal(module: nn.Module, width: int = 32) -> None:
+    """Convolution weights from a normal distribution, biases 0.
+
+    At width 32 the deviation is 0.02, as in PEN-Net's released code. It is inverse to the square root of the width, so
+    that a sum over fewer channels has the same deviation; with 0.02 the output of a new network of width 8 is a
+    hundredth of that of width 32.
+    """
+    std = 0.02 * (32 / width) ** 0.5
     for layer in module.modules():
-        if isinstance(layer, nn.Conv2d):
+        if isinstance(layer, (nn.Conv2d, nn.ConvTranspose2d)):
             nn.init.normal_(layer.weight, 0.0, std)
             if layer.bias is not None:
                 nn.init.zeros_(layer.bias)
@@ -104,12 +113,14 @@ class PyramidContext(nn.Module):
     """Fills encoder maps from deep to shallow, each with the attention of the filled map below it (equation 1).
 
     Args:
-        transfers: one attention transfer per level, finest first; None passes a level's map on unchanged.
+        transfers: one `AttentionTransfer`, or what is called like one, per level, finest first; None passes a level's
+            map on unchanged.
     """
 
-    def __init__(self, transfers: Sequence[AttentionTransfer | None]) -> None:
+    def __init__(self, transfers: Sequence[nn.Module | None]) -> None:
         super().__init__()
         self.transfers = nn.ModuleList(nn.Identity() if transfer is None else transfer for transfer in transfers)
+        self._warned = False
 
     def forward(self, features: Sequence[Tensor], mask: Tensor, guidance: Guidance | None = None) -> list[Tensor]:
         """Fill all maps but the deepest.
@@ -121,12 +132,33 @@ class PyramidContext(nn.Module):
 
         Returns:
             The filled maps, finest first.
+
+        Warns:
+            UserWarning: once, if a level has nothing to copy for a picture that is not all hole, and fills it with 0.
         """
+        if not self._warned and can_be_read(mask, self.training):
+            self._warned = self._warn_of_starved_levels([(deep.shape[2], deep.shape[3]) for deep in features[1:]], mask)
         filled = [features[-1]]
         for transfer, shallow in zip(reversed(self.transfers), reversed(features[:-1]), strict=True):
             known = isinstance(transfer, nn.Identity)
             filled.append(shallow if known else transfer(shallow, filled[-1], mask, guidance))
         return filled[:0:-1]
+
+    def _warn_of_starved_levels(self, sizes: Sequence[tuple[int, int]], mask: Tensor) -> bool:
+        known, starved = mask.flatten(1).amin(dim=1) == 0, []
+        for transfer, size in zip(self.transfers, sizes, strict=True):
+            if isinstance(transfer, AttentionTransfer) and transfer.starved == "zeros":
+                nothing = transfer.keys(mask, size).flatten(1).amax(dim=1) == 0
+                if bool((known & nothing).any()):
+                    starved.append(f"{size[0]}x{size[1]}")
+        if starved:
+            warnings.warn(
+                f"at {mask.shape[2]}x{mask.shape[3]} every patch of the {listed(starved, 'and')} features touches the "
+                f"hole, so the maps above are filled with 0; use larger pictures, smaller holes, or starved: cells, "
+                f"which copies patches whose centre is known",
+                stacklevel=2,
+            )
+        return bool(starved)
 
 
 class PyramidDecoder(nn.Module):
@@ -166,10 +198,49 @@ class PyramidDecoder(nn.Module):
         return pyramid[::-1], self.output(upsample(features))
 
 
+class TransposedDecoder(nn.Module):
+    """Decodes the deepest map and the filled ones by transposed convolutions g, as equation 5 of PEN-Net's paper.
+
+    Each head reads one map of the decoder alone (equation 6); the finest map has the size of the image, and its head's
+    picture is the output. The kernel of g is not stated: 4x4 with stride 2, with the channels of `PyramidDecoder`.
+
+    Args:
+        width: channels of the finest map; all others follow, see `pyramid_channels`.
+    """
+
+    def __init__(self, width: int = 32) -> None:
+        super().__init__()
+        filled = pyramid_channels(width)[:5]
+        decoded = (width, *filled[:-1])  # 32 at the full size, 32, 64, 128 and 256 at a 16th
+        self.deepest = nn.ConvTranspose2d(filled[-1], filled[-1], 4, stride=2, padding=1)
+        inputs = (*(below + skip for below, skip in zip(decoded[1:], filled[:-1], strict=True)), 2 * filled[-1])
+        self.levels = nn.ModuleList(
+            nn.ConvTranspose2d(before, after, 4, stride=2, padding=1)
+            for before, after in zip(inputs, decoded, strict=True)
+        )
+        self.heads = nn.ModuleList(nn.Conv2d(channels, 3, 1) for channels in decoded)
+
+    def forward(self, deepest: Tensor, filled: Sequence[Tensor]) -> tuple[list[Tensor], Tensor]:
+        """Decode.
+
+        Args:
+            deepest: `(B, 16 * width, h, w)`.
+            filled: five maps, finest first, the last of `(B, 16 * width, 2h, 2w)`.
+
+        Returns:
+            Five RGB images, finest first, of twice the filled maps' sizes, and the first of them; all in (-1, 1).
+        """
+        features, pyramid = F.relu(self.deepest(deepest)), []
+        for level, head, skip in zip(reversed(self.levels), reversed(self.heads), reversed(filled), strict=True):
+            features = F.relu(level(torch.cat([skip.to(features.dtype), features], dim=1)))
+            pyramid.append(torch.tanh(head(features)))
+        return pyramid[::-1], pyramid[-1]
+
+
 def predict_pyramid(
     encoder: PyramidEncoder,
     context: PyramidContext,
-    decoder: PyramidDecoder,
+    decoder: PyramidDecoder | TransposedDecoder,
     masked_image: Tensor,
     mask: Tensor,
     guidance: Guidance | None = None,

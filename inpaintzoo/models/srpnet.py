@@ -13,6 +13,8 @@ No code was released. Choices where the paper leaves details open:
 | softmax (equation 3) | no temperature | cosines times 10, as PEN-Net's code |
 | after the attention | not stated | PEN-Net's dilated convolutions, none at the deepest level |
 | a level's mask | not stated | nearest |
+| border of a map | not stated | excluded from copies, where PEN-Net's code copies zeros |
+| no patch without a hole pixel (`kernel=3`) | not stated | patches whose centre is known |
 """
 
 from __future__ import annotations
@@ -20,7 +22,14 @@ from __future__ import annotations
 from torch import Tensor
 
 from inpaintzoo.generator import Generator
-from inpaintzoo.layers.attention.transfer import AttentionTransfer, Engine, FillRegion, HoleKeys
+from inpaintzoo.layers.attention.transfer import (
+    AttentionTransfer,
+    Border,
+    Engine,
+    FillRegion,
+    HoleKeys,
+    Starved,
+)
 from inpaintzoo.layers.pyramid import (
     PyramidContext,
     PyramidDecoder,
@@ -36,7 +45,8 @@ from inpaintzoo.types import PyramidOutput
 class SRPNet(Generator):
     """Semantic residual pyramid network (figure 2, table A1): encode, fill the maps from deep to shallow, decode.
 
-    21,235,442 parameters at the default width. Initialised with a normal distribution of deviation 0.02, biases 0.
+    21,235,442 parameters at the default width. Initialised with a normal distribution of deviation
+    0.02 (at width w: 0.02 * sqrt(32 / w)), biases 0.
 
     Args:
         width: channels of the finest map, 32 in the paper; a multiple of 4.
@@ -51,10 +61,14 @@ class SRPNet(Generator):
         fill: rebuild only the `hole` (equation 4) or `everywhere`, as PEN-Net's released code.
         mask_resize: how a level decides which cells are hole: `nearest`, `bilinear`, or `any`, which is exact where
             the other two miss thin holes but leaves fewer patches to copy from.
+        border: `excluded` leaves out what lies outside a map; `zeros` copies it as 0, as PEN-Net's released code.
+        starved: what a level does for a picture whose every patch touches the hole, see
+            `inpaintzoo.layers.attention.AttentionTransfer`.
         engine: how the attention is computed, see `inpaintzoo.layers.attention.transfer_patches`.
     """
 
     size_multiple = 64
+    revision = 2
     accepts_guidance = True
 
     def __init__(
@@ -68,6 +82,8 @@ class SRPNet(Generator):
         hole_keys: HoleKeys = "exclude",
         fill: FillRegion = "hole",
         mask_resize: ResizeMode = "nearest",
+        border: Border = "excluded",
+        starved: Starved = "cells",
         engine: Engine = "auto",
     ) -> None:
         super().__init__()
@@ -85,6 +101,8 @@ class SRPNet(Generator):
                 hole_keys=hole_keys,
                 fill=fill,
                 mask_resize=mask_resize,
+                border=border,
+                starved=starved,
                 engine=engine,
             )
             for level, channels in enumerate(pyramid_channels(width)[:5])
@@ -92,7 +110,7 @@ class SRPNet(Generator):
         self.encoder = PyramidEncoder(width, num_residual_blocks, dilation)
         self.context = PyramidContext(transfers)
         self.decoder = PyramidDecoder(width)
-        init_normal(self)
+        init_normal(self, width)
 
     def forward(self, image: Tensor, mask: Tensor, guidance: Tensor | None = None) -> PyramidOutput:
         """Fill the hole.

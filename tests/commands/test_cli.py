@@ -430,8 +430,10 @@ def test_the_run_says_what_it_has_left(tmp_path, caplog):
     assert facts["git"] is None or re.fullmatch(r"[0-9a-f]{40}(\+changes)?", facts["git"])
 
 
-def test_a_checkpoint_in_the_middle_of_an_update_window_is_loaded_from_python(tmp_path):
+def test_a_checkpoint_in_the_middle_of_an_update_window_is_loaded_from_python(tmp_path, caplog):
+    caplog.set_level("INFO")
     assert run("fit", tmp_path, "--model.accumulate", 3) == 0
+    assert "4 iterations make 1 update, which schedules count" in caplog.text
     last = tmp_path / "lightning_logs" / "version_0" / "checkpoints" / "last.ckpt"
     assert "gradients" in torch.load(last, weights_only=True)["inpainter"]
     assert Inpainter.load_from_checkpoint(last).iteration == 4

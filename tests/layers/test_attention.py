@@ -175,6 +175,62 @@ def test_excluded_keys_are_never_copied():
     assert torch.equal(transfer_patches(query, key, elsewhere, valid, **settings), result)
 
 
+@pytest.mark.parametrize("engine", ["tiled", "dense"])
+def test_a_constant_map_is_copied_as_it_is_up_to_the_border(engine):
+    query, key, value, valid = random_case(6, 7)
+    settings = {"kernel": 1, "hole_keys": "exclude", "floor": 0.0, "engine": engine}
+    ones, known = torch.ones_like(value), valid.flatten(1).any(dim=1)
+    assert known.tolist() == [True, False, True]
+    filled = transfer_patches(query, key, ones, valid, border="excluded", **settings)
+    torch.testing.assert_close(filled, ones * known.view(-1, 1, 1, 1))
+    faint = transfer_patches(query, key, ones, valid, border="zeros", **settings)
+    assert faint[0, 0, 0, 0] < 0.251 and faint.amax() < 1, "what lies outside the map is copied as 0"
+
+
+@pytest.mark.parametrize("kernel", [1, 3])
+def test_the_mean_over_pixels_inside_the_map_equals_the_slow_one(kernel):
+    """Pixel by pixel: which patches cover it, and where each of them is copied from."""
+    query, key, value, valid = random_case(4, 5, batch=3)
+    settings = {"kernel": kernel, "hole_keys": "exclude", "floor": 0.0, "normalize_query": True, "scale": 3.0}
+    found = transfer_patches(query, key, value, valid, border="excluded", **settings)
+    keys, queries = (F.normalize(F.unfold(side, kernel, padding=kernel // 2), dim=1) for side in (key, query))
+    for sample in (0, 2):
+        scores = 3 * queries[sample].t() @ keys[sample]
+        weights = torch.softmax(scores.masked_fill(valid[sample].flatten() == 0, -torch.inf), dim=1)
+        for y, x in ((0, 0), (0, 3), (3, 9), (4, 4), (7, 9)):
+            total, norm = torch.zeros(3, dtype=torch.float64), 0.0
+            for q, k in ((q, k) for q in range(20) for k in range(20)):
+                dy, dx = y - (2 * (q // 5) - 1), x - (2 * (q % 5) - 1)  # the pixel's place in the query's patch
+                row, column = 2 * (k // 5) - 1 + dy, 2 * (k % 5) - 1 + dx
+                if 0 <= dy < 4 and 0 <= dx < 4 and 0 <= row < 8 and 0 <= column < 10:
+                    total += weights[q, k] * value[sample, :, row, column]
+                    norm += weights[q, k]
+            torch.testing.assert_close(found[sample, :, y, x], total / norm)
+
+
+def starved_case(side=4):
+    """A map whose every 3x3 patch touches the hole, one with known patches, one that is all hole."""
+    deep, _, shallow, _ = random_case(side, side, dtype=torch.float32)
+    mask = torch.zeros(3, 1, 32, 32)
+    mask[0, :, 8:24, 8:24], mask[1, :, :8, :8], mask[2] = 1, 1, 1
+    return deep, shallow, mask
+
+
+@pytest.mark.parametrize("engine", ["tiled", "dense"])
+def test_where_every_patch_touches_the_hole_patches_with_a_known_centre_are_copied(engine):
+    deep, shallow, mask = starved_case()
+    settings = {"fuse": False, "fill": "hole", "hole_keys": "exclude", "mask_resize": "nearest", "engine": engine}
+    found = AttentionTransfer(3, starved="cells", **settings)(shallow, deep, mask)
+    released = AttentionTransfer(3, **settings)(shallow, deep, mask)
+    hole = F.interpolate(mask, 8).bool().expand_as(found)
+    assert (released[0][hole[0]] == 0).all() and (found[0][hole[0]] != 0).all()
+    centres = valid_keys(mask, (4, 4), 1, "nearest")
+    copied = transfer_patches(deep, deep, shallow, centres, hole_keys="exclude", floor=0.0)
+    torch.testing.assert_close(found[0][hole[0]], copied[0][hole[0]])
+    assert torch.equal(found[1], released[1]), "a sample with known patches is filled as before"
+    assert torch.equal(found[2], shallow[2]), "and one that is all hole keeps its map"
+
+
 def test_errors_name_the_argument():
     query, key, value, valid = random_case(6, 7)
     with pytest.raises(ValueError, match=r"value must be \(3, 3, 12, 14\).*got \(3, 3, 6, 7\)"):
@@ -185,6 +241,10 @@ def test_errors_name_the_argument():
         AttentionTransfer(8, kernel=5)
     with pytest.raises(ValueError, match="fill must be one of 'everywhere', 'hole', got 'holes'"):
         AttentionTransfer(8, fill="holes")
+    with pytest.raises(ValueError, match="border must be one of 'zeros', 'excluded', got 'mirrored'"):
+        AttentionTransfer(8, border="mirrored")
+    with pytest.raises(ValueError, match="starved must be one of 'zeros', 'cells', got 'none'"):
+        AttentionTransfer(8, starved="none")
     with pytest.raises(ValueError, match=r"scale must be above 0, got -1\.0"):
         AttentionTransfer(8, scale=-1.0)
     with pytest.raises(ValueError, match="multiple of 4, got 6"):

@@ -337,7 +337,7 @@ def small(name, **options):
     torch.manual_seed(0)
     network = GUIDED[name](**options).eval()
     for parameter in network.parameters():  # louder than the usual start, or attention is all but uniform
-        parameter.data.mul_({"PENNet": 5, "SRPNet": 3}.get(name, 1))
+        parameter.data.mul_({"PENNet": 2.5, "SRPNet": 1.5}.get(name, 1))
     return network
 
 

@@ -1,7 +1,7 @@
 """Patch attention: holes are filled with known patches.
 
-`transfer` (PEN-Net, SRPNet) calls `operator`, whose passes are in `tiles`; `contextual` is DeepFill v2's form;
-`guidance` restricts where either may copy from.
+`transfer` (PEN-Net, SRPNet) calls `operator`, whose passes are in `tiles`; `contextual` is DeepFill v2's form,
+`patch_swap` a hard one; `guidance` restricts where either may copy from.
 """
 
 from inpaintzoo.layers.attention.contextual import ContextualAttention, contextual_attention
