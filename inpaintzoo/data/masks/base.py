@@ -137,7 +137,8 @@ def rotate_hole(mask: Tensor, degrees: float, dilation: int, mode: MaskResize) -
     The augmentation of masks in PEN-Net's public code.
     """
     frame = Image.fromarray((mask[0].numpy() * 255).astype(np.uint8)).rotate(degrees, expand=True)
-    return resize_hole(grow_hole(hole_tensor(frame), dilation), *mask.shape[-2:], mode)
+    height, width = mask.shape[-2:]
+    return resize_hole(grow_hole(hole_tensor(frame), dilation), height, width, mode)
 
 
 def int_range(owner: str, name: str, value: Sequence[int], least: int, most: int = 10_000) -> tuple[int, int]:
