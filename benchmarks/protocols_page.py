@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from inpaintzoo.benchmark.protocols.named import PROTOCOLS, protocol
+from inpaintzoo.benchmark.protocols.paper_tables import without_protocol
 from inpaintzoo.benchmark.protocols.protocol import Protocol
 from inpaintzoo.types import ConfigError
 
@@ -16,7 +17,7 @@ BEGIN, END = "<!-- generated from inpaintzoo/benchmark/protocols/named.py -->", 
 def sections() -> str:
     """A table of all protocols and a section for each, as Markdown."""
     known = [protocol(name) for name in PROTOCOLS]
-    return "\n".join([_overview(known), *(_section(one) for one in known)])
+    return "\n".join([_overview(known), *(_section(one) for one in known), _without_protocol()])
 
 
 def renewed(page: str) -> str:
@@ -62,6 +63,15 @@ def _published(one: Protocol) -> list[str]:
     sources = "; ".join(dict.fromkeys(row.source for row in one.published))
     methods = ", ".join(dict.fromkeys(row.method for row in one.published))
     return [f"Published: {len(one.published)} rows ({sources}) of {methods}.", ""]
+
+
+def _without_protocol() -> str:
+    lines = ["## Printed, but measured by no protocol", "", "| source | data | holes | method | quantity | value |"]
+    lines.append("|---|---|---|---|---|---|")
+    for row in without_protocol():
+        for quantity, value in row.values.items():
+            lines.append(f"| {row.source} | {row.data} | {row.masks} | {row.method} | {quantity} | {value:g} |")
+    return "\n".join([*lines, ""])
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from inpaintzoo.data.checks import by_reason, check_files, check_overlap, find_unreadable, look_at_some
 from inpaintzoo.data.findings import Finding
+from inpaintzoo.data.known import KNOWN_SETS
 from inpaintzoo.data.labels.classes import LabelClasses
 from inpaintzoo.data.labels.contents import (
     check_class_count,
@@ -31,7 +32,7 @@ from inpaintzoo.data.transforms import ColourJitter, Crop, ResizePolicy, ResizeT
 from inpaintzoo.files.writing import file_digest
 from inpaintzoo.pictures.images import decode_rgb, note_left_out, open_image, read_labels, upright_size
 from inpaintzoo.types import IGNORE, SPLITS, DataError, Split
-from inpaintzoo.words import counted, listed, some
+from inpaintzoo.words import counted, did_you_mean, listed, some
 
 # Subfolders, in lower case, that hold something else than pictures.
 _NO_PICTURES = (
@@ -194,10 +195,11 @@ class FolderData(InpaintingData):
         test_masks: holes for validation and test.
         seed: seeds the order, the augmentation and the masks.
         manifest: JSON-lines file of pinned image-mask pairs for test.
+        dataset: a data set of the papers that these are, such as `places2`; `check` then says what is missing of it.
 
     Raises:
-        DataError: no paths, bad fractions, or settings for label maps without any. Problems with the files themselves
-            are raised by `source` and listed by `check`.
+        DataError: no paths, bad fractions, an unknown `dataset`, or settings for label maps without any. Problems with
+            the files themselves are raised by `source` and listed by `check`.
     """
 
     def __init__(
@@ -226,8 +228,14 @@ class FolderData(InpaintingData):
         test_masks: MaskGenerator | None = None,
         seed: int = 0,
         manifest: str | Path | None = None,
+        dataset: str | None = None,
     ) -> None:
         super().__init__(batch_size, num_workers, masks, test_masks, seed, manifest)
+        if dataset is not None and dataset not in KNOWN_SETS:
+            hint = did_you_mean(dataset, KNOWN_SETS)
+            raise DataError(
+                f"FolderData: dataset {dataset!r} is unknown; the known ones are {', '.join(KNOWN_SETS)}{hint}"
+            )
         if root is None and train is None and val is None and test is None:
             raise DataError("FolderData: no images given; set train, val and test, or root to split one folder")
         self.fractions = self._checked_fractions(fractions, alone=train is None and val is None and test is None)
@@ -246,6 +254,7 @@ class FolderData(InpaintingData):
         self.on_bad_image: BadImages = on_bad_image
         self.classes = classes
         self.label_ends = label_ends
+        self.dataset = dataset
         self._files: dict[Split, FileSet] = {}
         self._sources: dict[tuple[Split, bool], FolderSource] = {}
         check_class_count(classes, num_classes)
@@ -311,12 +320,15 @@ class FolderData(InpaintingData):
         """
         findings: list[Finding] = []
         usable: list[Split] = []
+        known = None if self.dataset is None else KNOWN_SETS[self.dataset]
         for split in splits:
             try:
                 self.source(split)
                 usable.append(split)
+                if known and split != "val" and self._has_own(split):
+                    findings.append(known.check(split, len(self.files(split).paths)))
             except DataError as error:
-                findings.append(Finding("error", str(error)))
+                findings.append(Finding("error", f"{error}; {known.remedy}" if known else str(error)))
         findings += super().check(tuple(usable), thorough)
         for split in usable:
             findings += self._check_split(split, splits, thorough)

@@ -166,16 +166,24 @@ class RandomCrop(ResizePolicy):
 
     Args:
         size: side of the crop in pixels, or (height, width).
-        resample: the filter for pictures that are enlarged.
+        resample: the filter for pictures that are enlarged or resized.
+        resize: side of the result in pixels, or (height, width); None keeps the crop's size.
     """
 
-    def __init__(self, size: int | tuple[int, int] = 256, resample: Resample = "bicubic") -> None:
+    def __init__(
+        self,
+        size: int | tuple[int, int] = 256,
+        resample: Resample = "bicubic",
+        resize: int | tuple[int, int] | None = None,
+    ) -> None:
         super().__init__(resample)
-        self.size = _sides("RandomCrop: size", size)
+        self.crop = _sides("RandomCrop: size", size)
+        self.size = self.crop if resize is None else _sides("RandomCrop: resize", resize)
 
     def plan(self, height: int, width: int, rng: np.random.Generator | None) -> Crop:  # noqa: D102
-        scale = max(1.0, self.size[0] / height, self.size[1] / width)
-        return _cropped(height, width, (round(height * scale), round(width * scale)), self.size, rng)
+        scale = max(1.0, self.crop[0] / height, self.crop[1] / width)
+        cropped = _cropped(height, width, (round(height * scale), round(width * scale)), self.crop, rng)
+        return Crop(cropped.box, self.size)
 
 
 def _cropped(

@@ -10,6 +10,7 @@ import torch
 from mask_toys import draw
 from picture_files import texts
 from PIL import Image, ImageDraw
+from scipy.ndimage import binary_dilation
 
 from inpaintzoo.data.masks import (
     CentreSquare,
@@ -269,3 +270,40 @@ def test_a_real_drawing_survives_a_round_trip_through_files(tmp_path):
     mask = draw(MaskFolder(tmp_path), 50, 50)
     assert set(mask.unique().tolist()) == {0.0, 1.0}
     assert mask.mean() == pytest.approx(np.pi * 50 * 35 / 200**2, rel=0.05)
+
+
+def test_rotation_enlarges_the_frame_dilates_and_shrinks_back_as_in_pennets_code(tmp_path):
+    """The oracle: PEN-Net's order of steps, by Pillow and SciPy."""
+    hole = np.zeros((40, 40), dtype=bool)
+    hole[5:15, 8:30] = True
+    write(tmp_path / "m.png", hole)
+    masks = MaskFolder(tmp_path, max_angle=45, dilation=1)
+    rng = np.random.default_rng(3)
+    drawn = masks.draw(40, 40, rng, 0)[0].numpy()
+    again = np.random.default_rng(3)
+    again.integers(1), again.integers(1, 1, endpoint=True)  # the file and the dilation
+    turned = Image.fromarray(hole.astype(np.uint8) * 255).rotate(again.uniform(0, 45), expand=True)
+    dilated = binary_dilation(np.asarray(turned) > 0, np.ones((3, 3)))
+    side = len(dilated)
+    rows = np.floor((np.arange(40) + 0.5) * side / 40).astype(int)
+    assert side > 40 and np.array_equal(drawn, dilated[np.ix_(rows, rows)])
+
+
+def test_rotated_masks_differ_and_zero_degrees_changes_nothing(tmp_path):
+    folder_of(tmp_path, [4])
+    assert torch.equal(draw(MaskFolder(tmp_path, max_angle=0), 20, 20), draw(MaskFolder(tmp_path), 20, 20))
+    rotated = [draw(MaskFolder(tmp_path, max_angle=45), 20, 20, index=i) for i in range(4)]
+    assert len({tuple(mask.flatten().tolist()) for mask in rotated}) == 4
+    assert all(set(mask.unique().tolist()) == {0.0, 1.0} for mask in rotated)
+    with pytest.raises(ValueError, match=r"MaskFolder: max_angle must lie in \[0, 45\] degrees, got 60"):
+        MaskFolder(tmp_path, max_angle=60)
+
+
+def test_a_fixed_number_of_files(tmp_path):
+    folder_of(tmp_path, [2, 3, 4, 5, 6, 7, 8])
+    masks = MaskFolder(tmp_path, ratio=(0.12, 1.0), count=3, polarity="white")
+    again = MaskFolder(tmp_path, ratio=(0.12, 1.0), count=3, polarity="white")
+    assert len(set(masks.files)) == 3 and masks.files == again.files and "000.png" not in masks.files
+    assert "3 of its files are used, by level, ratio or count" in texts(masks.check(), "ok")
+    with pytest.raises(DataError, match="count 8 of 7 files; lower it"):
+        MaskFolder(tmp_path, count=8, polarity="white")

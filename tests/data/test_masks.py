@@ -391,3 +391,22 @@ def test_limits_are_open_below_and_closed_above():
 def test_bad_arguments_are_refused_at_construction(build, message):
     with pytest.raises(ValueError, match=message):
         build()
+
+
+@pytest.mark.parametrize(("share", "height", "width"), [(0.15, 256, 256), (0.55, 512, 512), (0.25, 128, 64)])
+def test_a_centre_square_by_share_covers_that_share_of_the_frame(share, height, width):
+    mask = CentreSquare(share=share).draw(height, width, np.random.default_rng(0), 0)
+    assert mask.mean().item() == pytest.approx(share, abs=0.01)
+    assert torch.equal(mask, CentreSquare(share=share).draw(height, width, np.random.default_rng(1), 1))
+    rows, columns = mask[0].any(1).nonzero().flatten(), mask[0].any(0).nonzero().flatten()
+    assert abs(rows[0] - (height - 1 - rows[-1])) <= 1 and abs(columns[0] - (width - 1 - columns[-1])) <= 1
+
+
+def test_a_centre_squares_share_excludes_a_size():
+    for arguments, message in (
+        ({"share": 0.0}, r"share must lie in \(0, 1\], got 0.0"),
+        ({"share": 1.5}, r"share must lie in \(0, 1\], got 1.5"),
+        ({"share": 0.2, "size": 3}, "give size or share, not both"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            CentreSquare(**arguments)

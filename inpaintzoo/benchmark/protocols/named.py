@@ -131,7 +131,7 @@ def _pennet(weights: MetricWeights) -> Protocol:
             "Its MAE is sum |d| / sum (a + b), which is smaller for brighter pictures.",
             "SSIM windows of 51 pixels look far beyond small holes; depending on the picture, SSIM is above or below "
             "that of 11-pixel windows.",
-            "It measures composites, while the paper's numbers are for raw outputs.",
+            "The paper measures L1 of the hole, MS-SSIM and IS instead, on composites too (protocol pennet_paper).",
             "The code converts from [-1, 1] and truncates, which lowers 63 of 256 levels by one, in truths too; here "
             "truths keep their levels.",
             "Its FID drops an incomplete last batch of 4 and uses the weights of pytorch-fid.",
@@ -142,23 +142,25 @@ def _pennet(weights: MetricWeights) -> Protocol:
 
 def _pennet_paper(weights: MetricWeights) -> Protocol:
     metrics = (
-        *(L1(percent=True), MSSSIM(percent=True)),
+        *(L1Hole(percent=True), MSSSIM(percent=True)),
         *(InceptionScore(weights=weights.inception), FID(weights.inception)),
     )
     return Protocol(
         name="pennet_paper",
-        title="PEN-Net's paper: L1, MS-SSIM, IS and FID of raw outputs",
+        title="PEN-Net's paper: L1, MS-SSIM, IS and FID of composites",
         source="PEN-Net, section 4 and table 3",
         metrics=metrics,
         optional=_pretrained(metrics),
-        judge="raw",
         split="Places2 validation, 36,500 images",
         resize="256x256",
         masks="a square of 128x128, at random places in the table",
         pitfalls=(
-            "In raw outputs, the network's reconstruction error of known pixels counts too.",
+            "Equation 7 defines the measured picture z as the composite; results without post-processing are taken to "
+            "be composites without blending.",
             "The paper's IS uses a classifier trained on Places, this one Inception: do not compare them.",
-            "L1 is printed without a unit and is assumed to be percent of the range.",
+            "L1 is printed without unit or region. Percent of the range over the hole is an inference: SRPNet measured "
+            "2.75 % over the frame for the released weights, which is 11.0 % over a hole of a quarter, close to the "
+            "printed 9.94.",
             "MS-SSIM needs at least 161 pixels per side.",
         ),
         published=published("pennet_paper"),
@@ -168,18 +170,21 @@ def _pennet_paper(weights: MetricWeights) -> Protocol:
 def _srpnet(weights: MetricWeights) -> Protocol:
     return Protocol(
         name="srpnet",
-        title="SRPNet's paper: L1, PSNR and MS-SSIM of raw outputs",
+        title="SRPNet's paper: L1, PSNR and MS-SSIM of composites",
         source="SRPNet, section 4, tables 2 to 5 and A3 to A5",
         metrics=(L1(percent=True), PSNR(), MSSSIM(percent=True)),
-        judge="raw",
         split="DTD 1,128, Facade 100, CelebA-HQ 2,000, Places2 10,000 test images",
         resize="256x256",
         masks="central square of 128x128; NVIDIA irregular masks by level",
         pitfalls=(
-            'Outputs "without any processing" are taken to be raw.',
+            'Outputs "without any processing" are taken to be composites without blending, because the printed L1 goes '
+            "to 0 with the hole; that of raw outputs does not.",
             "The text calls L1 a sum of differences; the tables fit a mean in percent.",
             "Its PEN-Net is the released one, trained for squares, even in the tables of irregular masks.",
-            "Table A4 prints the same PSNR and MS-SSIM of GLCIC for two levels.",
+            "Table A4 prints the same PSNR and MS-SSIM of GLCIC for two levels; PEN-Net's L1 is the same in table 4 "
+            "(CelebA-HQ) and table A5 (Places2) in four of six levels.",
+            "Table 5's baseline repeats PEN-Net's row of table 2; on Facade its L1 of the last two rows seem swapped "
+            "(table 2 prints 3.02 for SRPNet), and on CelebA-HQ its SRPNet differs from table 2's.",
             "MS-SSIM needs at least 161 pixels per side.",
         ),
         published=published("srpnet"),
@@ -191,7 +196,7 @@ def _sgenet(weights: MetricWeights) -> Protocol:
     return Protocol(
         name="sgenet",
         title="SGE-Net's paper: PSNR, SSIM, FID and mIoU",
-        source="SGE-Net, section 4, tables 1, 3 and 4",
+        source="SGE-Net, section 4, tables 1 and 3 to 5",
         metrics=metrics,
         optional=_pretrained(metrics),
         split="Outdoor Scenes 300 test images; Cityscapes validation, 500 images",
@@ -217,7 +222,7 @@ def _spn(weights: MetricWeights) -> Protocol:
     return Protocol(
         name="spn",
         title="SPN's released evaluation, by the paper's bins",
-        source="SPN's code: eval_final.py, eval_final_savenp_max.py; SPN, tables 1 and 2",
+        source="SPN's code: eval_final.py, eval_final_savenp_max.py; SPN, tables 1 to 5",
         metrics=metrics,
         optional=_pretrained(metrics),
         quantise="truncate",
@@ -237,6 +242,7 @@ def _spn(weights: MetricWeights) -> Protocol:
             "different numbers of images.",
             "The paper prints L1 in tenths; here it is not scaled.",
             "The diversity of fills is not part of the paper's tables.",
+            "Table 5 prints SSIM .886 and L1 .154 for SPL, tables 1 and 3 .882 and .161, with the same PSNR and FID.",
         ),
         published=published("spn"),
     )
@@ -256,6 +262,8 @@ def _pyramid(weights: MetricWeights) -> Protocol:
             "The text says that errors are measured in the hole; the values fit the frame, which is used here.",
             "Neither SSIM's window nor rounding is stated; this protocol uses Gaussian 11x11 windows and 8-bit files.",
             "Random crops are not pinned, and table 4.2 does not name its images.",
+            "Tables 3.4 to 3.6 state neither the size nor the holes; fusion of features in the refine stage did not "
+            "converge, so table 3.5 has no numbers of it.",
             "Table 3.1 prints a smaller L1 for Gated than for Gated retrained at 512, contrary to PSNR and SSIM.",
         ),
         published=published("pyramid"),

@@ -1,4 +1,7 @@
-"""The numbers that papers printed, from `papers/PROTOCOL.csv`, in the units of the protocols' metrics.
+"""The numbers that papers printed, from `papers/`.
+
+`PROTOCOL.csv` holds those of a protocol, in the units of its metrics, and `without_protocol.csv` all others: user
+studies, speed, sizes, and detection. A row that a paper repeats unchanged in another table is there once.
 
 The zoo's own methods carry their class names; settings without a class keep the paper's name.
 """
@@ -14,8 +17,22 @@ from inpaintzoo.benchmark.protocols.protocol import Published
 
 def published(name: str) -> tuple[Published, ...]:
     """The rows that papers printed under a named protocol."""
-    text = (resources.files(__package__) / "papers" / f"{name}.csv").read_text(encoding="utf-8")
-    return tuple(rows(text.splitlines()))
+    return tuple(rows(_lines(name)))
+
+
+def without_protocol() -> tuple[Published, ...]:
+    """The rows that papers printed of what no protocol measures; their values are named by quantity and unit."""
+    found: dict[tuple[str, str, str, str], dict[str, float]] = {}
+    for *key, quantity, value in csv.reader(_lines("without_protocol")[1:]):
+        source, data, masks, method = key
+        found.setdefault((source, data, masks, method), {})[quantity] = float(value)
+    return tuple(
+        Published(method, data, masks, values, source) for (source, data, masks, method), values in found.items()
+    )
+
+
+def _lines(name: str) -> list[str]:
+    return (resources.files(__package__) / "papers" / f"{name}.csv").read_text(encoding="utf-8").splitlines()
 
 
 def rows(lines: Iterable[str]) -> Iterator[Published]:

@@ -125,6 +125,22 @@ def resize_hole(mask: Tensor, height: int, width: int, mode: MaskResize) -> Tens
     return F.interpolate(mask[None], size=(height, width), mode="nearest-exact")[0]
 
 
+def check_angle(owner: str, max_angle: float) -> None:
+    """Raise `ValueError` unless it is a largest rotation of 0 to 45 degrees."""
+    if not 0.0 <= max_angle <= 45.0:
+        raise ValueError(f"{owner}: max_angle must lie in [0, 45] degrees, got {max_angle}")
+
+
+def rotate_hole(mask: Tensor, degrees: float, dilation: int, mode: MaskResize) -> Tensor:
+    """Rotate a `(1, H, W)` mask in a frame enlarged to hold its corners, dilate it there, and shrink the frame back.
+
+    The augmentation of masks in PEN-Net's public code.
+    """
+    frame = Image.fromarray((mask[0].numpy() * 255).astype(np.uint8)).rotate(degrees, expand=True)
+    height, width = mask.shape[-2:]
+    return resize_hole(grow_hole(hole_tensor(frame), dilation), height, width, mode)
+
+
 def int_range(owner: str, name: str, value: Sequence[int], least: int, most: int = 10_000) -> tuple[int, int]:
     """Check a pair `(low, high)` of whole numbers, both ends included; YAML and JSON give lists."""
     if not _is_range(value, least, most) or any(int(end) != end for end in value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import random
 import statistics
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,7 +13,16 @@ import numpy as np
 from torch import Tensor
 
 from inpaintzoo.data.findings import Finding
-from inpaintzoo.data.masks.base import MaskGenerator, MaskResize, float_range, grow_hole, int_range, resize_hole
+from inpaintzoo.data.masks.base import (
+    MaskGenerator,
+    MaskResize,
+    check_angle,
+    float_range,
+    grow_hole,
+    int_range,
+    resize_hole,
+    rotate_hole,
+)
 from inpaintzoo.data.masks.pairing import masks_among, pair_by_name
 from inpaintzoo.data.masks.reading import (
     UNCLEAR,
@@ -42,8 +52,8 @@ class MaskFolder(MaskGenerator):
 
     `check` reports what looks wrong with the files; data modules and commands call it before they use them.
 
-    A mask is thresholded, resized to the picture (stretched if the proportions differ), dilated and flipped, in this
-    order.
+    A mask is thresholded, resized to the picture (stretched if the proportions differ), flipped, rotated and dilated,
+    in this order. PEN-Net's public code augments irregular masks with flips, `max_angle: 45` and `dilation: 1`.
 
     Args:
         path: The folder.
@@ -60,6 +70,9 @@ class MaskFolder(MaskGenerator):
         order: `random`; `index`: picture i gets file i, starting again if there are more pictures than files; or
             `name`: each picture gets the file of its name, such as `b.png` or `b_mask.png` (see
             `inpaintzoo.data.masks.pairing`). With `name`, the folder may hold the pictures too.
+        max_angle: Largest rotation in degrees, 0 to 45, drawn for each mask. The frame is enlarged to hold its corners,
+            dilated, and shrunk to the picture's size, so the hole covers less of it.
+        count: Keep only this many of the files that `level` and `ratio` leave, drawn with a fixed seed.
         resize: `nearest` keeps the hole ratio, as the papers' code does; `any` keeps even the thinnest hole, but thin
             holes grow.
 
@@ -79,8 +92,11 @@ class MaskFolder(MaskGenerator):
         level: int | None = None,
         order: Literal["random", "index", "name"] = "random",
         resize: MaskResize = "nearest",
+        max_angle: float = 0.0,
+        count: int | None = None,
     ) -> None:
         _check_choices(polarity, threshold, level, order, resize)
+        check_angle("MaskFolder", max_angle)
         self.path = Path(path).expanduser()
         self.threshold = threshold
         span = (dilation, dilation) if isinstance(dilation, int) else dilation
@@ -90,6 +106,8 @@ class MaskFolder(MaskGenerator):
         self.level = level
         self.order = order
         self.resize: MaskResize = resize
+        self.max_angle = max_angle
+        self.count = count
         self._named = False  # whether `files` are those of the pictures, in their order
         self.files = list_mask_files(self.path)
         if order == "name":
@@ -102,8 +120,12 @@ class MaskFolder(MaskGenerator):
             self.files = self._files_of_level(level)
         if self.ratio is not None:
             self.files = self._files_of_ratio(*self.ratio)
+        if count is not None:
+            if not 1 <= count <= len(self.files):
+                raise DataError(f"mask folder {self.path}: count {count} of {counted(self.files, 'file')}; lower it")
+            self.files = sorted(random.Random(0).sample(self.files, count))
         if len(self.files) < survey.count:
-            text = f"mask folder {self.path}: {len(self.files):,} of its files are used, by level or ratio"
+            text = f"mask folder {self.path}: {len(self.files):,} of its files are used, by level, ratio or count"
             self._findings.append(Finding("ok", text))
 
     def check(self) -> list[Finding]:
@@ -143,10 +165,12 @@ class MaskFolder(MaskGenerator):
     def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:  # noqa: D102
         file = self.pick(rng, index)
         mask = resize_hole(read_hole(self.path / file, self.polarity, self.threshold), height, width, self.resize)
-        if self.dilation[1] > 0:
-            mask = grow_hole(mask, int(rng.integers(*self.dilation, endpoint=True)))
-        mirrored = [axis for axis in (1, 2) if rng.random() < 0.5] if self.flips else []
-        return mask.flip(mirrored) if mirrored else mask
+        dilation = int(rng.integers(*self.dilation, endpoint=True)) if self.dilation[1] > 0 else 0
+        if mirrored := [axis for axis in (1, 2) if self.flips and rng.random() < 0.5]:
+            mask = mask.flip(mirrored)
+        if self.max_angle > 0.0:
+            return rotate_hole(mask, rng.uniform(0.0, self.max_angle), dilation, self.resize)
+        return grow_hole(mask, dilation)
 
     def pick(self, rng: np.random.Generator, index: int) -> str:
         """The file that `draw` uses, relative to the folder."""

@@ -2,33 +2,46 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import numpy as np
 import torch
-from PIL import Image
 from torch import Tensor
 
-from inpaintzoo.data.masks.base import MaskGenerator, float_range, grow_hole, hole_tensor, int_range, resize_hole
+from inpaintzoo.data.masks.base import MaskGenerator, check_angle, float_range, int_range, rotate_hole
 from inpaintzoo.types import DataError
 
 
 class CentreSquare(MaskGenerator):
-    """A square hole in the middle.
+    """A hole in the middle: a square, or a part of each side.
 
     Args:
-        size: Side in pixels; None uses half of each side (the papers' 128 of 256).
+        size: Side in pixels; None uses `share`.
+        share: Share of the frame's area, in (0, 1]; the hole has the frame's proportions. None uses half of each side
+            (the papers' 128 of 256).
     """
 
     compact = True
 
-    def __init__(self, size: int | None = None) -> None:
+    def __init__(self, size: int | None = None, share: float | None = None) -> None:
+        if size is not None and share is not None:
+            raise ValueError(f"CentreSquare: give size or share, not both, got {size} and {share}")
         if size is not None and size < 1:
             raise ValueError(f"CentreSquare: size must be at least 1 pixel, got {size}")
+        if share is not None and not 0.0 < share <= 1.0:
+            raise ValueError(f"CentreSquare: share must lie in (0, 1], got {share}")
         self.size = size
+        self.share = share
 
     def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:  # noqa: D102
-        hole_height, hole_width = (height // 2, width // 2) if self.size is None else (self.size, self.size)
+        if self.size is not None:
+            hole_height = hole_width = self.size
+        elif self.share is not None:
+            part = math.sqrt(self.share)
+            hole_height, hole_width = max(1, round(part * height)), max(1, round(part * width))
+        else:
+            hole_height, hole_width = height // 2, width // 2
         if hole_height > height or hole_width > width:
             raise DataError(
                 f"CentreSquare: a hole of {self.size} pixels does not fit into {height}x{width}; lower its size, or "
@@ -80,14 +93,12 @@ class PENNetSquare(MaskGenerator):
     compact = True
 
     def __init__(self, max_angle: float = 45.0) -> None:
-        if not 0.0 <= max_angle <= 45.0:
-            raise ValueError(f"PENNetSquare: max_angle must lie in [0, 45] degrees, got {max_angle}")
+        check_angle("PENNetSquare", max_angle)
         self.max_angle = max_angle
 
     def draw(self, height: int, width: int, rng: np.random.Generator, index: int) -> Tensor:  # noqa: D102
         side = max(1, min(height, width) // 2)
         top, left = rng.integers(height - side + 1), rng.integers(width - side + 1)
-        frame = np.zeros((height, width), dtype=np.uint8)
-        frame[top : top + side, left : left + side] = 255
-        rotated = Image.fromarray(frame).rotate(rng.uniform(0.0, self.max_angle), expand=True)
-        return resize_hole(grow_hole(hole_tensor(rotated), 1), height, width, "nearest")
+        mask = torch.zeros(1, height, width)
+        mask[:, top : top + side, left : left + side] = 1.0
+        return rotate_hole(mask, rng.uniform(0.0, self.max_angle), dilation=1, mode="nearest")
