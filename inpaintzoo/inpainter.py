@@ -314,10 +314,15 @@ class Inpainter(LightningModule):
     ) -> dict[str, Tensor]:
         optimizer = _as_list(self.optimizers())[0]
         with frozen(self.adversaries):
-            terms = {f"generator/{name}": loss(output, batch) for name, loss in self.losses.items()}
+            terms = {f"generator/{name}": loss(output, batch) for name, loss in self.losses.items() if loss.active}
             for name, adversary in self.adversaries.items():
                 losses = adversary.generator_losses(output, batch)  # type: ignore[operator]
                 terms |= {f"generator/{name}/{kind}": value for kind, value in losses.items()}
+            if not terms:
+                raise ConfigError(
+                    f"nothing to learn from at iteration {self.iteration}: all losses and adversaries have weight 0; "
+                    f"give one of them a weight above 0"
+                )
             # All terms in one check, since each check waits for the device.
             self._raise_if_not_finite({**earlier, **terms})
             self._backward(torch.stack([term.float() for term in terms.values()]).sum(), steps)
