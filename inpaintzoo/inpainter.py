@@ -38,6 +38,7 @@ from inpaintzoo.weights.checkpoints import check_resumes, describe_parts
 from inpaintzoo.weights.initialise import initialise, refuse_to_resume
 from inpaintzoo.weights.resuming import Schedules, changes
 from inpaintzoo.weights.trusted import check_checkpoint
+from inpaintzoo.words import some
 
 # Lightning's callbacks that need steps which Lightning makes itself, and what to use instead.
 _UNFIT = {
@@ -326,6 +327,14 @@ class Inpainter(LightningModule):
             # All terms in one check, since each check waits for the device.
             self._raise_if_not_finite({**earlier, **terms})
             self._backward(torch.stack([term.float() for term in terms.values()]).sum(), steps)
+        if self._plain_ddp:
+            # Such as SPN's heads without the prior loss. Torch would fail in the next iteration, and not say why.
+            missing = [name for name, p in self.generator.named_parameters() if p.requires_grad and p.grad is None]
+            if missing:
+                raise ConfigError(
+                    f"plain ddp needs a gradient for every parameter, and the losses give none to the generator's "
+                    f"{some(missing, 2)}; use strategy='ddp_find_unused_parameters_true'"
+                )
         if steps:
             optimizer.step()
             optimizer.zero_grad()
@@ -430,7 +439,11 @@ class Inpainter(LightningModule):
             ConfigError: Plain `ddp` with adversaries, or a callback that needs Lightning's own steps.
             WeightsError: Weights of a metric are missing, or `init_from` does not fit.
         """
-        self._refuse_plain_ddp(stage)
+        if stage == "fit" and self.adversaries and self._plain_ddp:
+            raise ConfigError(
+                "plain ddp cannot train with adversaries, since each update leaves the other networks without "
+                "gradients; use strategy='ddp_find_unused_parameters_true'"
+            )
         for callback in self.trainer.callbacks if stage == "fit" and self._trainer is not None else ():  # type: ignore[attr-defined]
             for kind, instead in _UNFIT.items():
                 if isinstance(callback, kind):
@@ -458,15 +471,11 @@ class Inpainter(LightningModule):
     def _checkpoint_comes(self) -> bool:
         return self._trainer is not None and self.trainer.ckpt_path is not None
 
-    def _refuse_plain_ddp(self, stage: str) -> None:
+    @property
+    def _plain_ddp(self) -> bool:
+        """Whether every parameter must get a gradient in every backward pass."""
         strategy = self.trainer.strategy if self._trainer is not None else None
-        if stage != "fit" or not self.adversaries or not isinstance(strategy, DDPStrategy):
-            return
-        if not strategy._ddp_kwargs.get("find_unused_parameters"):
-            raise ConfigError(
-                "plain ddp cannot train with adversaries, since each update leaves the other networks without "
-                "gradients; use strategy='ddp_find_unused_parameters_true'"
-            )
+        return isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters")
 
     def configure_optimizers(self) -> OptimizerLRScheduler:
         """One optimizer for the generator and, with adversaries, one for all discriminators."""
