@@ -22,7 +22,8 @@ from inpaintzoo.callbacks.images import picture_row
 from inpaintzoo.callbacks.priors import cluster_map, colour_maps
 from inpaintzoo.data.labels.classes import spread_colours
 from inpaintzoo.inpainter import Inpainter
-from inpaintzoo.losses import L1
+from inpaintzoo.losses import L1, PerceptualDiversity
+from inpaintzoo.teachers import EdgeTeacher
 from inpaintzoo.types import ConfigError
 
 
@@ -173,6 +174,7 @@ def test_a_checkpoint_saved_during_validation_holds_the_trained_weights(tmp_path
         (lambda: CompareFills(fills=["tela"]), "one of mean, diffusion, .*got 'tela'; did you mean telea?"),
         (lambda: LossSchedule("prior", [5, 3], [1.0, 0.0]), r"ascending, with a weight for each, got \[5, 3\]"),
         (lambda: LossSchedule("prior", [5], [-1.0]), "0 or more"),
+        (lambda: LossSchedule("prior", [5], [1.0], gradual=True), r"gradual needs two iterations or more, got \[5\]"),
         (lambda: PriorMaps(clusters=1), "clusters 2 or more"),
         (lambda: GeneratorEMA(decay=1.0), r"decay must be in \[0, 1\), got 1.0"),
     ],
@@ -192,10 +194,27 @@ class Weights(Callback):
 
 def test_a_loss_weight_changes_at_its_iterations(tmp_path):
     seen = Weights()
-    fit(tmp_path, LossSchedule("frame", [2, 4], [0.5, 0.0]), seen, iterations=6, enable_progress_bar=False)
-    assert seen.seen == [1.0, 1.0, 0.5, 0.5, 0.0, 0.0]
+    fit(tmp_path, LossSchedule("frame", [2, 4], [0.5, 0.25]), seen, iterations=6, enable_progress_bar=False)
+    assert seen.seen == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
     with pytest.raises(ConfigError, match="there is no loss 'hold'; the losses are frame"):
         fit(tmp_path, LossSchedule("hold", [2], [0.5]), enable_progress_bar=False)
+
+
+def test_a_loss_weight_changes_gradually(tmp_path):
+    seen = Weights()
+    schedule = LossSchedule("frame", [1, 3, 4], [0.25, 0.75, 0.0], gradual=True)
+    fit(tmp_path, schedule, seen, iterations=4, enable_progress_bar=False)
+    assert seen.seen == [1.0, 0.25, 0.5, 0.75]
+    schedule.set_weight(model := Inpainter(NormFreeGenerator(), {"frame": L1()}), 9)
+    assert model.losses["frame"].weight == 0.0
+
+
+def test_another_weight_of_a_loss_changes(tmp_path):
+    model = Inpainter(NormFreeGenerator(), {"look": PerceptualDiversity(EdgeTeacher())})
+    LossSchedule("look", [0, 10], [0.0, 1.0], "diversity_weight", gradual=True).set_weight(model, 5)
+    assert (model.losses["look"].weight, model.losses["look"].diversity_weight) == (10.0, 0.5)
+    with pytest.raises(ConfigError, match="L1 has no setting 'diversity_weight'; its weights are weight"):
+        fit(tmp_path, LossSchedule("frame", [2], [0.5], "diversity_weight"), enable_progress_bar=False)
 
 
 def test_cluster_maps_find_the_regions():
