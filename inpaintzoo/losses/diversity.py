@@ -5,8 +5,8 @@ VGG features as in SPADE.
 
 With the paper's epsilon of 1e-5, the two samples of an untrained network, which hardly differ, get a gradient thousands
 of times the image loss's, and the network learns patterns that excite the frozen network. `calibrate` measures
-distances in units of `feature_spread`, so that one epsilon suits every frozen network; with 0.1, the term's gradient
-starts about as large as that of the image loss.
+distances in units of `feature_spread`, so that one setting suits every frozen network. With weight 0.1 and epsilon
+0.05, the term's gradient starts about as large as that of the image loss, and falls as the samples part.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Diversity(_TwoSamples):
         form: see `inpaintzoo.losses.diversity.diversity`; the paper's by default.
         epsilon: keeps the penalty finite; 1e-5 in the paper.
         calibrate: measure distances in units of the spread of the network's features over the batch's pictures; use an
-            `epsilon` of about 0.1 then. The paper does not.
+            `epsilon` of about 0.05 then. The paper does not.
     """
 
     def __init__(

@@ -252,7 +252,7 @@ def test_calibrated_diversity_starts_with_a_gradient_like_the_image_losss(networ
     output, pairs = generator(image, mask), {"image": image, "mask": mask}
     ratios = []
     image_loss = WeightedL1(which="samples", weight=5.0)
-    for loss in (image_loss, Diversity(network()), Diversity(network(), epsilon=0.1, calibrate=True)):
+    for loss in (image_loss, Diversity(network()), Diversity(network(), 0.1, epsilon=0.05, calibrate=True)):
         generator.zero_grad()
         loss(output, pairs).backward(retain_graph=True)
         ratios.append(torch.stack([p.grad.norm() for p in generator.parameters() if p.grad is not None]).norm().item())
