@@ -64,7 +64,7 @@ def cut(pictures: Path, folder: Path, cell: int = 128) -> None:
 
 def run(folder: Path, data: Path, config: str, options: list[str], iterations: int, seed: int) -> dict[str, float]:
     """Train and test a config; metrics of one fill, and if it is stochastic of the best of five and their diversity."""
-    common = ["--config", f"configs/{config}.yaml", "--config", "configs/data/folder.yaml"]
+    common = ["--config", f"configs/{config}.yaml", *options, "--config", "configs/data/folder.yaml"]
     common += ["--data.train", str(data / "train"), "--data.test", str(data / "test"), "--data.transform", "ResizeTo"]
     common += ["--data.transform.size", str(SIDE), "--data.batch_size", "4", "--data.num_workers", "0"]
     common += ["--data.masks", "SquareFreeForm", "--data.test_masks", "CentreSquare", "--seed_everything", str(seed)]
@@ -75,14 +75,14 @@ def run(folder: Path, data: Path, config: str, options: list[str], iterations: i
     fit = ["--model.max_iterations", str(iterations), "--trainer.limit_val_batches", "0", "--ema.decay", "0.98"]
     fit += ["--model.generator_optimizer.lr", "5e-4", "--model.discriminator_optimizer.lr", "2e-4"]
     started = time.process_time()
-    assert inpaintzoo(["fit", *common, *fit, *options]) == 0
+    assert inpaintzoo(["fit", *common, *fit]) == 0
     seconds = time.process_time() - started
     (checkpoint,) = folder.rglob("last.ckpt")
     found = {"cpu_seconds": round(seconds)}
     for samples in (1, 5) if config == "spn_probabilistic" else (1,):
         out = folder / f"test-{samples}"
         test = ["--ckpt_path", str(checkpoint), "--model.samples", str(samples), "--trainer.default_root_dir", str(out)]
-        assert inpaintzoo(["test", *common, *options, *test]) == 0
+        assert inpaintzoo(["test", *common, *test]) == 0
         summary = json.loads(next(out.rglob("metrics.json")).read_text())["summary"]["all"]
         found |= {f"{name}@{samples}": value for name, value in summary.items()}
     return found
