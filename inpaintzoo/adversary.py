@@ -12,7 +12,7 @@ from inpaintzoo.discriminators import Discriminator
 from inpaintzoo.losses.matching import FeatureMatching
 from inpaintzoo.objectives import Objective
 from inpaintzoo.types import Batch, Output
-from inpaintzoo.views import Composite, View
+from inpaintzoo.views import Composite, Seen, View
 
 
 class Adversary(nn.Module):
@@ -56,36 +56,51 @@ class Adversary(nn.Module):
         """
         return [self.discriminator(picture, mask)]
 
+    def _judge_real(self, seen: Seen) -> list[list[Tensor]]:
+        """`judge` of the truth, repeated if several fakes share it."""
+        fakes = len(seen.fake) // len(seen.real)
+        scales = self.judge(seen.real, seen.mask[: len(seen.real)])
+        return scales if fakes == 1 else [[torch.cat([x] * fakes) for x in features] for features in scales]
+
     def discriminator_loss(self, output: Output, batch: Batch) -> Tensor:
         """The discriminator's loss, averaged over scales; `output` must be detached."""
-        fake, real, mask = self.view(output, batch)
+        seen = self.view(output, batch)
 
         def critic(picture: Tensor) -> Tensor:
             """One value per sample, `(B,)`: the mean over patches, then over scales."""
-            values = [features[-1].flatten(1).mean(dim=1) for features in self.judge(picture, mask)]
+            values = [features[-1].flatten(1).mean(dim=1) for features in self.judge(picture, seen.mask)]
             return torch.stack(values).mean(dim=0)
 
-        real_scales, fake_scales = self.judge(real, mask), self.judge(fake, mask)
+        real_scales, fake_scales = self._judge_real(seen), self.judge(seen.fake, seen.mask)
         pairs = zip(real_scales, fake_scales, strict=True)
         loss = torch.stack([self.objective.discriminator_loss(r[-1], f[-1]) for r, f in pairs]).mean()
-        penalty = self.objective.penalty(critic, real, fake, mask)
+        real = torch.cat([seen.real] * (len(seen.fake) // len(seen.real)))
+        penalty = self.objective.penalty(critic, real, seen.fake, seen.mask)
         return loss if penalty is None else loss + penalty
 
     def generator_losses(self, output: Output, batch: Batch) -> dict[str, Tensor]:
-        """The generator's weighted terms: `adversarial`, and `feature_matching` if there is one."""
-        fake, real, mask = self.view(output, batch)
-        fake_scales = self.judge(fake, mask)
+        """The generator's weighted terms: `adversarial`, and `feature_matching` if there is one.
+
+        A term of weight 0 is left out.
+        """
+        matching = self.feature_matching if self.feature_matching and self.feature_matching.weight > 0 else None
+        if self.weight == 0 and matching is None:
+            return {}
+        seen = self.view(output, batch)
+        fake_scales = self.judge(seen.fake, seen.mask)
         real_scales: list[list[Tensor]] = []
-        if self.objective.needs_real or self.feature_matching is not None:
+        if matching is not None or self.objective.needs_real:
             with torch.no_grad():
-                real_scales = self.judge(real, mask)
-        terms = [
-            self.objective.generator_loss(features[-1], real_scales[scale][-1] if real_scales else None)
-            for scale, features in enumerate(fake_scales)
-        ]
-        losses = {"adversarial": self.weight * torch.stack(terms).mean()}
-        if self.feature_matching is not None:
-            matches = [self.feature_matching(f, r) for f, r in zip(fake_scales, real_scales, strict=True)]
+                real_scales = self._judge_real(seen)
+        losses = {}
+        if self.weight > 0:
+            terms = [
+                self.objective.generator_loss(features[-1], real_scales[scale][-1] if real_scales else None)
+                for scale, features in enumerate(fake_scales)
+            ]
+            losses["adversarial"] = self.weight * torch.stack(terms).mean()
+        if matching is not None:
+            matches = [matching(f, r) for f, r in zip(fake_scales, real_scales, strict=True)]
             losses["feature_matching"] = torch.stack(matches).mean()
         return losses
 

@@ -29,6 +29,7 @@ from inpaintzoo.views import Composite, HoleMasked, RawPrediction, Samples
 from inpaintzoo.weights.checkpoints import describe_parts
 from inpaintzoo.weights.initialise import initialise
 from inpaintzoo.weights.trusted import check_checkpoint
+from inpaintzoo.words import some
 
 _WHOLE_FRAME = (Composite, HoleMasked, RawPrediction, Samples)  # the other views show pictures of their own size
 
@@ -382,13 +383,26 @@ class Inpainter(TrainingModule):
     ) -> dict[str, Tensor]:
         optimizer = as_list(self.optimizers())[0]
         with frozen(self.adversaries):
-            terms = {f"generator/{name}": loss(output, batch) for name, loss in self.losses.items()}
+            terms = {f"generator/{name}": loss(output, batch) for name, loss in self.losses.items() if loss.active}
             for name, adversary in self.adversaries.items():
                 losses = adversary.generator_losses(output, batch)  # type: ignore[operator]
                 terms |= {f"generator/{name}/{kind}": value for kind, value in losses.items()}
+            if not terms:
+                raise ConfigError(
+                    f"nothing to learn from at iteration {self.iteration}: all losses and adversaries have weight 0; "
+                    f"give one of them a weight above 0"
+                )
             # All terms in one check, since each check waits for the device.
             self._raise_if_not_finite({**earlier, **terms})
             self._backward(torch.stack([term.float() for term in terms.values()]).sum(), steps)
+        if self._plain_ddp:
+            # Such as SPN's heads without the prior loss. Torch would fail in the next iteration, and not say why.
+            missing = [name for name, p in self.generator.named_parameters() if p.requires_grad and p.grad is None]
+            if missing:
+                raise ConfigError(
+                    f"plain ddp needs a gradient for every parameter, and the losses give none to the generator's "
+                    f"{some(missing, 2)}; use strategy='ddp_find_unused_parameters_true'"
+                )
         if steps:
             optimizer.step()
             optimizer.zero_grad()
@@ -463,7 +477,11 @@ class Inpainter(TrainingModule):
             ConfigError: Plain `ddp` with adversaries, or a callback that needs Lightning's own steps.
             WeightsError: Weights of a metric are missing, or `init_from` does not fit.
         """
-        self._refuse_plain_ddp(stage)
+        if stage == "fit" and self.adversaries and self._plain_ddp:
+            raise ConfigError(
+                "plain ddp cannot train with adversaries, since each update leaves the other networks without "
+                "gradients; use strategy='ddp_find_unused_parameters_true'"
+            )
         super().setup(stage)
         if stage == "fit" and self._trainer is not None and (data := getattr(self.trainer, "datamodule", None)):
             act_upon(check_labels(self, data))
@@ -485,15 +503,11 @@ class Inpainter(TrainingModule):
     def _checkpoint_comes(self) -> bool:
         return self._trainer is not None and self.trainer.ckpt_path is not None
 
-    def _refuse_plain_ddp(self, stage: str) -> None:
+    @property
+    def _plain_ddp(self) -> bool:
+        """Whether every parameter must get a gradient in every backward pass."""
         strategy = self.trainer.strategy if self._trainer is not None else None
-        if stage != "fit" or not self.adversaries or not isinstance(strategy, DDPStrategy):
-            return
-        if not strategy._ddp_kwargs.get("find_unused_parameters"):
-            raise ConfigError(
-                "plain ddp cannot train with adversaries, since each update leaves the other networks without "
-                "gradients; use strategy='ddp_find_unused_parameters_true'"
-            )
+        return isinstance(strategy, DDPStrategy) and not strategy._ddp_kwargs.get("find_unused_parameters")
 
     def on_fit_start(self) -> None:
         """Set the seed from which every iteration's random numbers derive.

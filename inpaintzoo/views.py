@@ -18,9 +18,9 @@ class Seen(NamedTuple):
     """The pictures that a discriminator is shown.
 
     Attributes:
-        fake: `(B, 3, h, w)` from the generator.
+        fake: `(B, 3, h, w)` from the generator, or `(n * B, 3, h, w)`: one fake of every image, then the next.
         real: `(B, 3, h, w)`, the same part of the ground truth.
-        mask: `(B, 1, h, w)`, the hole in it.
+        mask: the hole in each fake, one channel.
     """
 
     fake: Tensor
@@ -61,7 +61,7 @@ class Samples(View):
                 f"stochastic: true), or the view RawPrediction"
             )
         fake = torch.cat([output.image, second])
-        return Seen(fake, torch.cat([batch["image"]] * 2), torch.cat([batch["mask"]] * 2))
+        return Seen(fake, batch["image"], torch.cat([batch["mask"]] * 2))
 
 
 class HoleMasked(View):

@@ -150,3 +150,22 @@ def test_feature_matching_vanishes_on_the_truth(pair):
 def test_bad_values_are_named(build, text):
     with pytest.raises(ValueError, match=text):
         build()
+
+
+def test_terms_of_weight_0_are_not_computed(pair):
+    class Spy(TinyDiscriminator):
+        calls = 0
+
+        def forward(self, image, mask):
+            Spy.calls += 1
+            return super().forward(image, mask)
+
+    for weight, matching, terms, calls in [
+        (0.0, None, set(), 0),
+        (0.0, FeatureMatching(0.0), set(), 0),
+        (1.0, FeatureMatching(0.0), {"adversarial"}, 1),
+        (0.0, FeatureMatching(1.0), {"feature_matching"}, 2),
+    ]:
+        Spy.calls = 0
+        adversary = Adversary(Spy(), Hinge(), weight, feature_matching=matching)
+        assert (set(adversary.generator_losses(*pair)), Spy.calls) == (terms, calls)

@@ -28,15 +28,19 @@ def arguments(command, folder, devices, batch_size, *options):
     return [str(word) for word in (command, *run, "--data.batch_size", batch_size, *options)]
 
 
-def one_of_two(rank, port, folder, commands):
+def one_of_two(rank, port, folder, commands, code):
     """A process of two, as torchrun would start it."""
     os.environ |= {"LOCAL_RANK": str(rank), "NODE_RANK": "0", "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port)}
-    with (folder / f"out-{rank}.txt").open("w") as out, contextlib.redirect_stdout(out):
-        assert [main(command) for command in commands] == [0] * len(commands)
-    assert not torch.distributed.is_initialized()  # else its threads may abort the process while Python shuts down
+    with (
+        (folder / f"out-{rank}.txt").open("w") as out, (folder / f"err-{rank}.txt").open("w") as err,
+        contextlib.redirect_stdout(out), contextlib.redirect_stderr(err),
+    ):  # fmt: skip
+        assert [main(command) for command in commands] == [code] * len(commands)
+    # A group left open has threads that may abort the process while Python shuts down.
+    assert code or not torch.distributed.is_initialized()
 
 
-def zoo(folder, devices, *commands):
+def zoo(folder, devices, *commands, code=0):
     """Run commands one after the other, in this process or in two forks of it, and return what they print."""
     folder.mkdir(exist_ok=True)
     if devices == 1:
@@ -46,7 +50,7 @@ def zoo(folder, devices, *commands):
         with socket.socket() as free:
             free.bind(("127.0.0.1", 0))
             port = free.getsockname()[1]
-        mp.start_processes(one_of_two, args=(port, folder, commands), nprocs=2, start_method="fork")
+        mp.start_processes(one_of_two, args=(port, folder, commands, code), nprocs=2, start_method="fork")
     return (folder / "out-0.txt").read_text()
 
 
@@ -70,6 +74,26 @@ def test_two_processes_train_like_one(tmp_path, options):
     one, two = last(tmp_path / "1"), last(tmp_path / "2")
     assert one["inpainter"]["iteration"] == two["inpainter"]["iteration"] == 4
     check_same(one, two)
+
+
+# SPN's heads get a gradient from the prior loss only.
+HEADLESS = (*SGD, "--model.generator", "SPN", "--model.generator.width", 4, "--model.generator.growth", 2,
+            "--model.generator.hidden", 4, "--model.generator.dense_blocks", 1, "--model.generator.blocks", 1,
+            "--model.losses", '{"image": {"class_path": "L1"}}', "--model.adversaries", "null",
+            "--model.max_iterations", 2, "--trainer.limit_val_batches", 0)  # fmt: skip
+
+
+def test_two_processes_train_a_network_of_which_a_part_gets_no_gradient(tmp_path):
+    zoo(tmp_path, 2, arguments("fit", tmp_path, 2, 2, *HEADLESS))
+    assert last(tmp_path)["inpainter"]["iteration"] == 2
+
+
+def test_plain_ddp_says_which_part_gets_no_gradient(tmp_path):
+    zoo(tmp_path, 2, arguments("fit", tmp_path, 2, 2, *HEADLESS, "--trainer.strategy", "ddp"), code=1)
+    said = (tmp_path / "err-0.txt").read_text()
+    assert (
+        "generator's heads.0.weight, heads.0.bias, … (4 more); use strategy='ddp_find_unused_parameters_true'" in said
+    )
 
 
 def test_two_processes_resume_in_the_middle_of_a_window(tmp_path):

@@ -74,6 +74,16 @@ def moved(before, module):
     return any(not torch.equal(value, before[name]) for name, value in module.state_dict().items())
 
 
+def test_losses_of_weight_0_are_not_computed():
+    class Costly(L1):
+        def forward(self, output, batch):
+            raise AssertionError
+
+    fit(inpainter(losses={"frame": L1(), "nothing": Costly(0.0)}))
+    with pytest.raises(ConfigError, match="nothing to learn from at iteration 0: all losses and adversaries have weig"):
+        fit(inpainter(losses={"nothing": Costly(0.0)}, adversaries=adversaries(weight=0.0)))
+
+
 def test_max_steps_counts_both_optimizers_but_iteration_counts_batches():
     model = inpainter()
     trainer = fit(model, max_steps=8, max_epochs=-1)

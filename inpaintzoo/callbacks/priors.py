@@ -1,8 +1,8 @@
-"""Colour maps of a learned prior pyramid, by K-means over its features (SPN figure 10)."""
+"""Colour maps of SPN's features by K-means (figures 10 to 12)."""
 
 from __future__ import annotations
 
-from typing import Any, Protocol, runtime_checkable
+from typing import Any, Literal, Protocol, get_args, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,7 +15,10 @@ from torchvision.utils import make_grid
 from inpaintzoo.callbacks.sheets import ValidationSheet, as_evaluated
 from inpaintzoo.data.labels.classes import spread_colours
 from inpaintzoo.ops import composite, show_hole
+from inpaintzoo.teachers import EdgeTeacher
 from inpaintzoo.types import ConfigError
+
+Show = Literal["pyramid", "samples", "refinement"]
 
 
 @runtime_checkable
@@ -59,30 +62,45 @@ def colour_maps(features: Tensor, size: tuple[int, int], clusters: int = 8) -> T
 
 
 class PriorMaps(ValidationSheet):
-    """After each validation writes masked input, prior maps from coarse to fine, composite and truth side by side.
+    """After each validation writes features as colour maps, beside masked input, composite and truth.
 
     For a stochastic generator the maps are those of the latent's mean, and the composite is the first fill.
 
     Args:
         count: how many validation pictures.
         clusters: number of clusters; 8 in the paper.
+        show: `pyramid`: the priors from coarse to fine (figure 10); `samples`: the finest prior and the fill of two
+            samples of a stochastic generator (figure 11); `refinement`: the image generator's features before the
+            middle blocks, the coarsest prior, and the features after them (figure 12).
+        edges: also draw the composite's Canny edges, as figure 10 does for comparison.
     """
 
     name = "priors"
-    title = "masked, priors, composite, truth"
+    title = "priors"
 
-    def __init__(self, count: int = 2, clusters: int = 8) -> None:
+    def __init__(self, count: int = 2, clusters: int = 8, show: Show = "pyramid", edges: bool = False) -> None:
         if count < 1 or clusters < 2:
             raise ValueError(f"PriorMaps: count must be 1 or more and clusters 2 or more, got {count} and {clusters}")
+        if show not in get_args(Show):
+            raise ValueError(f"PriorMaps: show must be one of {', '.join(get_args(Show))}, got {show!r}")
         super().__init__(count)
         self.clusters = clusters
+        self.show: Show = show
+        self.edges = EdgeTeacher() if edges else None
+        columns = {"pyramid": "priors", "samples": "prior, composite, prior", "refinement": "encoder, prior, decoder"}
+        self.title = f"masked, {columns[show]}, composite, {'edges, ' if edges else ''}truth"
 
     def check(self, pl_module: Any) -> None:
-        """Raise `ConfigError` for a generator without a prior pyramid."""
+        """Raise `ConfigError` for a generator without a prior pyramid, or without samples to show."""
+        name, stochastic = type(pl_module.generator).__name__, pl_module.generator.stochastic
         if not isinstance(pl_module.generator, HasPriorFeatures):
             raise ConfigError(
-                f"PriorMaps shows the prior pyramid of SPN or SPL, and {type(pl_module.generator).__name__} has none; "
-                f"remove this callback from the config"
+                f"PriorMaps shows the prior pyramid of SPN or SPL, and {name} has none; remove this callback from the "
+                f"config"
+            )
+        if self.show == "samples" and not stochastic:
+            raise ConfigError(
+                f"PriorMaps: {name} is deterministic and has no samples to show; choose show 'pyramid' or 'refinement'"
             )
 
     def draw(self, trainer: Trainer, pl_module: Any, batch: Any) -> Tensor:
@@ -95,8 +113,29 @@ class PriorMaps(ValidationSheet):
         """The pictures of a batch in reading order, `(B * columns, 3, H, W)`."""
         image, mask = batch["image"].float().cpu(), batch["mask"].float().cpu()
         hidden = batch["image"].masked_fill(batch["mask"].bool(), 0.0)
-        priors = pl_module.generator.prior_features(hidden, batch["mask"])
         size = (image.shape[-2], image.shape[-1])
-        maps = [colour_maps(features, size, self.clusters) for features in reversed(priors)]
-        filled = composite(image, pl_module.fills(batch)[:, 0].float().clamp(0, 1).cpu(), mask)
-        return torch.stack([show_hole(image, mask), *maps, filled, image], dim=1).flatten(0, 1)
+
+        def maps(**options: Any) -> list[Tensor]:
+            found = pl_module.generator.prior_features(hidden, batch["mask"], **options)
+            return [colour_maps(features, size, self.clusters) for features in found]
+
+        def filled(prediction: Tensor) -> Tensor:
+            return composite(image, prediction.float().clamp(0, 1).cpu(), mask)
+
+        if self.show == "samples":
+            columns = []
+            source = torch.Generator().manual_seed(0)
+            shape = (len(image), *pl_module.generator.noise_shape(*size))
+            for noise in (torch.randn(shape, generator=source).to(hidden) for _ in range(2)):
+                prediction = pl_module.generator(hidden, batch["mask"], noise=[noise]).image
+                columns += [maps(noise=noise)[0], filled(prediction)]
+            last = columns[-1]
+        else:
+            priors = maps()
+            if self.show == "refinement":
+                priors = [*maps(which="decoder"), priors[-1], *maps(which="encoder")]
+            last = filled(pl_module.fills(batch)[:, 0])
+            columns = [*reversed(priors), last]
+        if self.edges is not None:
+            columns.append(self.edges(last)[0].expand(-1, 3, -1, -1))
+        return torch.stack([show_hole(image, mask), *columns, image], dim=1).flatten(0, 1)

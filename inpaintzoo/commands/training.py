@@ -163,9 +163,9 @@ class ZooCLI(LightningCLI):
         kind, does = _WORK[self.subcommand or "fit"]
         if trainer[f"limit_{kind}_batches"] == 0:  # int or float, whichever the order of typing's cache makes of it
             raise ConfigError(f"--trainer.limit_{kind}_batches 0 {does} nothing; it must be above 0")
-        adversarial = config["model"].get("init_args", {}).get("adversaries")
-        if adversarial and trainer["strategy"] == "auto" and _several(trainer["devices"], trainer["num_nodes"]):
-            # The generator's update leaves the discriminators without gradients, which plain DDP does not allow.
+        if trainer["strategy"] == "auto" and _several(trainer["devices"], trainer["num_nodes"]):
+            # Plain DDP does not allow parameters without gradients. The generator's update leaves the discriminators
+            # without, and parts of a generator whose output no loss reads never get any, such as SPN's heads.
             trainer["strategy"] = "ddp_find_unused_parameters_true"
 
     def instantiate_classes(self) -> None:
@@ -434,6 +434,7 @@ def _without_advice() -> Iterator[None]:
                 "treespec, LeafSpec",
                 "It is recommended to use `self.log",  # every process computes the same from all rows
                 "The dirpath has changed",
+                "find_unused_parameters=True was specified",  # by us, since which parameters are used depends on losses
             ):
                 warnings.filterwarnings("ignore", message=f".*{text}.*")
             yield

@@ -48,6 +48,11 @@ class Loss(nn.Module):
             raise ValueError(f"{type(self).__name__}: weight must be 0 or more, got {weight}")
         self.weight = weight
 
+    @property
+    def active(self) -> bool:
+        """Whether a weight is above 0; the `Inpainter` does not compute a loss that is not."""
+        return self.weight > 0
+
     def attach(self, generator: Any) -> None:
         """Called once by the `Inpainter` that trains the generator with this loss, before it makes optimizers.
 

@@ -337,7 +337,15 @@ class PerceptualStyle(_VGGLoss):
         super().__init__(weight, architecture, layers, layer_weights, weights, normalise, which)
         self.style_weight = style_weight
 
+    @property
+    def active(self) -> bool:  # noqa: D102
+        return self.weight > 0 or self.style_weight > 0
+
     def compare(self, fake: list[Tensor], real: list[Tensor]) -> Tensor:
         """The weighted distance of two lists of features, a scalar."""
-        perceptual = self.weight * feature_distance(fake, real, self.layer_weights)
-        return perceptual + self.style_weight * style_distance(fake, real, self.layer_weights)
+        loss = fake[0].new_zeros(())
+        if self.weight > 0:
+            loss = loss + self.weight * feature_distance(fake, real, self.layer_weights)
+        if self.style_weight > 0:
+            loss = loss + self.style_weight * style_distance(fake, real, self.layer_weights)
+        return loss

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from inpaintzoo.layers.region_norm import LearnedRegionNorm
 from inpaintzoo.layers.residual import ShuffleUp, reflect
-from inpaintzoo.models.spn import PriorGuided, SPNOutput
+from inpaintzoo.models.spn import Features, PriorGuided, SPNOutput, check_features
 
 
 class SPL(PriorGuided):
@@ -85,9 +85,27 @@ class SPL(PriorGuided):
         prediction = (torch.tanh(self.output(reflect(features, 3))) + 1) / 2
         return SPNOutput(prediction, self._predictions(pyramid))
 
-    def prior_features(self, image: Tensor, mask: Tensor) -> list[Tensor]:
-        """The prior map in a list of one, `(B, 4 * width, H / 4, W / 4)`, as a target for another network."""
-        return self._pyramid(*self._whiten(image, mask))
+    def prior_features(self, image: Tensor, mask: Tensor, *, which: Features = "priors") -> list[Tensor]:
+        """The prior map as a target for another network, or the image generator's features, to look at.
+
+        Args:
+            image: `(B, 3, H, W)` in [0, 1].
+            mask: `(B, 1, H, W)`, 1 = hole; all 0 for features of the whole image.
+            which: `priors`, or the features before (`encoder`) or after (`decoder`) the middle blocks.
+
+        Returns:
+            A list of one, `(B, 4 * width, H / 4, W / 4)`.
+
+        Raises:
+            ValueError: the shapes do not fit, or an unknown kind of features.
+        """
+        check_features("SPL", which)
+        masked_image, hole = self._whiten(image, mask)
+        pyramid = self._pyramid(masked_image, hole)
+        if which == "priors":
+            return pyramid
+        features = self.image_encoder(masked_image, hole)
+        return [features if which == "encoder" else self._refine(features, pyramid[0])]
 
     def _pyramid(self, masked_image: Tensor, mask: Tensor) -> list[Tensor]:
         skips, deep = self.prior_encoder(masked_image, mask)

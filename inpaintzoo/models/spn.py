@@ -24,7 +24,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Sequence
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar, Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -36,6 +36,15 @@ from inpaintzoo.layers.region_norm import RegionNorm
 from inpaintzoo.layers.residual import reflect
 from inpaintzoo.layers.spade_blocks import Conditioning, SPADEBlock, SPADEUpBlock
 from inpaintzoo.types import Output
+
+Features = Literal["priors", "encoder", "decoder"]
+"""The prior pyramid, or the image generator's features before or after the middle blocks."""
+
+
+def check_features(owner: str, which: str) -> None:
+    """Raise `ValueError` for an unknown kind of features."""
+    if which not in get_args(Features):
+        raise ValueError(f"{owner}: which must be one of {', '.join(get_args(Features))}, got {which!r}")
 
 
 @dataclasses.dataclass
@@ -338,19 +347,38 @@ class SPN(PriorGuided):
             [self._decode(encoded, self._latent(encoded.posterior, 1, [noise[:, i]]))[0] for i in range(n)], dim=1
         )
 
-    def prior_features(self, image: Tensor, mask: Tensor) -> list[Tensor]:
-        """The prior pyramid, finest first, as targets for another network (table 5); if stochastic, at the mean latent.
+    def prior_features(
+        self, image: Tensor, mask: Tensor, *, noise: Tensor | None = None, which: Features = "priors"
+    ) -> list[Tensor]:
+        """The prior pyramid, finest first, as targets for another network (table 5) or to look at (figures 10 to 12).
 
         Args:
             image: `(B, 3, H, W)` in [0, 1].
             mask: `(B, 1, H, W)`, 1 = hole; all 0 for features of the whole image.
+            noise: `(B, latent, H / 32, W / 32)`, standard normal values of one sample; stochastic networks only. None:
+                the latent's mean.
+            which: `priors`, or the image generator's features at a quarter of the size before (`encoder`, F_enc^L) or
+                after (`decoder`, F_dec^L) the middle blocks, in a list of one.
 
         Returns:
             `(B, channels, H / stride, W / stride)` for the strides `prior_strides`; `width * stride` channels.
+
+        Raises:
+            ValueError: the shapes do not fit, noise for a deterministic network, or an unknown kind of features.
         """
-        skips, deep = self.prior_encoder(*self._whiten(image, mask))
+        check_features("SPN", which)
+        masked_image, hole = self._whiten(image, mask)
+        skips, deep = self.prior_encoder(masked_image, hole)
         posterior = None if self.variational is None else self.variational.encode(deep)
-        return self._pyramid(deep, skips, None if posterior is None else posterior.mean)
+        if noise is None:
+            latent = None if posterior is None else posterior.mean
+        else:
+            latent = self._latent(posterior, 1, [noise])
+        pyramid = self._pyramid(deep, skips, latent)
+        if which == "priors":
+            return pyramid
+        features = self.image_encoder(masked_image, hole)
+        return [features if which == "encoder" else self._refined(features, pyramid[-1])]
 
     def _encode(self, masked_image: Tensor, mask: Tensor) -> _Encoded:
         skips, deep = self.prior_encoder(masked_image, mask)
@@ -378,13 +406,16 @@ class SPN(PriorGuided):
             deep = torch.cat([deep, self.variational.decode(latent)], dim=1)
         return self.prior_decoder(deep, skips)
 
+    def _refined(self, features: Tensor, prior: Tensor) -> Tensor:
+        """F_dec^L of equation 9, from F_enc^L and S_prior^L."""
+        if self.merge is not None:
+            features = self.merge(torch.cat([features, prior], dim=1))
+        return self._refine(features, prior)
+
     def _decode(self, encoded: _Encoded, latent: Tensor | None) -> tuple[Tensor, list[Tensor]]:
         """The prediction in [0, 1] and the prior pyramid (equation 9)."""
         pyramid = self._pyramid(encoded.deep, encoded.skips, latent)
-        features = encoded.features
-        if self.merge is not None:
-            features = self.merge(torch.cat([features, pyramid[-1]], dim=1))
-        features = self._refine(features, pyramid[-1])
+        features = self._refined(encoded.features, pyramid[-1])
         priors = dict(zip(self.prior_strides, pyramid, strict=True))
         for block, stride in zip(self.decoder, (2, 1), strict=True):
             features = run_block(block, features, priors.get(stride), checkpointing=self.checkpointing)

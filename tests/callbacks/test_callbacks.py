@@ -22,7 +22,10 @@ from inpaintzoo.callbacks.images import picture_row
 from inpaintzoo.callbacks.priors import cluster_map, colour_maps
 from inpaintzoo.data.labels.classes import spread_colours
 from inpaintzoo.inpainter import Inpainter
-from inpaintzoo.losses import L1
+from inpaintzoo.losses import L1, PerceptualDiversity
+from inpaintzoo.models import SPN
+from inpaintzoo.ops import composite
+from inpaintzoo.teachers import EdgeTeacher
 from inpaintzoo.types import ConfigError
 
 
@@ -173,6 +176,8 @@ def test_a_checkpoint_saved_during_validation_holds_the_trained_weights(tmp_path
         (lambda: CompareFills(fills=["tela"]), "one of mean, diffusion, .*got 'tela'; did you mean telea?"),
         (lambda: LossSchedule("prior", [5, 3], [1.0, 0.0]), r"ascending, with a weight for each, got \[5, 3\]"),
         (lambda: LossSchedule("prior", [5], [-1.0]), "0 or more"),
+        (lambda: LossSchedule("prior", [5], [1.0], gradual=True), r"gradual needs two iterations or more, got \[5\]"),
+        (lambda: PriorMaps(show="both"), "show must be one of pyramid, samples, refinement, got 'both'"),
         (lambda: PriorMaps(clusters=1), "clusters 2 or more"),
         (lambda: GeneratorEMA(decay=1.0), r"decay must be in \[0, 1\), got 1.0"),
     ],
@@ -192,10 +197,27 @@ class Weights(Callback):
 
 def test_a_loss_weight_changes_at_its_iterations(tmp_path):
     seen = Weights()
-    fit(tmp_path, LossSchedule("frame", [2, 4], [0.5, 0.0]), seen, iterations=6, enable_progress_bar=False)
-    assert seen.seen == [1.0, 1.0, 0.5, 0.5, 0.0, 0.0]
+    fit(tmp_path, LossSchedule("frame", [2, 4], [0.5, 0.25]), seen, iterations=6, enable_progress_bar=False)
+    assert seen.seen == [1.0, 1.0, 0.5, 0.5, 0.25, 0.25]
     with pytest.raises(ConfigError, match="there is no loss 'hold'; the losses are frame"):
         fit(tmp_path, LossSchedule("hold", [2], [0.5]), enable_progress_bar=False)
+
+
+def test_a_loss_weight_changes_gradually(tmp_path):
+    seen = Weights()
+    schedule = LossSchedule("frame", [1, 3, 4], [0.25, 0.75, 0.0], gradual=True)
+    fit(tmp_path, schedule, seen, iterations=4, enable_progress_bar=False)
+    assert seen.seen == [1.0, 0.25, 0.5, 0.75]
+    schedule.set_weight(model := Inpainter(NormFreeGenerator(), {"frame": L1()}), 9)
+    assert model.losses["frame"].weight == 0.0
+
+
+def test_another_weight_of_a_loss_changes(tmp_path):
+    model = Inpainter(NormFreeGenerator(), {"look": PerceptualDiversity(EdgeTeacher())})
+    LossSchedule("look", [0, 10], [0.0, 1.0], "diversity_weight", gradual=True).set_weight(model, 5)
+    assert (model.losses["look"].weight, model.losses["look"].diversity_weight) == (10.0, 0.5)
+    with pytest.raises(ConfigError, match="L1 has no setting 'diversity_weight'; its weights are weight"):
+        fit(tmp_path, LossSchedule("frame", [2], [0.5], "diversity_weight"), enable_progress_bar=False)
 
 
 def test_cluster_maps_find_the_regions():
@@ -211,6 +233,30 @@ def test_cluster_maps_find_the_regions():
     assert maps.shape == (1, 3, 48, 64)
     assert torch.equal(maps[0, :, 0, 0], torch.tensor(spread_colours(3)[2]) / 255)
     assert cluster_map(torch.zeros(2, 4, 4), clusters=3).shape == (4, 4), "features without any difference"
+
+
+def test_prior_maps_of_samples_and_of_the_refinement(tmp_path):
+    torch.manual_seed(0)
+    small = {"width": 4, "growth": 2, "dense_blocks": 1, "hidden": 4, "blocks": 1, "latent": 3}
+    model = Inpainter(SPN(stochastic=True, **small), {"frame": L1()}).eval()
+    pair = next(iter(NoiseData(size=32).val_dataloader()))
+    image, mask, count = pair["image"], pair["mask"], len(pair["image"])
+    with torch.no_grad():
+        drawn = {show: PriorMaps(show=show, edges=True).rows(model, pair) for show in ("samples", "refinement")}
+        generator, hidden = model.generator, image * (1 - mask)
+        source = torch.Generator().manual_seed(0)
+        noises = [torch.randn(count, 3, 1, 1, generator=source) for _ in range(2)]
+        fills = [composite(image, generator(hidden, mask, noise=[noise]).image, mask) for noise in noises]
+        priors = [colour_maps(generator.prior_features(hidden, mask, noise=noise)[0], (32, 32)) for noise in noises]
+        around = [generator.prior_features(hidden, mask, which=which)[0] for which in ("encoder", "decoder")]
+        coarsest = generator.prior_features(hidden, mask)[-1]
+    edges = EdgeTeacher()(fills[1])[0].expand(-1, 3, -1, -1)
+    expected = [priors[0], fills[0], priors[1], fills[1], edges, image]
+    assert torch.equal(drawn["samples"].unflatten(0, (count, 7))[:, 1:], torch.stack(expected, dim=1))
+    expected = [colour_maps(features, (32, 32)) for features in (around[0], coarsest, around[1])]
+    assert torch.equal(drawn["refinement"].unflatten(0, (count, 7))[:, 1:4], torch.stack(expected, dim=1))
+    with pytest.raises(ConfigError, match="SPN is deterministic and has no samples to show; choose show 'pyramid'"):
+        PriorMaps(show="samples").check(Inpainter(SPN(**small), {"frame": L1()}))
 
 
 class WithPriors(NormFreeGenerator):

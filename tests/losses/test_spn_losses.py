@@ -8,14 +8,24 @@ import torch.nn.functional as F
 from toys import NormFreeGenerator, TinyDiscriminator
 
 from inpaintzoo import Adversary, Inpainter
-from inpaintzoo.losses import Diversity, PerceptualDiversity, PosteriorKL, PriorDistillation, VGGFeatures
+from inpaintzoo.losses import (
+    Diversity,
+    FeatureMatching,
+    PerceptualDiversity,
+    PosteriorKL,
+    PriorDistillation,
+    VGGFeatures,
+    WeightedL1,
+)
 from inpaintzoo.losses.distillation import prior_distillation
-from inpaintzoo.losses.diversity import diversity, hole_distances
+from inpaintzoo.losses.diversity import diversity, feature_spread, hole_distances
+from inpaintzoo.losses.perceptual import feature_distance
 from inpaintzoo.losses.variational import kl_from_standard_normal, kl_to_standard_normal
-from inpaintzoo.objectives import Hinge
-from inpaintzoo.teachers import Teacher
+from inpaintzoo.models import SPN
+from inpaintzoo.objectives import Hinge, RelativisticAverage, WassersteinGP
+from inpaintzoo.teachers import BuiltinTeacher, Teacher
 from inpaintzoo.types import ConfigError, Output
-from inpaintzoo.views import Samples
+from inpaintzoo.views import Samples, Seen
 
 
 class PooledTeacher(Teacher):
@@ -201,15 +211,102 @@ def test_bad_settings_are_named():
         Diversity(vgg())(Output(torch.rand(2, 3, 8, 8)), batch())
 
 
+def test_the_spread_of_features_by_hand():
+    one, other = torch.zeros(1, 2, 4, 4), torch.zeros(1, 2, 4, 4)
+    one[:, 0], other[:, 1, :2] = 3.0, 1.0
+    # Channel 0: half the cells are 1.5 above the mean, half below; channel 1: a quarter are 1 and the mean is 1 / 4.
+    assert feature_spread([torch.cat([one, other])]).item() == pytest.approx((1.5 + 0.75 / 4 + 0.25 * 3 / 4) / 2)
+    assert feature_spread([torch.zeros(2, 3, 4, 4)]).item() > 0, "something to divide by"
+
+
+@pytest.mark.filterwarnings("ignore:vgg19 has random weights")
+def test_calibrated_diversity_does_not_depend_on_the_scale_of_the_features(samples):
+    output, pairs = samples
+
+    class Louder(PooledTeacher):
+        def forward(self, image):
+            return [1000 * level for level in super().forward(image)]
+
+    losses = [
+        loss(teacher, epsilon=0.1, calibrate=True, weight=1.0)(output, pairs)
+        for loss in (Diversity, PerceptualDiversity)
+        for teacher in (PooledTeacher(), Louder())
+    ]
+    torch.testing.assert_close(losses[0], losses[1])
+    real = PooledTeacher()(pairs["image"])
+    first, second = (PooledTeacher()(picture) for picture in (output.image, output.second_sample))
+    relative = hole_distances(first, second, pairs["mask"]) / feature_spread(real)
+    torch.testing.assert_close(losses[0], (1 / (relative + 0.1)).mean())
+    near = [feature_distance(fake, real, (1 / 3,) * 3) for fake in (first, second)]
+    torch.testing.assert_close(losses[2], losses[0] + sum(near) / 2)
+
+
+@pytest.mark.filterwarnings("ignore:vgg19 has random weights")
+@pytest.mark.parametrize("network", [BuiltinTeacher, lambda: VGGFeatures(weights=None)], ids=["built-in", "random VGG"])
+def test_calibrated_diversity_starts_with_a_gradient_like_the_image_losss(network):
+    torch.manual_seed(0)
+    generator = SPN(stochastic=True, width=4, growth=2, dense_blocks=1, hidden=4, blocks=1, latent=8).train()
+    image = F.interpolate(torch.rand(2, 3, 8, 8), size=(64, 64), mode="bilinear")
+    mask = torch.zeros(2, 1, 64, 64)
+    mask[..., 16:48, 16:48] = 1
+    output, pairs = generator(image, mask), {"image": image, "mask": mask}
+    ratios = []
+    image_loss = WeightedL1(which="samples", weight=5.0)
+    for loss in (image_loss, Diversity(network()), Diversity(network(), 0.1, epsilon=0.05, calibrate=True)):
+        generator.zero_grad()
+        loss(output, pairs).backward(retain_graph=True)
+        ratios.append(torch.stack([p.grad.norm() for p in generator.parameters() if p.grad is not None]).norm().item())
+    assert ratios[1] / ratios[0] > 100 and 0.1 < ratios[2] / ratios[0] < 10, ratios
+
+
+def test_a_diversity_of_weight_0_is_not_computed(samples, monkeypatch):
+    output, pairs = samples
+    monkeypatch.setattr("inpaintzoo.losses.diversity.hole_distances", None)
+    loss = PerceptualDiversity(PooledTeacher(), diversity_weight=0.0)
+    loss(output, pairs)
+    assert loss.active
+    loss.weight = 0.0
+    assert not loss.active
+    loss.diversity_weight = 1.0
+    assert loss.active
+
+
 def test_the_samples_view_judges_both(samples):
     output, pairs = samples
     seen = Samples()(output, pairs)
     assert torch.equal(seen.fake, torch.cat([output.image, output.second_sample]))
-    assert torch.equal(seen.real[2:], pairs["image"]) and torch.equal(seen.mask[:2], pairs["mask"])
+    assert seen.real is pairs["image"] and torch.equal(seen.mask, torch.cat([pairs["mask"]] * 2))
     Adversary(TinyDiscriminator(), Hinge(), view=Samples()).generator_losses(output, pairs)["adversarial"].backward()
     assert output.image.grad.any() and output.second_sample.grad.any()
     with pytest.raises(ConfigError, match="Samples: Output has no second sample"):
         Samples()(Output(torch.rand(2, 3, 8, 8)), pairs)
+
+
+class Doubled(Samples):
+    """The truth once for every sample."""
+
+    def __call__(self, output, batch):
+        seen = super().__call__(output, batch)
+        return Seen(seen.fake, torch.cat([seen.real] * 2), seen.mask)
+
+
+@pytest.mark.parametrize("objective", [Hinge, RelativisticAverage, WassersteinGP])
+def test_the_truth_of_two_samples_is_judged_once(samples, objective):
+    output, pairs = samples
+    judged = []
+
+    class Spy(TinyDiscriminator):
+        def forward(self, image, mask):
+            judged.append(len(image))
+            return super().forward(image, mask)
+
+    found = []
+    for view in (Samples(), Doubled()):
+        torch.manual_seed(0)  # the network's weights and the penalty's draw
+        adversary = Adversary(Spy(), objective(), view=view, feature_matching=FeatureMatching())
+        found.append([*adversary.generator_losses(output, pairs).values(), adversary.discriminator_loss(output, pairs)])
+    torch.testing.assert_close(found[0], found[1])
+    assert judged[:4] == [4, 2, 2, 4]
 
 
 def test_a_teacher_can_take_vggs_place(samples):

@@ -80,8 +80,11 @@ def test_heads_and_prior_features():
     with torch.no_grad():
         (features,) = network.prior_features(image, mask)
         (prior,) = network(image, mask).priors
+        (before,), (after,) = (network.prior_features(image, mask, which=which) for which in ("encoder", "decoder"))
     assert features.shape == (3, 32, 5, 8)
     torch.testing.assert_close(network.heads[0](features), prior, atol=1e-5, rtol=1e-5)
+    with torch.no_grad():
+        torch.testing.assert_close(network.middle[1](network.middle[0](before, features), features), after)
 
 
 def test_errors():

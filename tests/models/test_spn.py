@@ -344,6 +344,35 @@ def test_prior_features_are_the_maps_that_the_heads_read():
             torch.testing.assert_close(head(feature), prior, atol=1e-5, rtol=1e-5)
 
 
+def test_prior_features_of_a_sample_are_those_of_its_latent():
+    network, (image, mask) = tiny(training=True, stochastic=True), case()
+    first, second = torch.randn(2, 3, 5, 1, 2)
+    with torch.no_grad():
+        output = network(image, mask, noise=[first, second])
+        for noise, priors in ((first, output.priors), (second, output.second_priors)):
+            features = network.prior_features(image, mask, noise=noise)
+            for head, feature, prior in zip(network.heads, features, priors, strict=True):
+                torch.testing.assert_close(head(feature), prior, atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="a deterministic network takes no noise"):
+        tiny().prior_features(image, mask, noise=first)
+
+
+@pytest.mark.parametrize("conditioning", ["spade", "concat"])
+def test_features_of_the_image_generator_are_those_around_the_middle_blocks(conditioning):
+    network, (image, mask) = tiny(conditioning=conditioning), case()
+    seen = []
+    network.image_encoder.register_forward_hook(lambda module, arguments, output: seen.append(output))
+    network.middle[-1].register_forward_hook(lambda module, arguments, output: seen.append(output))
+    with torch.no_grad():
+        network(image, mask)
+        expected = dict(zip(("encoder", "decoder"), seen, strict=True))
+        for which, features in expected.items():
+            (found,) = network.prior_features(image, mask, which=which)
+            torch.testing.assert_close(found, features)
+    with pytest.raises(ValueError, match="which must be one of priors, encoder, decoder, got 'middle'"):
+        network.prior_features(image, mask, which="middle")
+
+
 # --- errors --------------------------------------------------------------------------------------------------------
 
 
