@@ -34,7 +34,7 @@ from inpaintzoo.generator import Generator
 from inpaintzoo.layers.attention.contextual import ContextualAttention
 from inpaintzoo.layers.attention.guidance import Guidance
 from inpaintzoo.layers.attention.transfer import Engine
-from inpaintzoo.layers.gated import init_gated
+from inpaintzoo.layers.gated import Init, init_gated
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
 from inpaintzoo.layers.structure import RelativeTotalVariation, StructureFilter
 from inpaintzoo.models.gated import coarse_input
@@ -129,7 +129,7 @@ class FullSizeLevel(nn.Module):
 class PyramidGenerator(Generator):
     """Sub-generators from small to large pictures, each guided by the one below (figure 3.3).
 
-    Initialised by `init_gated`. 7,497,660 parameters with the defaults.
+    7,497,660 parameters with the defaults.
 
     Args:
         levels: full size divided by each level's size, coarsest first, two or more; 4, 2, 1 are the paper's 128, 256
@@ -147,6 +147,7 @@ class PyramidGenerator(Generator):
         mask_resize: how the attention decides which patches are known, see
             `inpaintzoo.layers.attention.ContextualAttention`.
         engine: how the attention is computed, see `inpaintzoo.layers.attention.contextual_attention`.
+        init: distribution of the initial weights, see `inpaintzoo.layers.gated.init_gated`.
 
     Attributes:
         size_multiple: 16 at the defaults: each level's sides must be multiples of 4, and those of the attention's map
@@ -163,6 +164,7 @@ class PyramidGenerator(Generator):
         fusion: Fusion = "image",
         mask_resize: ResizeMode = "nearest",
         engine: Engine = "auto",
+        init: Init = "kaiming",
     ) -> None:
         super().__init__()
         levels = tuple(levels)
@@ -180,7 +182,7 @@ class PyramidGenerator(Generator):
         attention = ContextualAttention(mask_resize=mask_resize, engine=engine)
         self.full = FullSizeLevel(width, stacks[-1], fusion, attention) if levels[-1] == 1 else None
         self.accepts_guidance = self.full is not None
-        init_gated(self)
+        init_gated(self, init)
 
     def forward(self, image: Tensor, mask: Tensor, guidance: Tensor | None = None) -> PyramidGeneratorOutput:
         """Fill the hole.

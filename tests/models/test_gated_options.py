@@ -38,11 +38,19 @@ def found(network):
         "levels": getattr(network, "levels", None),
         "structure": getattr(network, "structure_filter", None) is not None,
         "structure_filter": type(getattr(network, "structure_filter", None)),
+        "init": {uniform(layer.weight) for layer in convolutions},
         "fusion": network.full.fusion if isinstance(network, PyramidGenerator) else None,
     }
 
 
+def uniform(weight):
+    """Whether Glorot's uniform distribution rather than a normal one made these weights."""
+    fan_in, fan_out = weight[0].numel(), len(weight) * weight[0, 0].numel()
+    return weight.abs().max().item() <= 1.0001 * (6 / (fan_in + fan_out)) ** 0.5
+
+
 SHARED = {
+    "init": ("glorot", {"init": {True}}),
     "mask_resize": ("any", {"mask_resize": "any"}),
     "engine": ("dense", {"engine": "dense"}),
 }
@@ -89,6 +97,7 @@ def test_no_option_is_left_out(network):
 def test_defaults():
     plain = found(GatedNet(width=12))
     assert (plain["fuse"], plain["scale"], plain["mask_resize"], plain["engine"]) == (True, 10.0, "nearest", "auto")
+    assert plain["init"] == {False}
     assert plain["padding"] == {False} and not plain["aligned"] and plain["dilations"] == [(2, 4, 8, 16)] * 2
     fused = found(AFFNet(width=12))
     assert (fused["skip"], fused["dcr"], fused["reduction"], fused["norm"]) == ({AFF}, {True}, {4}, {"BatchNorm2d"})
