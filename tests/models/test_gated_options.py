@@ -14,7 +14,8 @@ from inpaintzoo.models.aff import PlainSkip
 
 def stages(network):
     if isinstance(network, PyramidGenerator):
-        return [*network.small, network.full.coarse, network.full.refine]
+        coarse = [] if network.full.coarse is None else [network.full.coarse]
+        return [*network.small, *coarse, network.full.refine]
     return [network.coarse, network.refine]
 
 
@@ -39,6 +40,8 @@ def found(network):
         "structure": getattr(network, "structure_filter", None) is not None,
         "structure_filter": type(getattr(network, "structure_filter", None)),
         "init": {uniform(layer.weight) for layer in convolutions},
+        "coarse_stage": getattr(getattr(network, "full", None), "coarse", None) is not None,
+        "train_level": {".".join(name.split(".")[:2]) for name, p in network.named_parameters() if p.requires_grad},
         "fusion": network.full.fusion if isinstance(network, PyramidGenerator) else None,
     }
 
@@ -49,6 +52,8 @@ def uniform(weight):
     return weight.abs().max().item() <= 1.0001 * (6 / (fan_in + fan_out)) ** 0.5
 
 
+SINGLE = {"small.0", "small.1", "full.refine"}
+DILATIONS = [(2, 4, 8), (2, 4, 8, 16), (2, 4, 8, 12, 16)]
 SHARED = {
     "init": ("glorot", {"init": {True}}),
     "mask_resize": ("any", {"mask_resize": "any"}),
@@ -77,6 +82,8 @@ OPTIONS = {
         "structure_filter": (BilateralStructure(), {"structure_filter": BilateralStructure}),
         "dilations": (((3,), (5,), (7, 9)), {"dilations": [(3,), (5,), (7, 9), (7, 9)]}),
         "fusion": ("coarse", {"fusion": "coarse"}),
+        "coarse_stage": (False, {"coarse_stage": False, "dilations": DILATIONS, "train_level": SINGLE}),
+        "train_level": (2, {"train_level": {"small.1"}}),
     },
 }
 CASES = [(network, option) for network, options in OPTIONS.items() for option in options]
