@@ -135,8 +135,12 @@ GENERATORS = {
             {"num_classes": 5, "rho": 0.6, "hidden": 6},
             {"cim": "fully_connected", "image_size": 96},
         ],
-        gain=4,
+        gain=2,
+        separate=False,
         noise=1e-5,
+    ),
+    "SGENet(instance)": Small(
+        {"width": 4, "hidden": 8, "statistics": "instance"}, (96, 96), [{}, {"variant": "base"}], gain=4, noise=1e-5
     ),
     "SPN": Small(
         {**SPN, "latent": 5, "prior_channels": (2, 3, 4)},
@@ -165,6 +169,7 @@ GENERATORS = {
 ALL_GENERATORS = [
     *((models, name) for name in exported(models, Generator)),
     (models, "AFFNet(group)"),
+    (models, "SGENet(instance)"),
     *((fills, name) for name in exported(fills, Generator)),
 ]
 RUNS = [

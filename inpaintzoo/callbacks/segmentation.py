@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch.nn.functional as F
 from lightning import Callback, Trainer
 from lightning.pytorch.utilities import rank_zero_info
 from PIL import Image, ImageDraw
@@ -26,14 +27,16 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 _CELL, _GAP = 128, 4  # pixels: smallest side of a picture, space between pictures
+_ROWS = ("", "labels", "confidence:\ndark is sure", "difference:\nlight is surer", "unreliable:\nwhite")
 _BACKGROUND, _TEXT_COLOUR = (225, 225, 225), (0, 0, 0)  # grey, so that the edges of white and black pictures show
 
 
 class SegmentationMaps(ValidationSheet):
     """After each validation draws images, labels, confidence and unreliable pixels of each scale (figures 6 and 7).
 
-    Each picture has four rows; columns are the masked input, the scales from coarse to fine, the composite and the
-    truth. Dark is sure, as in the paper; unreliable pixels are white. Labels have the colours of the data's `classes`.
+    Each picture has five rows; columns are the masked input, the scales from coarse to fine, the composite and the
+    truth. Dark is sure, as in the paper; unreliable pixels are white. In the differences from the next coarser scale,
+    light pixels became surer and dark ones less sure. Labels have the colours of the data's `classes`.
 
     Args:
         count: how many validation pictures.
@@ -149,7 +152,7 @@ class ConfidencePlot(Callback):
 
 
 def segmentation_sheet(batch: Batch, output: Output, classes: LabelClasses) -> Image.Image:
-    """Rows of pictures, labels, confidence and unreliable pixels, with captions and a legend.
+    """Rows of pictures, labels, confidence, its increase and unreliable pixels, with captions and a legend.
 
     Args:
         batch: B pairs, with `labels` if there are any.
@@ -163,7 +166,7 @@ def segmentation_sheet(batch: Batch, output: Output, classes: LabelClasses) -> I
     pictures = [
         None if row >= len(rows) else rows[row][sample].resize(size, Image.Resampling.NEAREST)
         for sample in range(len(batch["image"]))
-        for row in range(4)
+        for row in range(len(_ROWS))
         for _, rows in columns
     ]
     grid = contact_sheet(pictures, len(columns), _GAP, _BACKGROUND)
@@ -174,11 +177,12 @@ def segmentation_sheet(batch: Batch, output: Output, classes: LabelClasses) -> I
     pen = ImageDraw.Draw(sheet)
     for number, (caption, _) in enumerate(columns):
         pen.text((_GAP + number * (size[0] + _GAP), 1), caption, fill=_TEXT_COLOUR)
-    names = ["", "labels", "confidence:\ndark is sure", "unreliable:\nwhite"]
-    shown = names[: max(len(rows) for _, rows in columns)]
+    shown = _ROWS[: max(len(rows) for _, rows in columns)]
     for sample in range(len(batch["image"])):
         for row, name in enumerate(shown):
-            pen.multiline_text((_GAP, LINE + (4 * sample + row) * (size[1] + _GAP) + 4), name, fill=_TEXT_COLOUR)
+            pen.multiline_text(
+                (_GAP, LINE + (len(_ROWS) * sample + row) * (size[1] + _GAP) + 4), name, fill=_TEXT_COLOUR
+            )
     return sheet
 
 
@@ -195,9 +199,12 @@ def _columns(batch: Batch, output: Any, classes: LabelClasses) -> list[tuple[str
     columns = [("masked", [drawn(show_hole(image, mask))])]
     unreliable = output.unreliable or [None] * len(output.segmentations)
     scales = list(zip(output.pyramid, output.segmentations, unreliable, strict=True))
+    coarser: Tensor | None = None
     for number, (picture, logits, unsure) in reversed(list(enumerate(scales))):
         confidence, labels = logits.float().softmax(dim=1).max(dim=1, keepdim=True)
-        rows = [drawn(picture), coloured(labels[:, 0]), drawn(1 - confidence)]
+        before = confidence if coarser is None else F.interpolate(coarser, size=confidence.shape[2:], mode="nearest")
+        rows = [drawn(picture), coloured(labels[:, 0]), drawn(1 - confidence), drawn((1 + confidence - before) / 2)]
+        coarser = confidence
         rows += [drawn(unsure)] if unsure is not None else []
         columns.append((f"scale {number}, {picture.shape[-2]}x{picture.shape[-1]}", rows))
     filled = composite(image, output.image.float().clamp(0, 1).cpu(), mask)

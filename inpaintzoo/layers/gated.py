@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 Padding = Literal["same", "same_tf"]
 Activation = Literal["elu", "relu"]
+Init = Literal["glorot", "kaiming"]
 
 # For independent standard normal a and b, ELU(a) * sigmoid(b) has the mean square 0.645 * 0.293 = 1 / 2.3^2.
 _GATED_GAIN = 2.3
@@ -249,22 +250,28 @@ class GatedDecoder(nn.Module):
         return torch.tanh(self.output(features))
 
 
-def init_gated(network: nn.Module) -> None:
-    """Initialise gated layers with normal weights that preserve the signal's scale, and zero biases.
+def init_gated(network: nn.Module, init: Init = "kaiming") -> None:
+    """Initialise gated layers; biases are 0. Modules other than `SameConv2d` and `GatedConv2d` are left alone.
 
-    The authors' code uses TensorFlow's default, Glorot's uniform distribution, which ignores gates: each gate halves
-    its layer, and after thirty of them the output depends on the input by less than 1e-7. Holes are then still grey
-    after 160 training iterations. Modules other than `SameConv2d` and `GatedConv2d` are left alone.
+    Args:
+        network: its layers are initialised.
+        init: `kaiming`: normal weights that preserve the signal's scale through the gates; `glorot`: Glorot's uniform
+            distribution, TensorFlow's default, as in the authors' code. It ignores gates: each halves its layer, so the
+            output of a new network depends on its input by less than 1e-7.
+
+    Raises:
+        ValueError: another `init`.
     """
+    if init not in get_args(Init):
+        raise ValueError(f"{type(network).__name__}: init must be 'glorot' or 'kaiming', got {init!r}")
+    gated = {module.convolution for module in network.modules() if isinstance(module, GatedConv2d)}
     for module in network.modules():
-        if isinstance(module, SameConv2d):
-            _init_normal(module, 1.0)
-    for module in network.modules():
-        if isinstance(module, GatedConv2d):
-            _init_normal(module.convolution, _GATED_GAIN)
-
-
-def _init_normal(convolution: SameConv2d, gain: float) -> None:
-    nn.init.normal_(convolution.weight, std=gain / convolution.weight[0].numel() ** 0.5)
-    if convolution.bias is not None:
-        nn.init.zeros_(convolution.bias)
+        if not isinstance(module, SameConv2d):
+            continue
+        if init == "glorot":
+            nn.init.xavier_uniform_(module.weight)
+        else:
+            gain = _GATED_GAIN if module in gated else 1.0
+            nn.init.normal_(module.weight, std=gain / module.weight[0].numel() ** 0.5)
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -8,9 +8,16 @@ convolution for their hidden maps (`HiddenMaps`).
 
 from __future__ import annotations
 
+from typing import Any, Literal, get_args
+
 import torch
+import torch.distributed as dist
 import torch.nn.functional as F
 from torch import Tensor, nn
+
+from inpaintzoo.ops import mean_over_ranks
+
+Statistics = Literal["batch", "instance"]
 
 
 def instance_normalize(features: Tensor, eps: float = 1e-5) -> Tensor:
@@ -20,6 +27,49 @@ def instance_normalize(features: Tensor, eps: float = 1e-5) -> Tensor:
     """
     # One group per channel: unlike instance_norm, this keeps channels_last and is twice as fast on a CPU.
     return F.group_norm(features, features.shape[1], eps=eps).to(features.dtype)
+
+
+class _MeanOverRanks(torch.autograd.Function):
+    """`ops.mean_over_ranks` with a gradient, the mean of the processes' gradients."""
+
+    @staticmethod
+    def forward(ctx: Any, value: Tensor) -> Tensor:
+        return mean_over_ranks(value)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: Tensor) -> Tensor:  # type: ignore[override]
+        return mean_over_ranks(gradient)
+
+
+class BatchNormalize(nn.BatchNorm2d):
+    """Batch normalisation without learned parameters, over the batches of all training processes together.
+
+    torch's `SyncBatchNorm`, which SPADE's released code uses, trains on GPUs only.
+    `--trainer.sync_batchnorm true` puts it in the place of this class.
+
+    Args:
+        channels: channels of the features.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(channels, affine=False)
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Normalise `(B, channels, h, w)`; every process must have the same number of samples."""
+        several = dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1
+        if not (self.training and several):
+            return super().forward(input)
+        wide = input.to(torch.promote_types(input.dtype, torch.float32))
+        mean = _MeanOverRanks.apply(wide.mean(dim=(0, 2, 3)))
+        centred = wide - mean.view(1, -1, 1, 1)
+        variance = _MeanOverRanks.apply(centred.square().mean(dim=(0, 2, 3)))
+        with torch.no_grad():
+            count = dist.get_world_size() * input.numel() / input.shape[1]
+            assert self.running_mean is not None and self.running_var is not None and self.momentum is not None
+            self.running_mean.lerp_(mean.to(self.running_mean), self.momentum)
+            self.running_var.lerp_((variance * count / (count - 1)).to(self.running_var), self.momentum)
+            self.num_batches_tracked.add_(1)  # type: ignore[union-attr]
+        return (centred * torch.rsqrt(variance + self.eps).view(1, -1, 1, 1)).to(input.dtype)
 
 
 class HiddenMaps(nn.Module):
@@ -76,14 +126,19 @@ class SPADE(nn.Module):
         channels: channels of the features.
         prior_channels: channels of the prior, or the number of labels where it is a one-hot map.
         hidden: channels of the hidden map.
+        statistics: what mean and variance are taken over: the batch, as in the paper, or each sample (`instance`).
     """
 
-    def __init__(self, channels: int, prior_channels: int, hidden: int = 128) -> None:
+    def __init__(self, channels: int, prior_channels: int, hidden: int = 128, statistics: Statistics = "batch") -> None:
         super().__init__()
+        if statistics not in get_args(Statistics):
+            raise ValueError(f"SPADE: statistics must be 'batch' or 'instance', got {statistics!r}")
+        self.norm = BatchNormalize(channels) if statistics == "batch" else None
         self.hidden = HiddenMaps(prior_channels, hidden)
         self.modulation = Modulation(channels, hidden)
 
     def forward(self, features: Tensor, prior: Tensor) -> Tensor:
-        """Instance-normalise `(B, channels, h, w)` and modulate it by the prior, of any size (resized by nearest)."""
+        """Normalise `(B, channels, h, w)` and modulate it by the prior, of any size (resized by nearest)."""
         (hidden,) = self.hidden(prior, (features.shape[-2], features.shape[-1]))
-        return self.modulation(instance_normalize(features), hidden)
+        normalised = instance_normalize(features) if self.norm is None else self.norm(features)
+        return self.modulation(normalised, hidden)

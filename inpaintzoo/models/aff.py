@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 from inpaintzoo.layers.attention.transfer import Engine
 from inpaintzoo.layers.fusion import AFF, FusionNorm
-from inpaintzoo.layers.gated import GatedDecoder, Padding, init_gated
+from inpaintzoo.layers.gated import GatedDecoder, Init, Padding, init_gated
 from inpaintzoo.models.gated import GatedNet
 from inpaintzoo.ops import ResizeMode
 
@@ -57,6 +57,7 @@ class AFFNet(GatedNet):
         scale: factor of the attention's scores in the softmax.
         mask_resize: how the attention decides which patches are known.
         engine: how the attention is computed.
+        init: distribution of the initial weights.
     """
 
     def __init__(
@@ -71,15 +72,16 @@ class AFFNet(GatedNet):
         scale: float = 10.0,
         mask_resize: ResizeMode = "nearest",
         engine: Engine = "auto",
+        init: Init = "kaiming",
     ) -> None:
         if skip not in get_args(Skip):
             raise ValueError(f"AFFNet: skip must be 'none', 'concat' or 'attention', got {skip!r}")
-        super().__init__(width, padding, fuse=fuse, scale=scale, mask_resize=mask_resize, engine=engine)
+        super().__init__(width, padding, fuse=fuse, scale=scale, mask_resize=mask_resize, engine=engine, init=init)
         for stage in (self.coarse, self.refine):
             if skip != "none":
                 # Half size, full size.
                 skips = [AFF(c, reduction, norm) if skip == "attention" else PlainSkip() for c in (2 * width, width)]
                 stage.decoder = GatedDecoder(4 * width, width, skips, padding)
-                init_gated(stage.decoder)
+                init_gated(stage.decoder, init)
             if dcr:
                 stage.dilated.fusion = AFF(4 * width, reduction, norm)

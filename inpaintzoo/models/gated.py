@@ -17,7 +17,7 @@ from torch import Tensor
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers.attention.contextual import ContextualAttention
 from inpaintzoo.layers.attention.transfer import Engine
-from inpaintzoo.layers.gated import Padding, check_padding, init_gated
+from inpaintzoo.layers.gated import Init, Padding, check_padding, init_gated
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
 from inpaintzoo.ops import ResizeMode, composite
 from inpaintzoo.types import Output
@@ -43,7 +43,7 @@ def coarse_input(masked_image: Tensor, mask: Tensor) -> Tensor:
 class GatedNet(Generator):
     """Coarse and refine stage of gated convolutions (figure 3).
 
-    4,052,478 parameters at the default width. Initialised by `init_gated`.
+    4,052,478 parameters at the default width.
 
     Args:
         width: channels at full size, even; 24 in the authors' code (48 before gating).
@@ -56,6 +56,7 @@ class GatedNet(Generator):
             `inpaintzoo.layers.attention.ContextualAttention`. The authors' `nearest` misses holes that are thinner
             than 8 pixels, `any` does not.
         engine: how the attention is computed, see `inpaintzoo.layers.attention.contextual_attention`.
+        init: distribution of the initial weights, see `inpaintzoo.layers.gated.init_gated`; the authors' is `glorot`.
     """
 
     size_multiple = 8
@@ -70,6 +71,7 @@ class GatedNet(Generator):
         scale: float = 10.0,
         mask_resize: ResizeMode = "nearest",
         engine: Engine = "auto",
+        init: Init = "kaiming",
     ) -> None:
         super().__init__()
         if width < 2 or width % 2:
@@ -79,7 +81,7 @@ class GatedNet(Generator):
         attention = ContextualAttention(fuse, scale, mask_resize, aligned, engine)
         self.coarse = CoarseNetwork(width=width, dilations=dilations, padding=padding)
         self.refine = RefineNetwork(attention, width=width, dilations=dilations, padding=padding)
-        init_gated(self)
+        init_gated(self, init)
 
     def forward(self, image: Tensor, mask: Tensor, guidance: Tensor | None = None) -> GatedOutput:
         """Fill the hole.

@@ -2,16 +2,22 @@
 
 Source: chapter 3, "Image Inpainting with Pyramid Generator", of a dissertation on image inpainting; no code was
 released. Sub-generators are stacked from small to large; each gets the result of the one below, and all are trained
-together. They consist of the gated network's stages (`inpaintzoo.models.gated`).
+together (`train_level`: one after the other). They consist of the gated network's stages (`inpaintzoo.models.gated`).
 
 Choices where the chapter leaves details open:
 
 | | dissertation | here |
 |---|---|---|
 | sub-generators | "similar", gated, two strided layers | the gated network's coarse stage; at full size both stages |
+| first layer | "3x3 gated conv" | 5x5, as in the gated network |
+| upsampling | "deconvolution" | nearest neighbour and a gated 3x3 convolution, as in the gated network |
+| dilations of G2 | 2, 4, 8, 12, 16, of no named stage | in both of its stages |
 | smaller pictures | downsampled | the mean of each cell |
 | smaller masks | downsampled | a cell with any hole pixel is hole, so that no cell mixes hole and picture |
 | structure of the input | that of "the masked image" | that of the known part; 0 in the hole |
+| target of equation 3.7 | S, "input corrupted structure" | the structure of the whole picture (`StructureL1`) |
+| box of the training masks | "center square" | at a random place, as in the gated network's code (`SquareFreeForm`) |
+| G2 without its coarse stage | not stated | the refine stage gets the masked picture in place of the coarse one |
 | a level's result | upsampled | bilinear, as predicted, known pixels not pasted |
 | refine stage | coarse result and the level below | known pixels pasted into the coarse result, mask appended |
 | feature-level fusion | encoder's features, upsampled | its map at a quarter of the size, to the decoder's input |
@@ -34,7 +40,7 @@ from inpaintzoo.generator import Generator
 from inpaintzoo.layers.attention.contextual import ContextualAttention
 from inpaintzoo.layers.attention.guidance import Guidance
 from inpaintzoo.layers.attention.transfer import Engine
-from inpaintzoo.layers.gated import init_gated
+from inpaintzoo.layers.gated import Init, init_gated
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
 from inpaintzoo.layers.structure import RelativeTotalVariation, StructureFilter
 from inpaintzoo.models.gated import coarse_input
@@ -49,7 +55,7 @@ class PyramidGeneratorOutput(PyramidOutput):
     """An output with the pictures of all levels; `pyramid` holds those below full size, finest first.
 
     Attributes:
-        coarse: `(B, 3, H, W)` in [0, 1], the raw prediction of the full-size level's first stage; None without one.
+        coarse: `(B, 3, H, W)` in [0, 1], the raw prediction of the full-size level's coarse stage; None without one.
         structure: `(B, 3, h, w)` in [0, 1], the predicted structure image; None without one.
     """
 
@@ -74,19 +80,23 @@ def enlarge(picture: Tensor, size: Sequence[int]) -> Tensor:
 class FullSizeLevel(nn.Module):
     """The top of the pyramid: the gated network's two stages, fed by the level below (figure 3.3).
 
+    Without the coarse stage the refine stage gets the masked picture (section 3.2.2).
+
     Args:
         width: channels at full size.
         dilations: dilations of both stages.
         fusion: where the result of the level below enters, see `PyramidGenerator`.
         attention: attention of the refine stage.
+        coarse_stage: whether there is one.
     """
 
-    def __init__(self, width: int, dilations: Sequence[int], fusion: Fusion, attention: ContextualAttention) -> None:
+    def __init__(
+        self, width: int, dilations: Sequence[int], fusion: Fusion, attention: ContextualAttention, coarse_stage: bool
+    ) -> None:
         super().__init__()
         self.fusion: Fusion = fusion
-        self.coarse = CoarseNetwork(
-            5 + 3 * (fusion == "coarse"), 4 * width * (fusion == "feature_coarse"), width, dilations
-        )
+        features = 4 * width * (fusion == "feature_coarse")
+        self.coarse = CoarseNetwork(5 + 3 * (fusion == "coarse"), features, width, dilations) if coarse_stage else None
         self.refine = RefineNetwork(
             attention,
             4 + 3 * (fusion in ("image", "convolution")),
@@ -98,7 +108,7 @@ class FullSizeLevel(nn.Module):
 
     def forward(
         self, image: Tensor, mask: Tensor, below: Tensor, features: Tensor, guidance: Guidance | None = None
-    ) -> tuple[Tensor, Tensor]:
+    ) -> tuple[Tensor, Tensor | None]:
         """Fill the hole.
 
         Args:
@@ -111,10 +121,13 @@ class FullSizeLevel(nn.Module):
         Returns:
             The refined and the coarse picture, `(B, 3, H, W)` in [-1, 1].
         """
-        seen = coarse_input(image, mask)
-        seen = torch.cat([seen, below], dim=1) if self.fusion == "coarse" else seen
-        coarse = self.coarse(seen, features if self.fusion == "feature_coarse" else None)
-        pasted = torch.cat([composite(image, coarse, mask), mask.to(image.dtype)], dim=1)
+        coarse = None
+        if self.coarse is not None:
+            seen = coarse_input(image, mask)
+            seen = torch.cat([seen, below], dim=1) if self.fusion == "coarse" else seen
+            coarse = self.coarse(seen, features if self.fusion == "feature_coarse" else None)
+        pasted = image if coarse is None else composite(image, coarse, mask)
+        pasted = torch.cat([pasted, mask.to(image.dtype)], dim=1)
         joined = torch.cat([pasted, below], dim=1)
         refined = self.refine(
             joined if self.fusion in ("image", "convolution") else pasted,
@@ -129,7 +142,7 @@ class FullSizeLevel(nn.Module):
 class PyramidGenerator(Generator):
     """Sub-generators from small to large pictures, each guided by the one below (figure 3.3).
 
-    Initialised by `init_gated`. 7,497,660 parameters with the defaults.
+    7,497,660 parameters with the defaults.
 
     Args:
         levels: full size divided by each level's size, coarsest first, two or more; 4, 2, 1 are the paper's 128, 256
@@ -144,9 +157,14 @@ class PyramidGenerator(Generator):
             both branches of the refine stage; `attention`, `convolution`: in that branch only; `coarse`: as a picture,
             in the coarse stage; `feature_coarse`, `feature_refine`: as encoder features, in that stage's decoder.
             Levels below full size always get a picture.
+        coarse_stage: whether the full-size level has its coarse stage; without it the network is smaller, and the
+            dissertation found it hard to train (section 3.2.2).
+        train_level: one of `levels`, the only one to be trained: no gradient reaches the others (section 3.2.4). None
+            trains all together.
         mask_resize: how the attention decides which patches are known, see
             `inpaintzoo.layers.attention.ContextualAttention`.
         engine: how the attention is computed, see `inpaintzoo.layers.attention.contextual_attention`.
+        init: distribution of the initial weights, see `inpaintzoo.layers.gated.init_gated`.
 
     Attributes:
         size_multiple: 16 at the defaults: each level's sides must be multiples of 4, and those of the attention's map
@@ -161,12 +179,19 @@ class PyramidGenerator(Generator):
         width: int = 24,
         dilations: tuple[tuple[int, ...], ...] | None = None,
         fusion: Fusion = "image",
+        coarse_stage: bool = True,
+        train_level: int | None = None,
         mask_resize: ResizeMode = "nearest",
         engine: Engine = "auto",
+        init: Init = "kaiming",
     ) -> None:
         super().__init__()
         levels = tuple(levels)
-        _check_pyramid(levels, structure, structure_filter, width, dilations, fusion)
+        _check_pyramid(levels, structure, structure_filter, width, dilations, fusion, coarse_stage)
+        if train_level is not None and train_level not in levels:
+            raise ValueError(
+                f"PyramidGenerator: train_level must be one of the levels {list(levels)}, got {train_level}"
+            )
         self.levels = levels
         self.structure_filter = (structure_filter or RelativeTotalVariation()) if structure else None
         self.size_multiple = math.lcm(*(8 if level == 1 else 4 * level for level in levels))  # type: ignore[misc]
@@ -178,9 +203,15 @@ class PyramidGenerator(Generator):
             for i in range(len(below_full))
         )
         attention = ContextualAttention(mask_resize=mask_resize, engine=engine)
-        self.full = FullSizeLevel(width, stacks[-1], fusion, attention) if levels[-1] == 1 else None
+        full = levels[-1] == 1
+        self.full = FullSizeLevel(width, stacks[-1], fusion, attention, coarse_stage) if full else None
         self.accepts_guidance = self.full is not None
-        init_gated(self)
+        self.train_level = train_level
+        init_gated(self, init)
+        if train_level is not None:
+            self.requires_grad_(False)
+            networks = [*self.small, self.full]
+            networks[levels.index(train_level)].requires_grad_(True)  # type: ignore[union-attr]
 
     def forward(self, image: Tensor, mask: Tensor, guidance: Tensor | None = None) -> PyramidGeneratorOutput:
         """Fill the hole.
@@ -204,11 +235,16 @@ class PyramidGenerator(Generator):
         if self.full is not None:
             features = enlarge(features, (size[0] // 4, size[1] // 4))
             seen = self.hide_hole(2 * image - 1, mask)
-            refined, first = self.full(seen, mask, enlarge(predicted[-1], size), features, guide)
-            result, coarse = (refined + 1) / 2, (first + 1) / 2
+            below, features = self._handed_on(predicted[-1]), self._handed_on(features)
+            refined, first = self.full(seen, mask, enlarge(below, size), features, guide)
+            result, coarse = (refined + 1) / 2, None if first is None else (first + 1) / 2
         else:
             result = enlarge(pictures[-1], size)
         return PyramidGeneratorOutput(image=result, pyramid=pictures[::-1], coarse=coarse, structure=structure)
+
+    def _handed_on(self, result: Tensor) -> Tensor:
+        """What the next level gets of a level's result: without its graph, unless all are trained together."""
+        return result if self.train_level is None else result.detach()
 
     def _small_levels(self, image: Tensor, mask: Tensor) -> tuple[list[Tensor], Tensor]:
         """The pictures below full size in [-1, 1], coarsest first, and the finest one's features."""
@@ -220,7 +256,7 @@ class PyramidGenerator(Generator):
             small = F.interpolate(image, size=size, mode="area")
             seen = [coarse_input(self.hide_hole(2 * small - 1, hole), hole)]
             if predicted:
-                seen.append(enlarge(predicted[-1], size))
+                seen.append(enlarge(self._handed_on(predicted[-1]), size))
             elif self.structure_filter is not None:
                 seen.append(self.hide_hole(2 * self.structure_filter(small, hole) - 1, hole).to(small.dtype))
             maps = network.encoder(torch.cat(seen, dim=1))  # type: ignore[operator, union-attr]
@@ -236,6 +272,7 @@ def _check_pyramid(
     width: int,
     dilations: Sequence[Sequence[int]] | None,
     fusion: str,
+    coarse_stage: bool,
 ) -> None:
     if len(levels) < 2 or levels[-1] < 1 or any(a <= b for a, b in pairwise(levels)):
         raise ValueError(
@@ -257,4 +294,14 @@ def _check_pyramid(
         raise ValueError(
             f"PyramidGenerator: fusion {fusion!r} applies to the full-size level, and {list(levels)} has none; add "
             f"level 1, or leave fusion at 'image'"
+        )
+    if not coarse_stage and levels[-1] != 1:
+        raise ValueError(
+            f"PyramidGenerator: coarse_stage: false drops a stage of the full-size level, and {list(levels)} has none; "
+            f"add level 1, or leave coarse_stage at true"
+        )
+    if not coarse_stage and fusion in ("coarse", "feature_coarse"):
+        raise ValueError(
+            f"PyramidGenerator: fusion {fusion!r} feeds the coarse stage, and coarse_stage: false drops it; choose "
+            f"another fusion, or leave coarse_stage at true"
         )

@@ -14,7 +14,8 @@ No code was released. Choices where the paper leaves details open:
 | heads h, g (equation 1) | not stated | conv3, ReLU, and conv3, tanh for the image, conv1 for the labels |
 | merge of features and skip | "concatenated" | concatenated, conv3 |
 | scale of equation 3 | gamma | 1 + gamma, from the probabilities; hidden width 128 |
-| equation 3 without labels | not stated | instance norm alone: at the coarsest scale, and everywhere in Base-Net |
+| statistics of equation 3 | not stated | of the batch, as in SPADE, over all processes |
+| equation 3 without labels | not stated | no normalisation: at the coarsest scale, and everywhere in Base-Net |
 | base-net, bias-net, F (equation 6) | not stated | conv3, ReLU, conv3; the same on 16 channels more; conv3, ReLU |
 | threshold (equation 4) | "the proportion of the maximum one" | 0.8 of the sample's greatest confidence |
 | mask passed on (equation 5) | the reliable | the unreliable, as figure 7 draws it; the hole at the coarsest scale |
@@ -24,7 +25,7 @@ from __future__ import annotations
 
 import dataclasses
 from itertools import pairwise
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -32,7 +33,7 @@ from torch import Tensor, nn
 
 from inpaintzoo.generator import Generator
 from inpaintzoo.layers.pyramid import pyramid_channels
-from inpaintzoo.layers.spade import SPADE, instance_normalize
+from inpaintzoo.layers.spade import SPADE, Statistics, instance_normalize
 from inpaintzoo.ops import resize_mask
 from inpaintzoo.types import IGNORE, DataError, PyramidOutput
 
@@ -169,18 +170,28 @@ class InferenceModule(nn.Module):
         channels: channels of the coarser features.
         skip_channels: channels of the encoder's map.
         out_channels: channels of the result.
-        num_classes: number of labels that modulate the features; 0: features are only normalised.
+        num_classes: number of labels that modulate the features; 0: none do.
         hidden: channels of SPADE's hidden map.
         corrects: whether to have the bias-net of SGIM+.
+        statistics: see `SPADE`; with `instance`, features without labels are normalised too.
     """
 
     def __init__(
-        self, channels: int, skip_channels: int, out_channels: int, num_classes: int, hidden: int, corrects: bool
+        self,
+        channels: int,
+        skip_channels: int,
+        out_channels: int,
+        num_classes: int,
+        hidden: int,
+        corrects: bool,
+        statistics: Statistics = "batch",
     ) -> None:
         super().__init__()
-        # No bias: a normalisation follows.
-        self.merge = nn.Conv2d(channels + skip_channels, out_channels, 3, padding=1, bias=False)
-        self.spade = SPADE(out_channels, num_classes, hidden) if num_classes else None
+        self.spade = SPADE(out_channels, num_classes, hidden, statistics) if num_classes else None
+        self.only_normalises = self.spade is None and statistics == "instance"
+        # A normalisation would remove the bias.
+        bias = self.spade is None and not self.only_normalises
+        self.merge = nn.Conv2d(channels + skip_channels, out_channels, 3, padding=1, bias=bias)
         self.base_net = _two_convolutions(out_channels, out_channels)
         self.mask_net = nn.Conv2d(1, _MASK_CHANNELS, 3, padding=1) if corrects else None
         self.bias_net = _two_convolutions(out_channels + _MASK_CHANNELS, out_channels) if corrects else None
@@ -199,9 +210,8 @@ class InferenceModule(nn.Module):
         """
         larger = F.interpolate(features, scale_factor=2.0, mode="bilinear", align_corners=False)
         merged = self.merge(torch.cat([larger, skip.to(larger.dtype)], dim=1))
-        if self.spade is None or chances is None:
-            modulated = instance_normalize(merged)
-        else:
+        modulated = instance_normalize(merged) if self.only_normalises else merged
+        if self.spade is not None and chances is not None:
             modulated = self.spade(merged, chances.to(merged.dtype))  # equation 3
         result: Tensor = self.base_net(modulated)
         if self.mask_net is not None and self.bias_net is not None and unreliable is not None:
@@ -225,7 +235,7 @@ def _prediction_head(channels: int, out_channels: int, kernel: int) -> nn.Sequen
 class SGENet(Generator):
     """Semantic guidance and evaluation network (figure 3); SG-Net (figure 2) and Base-Net by `variant`.
 
-    43,706,869 parameters at the defaults, 37,275,925 guided and 32,946,415 base. Sides must be multiples of 32 from 64
+    43,707,381 parameters at the defaults, 37,276,437 guided and 32,947,407 base. Sides must be multiples of 32 from 64
     up. Weights that variants share have the same names. PyTorch's default initialisation.
 
     Args:
@@ -236,6 +246,9 @@ class SGENet(Generator):
         rho: threshold of SCEM, between 0 and 1: the fraction of the sample's greatest confidence that a pixel's must
             exceed to be reliable. The greater, the more is corrected.
         hidden: channels of SPADE's hidden maps.
+        statistics: what SPADE's mean and variance are taken over: the batch, or each sample (`instance`), which
+            removes a picture's average colour. `instance` also normalises where no labels modulate, at the coarsest
+            scale and everywhere in Base-Net; networks of version 0.1 need it.
         cim: the context inference module: `dilated`, or Context Encoders' `fully_connected` for one size of images.
         image_size: side of the square images that the fully connected context accepts.
 
@@ -253,11 +266,12 @@ class SGENet(Generator):
         width: int = 32,
         rho: float = 0.8,
         hidden: int = 128,
+        statistics: Statistics = "batch",
         cim: Literal["dilated", "fully_connected"] = "dilated",
         image_size: int | None = None,
     ) -> None:
         super().__init__()
-        _check_settings(variant, num_classes, width, rho, hidden)
+        _check_settings(variant, num_classes, width, rho, hidden, statistics)
         self.variant = variant
         self.needs_labels = variant != "base"  # type: ignore[misc]
         self.rho = rho
@@ -273,7 +287,7 @@ class SGENet(Generator):
         self.num_classes = classes or None
         # Finest first; the coarsest has no labels to be guided by.
         self.decoder = nn.ModuleList(
-            InferenceModule(channels[i + 1], c, c, classes if i < 4 else 0, hidden, variant == "evaluated")
+            InferenceModule(channels[i + 1], c, c, classes if i < 4 else 0, hidden, variant == "evaluated", statistics)
             for i, c in enumerate(channels[:5])
         )
         self.image_heads = nn.ModuleList(_prediction_head(c, 3, 3) for c in channels[:5])
@@ -323,7 +337,7 @@ class SGENet(Generator):
         return SGENetOutput(pyramid[-1], pyramid[::-1], segmentations[::-1], confidences[::-1], fed[::-1])
 
 
-def _check_settings(variant: str, num_classes: int, width: int, rho: float, hidden: int) -> None:
+def _check_settings(variant: str, num_classes: int, width: int, rho: float, hidden: int, statistics: str) -> None:
     if variant not in ("base", "guided", "evaluated"):
         raise ValueError(f"SGENet: variant must be 'base', 'guided' or 'evaluated', got {variant!r}")
     if not 2 <= num_classes <= IGNORE:
@@ -331,6 +345,8 @@ def _check_settings(variant: str, num_classes: int, width: int, rho: float, hidd
     for name, value in {"width": width, "hidden": hidden}.items():
         if value < 1:
             raise ValueError(f"SGENet: {name} must be 1 or more, got {value}")
+    if statistics not in get_args(Statistics):
+        raise ValueError(f"SGENet: statistics must be 'batch' or 'instance', got {statistics!r}")
     if not 0 < rho < 1:
         raise ValueError(f"SGENet: rho must lie between 0 and 1, got {rho}")
 

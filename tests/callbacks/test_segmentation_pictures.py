@@ -55,7 +55,7 @@ def pairs(count=2, size=32):
 
 
 def cell(sheet, column, row, size=128):
-    """A picture of the sheet; four rows per sample."""
+    """A picture of the sheet; five rows per sample."""
     left, top = 4 + column * (size + 4), 14 + row * (size + 4)
     return np.asarray(sheet.crop((left, top, left + size, top + size)))
 
@@ -69,7 +69,7 @@ def test_each_cell_holds_what_its_caption_says():
     grow = lambda values, factor: np.kron(values, np.ones((factor, factor), dtype=np.uint8))  # noqa: E731
     colours = np.array([*CLASSES.colours, *[(0, 0, 0)] * 252], dtype=np.uint8)
     for sample in range(2):
-        first = 4 * sample
+        first = 5 * sample
         masked = cell(sheet, 0, first)
         assert (masked[48, 48] == 255).all(), "the hole is white"
         for level in range(3):  # columns 1 to 3 from coarse to fine
@@ -80,13 +80,18 @@ def test_each_cell_holds_what_its_caption_says():
             assert (cell(sheet, column, first + 1) == colours[grow(labels, factor)]).all()
             unsure = 1 - output.confidences[level][sample, 0]
             assert np.abs(cell(sheet, column, first + 2)[..., 0] - grow(unsure.numpy() * 255.0, factor)).max() <= 1
+            finer = output.confidences[level][sample, 0].numpy()
+            before = finer if level == 2 else grow(output.confidences[level + 1][sample, 0].numpy() * 1.0, 2)
+            change = finer - before
+            shown = cell(sheet, column, first + 3)[..., 0]
+            assert np.abs(shown - grow((1 + change) * 127.5, factor)).max() <= 1, "difference maps of figure 6"
             unreliable = output.unreliable[level][sample, 0].byte().numpy() * 255
-            assert (cell(sheet, column, first + 3)[..., 1] == grow(unreliable, factor)).all()
+            assert (cell(sheet, column, first + 4)[..., 1] == grow(unreliable, factor)).all()
         filled, truth = cell(sheet, 4, first), cell(sheet, 5, first)
         known = grow(1 - batch["mask"][sample, 0].byte().numpy(), 4).astype(bool)
         assert (filled[known] == truth[known]).all() and (filled[~known] != truth[~known]).any()
         assert (cell(sheet, 5, first + 1) == colours[grow(batch["labels"][sample].numpy(), 4)]).all()
-    legend = np.asarray(sheet)[14 + 8 * 132 :]
+    legend = np.asarray(sheet)[14 + 10 * 132 :]
     for colour in CLASSES.colours:
         assert (legend == colour).all(axis=-1).sum() >= 100, "a swatch of each class"
 
@@ -98,7 +103,7 @@ def test_sheets_take_outputs_without_masks_and_batches_without_labels():
         output = generator(batch["image"], batch["mask"])
     output.unreliable = []
     sheet = segmentation_sheet(batch, output, CLASSES)
-    assert (cell(sheet, 5, 1) == 225).all() and all((cell(sheet, column, 3) == 225).all() for column in range(6))
+    assert (cell(sheet, 5, 1) == 225).all() and all((cell(sheet, column, 4) == 225).all() for column in range(6))
     assert not (cell(sheet, 2, 1) == 225).all()
 
 
@@ -108,7 +113,7 @@ def test_a_sheet_after_each_validation(tmp_path):
     (path,) = (tmp_path / "lightning_logs" / "version_0" / "images").iterdir()
     assert path.name == "segmentation-0000002.png"
     with Image.open(path) as sheet:
-        assert sheet.width == 6 * 132 + 4 and sheet.height > 8 * 132
+        assert sheet.width == 6 * 132 + 4 and sheet.height > 10 * 132
         colours = {tuple(colour) for colour in cell(sheet, 3, 1).reshape(-1, 3)}
         assert colours <= set(CLASSES.colours), "the data's colours"
     events = EventAccumulator(str(tmp_path / "lightning_logs" / "version_0"), size_guidance={"images": 0})
@@ -122,7 +127,7 @@ def test_the_real_network_is_drawn():
     with torch.no_grad():
         sheet = segmentation_sheet(batch, generator(batch["image"], batch["mask"]), CLASSES)
     assert sheet.width == 8 * 132 + 4  # masked, five scales, composite, truth
-    white = (cell(sheet, 1, 3) == 255).all(axis=-1)
+    white = (cell(sheet, 1, 4) == 255).all(axis=-1)
     assert white[:64, :64].all() and white.sum() == 64 * 64, "at the coarsest scale, 4x4, the hole is unreliable"
 
 

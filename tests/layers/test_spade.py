@@ -1,19 +1,22 @@
 """SPADE against golden tensors of released code and a plain reference."""
 
+import socket
+
 import pytest
 import torch
+import torch.multiprocessing as mp
 import torch.nn.functional as F
 from golden_recipe import golden_keys, golden_tensors, recipe_weights
 
 from benchmarks.reference import spn as reference
-from inpaintzoo.layers.spade import SPADE, HiddenMaps, Modulation, instance_normalize
+from inpaintzoo.layers.spade import SPADE, BatchNormalize, HiddenMaps, Modulation, instance_normalize
 
 
-def loaded(released, prefix=""):
+def loaded(released, prefix="", statistics="instance"):
     """A SPADE with weights under the released names."""
     shared, gamma, beta = (f"{prefix}{name}" for name in ("mlp_shared.0", "mlp_gamma", "mlp_beta"))
     hidden, prior_channels = released[f"{shared}.weight"].shape[:2]
-    layer = SPADE(released[f"{gamma}.weight"].shape[0], prior_channels, hidden)
+    layer = SPADE(released[f"{gamma}.weight"].shape[0], prior_channels, hidden, statistics)
     for kind in ("weight", "bias"):
         getattr(layer.hidden.convolution, kind).data.copy_(released[f"{shared}.{kind}"])
         both = torch.cat([released[f"{gamma}.{kind}"], released[f"{beta}.{kind}"]])
@@ -27,6 +30,60 @@ def test_golden():
     with torch.no_grad():
         found = layer(golden["in_x"], golden["in_seg"])
     torch.testing.assert_close(found, golden["out_spade_instance"], atol=1e-5, rtol=1e-5)
+
+
+def test_golden_batch_statistics():
+    golden = golden_tensors("layers/spade.safetensors")
+    shapes = golden_keys("layers/spade_keys.json")["spade_instance"]
+    running = ("param_free_norm.running_mean", "param_free_norm.running_var")
+    weights = recipe_weights({**shapes, **{name: [32] for name in running}})
+    layer = loaded(weights, statistics="batch").eval()
+    layer.norm.running_mean.copy_(weights[running[0]])
+    layer.norm.running_var.copy_(weights[running[1]])
+    with torch.no_grad():
+        found = layer(golden["in_x"], golden["in_seg"])
+    torch.testing.assert_close(found, golden["out_spade_batch_eval"], atol=1e-5, rtol=1e-5)
+
+
+def batch_case():
+    """Features of a batch, and what its result is weighted by to give a loss."""
+    draw = torch.Generator().manual_seed(0)
+    features, weight = torch.randn(2, 4, 3, 6, 7, generator=draw, dtype=torch.float64)
+    return 3 + 5 * features, weight
+
+
+def train_batch_norm(features, weight):
+    """A training step's result, gradient of the features and running statistics."""
+    norm = BatchNormalize(3).double()
+    features = features.clone().requires_grad_()
+    result = norm(features)
+    (result * weight).sum().backward()
+    return [result.detach(), features.grad, norm.running_mean, norm.running_var, norm.num_batches_tracked]
+
+
+def half_of_a_batch(rank, port, folder):
+    where = f"tcp://127.0.0.1:{port}"
+    torch.distributed.init_process_group("gloo", init_method=where, rank=rank, world_size=2)
+    rows = slice(2 * rank, 2 * rank + 2)
+    features, weight = batch_case()
+    torch.save(train_batch_norm(features[rows], weight[rows]), folder / f"{rank}.pt")
+    torch.distributed.destroy_process_group()
+
+
+def test_batch_statistics_are_those_of_the_whole_batch_in_one_process_and_in_two(tmp_path):
+    features, weight = batch_case()
+    whole = train_batch_norm(features, weight)
+    by_hand = features - features.mean(dim=(0, 2, 3), keepdim=True)
+    by_hand /= (by_hand.square().mean(dim=(0, 2, 3), keepdim=True) + 1e-5).sqrt()
+    torch.testing.assert_close(whole[0], by_hand)
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    mp.start_processes(half_of_a_batch, args=(port, tmp_path), nprocs=2, start_method="fork")
+    halves = [torch.load(tmp_path / f"{rank}.pt") for rank in (0, 1)]
+    for found, expected in zip(zip(*halves, strict=True), whole, strict=True):
+        both = torch.cat(found) if expected.dim() == 4 else found[0]
+        torch.testing.assert_close(both, expected)
 
 
 @pytest.mark.parametrize(("file", "hidden"), [("det", 128), ("prob", 64)])
@@ -57,7 +114,7 @@ def test_golden_residual_block():
 @pytest.mark.parametrize("size", [(4, 7), (8, 14), (16, 3), (3, 5)])
 def test_equals_the_plain_reference(size):
     torch.manual_seed(0)
-    layer = SPADE(5, 3, hidden=4).double()
+    layer = SPADE(5, 3, hidden=4, statistics="instance").double()
     features, prior = torch.randn(2, 5, 8, 14, dtype=torch.float64), torch.randn(2, 3, *size, dtype=torch.float64)
     shared, affine = layer.hidden.convolution, layer.modulation.affine
     weights = [shared.weight, shared.bias, *affine.weight.chunk(2), *affine.bias.chunk(2)]
@@ -103,8 +160,9 @@ def test_zero_affine_is_the_plain_norm_and_gamma_scales_on_top_of_it():
     torch.testing.assert_close(modulation(features, hidden), expected)
 
 
-def test_gradients_reach_everything():
-    layer = SPADE(5, 3, hidden=4)
+@pytest.mark.parametrize("statistics", ["batch", "instance"])
+def test_gradients_reach_everything(statistics):
+    layer = SPADE(5, 3, hidden=4, statistics=statistics)
     features, prior = torch.randn(2, 5, 8, 8).requires_grad_(), torch.randn(2, 3, 4, 4).requires_grad_()
     layer(features, prior).square().sum().backward()
     assert all(p.grad.abs().sum() > 0 for p in (*layer.parameters(), features, prior))
@@ -115,3 +173,8 @@ def test_errors(arguments):
     (name, value) = next(iter(arguments.items()))
     with pytest.raises(ValueError, match=f"HiddenMaps: {name} must be 1 or more, got {value}"):
         HiddenMaps(**{"prior_channels": 3, **arguments})
+
+
+def test_unknown_statistics_are_named():
+    with pytest.raises(ValueError, match="SPADE: statistics must be 'batch' or 'instance', got 'layer'"):
+        SPADE(2, 3, statistics="layer")

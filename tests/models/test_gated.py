@@ -19,7 +19,7 @@ from inpaintzoo.layers.attention.contextual import ContextualAttention
 from inpaintzoo.layers.gated import DilatedStack, GatedConv2d, GatedDecoder, SameConv2d
 from inpaintzoo.layers.gated_stages import CoarseNetwork, RefineNetwork
 from inpaintzoo.losses import L1
-from inpaintzoo.models import GatedNet
+from inpaintzoo.models import AFFNet, GatedNet, PyramidGenerator
 from inpaintzoo.models.gated import GatedOutput
 from inpaintzoo.models.released import gated
 from inpaintzoo.types import ConfigError, Output, WeightsError
@@ -300,7 +300,19 @@ def test_initialisation_keeps_the_size_of_a_signal():
     assert all((p == 0).all() for name, p in network.named_parameters() if name.endswith("bias"))
 
 
+def test_glorots_initialisation_is_that_of_the_authors_code():
+    """TensorFlow's default: uniform, with the variance 2 / (fan_in + fan_out), the gates among the outputs."""
+    torch.manual_seed(0)
+    weight = GatedNet(init="glorot").refine.merge[0].convolution.weight
+    assert weight.shape == (192, 192, 3, 3)
+    limit = (6 / (9 * 192 + 9 * 192)) ** 0.5
+    assert 0.999 * limit < weight.abs().max() < 1.0001 * limit and abs(weight.std() * 3**0.5 / limit - 1) < 0.01
+
+
 def test_errors():
+    for network in (GatedNet, AFFNet, PyramidGenerator):
+        with pytest.raises(ValueError, match=f"{network.__name__}: init must be 'glorot' or 'kaiming', got 'normal'"):
+            network(width=12, init="normal")
     with pytest.raises(ValueError, match=r"multiples of 8, got 36x64"):
         small()(torch.zeros(1, 3, 36, 64), torch.zeros(1, 1, 36, 64))
     with pytest.raises(ValueError, match="width must be positive and even, got 7"):

@@ -14,7 +14,8 @@ from inpaintzoo.models.aff import PlainSkip
 
 def stages(network):
     if isinstance(network, PyramidGenerator):
-        return [*network.small, network.full.coarse, network.full.refine]
+        coarse = [] if network.full.coarse is None else [network.full.coarse]
+        return [*network.small, *coarse, network.full.refine]
     return [network.coarse, network.refine]
 
 
@@ -38,11 +39,23 @@ def found(network):
         "levels": getattr(network, "levels", None),
         "structure": getattr(network, "structure_filter", None) is not None,
         "structure_filter": type(getattr(network, "structure_filter", None)),
+        "init": {uniform(layer.weight) for layer in convolutions},
+        "coarse_stage": getattr(getattr(network, "full", None), "coarse", None) is not None,
+        "train_level": {".".join(name.split(".")[:2]) for name, p in network.named_parameters() if p.requires_grad},
         "fusion": network.full.fusion if isinstance(network, PyramidGenerator) else None,
     }
 
 
+def uniform(weight):
+    """Whether Glorot's uniform distribution rather than a normal one made these weights."""
+    fan_in, fan_out = weight[0].numel(), len(weight) * weight[0, 0].numel()
+    return weight.abs().max().item() <= 1.0001 * (6 / (fan_in + fan_out)) ** 0.5
+
+
+SINGLE = {"small.0", "small.1", "full.refine"}
+DILATIONS = [(2, 4, 8), (2, 4, 8, 16), (2, 4, 8, 12, 16)]
 SHARED = {
+    "init": ("glorot", {"init": {True}}),
     "mask_resize": ("any", {"mask_resize": "any"}),
     "engine": ("dense", {"engine": "dense"}),
 }
@@ -69,6 +82,8 @@ OPTIONS = {
         "structure_filter": (BilateralStructure(), {"structure_filter": BilateralStructure}),
         "dilations": (((3,), (5,), (7, 9)), {"dilations": [(3,), (5,), (7, 9), (7, 9)]}),
         "fusion": ("coarse", {"fusion": "coarse"}),
+        "coarse_stage": (False, {"coarse_stage": False, "dilations": DILATIONS, "train_level": SINGLE}),
+        "train_level": (2, {"train_level": {"small.1"}}),
     },
 }
 CASES = [(network, option) for network, options in OPTIONS.items() for option in options]
@@ -89,6 +104,7 @@ def test_no_option_is_left_out(network):
 def test_defaults():
     plain = found(GatedNet(width=12))
     assert (plain["fuse"], plain["scale"], plain["mask_resize"], plain["engine"]) == (True, 10.0, "nearest", "auto")
+    assert plain["init"] == {False}
     assert plain["padding"] == {False} and not plain["aligned"] and plain["dilations"] == [(2, 4, 8, 16)] * 2
     fused = found(AFFNet(width=12))
     assert (fused["skip"], fused["dcr"], fused["reduction"], fused["norm"]) == ({AFF}, {True}, {4}, {"BatchNorm2d"})

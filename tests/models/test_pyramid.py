@@ -126,6 +126,38 @@ def test_blind_to_the_level_below_the_top_is_the_gated_network(fusion):
     torch.testing.assert_close(output.image, expected.image, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("fusion", ["image", "attention", "convolution", "feature_refine"])
+def test_with_a_single_stage_the_refine_stage_fills_the_masked_picture(fusion):
+    (image, mask), network = case(), small(fusion=fusion, coarse_stage=False)
+    output, seen = inputs(network, image, mask)
+    assert output.coarse is None and network.full.coarse is None
+    masked = torch.cat([(2 * image - 1) * (1 - mask), mask], dim=1)
+    assert torch.equal(seen["full.refine.encoder"][:, :4], masked)
+    assert torch.equal(seen["full.refine.attention_encoder"][:, :4], masked)
+    shared = small(fusion=fusion).state_dict()
+    assert set(network.state_dict()) == {name for name in shared if not name.startswith("full.coarse.")}
+
+
+@pytest.mark.parametrize(("level", "trained"), [(4, "small.0."), (2, "small.1."), (1, "full.")])
+def test_layer_by_layer_one_level_learns_and_the_pictures_stay(level, trained):
+    (image, mask), network, together = case(), small(train_level=level), small()
+    network.load_state_dict(together.state_dict())
+    output, expected = network(image, mask), together(image, mask)
+    for found, same in zip(tensors(output), tensors(expected), strict=True):
+        assert torch.equal(found, same)
+    sum(tensor.mean() for tensor in tensors(output) if tensor.requires_grad).backward()
+    for name, parameter in network.named_parameters():
+        assert (parameter.grad is not None) is name.startswith(trained), name
+    learns = [tensor.requires_grad for tensor in (output.structure, *output.pyramid, output.image, output.coarse)]
+    assert learns == [level == 4, level == 2, level == 1, level == 1]
+
+
+def test_layer_by_layer_without_a_full_size_level_the_enlarged_picture_learns():
+    (image, mask), network = case(), small(levels=(4, 2), train_level=2)
+    network(image, mask).image.mean().backward()
+    assert without_gradient(network.small[1]) == [] and network.small[0].decoder.output.weight.grad is None
+
+
 def test_without_a_full_size_level_the_finest_picture_is_enlarged():
     network, (image, mask) = small(levels=(4, 2)), case()
     output = network(image, mask)
@@ -268,6 +300,13 @@ def test_errors():
         PyramidGenerator(width=4, dilations=[[2], [4], []])
     with pytest.raises(ValueError, match=r"fusion must be one of image, attention, .*, got 'sum'"):
         PyramidGenerator(fusion="sum")
+    for fusion in ("coarse", "feature_coarse"):
+        with pytest.raises(ValueError, match=f"fusion '{fusion}' feeds the coarse stage, and coarse_stage: false"):
+            PyramidGenerator(fusion=fusion, coarse_stage=False)
+    with pytest.raises(ValueError, match=r"coarse_stage: false drops a stage of the full-size level, and \[4, 2\] has"):
+        PyramidGenerator(levels=(4, 2), coarse_stage=False)
+    with pytest.raises(ValueError, match=r"train_level must be one of the levels \[4, 2, 1\], got 3"):
+        PyramidGenerator(train_level=3)
     with pytest.raises(ValueError, match=r"fusion 'coarse' applies to the full-size level, and \[4, 2\] has none"):
         PyramidGenerator(levels=(4, 2), fusion="coarse")
 
@@ -297,6 +336,10 @@ ROWS = {  # levels, structure, fusion, dilations, losses, adversaries
     "fusion_coarse": ((4, 2, 1), True, "coarse", ADAPTIVE),
     "fusion_feature_coarse": ((4, 2, 1), True, "feature_coarse", ADAPTIVE),
     "fusion_feature_refine": ((4, 2, 1), True, "feature_refine", ADAPTIVE),
+    "single_stage": ((4, 2, 1), True, "image", ADAPTIVE, "structure half_size image", "half_size full_size"),
+    "layer_by_layer_1": ((4, 2, 1), True, "image", ADAPTIVE, "structure", ""),
+    "layer_by_layer_2": ((4, 2, 1), True, "image", ADAPTIVE, "half_size", "half_size"),
+    "layer_by_layer_3": ((4, 2, 1), True, "image", ADAPTIVE, "image coarse", "full_size"),
 }
 
 
@@ -311,7 +354,8 @@ def layers(row, base="pyramid"):
 
 
 def dilations(network):
-    stages = [*network.small, *([network.full.coarse, network.full.refine] if network.full else [])]
+    full = network.full
+    stages = [*network.small, *([full.coarse or full.refine, full.refine] if full else [])]
     found = [tuple(layer.convolution.dilation[0] for layer in stage.dilated.layers) for stage in stages]
     assert not network.full or found[-2] == found[-1], "both stages of the full-size level"
     return tuple(found[:-1] if network.full else found)
@@ -334,9 +378,10 @@ def test_rows_of_the_tables(row):
 
 # The other rows change what the tests above look at.
 QUICK = (None, "s_256", "256_512", "128_256_512")
+TOGETHER = [row for row in ROWS if not (row or "").startswith("layer_by_layer")]
 
 
-@pytest.mark.parametrize("row", [pytest.param(r, marks=() if r in QUICK else pytest.mark.slow) for r in ROWS])
+@pytest.mark.parametrize("row", [pytest.param(r, marks=() if r in QUICK else pytest.mark.slow) for r in TOGETHER])
 def test_two_steps_of_training_reach_every_parameter(row, tmp_path):
     folder = f"--trainer.default_root_dir={tmp_path}"
     narrow = [f"--model.adversaries.{name}.discriminator.width=4" for name in whole_row(row)[5].split()]
@@ -345,6 +390,20 @@ def test_two_steps_of_training_reach_every_parameter(row, tmp_path):
     state = torch.load(next(tmp_path.rglob("last.ckpt")), weights_only=True)
     assert state["inpainter"]["iteration"] == 2
     assert not any("memory" in key or "filter" in key for key in state["state_dict"])
+
+
+def test_layer_by_layer_a_level_learns_from_the_one_below_as_it_was_trained(tmp_path):
+    states = []
+    for step in (1, 2):
+        run = [f"--trainer.default_root_dir={tmp_path / str(step)}", "--trainer.limit_val_batches=0"]
+        narrow = ["--model.adversaries.half_size.discriminator.width=4"] if step == 2 else []
+        start = [f"--model.init_from.generator={tmp_path / '1'}"] if step == 2 else []
+        options = [*SMALL, *narrow, *start, *run, "--model.max_iterations=1"]
+        assert main(["fit", *layers(f"layer_by_layer_{step}"), *options]) == 0
+        state = torch.load(next((tmp_path / str(step)).rglob("last.ckpt")), weights_only=True)["state_dict"]
+        states.append({name: value for name, value in state.items() if name.startswith("generator.")})
+    changed = {name for name, value in states[0].items() if not torch.equal(value, states[1][name])}
+    assert changed and all(name.startswith("generator.small.1.") for name in changed)
 
 
 def test_the_small_config_differs_in_size_only():

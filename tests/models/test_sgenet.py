@@ -80,15 +80,19 @@ def conv(features, layer):
     return F.conv2d(features, layer.weight, layer.bias, padding=layer.kernel_size[0] // 2)
 
 
-def slow_inference(module, features, skip, chances, unreliable):
+def slow_inference(module, features, skip, chances, unreliable, statistics):
     """Equations 2, 3 and 6 as they are written, one sample at a time, gamma and beta from convolutions of their own."""
     results = []
+    larger = F.interpolate(features, size=skip.shape[-2:], mode="bilinear", align_corners=False)
+    everything = conv(torch.cat([larger, skip], dim=1), module.merge)
     for i in range(len(features)):
         larger = F.interpolate(features[i : i + 1], size=skip.shape[-2:], mode="bilinear", align_corners=False)
         merged = conv(torch.cat([larger, skip[i : i + 1]], dim=1), module.merge)
-        mean = merged.mean(dim=(2, 3), keepdim=True)
-        deviation = ((merged - mean).square().mean(dim=(2, 3), keepdim=True) + 1e-5).sqrt()
-        modulated = (merged - mean) / deviation
+        over = everything if statistics == "batch" else merged
+        mean = over.mean(dim=(0, 2, 3), keepdim=True)
+        deviation = ((over - mean).square().mean(dim=(0, 2, 3), keepdim=True) + 1e-5).sqrt()
+        # In Base-Net and at the coarsest scale, which have no labels, SPADE's statistics have no place.
+        modulated = merged if statistics == "batch" and chances is None else (merged - mean) / deviation
         if chances is not None:
             doubled = chances[i : i + 1].repeat_interleave(2, dim=2).repeat_interleave(2, dim=3)
             hidden = conv(doubled, module.spade.hidden.convolution).clamp(min=0)
@@ -106,15 +110,16 @@ def slow_inference(module, features, skip, chances, unreliable):
     return torch.cat(results)
 
 
+@pytest.mark.parametrize("statistics", ["batch", "instance"])
 @pytest.mark.parametrize("labels", [True, False])
 @pytest.mark.parametrize("corrects", [True, False])
-def test_inference_equals_the_slow_one(labels, corrects):
+def test_inference_equals_the_slow_one(labels, corrects, statistics):
     torch.manual_seed(0)
-    module = InferenceModule(6, 5, 4, 3 if labels else 0, 7, corrects).double()
+    module = InferenceModule(6, 5, 4, 3 if labels else 0, 7, corrects, statistics).double()
     features, skip = torch.randn(2, 6, 4, 5).double(), torch.randn(2, 5, 8, 10).double()
     chances = torch.softmax(torch.randn(2, 3, 4, 5).double(), dim=1) if labels else None
     unreliable = (torch.rand(2, 1, 8, 10) > 0.5).double() if corrects else None
-    expected = slow_inference(module, features, skip, chances, unreliable)
+    expected = slow_inference(module, features, skip, chances, unreliable, statistics)
     torch.testing.assert_close(module(features, skip, chances, unreliable), expected, atol=1e-12, rtol=1e-10)
 
 
@@ -124,7 +129,7 @@ def test_modulation_is_the_released_spade():
     weights = recipe_weights(golden_keys("layers/spade_keys.json")["spade_instance"])
     hidden, classes = weights["mlp_shared.0.weight"].shape[:2]
     channels = weights["mlp_gamma.weight"].shape[0]
-    module = InferenceModule(1, channels, channels, classes, hidden, corrects=False)
+    module = InferenceModule(1, channels, channels, classes, hidden, corrects=False, statistics="instance")
     torch.nn.init.zeros_(module.merge.weight)
     module.merge.weight.data[:, 1:, 1, 1] = torch.eye(channels)
     for kind in ("weight", "bias"):
@@ -223,8 +228,21 @@ def test_fully_connected_context_sees_everything_and_equals_a_loop():
 # --- variants -------------------------------------------------------------------------------------------------------
 
 
+def test_a_colour_cast_survives_batch_statistics_only():
+    """The average colour of a picture is what instance normalisation removes."""
+    torch.manual_seed(0)
+    features, skip = torch.randn(1, 4, 4, 4).repeat(2, 1, 1, 1), torch.randn(1, 4, 8, 8).repeat(2, 1, 1, 1)
+    chances = torch.full((2, 3, 4, 4), 1 / 3)
+    features[1] += 5.0
+    skip[1] += 5.0
+    for statistics, seen in (("batch", True), ("instance", False)):
+        module = InferenceModule(4, 4, 4, 3, 4, False, statistics)
+        one, other = module(features, skip, chances, None)[:, :, 3:5, 3:5]
+        assert (not torch.allclose(one, other, atol=0.2)) is seen
+
+
 @pytest.mark.parametrize(
-    ("variant", "count"), [("base", 32_946_415), ("guided", 37_275_925), ("evaluated", 43_706_869)]
+    ("variant", "count"), [("base", 32_947_407), ("guided", 37_276_437), ("evaluated", 43_707_381)]
 )
 def test_parameters(variant, count):
     # By hand, for a 3x3 convolution from a to b channels, with bias: 9ab + b.
@@ -235,7 +253,9 @@ def test_parameters(variant, count):
     total = 25 * 4 * 32 + 32 + sum(16 * a * b for a, b in ((32, 64), (64, 128), (128, 256), (256, 512), (512, 512)))
     total += 4 * 9 * deep**2
     for i, c in enumerate(channels):
-        total += conv3((*channels, deep)[i + 1] + c, c) - c + 2 * conv3(c, c)  # merge without bias, base-net
+        merge = conv3((*channels, deep)[i + 1] + c, c)
+        total += merge - (c if variant != "base" and c < deep else 0)  # no bias before SPADE
+        total += 2 * conv3(c, c)  # base-net
         total += conv3(c, c) + conv3(c, 3)  # image head
         if variant != "base":
             total += conv3(c, c) + 14 * c + 14  # label head
@@ -251,7 +271,9 @@ def test_variants_share_names_and_differ_in_pictures():
     image, mask = small_case()
     networks = {variant: small(variant=variant) for variant in ("base", "guided", "evaluated")}
     names = {variant: set(network.state_dict()) for variant, network in networks.items()}
-    assert names["base"] < names["guided"] < names["evaluated"]
+    # Where SPADE normalises, the convolution before it needs no bias.
+    unbiased = {f"decoder.{scale}.merge.bias" for scale in range(4)}
+    assert names["base"] - names["guided"] == unbiased and names["guided"] < names["evaluated"]
     assert {name.split(".")[0] for name in names["guided"] - names["base"]} == {"decoder", "label_heads"}
     assert {name.split(".")[2] for name in names["evaluated"] - names["guided"]} == {"mask_net", "bias_net"}
     assert {variant: network.needs_labels for variant, network in networks.items()} == {

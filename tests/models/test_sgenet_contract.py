@@ -1,5 +1,7 @@
 """The contract of a generator, for SGENet: shapes, gradients, what it may not see, sizes, precision, bad settings."""
 
+import copy
+
 import pytest
 import torch
 from contract import COMPILERS, without_gradient
@@ -12,7 +14,13 @@ from inpaintzoo.models.sgenet import (
     SGENetOutput,
 )
 
-VARIANTS = [{}, {"variant": "guided"}, {"variant": "base"}, {"num_classes": 5, "rho": 0.6, "hidden": 6}]
+VARIANTS = [
+    {},
+    {"variant": "guided"},
+    {"variant": "base"},
+    {"num_classes": 5, "rho": 0.6, "hidden": 6},
+    {"statistics": "instance"},
+]
 CONNECTED = {"cim": "fully_connected", "image_size": 96}
 
 
@@ -48,9 +56,10 @@ def test_labels_are_targets_only(variant):
     draw = torch.Generator().manual_seed(0)
     batch = {"image": image, "mask": mask, "index": torch.arange(3)}
     first, second = ({**batch, "labels": torch.randint(0, 14, (3, 64, 96), generator=draw)} for _ in range(2))
-    seen = []
+    seen, start = [], copy.deepcopy(network.state_dict())
     for case in (first, second, batch):
         model.zero_grad()
+        network.load_state_dict(start)  # running statistics too
         output = model.train().predict_frame(case)
         model.losses["image"](output, case).backward()
         gradients = [p.grad.clone() for p in network.parameters() if p.grad is not None]
@@ -131,6 +140,7 @@ def test_output_class():
         ({"width": 0}, "width must be 1 or more, got 0"),
         ({"hidden": 0}, "hidden must be 1 or more, got 0"),
         ({"rho": 1.0}, "rho must lie between 0 and 1, got 1.0"),
+        ({"statistics": "layer"}, "statistics must be 'batch' or 'instance', got 'layer'"),
         ({"cim": "conv"}, "cim must be 'dilated' or 'fully_connected', got 'conv'"),
         ({"image_size": 64}, "image_size is for cim 'fully_connected'"),
         ({"cim": "fully_connected"}, "needs image_size, a multiple of 32 from 64 up, got None"),

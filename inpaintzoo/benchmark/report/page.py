@@ -52,7 +52,7 @@ def to_page(
         "compare": compare,
         "cost_cells": _cost_cells,
         "definitions": lambda table: {f"{in_words(c.name)} ({c.name})": c.definition for c in table.columns},
-        "encoded": _encoded,
+        "encoded": encoded,
         "head": head_of,
         "interval": interval_text,
         "in_words": in_words,
@@ -106,7 +106,8 @@ def _is_small(picture: Pixels) -> bool:
     return max(picture.shape[:2]) <= _SMALL
 
 
-def _encoded(picture: Pixels) -> str:
+def encoded(picture: Pixels) -> str:
+    """A picture as a data URI: PNG if it is small, else JPEG."""
     file = io.BytesIO()
     image = Image.fromarray(picture)
     if _is_small(picture):
