@@ -50,6 +50,7 @@ from inpaintzoo.types import ConfigError, InpaintzooError
 from inpaintzoo.weights.checkpoints import read_checkpoint, run_settings
 from inpaintzoo.weights.files import SUFFIX
 from inpaintzoo.weights.registry import find_checkpoint
+from inpaintzoo.weights.resuming import changed_settings
 
 OWN_DEFAULTS = {
     "max_epochs": -1,
@@ -80,6 +81,17 @@ class SaveConfig(SaveConfigCallback):
     @functools.cached_property
     def _settings(self) -> dict[str, Any]:
         return run_settings(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Say which settings of a resumed run changed, and let the config's seed count as its other settings do."""
+        saved = checkpoint.get("config")
+        if trainer.state.fn != "fit" or not isinstance(saved, dict):
+            return
+        told = changed_settings(saved, self._settings)
+        if "seed_everything" in told and self._settings["seed_everything"] is not False:
+            pl_module.seed = None  # type: ignore[assignment]  # taken from the config when the fit starts
+        for change in told.values():
+            rank_zero_info(f"resumed with another setting: {change}")
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the run folder (a collective call), and write the file."""
