@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import pydoc
 import re
 import typing
@@ -368,7 +369,7 @@ def _reasons(account: str) -> Iterator[_Reason]:
 
 def _mentions(file: str, key: str) -> bool:
     path = Path(file).expanduser()
-    return path.is_file() and re.search(rf"\b{re.escape(key)}\b", path.read_text(errors="replace")) is not None
+    return os.path.isfile(path) and re.search(rf"\b{re.escape(key)}\b", path.read_text(errors="replace")) is not None
 
 
 def _is_mapping(file: str) -> bool:

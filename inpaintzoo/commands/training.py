@@ -310,7 +310,7 @@ def _check_slurm(trainer: Namespace) -> None:
 
 def _check_checkpoint(path: str) -> None:
     """Refuse anything but a checkpoint file: Lightning looks for names such as `last`, and may train without them."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise ConfigError(f"--ckpt_path {path}: there is no such file; a run never starts from scratch instead")
     if Path(path).suffix == SUFFIX:
         raise ConfigError(
