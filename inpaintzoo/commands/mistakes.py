@@ -107,6 +107,9 @@ class _Mistake:
         key = self.key if key is None else key
         if not key:
             return reason
+        if value and (below := re.fullmatch(r"Namespace\((\w+)='(.*)'\)", value)):  # a key below a plain value
+            key, value = f"{key}.{below[1]}", below[2]
+            reason = f"{below[1]} cannot stand here; the value above it {reason}"
         given = "" if value is None else f" {value}"
         root, dot, rest = key.partition(".")
         if any(action.dest == root and not action.option_strings for action in self.options._actions):
@@ -115,10 +118,10 @@ class _Mistake:
         # jsonargparse may leave out the key of a dictionary.
         within = re.compile("--" + re.escape(key).replace(r"\.", r"(?:\..+)?\.") + (r"(?:\..+)?" if value else ""))
         longer = [option for option, typed in options.items() if within.fullmatch(option) and value in (None, typed)]
-        below = {option: option.removeprefix(f"--{key}.").split(".")[0] for option in options}
+        names = {option: option.removeprefix(f"--{key}.").split(".")[0] for option in options}
         longer += [
             option
-            for option, name in below.items()
+            for option, name in names.items()
             if option.startswith(f"--{key}.") and not any(_mentions(file, name) for file in self.configs())
         ]
         files = [file for file in self.configs() if _mentions(file, key.split(".")[-1])]
