@@ -8,7 +8,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, Trainer
-from lightning.pytorch.utilities import rank_zero_warn
+from lightning.pytorch.utilities import rank_zero_info, rank_zero_warn
 from torch import Tensor, nn
 
 
@@ -32,6 +32,7 @@ class GeneratorEMA(Callback):
         self.decay = decay
         self.warm_up = warm_up
         self.updates = 0
+        self._saved: dict[str, object] = {}  # the checkpoint's settings
         self.average: dict[str, Tensor] = {}
         self._live: dict[str, Tensor] = {}  # the trained weights while the average is in their place
 
@@ -40,6 +41,9 @@ class GeneratorEMA(Callback):
         if not self.decay and self.average:
             rank_zero_warn("the checkpoint's averaged network is not continued; set --ema.decay to continue it")
             self.average = {}
+        for name, now in (("decay", self.decay), ("warm_up", self.warm_up)) if self.decay else ():
+            if (before := self._saved.get(name, now)) != now:
+                rank_zero_info(f"resumed with another setting: ema.{name} was {before} and is {now}")
         if self.decay:
             state = _averaged(pl_module).state_dict()
             saved = self.average or state
@@ -107,12 +111,15 @@ class GeneratorEMA(Callback):
 
     def state_dict(self) -> dict[str, Any]:
         """The average and its number of updates, for the checkpoint."""
-        return {"average": self.average, "updates": self.updates} if self.decay else {}
+        if not self.decay:
+            return {}
+        return {"average": self.average, "updates": self.updates, "decay": self.decay, "warm_up": self.warm_up}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Restore the average of a checkpoint, also to test or predict with it."""
         if state_dict:
             self.average, self.updates = state_dict["average"], state_dict["updates"]
+            self._saved = state_dict
 
 
 def _averaged(pl_module: Any) -> nn.Module:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import inspect
+import os
 import pydoc
 import re
 import typing
@@ -62,7 +63,7 @@ def replaced_parts(argv: Sequence[str]) -> list[str]:
     notes: list[str] = []
     earlier: dict[str, tuple[str, list[str]]] = {}
     configs = [value for option, value in typed_options(argv) if option in ("--config", "-c")]
-    for file in [config for config in configs if Path(config).is_file()]:
+    for file in [config for config in configs if os.path.isfile(config)]:
         for key, names in _named_parts(yaml.safe_load(Path(file).read_text(encoding="utf-8")), ""):
             before, had = earlier.get(key, (file, []))
             if left_out := [name for name in had if name not in names]:

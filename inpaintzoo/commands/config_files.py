@@ -58,7 +58,7 @@ def with_config_files(command: str, arguments: Sequence[str]) -> list[str]:
         if option not in _OPTIONS or not name or ":" in name or name.startswith(("-", "{")):
             continue
         own = zoo_config(name)
-        if Path(name).is_file():
+        if os.path.isfile(name):  # no error, unlike Path, for a name that is too long or in a folder of others
             if own and not own.samefile(name):
                 _say(f"inpaintzoo {command}: {option} {name} is the file here, not the zoo's {_plain(name)}")
         elif own:
@@ -86,7 +86,7 @@ def meant_configs(name: str, files: Sequence[str] = ()) -> str:
 
 def no_such_file(path: str) -> str:
     """Why a file cannot be read, with the nearest names in its folder."""
-    if Path(path).is_dir():
+    if os.path.isdir(path):
         return "this is a folder; name a file in it"
     return f"there is no such file{did_you_mean(Path(path).name, _beside(path), before=_before(path))}"
 
@@ -97,8 +97,10 @@ def _plain(name: str) -> str:
 
 
 def _beside(path: str) -> list[str]:
-    folder = Path(path).parent
-    return [file.name for file in folder.iterdir()] if folder.is_dir() else []
+    try:
+        return os.listdir(Path(path).parent)
+    except OSError:  # no such folder, or one that may not be read
+        return []
 
 
 def _before(path: str) -> str:
@@ -107,7 +109,7 @@ def _before(path: str) -> str:
 
 def _missing(name: str) -> str:
     """Why a name stands for no config, with the nearest files and the zoo's nearest names."""
-    if Path(name).is_dir() or Path(name).is_absolute():
+    if os.path.isdir(name) or Path(name).is_absolute():
         return no_such_file(name)
     files = [f"{_before(name)}{file}" for file in nearest(Path(name).name, _beside(name), 1)]
     return f"there is no such file, and no config of the zoo has this name{meant_configs(name, files)}"

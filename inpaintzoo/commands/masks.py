@@ -19,7 +19,7 @@ from inpaintzoo.data.findings import Finding
 from inpaintzoo.data.listing import find_files, without_masks
 from inpaintzoo.data.manifest import MANIFEST_SUFFIXES, Manifest, PinnedMasks
 from inpaintzoo.data.masks import MaskFolder, MaskGenerator, mask_classes
-from inpaintzoo.data.masks.pairing import pair_by_name
+from inpaintzoo.data.masks.pairing import named_after, pair_by_name
 from inpaintzoo.data.masks.writing import write_masks, write_ratios
 from inpaintzoo.files.writing import new_file, write_whole
 from inpaintzoo.ops import count_bins
@@ -232,16 +232,16 @@ def _masks(text: str, option: str) -> MaskGenerator:
 
 
 def _folder_order(folder: MaskFolder, names: Sequence[str]) -> Literal["random", "name"]:
-    """By name if masks are named after pictures; numbers alone, as those of public archives, mean nothing.
+    """By name if masks are named after pictures; a few equal numbers, as those of public archives, mean nothing.
 
     Raises:
         DataError: only some pictures have a mask of their name.
     """
-    found = pair_by_name(names, folder.files).masks
-    missing = [name for name, mask in zip(names, found, strict=True) if mask is None]
+    pairs = pair_by_name(names, folder.files)
+    missing = [name for name, mask in zip(names, pairs.masks, strict=True) if mask is None]
     if not missing:
         return "name"
-    if all(mask is None or Path(mask).stem.isdecimal() for mask in found):
+    if not named_after(pairs):
         return "random"
     raise DataError(
         f"mask folder {folder.path}: {len(missing)} of {counted(names, 'picture')} have no mask of their name "

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import inspect
+import os
 import pydoc
 import re
 import typing
@@ -106,6 +107,9 @@ class _Mistake:
         key = self.key if key is None else key
         if not key:
             return reason
+        if value and (below := re.fullmatch(r"Namespace\((\w+)='(.*)'\)", value)):  # a key below a plain value
+            key, value = f"{key}.{below[1]}", below[2]
+            reason = f"{below[1]} cannot stand here; the value above it {reason}"
         given = "" if value is None else f" {value}"
         root, dot, rest = key.partition(".")
         if any(action.dest == root and not action.option_strings for action in self.options._actions):
@@ -114,10 +118,10 @@ class _Mistake:
         # jsonargparse may leave out the key of a dictionary.
         within = re.compile("--" + re.escape(key).replace(r"\.", r"(?:\..+)?\.") + (r"(?:\..+)?" if value else ""))
         longer = [option for option, typed in options.items() if within.fullmatch(option) and value in (None, typed)]
-        below = {option: option.removeprefix(f"--{key}.").split(".")[0] for option in options}
+        names = {option: option.removeprefix(f"--{key}.").split(".")[0] for option in options}
         longer += [
             option
-            for option, name in below.items()
+            for option, name in names.items()
             if option.startswith(f"--{key}.") and not any(_mentions(file, name) for file in self.configs())
         ]
         files = [file for file in self.configs() if _mentions(file, key.split(".")[-1])]
@@ -370,7 +374,7 @@ def _reasons(account: str) -> Iterator[_Reason]:
 
 def _mentions(file: str, key: str) -> bool:
     path = Path(file).expanduser()
-    return path.is_file() and re.search(rf"\b{re.escape(key)}\b", path.read_text(errors="replace")) is not None
+    return os.path.isfile(path) and re.search(rf"\b{re.escape(key)}\b", path.read_text(errors="replace")) is not None
 
 
 def _is_mapping(file: str) -> bool:

@@ -129,7 +129,7 @@ def _not_text(argv: Sequence[str]) -> str:
     """The config file that cannot be decoded."""
     for path in [Path(word.partition("=")[2] or word) for word in argv]:
         try:
-            if path.is_file():
+            if os.path.isfile(path):
                 path.read_text(encoding="utf-8")
         except UnicodeDecodeError:
             return str(path)

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 import yaml
 from jsonargparse import ArgumentParser, Namespace
-from lightning import Callback, LightningDataModule, LightningModule, Trainer
+from lightning import Callback, LightningDataModule, LightningModule, Trainer, seed_everything
 from lightning.fabric.plugins.environments import TorchElasticEnvironment
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI, SaveConfigCallback
 from lightning.pytorch.utilities import rank_zero_info
@@ -49,6 +49,7 @@ from inpaintzoo.types import ConfigError, InpaintzooError
 from inpaintzoo.weights.checkpoints import read_checkpoint, run_settings
 from inpaintzoo.weights.files import SUFFIX
 from inpaintzoo.weights.registry import find_checkpoint
+from inpaintzoo.weights.resuming import changed_settings
 
 OWN_DEFAULTS = {
     "max_epochs": -1,
@@ -79,6 +80,17 @@ class SaveConfig(SaveConfigCallback):
     @functools.cached_property
     def _settings(self) -> dict[str, Any]:
         return run_settings(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
+
+    def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
+        """Say which settings of a resumed run changed, and let the config's seed count as its other settings do."""
+        saved = checkpoint.get("config")
+        if trainer.state.fn != "fit" or not isinstance(saved, dict):
+            return
+        told = changed_settings(saved, self._settings)
+        if "seed_everything" in told and self._settings["seed_everything"] is not False:
+            pl_module.seed = None  # type: ignore[assignment]  # taken from the config when the fit starts
+        for change in told.values():
+            rank_zero_info(f"resumed with another setting: {change}")
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Find the run folder (a collective call), and write the file."""
@@ -133,6 +145,7 @@ class ZooCLI(LightningCLI):
         self.config = parse(parser, sys.argv[1:] if args is None else args)
         command = self.config.get("subcommand")
         seed = (self.config[command] if command else self.config)["seed_everything"]
+        self._draws_seed = seed is True
         if not isinstance(seed, bool) and not 0 <= seed < 2**32:  # Lightning seeds before anything else
             raise UsageError(f"--seed_everything {seed}: must be at least 0 and below 2^32")
 
@@ -154,6 +167,9 @@ class ZooCLI(LightningCLI):
                 config["model"]["init_args"]["init_from"], config["ckpt_path"] = config["ckpt_path"], None
         if config.get("ckpt_path"):
             _check_checkpoint(config["ckpt_path"])
+            if self._draws_seed and self.subcommand == "fit":  # only a run that begins draws one
+                saved = read_checkpoint(config["ckpt_path"]).content.get("config", {})
+                config["seed_everything"] = seed_everything(saved.get("seed_everything"), workers=True)
         if self.subcommand in ("validate", "test"):
             config["verbose"] = False  # TestReport prints the table
         if self.subcommand == "predict":
@@ -297,7 +313,7 @@ def _check_slurm(trainer: Namespace) -> None:
 
 def _check_checkpoint(path: str) -> None:
     """Refuse anything but a checkpoint file: Lightning looks for names such as `last`, and may train without them."""
-    if not Path(path).is_file():
+    if not os.path.isfile(path):
         raise ConfigError(f"--ckpt_path {path}: there is no such file; a run never starts from scratch instead")
     if Path(path).suffix == SUFFIX:
         raise ConfigError(

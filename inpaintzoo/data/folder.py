@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Literal
@@ -26,6 +27,8 @@ from inpaintzoo.data.labels.matching import match_labels, without_label_maps
 from inpaintzoo.data.listing import FileSet, find_files, split_by_fractions, without_masks
 from inpaintzoo.data.manifest import PinnedMasks
 from inpaintzoo.data.masks import MaskFolder, MaskGenerator
+from inpaintzoo.data.masks.pairing import masks_among
+from inpaintzoo.data.masks.reading import is_no_mask, sample_positions
 from inpaintzoo.data.module import InpaintingData
 from inpaintzoo.data.source import ImageSource, Sample
 from inpaintzoo.data.transforms import ColourJitter, Crop, ResizePolicy, ResizeTo, flip_pair
@@ -157,6 +160,14 @@ class FolderSource(ImageSource):
         if self.label_files is not None:
             self.label_files = tuple(self.label_files[index] for index in good)
         return skipped
+
+
+def _masks_named_after_pictures(files: FileSet) -> list[str]:
+    """Files such as `a_mask.png` beside `a.jpg`, unless they are photographs, as of a face with a mask."""
+    paths = {os.path.relpath(path, files.base).replace(os.sep, "/"): path for path in files.paths}
+    named = sorted(masks_among(paths))
+    looked_at = [paths[named[place]] for place in sample_positions(len(named), 8)] if named else []
+    return named if not any(map(is_no_mask, looked_at)) else []
 
 
 class FolderData(InpaintingData):
@@ -463,6 +474,12 @@ class FolderData(InpaintingData):
         )
         for folder in self._label_folders():
             files = without_label_maps(files, folder, self.label_ends[1] if self.label_ends else "")
+        if among := _masks_named_after_pictures(files):
+            raise DataError(
+                f"FolderData: {files.origin} holds {counted(among, 'mask')} named after pictures ({some(among, 3)}), "
+                "which would be used as pictures; keep them in a folder of their own, or use them as masks: MaskFolder "
+                "with order: name"
+            )
         return files
 
     def _label_folders(self) -> list[Path]:

@@ -39,7 +39,7 @@ from inpaintzoo.types import DataError
 from inpaintzoo.version import __version__
 
 MANIFEST_FORMAT = 1
-_NO_NAME = re.compile(r"\\u0000|[\ud800-\udfff]")  # in JSON
+_NO_NAME = re.compile(r"\\u0000|[\ud800-\udc7f\udd00-\udfff]")  # in JSON; the rest are bytes that are not UTF-8
 _Side = Annotated[int, msgspec.Meta(ge=1, le=65_535)]
 LineT = TypeVar("LineT")
 MANIFEST_SUFFIXES = (".jsonl", ".ndjson")

@@ -19,6 +19,15 @@ from inpaintzoo.types import ConfigError
 _TECHNICAL = {"foreach", "fused", "capturable", "differentiable", "maximize", "decoupled_weight_decay", "params"}
 # What schedules keep besides their settings.
 _POSITION = {"last_epoch", "_step_count", "_last_lr", "_is_initial", "base_lrs", "_get_lr_called_within_step"}
+# Settings whose changes `changes` tells.
+_TOLD = {
+    *(f"model.{part}_{kind}" for part in ("generator", "discriminator") for kind in ("optimizer", "scheduler")),
+    "model.accumulate",
+    "data.batch_size",
+    "data.seed",
+}
+# Settings that do not change what is trained.
+_NO_CHANGE = {"model.max_iterations", "model.init_from", "model.compile", "data.num_workers"}
 
 
 class Schedules:
@@ -111,6 +120,40 @@ def changes(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
         for name in {**one, **other}
         if one.get(name) != other.get(name)
     ]
+
+
+def changed_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> dict[str, str]:
+    """How a run's config differs from that of its checkpoint, apart from what `changes` and the first lines tell.
+
+    Args:
+        before: The settings that the checkpoint holds, as `inpaintzoo.weights.checkpoints.run_settings` gives them.
+        now: Those of this run.
+
+    Returns:
+        A phrase for each setting that changed; one for a class instead of one for each of its arguments.
+    """
+    found: dict[str, str] = {}
+
+    def compare(one: Any, other: Any, name: str) -> None:
+        if one == other or name in _TOLD or name in _NO_CHANGE:
+            return
+        whole = isinstance(one, Mapping) and isinstance(other, Mapping)
+        if whole and one.get("class_path") == other.get("class_path"):
+            for key in {**one, **other}:
+                compare(one.get(key), other.get(key), f"{name}.{key}".replace(".init_args", "").lstrip("."))
+        else:
+            found[name] = f"{name} was {_short(one)} and is {_short(other)}"
+
+    compare(before, now, "")
+    return found
+
+
+def _short(value: Any) -> str:
+    """A setting in a few words: a class by its name."""
+    if isinstance(value, Mapping) and "class_path" in value:
+        value = str(value["class_path"]).rpartition(".")[2]
+    text = "not set" if value is None else " ".join(str(value).split())
+    return text if len(text) <= 60 else f"{text[:57]}..."
 
 
 def _groups(optimizer: Optimizer) -> dict[str, Any]:

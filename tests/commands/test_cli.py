@@ -125,6 +125,38 @@ def test_resuming_goes_on_and_more_iterations_can_be_asked_for(trained, tmp_path
     assert state["inpainter"]["iteration"] == 6
 
 
+def test_a_resumed_run_says_each_setting_that_changed(trained, tmp_path, caplog):
+    options = ["--ckpt_path", trained / "checkpoints" / "last.ckpt", "--model.max_iterations", 5]
+    assert run("fit", tmp_path, *options, "--ema.decay", 0.9) == 0
+    assert "resumed with another setting" not in caplog.text
+    changed = ["--seed_everything", 7, "--data.masks", "FreeForm", "--data.image_size", 48, "--trainer.precision"]
+    changed += ["bf16-mixed", "--model.losses.hole.weight", 3, "--ema.decay", 0.8]
+    assert run("fit", tmp_path, *options, *changed) == 0
+    said = [record.getMessage() for record in caplog.records if "another setting" in record.getMessage()]
+    assert sorted(line.removeprefix("resumed with another setting: ") for line in said) == [
+        "data.image_size was 32 and is 48",
+        "data.masks was RandomRectangles and is FreeForm",
+        "ema.decay was 0.9 and is 0.8",
+        "model.losses.hole.weight was 6.0 and is 3.0",
+        "precision was not set and is bf16-mixed",
+        "seed_everything was 1 and is 7",
+    ]
+    state = torch.load(next(tmp_path.rglob("version_1/**/last.ckpt")), weights_only=True)
+    assert state["inpainter"]["seed"] == 7  # as the config that is written says
+
+
+def test_a_resumed_run_goes_on_with_the_seed_that_was_drawn_for_it(tmp_path, caplog):
+    assert run("fit", tmp_path / "a", "--seed_everything", "true") == 0
+    last = next((tmp_path / "a").rglob("last.ckpt"))
+    options = ["--seed_everything", "true", "--ckpt_path", last, "--model.max_iterations", 5]
+    assert run("fit", tmp_path / "b", *options) == 0
+    assert "resumed with another setting" not in caplog.text
+    seeds = {
+        torch.load(next((tmp_path / each).rglob("last.ckpt")), weights_only=True)["inpainter"]["seed"] for each in "ab"
+    }
+    assert len(seeds) == 1
+
+
 def test_a_checkpoint_rebuilds_the_module(trained):
     # Under the command line save_hyperparameters stores nested class paths.
     module = Inpainter.load_from_checkpoint(trained / "checkpoints" / "last.ckpt", map_location="cpu")

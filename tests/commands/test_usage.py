@@ -328,3 +328,16 @@ def test_a_config_that_is_not_text_is_a_sentence(command, tmp_path, capsys):
     (tmp_path / "bin.yaml").write_bytes(b"\xff\xfe\x00a: b")
     said = refused(capsys, [command, "--config", str(tmp_path / "bin.yaml")])
     assert f"{tmp_path / 'bin.yaml'}: a config file is not text in UTF-8" in said
+
+
+@pytest.mark.parametrize("command", ["fit", "test", "doctor", "benchmark"])
+@pytest.mark.parametrize("folder", ["", "/"])
+def test_a_config_whose_name_is_too_long_is_a_sentence(command, folder, capsys):
+    assert "there is no such file" in refused(capsys, [command, "--config", folder + 300 * "a"])
+
+
+@pytest.mark.parametrize("key", ["init_args", "class_path"])
+def test_a_class_where_a_text_belongs_is_named_as_typed(key, capsys):
+    option = f"--contenders.a.path.{key}"
+    said = refused(capsys, [*QUICK.split(), "--contenders.a", "Checkpoint", option, "nowhere.ckpt"])
+    assert f"{option} nowhere.ckpt: {key} cannot stand here; the value above it must be text" in said

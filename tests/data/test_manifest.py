@@ -337,3 +337,9 @@ def test_files_that_are_no_manifests(tmp_path):
     (tmp_path / "binary.jsonl").write_bytes(b"\x89PNG\xff\xfe")
     with pytest.raises(DataError, match="not a text file"):
         Manifest.load(tmp_path / "binary.jsonl")
+
+
+def test_names_that_are_not_text_come_back(tmp_path):
+    source = Pictures()
+    source.names[2:4] = ["line\nbreak", "\udcff\udc80"]  # bytes that are not UTF-8, as Python names them
+    assert [pair.image for pair in Manifest.load(saved(tmp_path, source=source)).pairs] == source.names

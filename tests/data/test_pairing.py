@@ -162,3 +162,39 @@ def test_a_missing_mask_does_not_shift_the_others(tmp_path):
         MaskFolder(tmp_path / "masks", order="name").draw(40, 40, np.random.default_rng(0), 0)
     MaskFolder(tmp_path / "masks", order="index").for_pictures([f"photo {i}" for i in range(9)])
     MaskFolder(tmp_path / "masks").for_pictures(names)
+
+
+def test_a_missing_mask_of_a_numbered_picture_shifts_nothing_unsaid(tmp_path):
+    from inpaintzoo.commands.masks import main
+
+    write(tmp_path / "pictures", {f"{n:03}.jpg": f"{n:03}.png" for n in range(8)}, tmp_path / "masks")
+    (tmp_path / "masks" / "003.png").unlink()
+    names = FolderSource(tmp_path / "pictures").names
+    found = MaskFolder(tmp_path / "masks", order="index").for_pictures(names).check()
+    assert any("picture '004' would get 005.png instead of 004.png" in finding.text for finding in found)
+    said = ["pair", "--images", str(tmp_path / "pictures"), "--masks", str(tmp_path / "masks"), "--size", "40"]
+    assert main([*said, "--out", str(tmp_path / "pairs.jsonl")]) == 1  # `inpaint` refuses picture 003 too
+    (tmp_path / "masks" / "002.png").rename(tmp_path / "masks" / "002_mask.png")
+    with pytest.raises(DataError, match="set order: name"):
+        MaskFolder(tmp_path / "masks", order="index").for_pictures(["000", "002"])
+
+
+def test_equal_numbers_of_an_archive_of_masks_mean_nothing(tmp_path):
+    write(tmp_path / "pictures", {f"{n:03}.jpg": f"{n + 4:03}.png" for n in range(6)}, tmp_path / "masks")
+    names = FolderSource(tmp_path / "pictures").names  # of which two are numbers of masks
+    folder = MaskFolder(tmp_path / "masks", order="index")
+    assert folder.for_pictures(names) is folder
+
+
+def test_masks_beside_the_pictures_are_not_trained_on(tmp_path):
+    both = tmp_path / "both"
+    write(both, {f"{name}.jpg": f"{name}_mask.png" for name in "abcd"}, both)
+    with pytest.raises(DataError, match=r"holds 4 masks named after pictures \(a_mask\.png"):
+        FolderData(root=both).source("train")
+    with pytest.raises(DataError, match="holds 4 masks named after pictures"):
+        FolderData(train=both).source("train")
+    assert len(FolderData(train=both, masks=MaskFolder(both, order="name")).source("train")) == 4
+    for name in "abcd":  # photographs of faces that wear one
+        (both / f"{name}_mask.png").unlink()
+        noise("RGB", height=40, width=40, seed=9).save(both / f"{name}_mask.jpg")
+    assert len(FolderData(train=both).source("train")) == 8

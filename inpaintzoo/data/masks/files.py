@@ -23,7 +23,7 @@ from inpaintzoo.data.masks.base import (
     resize_hole,
     rotate_hole,
 )
-from inpaintzoo.data.masks.pairing import masks_among, pair_by_name
+from inpaintzoo.data.masks.pairing import is_number, masks_among, named_after, pair_by_name
 from inpaintzoo.data.masks.reading import (
     UNCLEAR,
     MaskSurvey,
@@ -31,9 +31,9 @@ from inpaintzoo.data.masks.reading import (
     PolarityChoice,
     check_polarity,
     file_ratios,
+    is_no_mask,
     list_mask_files,
     rarer_colour,
-    read_grey,
     read_hole,
     sample_positions,
     survey_files,
@@ -142,8 +142,7 @@ class MaskFolder(MaskGenerator):
         if self.order == "random":
             return self
         if self.order == "index":
-            self._check_index(names)
-            return self
+            return self._in_order(names)
         found, unused = pair_by_name(names, self.files)
         if missing := [name for name, file in zip(names, found, strict=True) if file is None]:
             raise DataError(
@@ -187,21 +186,32 @@ class MaskFolder(MaskGenerator):
         """The masks of a folder that holds pictures too, each named after its picture."""
         masks = masks_among(self.files)
         others = [self.path / file for file in self.files if file not in masks]
-        if masks and any(_is_picture(others[place]) for place in sample_positions(len(others), 8)):
+        if masks and any(is_no_mask(others[place]) for place in sample_positions(len(others), 8)):
             return [file for file in self.files if file in masks]
         return self.files
 
-    def _check_index(self, names: Sequence[str]) -> None:
-        """Refuse an order that contradicts names; numbers alone, as those of public archives, mean nothing."""
-        named = [(name, position) for position, name in enumerate(names) if not Path(name).stem.isdecimal()]
-        found = pair_by_name([name for name, _ in named], self.files).masks
-        for (name, position), own in zip(named, found, strict=True):
-            drawn = self.files[position % len(self.files)]
-            if own not in (None, drawn):
-                raise DataError(
-                    f"mask folder {self.path}: in order of the files, picture {name!r} would get {drawn} instead of "
-                    f"{own} ({counted(names, 'picture')}, {counted(self.files, 'mask')}); set order: name"
-                )
+    def _in_order(self, names: Sequence[str]) -> MaskFolder:
+        """This folder, or a copy that warns of numbers that the order contradicts; other names are refused."""
+        pairs = pair_by_name(names, self.files)
+        drawn = [self.files[position % len(self.files)] for position in range(len(names))]
+        wrong = [
+            (name, own, file)
+            for name, own, file in zip(names, pairs.masks, drawn, strict=True)
+            if own not in (None, file)
+        ]
+        if not wrong or not named_after(pairs):
+            return self
+        name, own, file = next((each for each in wrong if not is_number(str(each[1]))), wrong[0])
+        text = (
+            f"mask folder {self.path}: in order of the files, picture {name!r} would get {file} instead of {own} "
+            f"({counted(names, 'picture')}, {counted(self.files, 'mask')})"
+        )
+        if not is_number(str(own)):
+            raise DataError(f"{text}; set order: name")
+        warned = copy.copy(self)
+        text += "; if masks belong to the pictures of their numbers, set order: name"
+        warned._findings = [*self._findings, Finding("warning", text)]
+        return warned
 
     def _files_of_level(self, level: int) -> list[str]:
         if len(self.files) != NVIDIA_TEST_COUNT:
@@ -244,14 +254,6 @@ def _check_choices(polarity: str, threshold: float, level: int | None, order: st
         raise ValueError(f"MaskFolder: order must be random, index or name, got {order!r}")
     if resize not in ("nearest", "any"):
         raise ValueError(f"MaskFolder: resize must be nearest or any, got {resize!r}")
-
-
-def _is_picture(path: Path) -> bool:
-    try:
-        read_grey(path)
-    except DataError:
-        return True
-    return False
 
 
 def _findings(folder: Path, survey: MaskSurvey, polarity: Polarity, decided: bool, threshold: float) -> list[Finding]:

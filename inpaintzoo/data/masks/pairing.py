@@ -62,6 +62,22 @@ def pair_by_name(pictures: Sequence[str], masks: Sequence[str]) -> NamePairs:
     return NamePairs(found, [mask for mask in masks if mask not in taken])
 
 
+def named_after(pairs: NamePairs) -> bool:
+    """Whether masks are named after the pictures.
+
+    Numbers alone, as those of public archives, are so only where most pictures and most masks fit.
+    """
+    fitting = [mask for mask in pairs.masks if mask is not None]
+    if not all(map(is_number, fitting)):
+        return True
+    return 2 * len(fitting) > max(len(pairs.masks), len(fitting) + len(pairs.unused))
+
+
+def is_number(name: str) -> bool:
+    """Whether a file's name says no more than a number."""
+    return _stem(os.path.basename(name)).isdecimal()
+
+
 def masks_among(names: Iterable[str]) -> set[str]:
     """The masks in one folder that holds pictures and their masks: files named after another file in it.
 

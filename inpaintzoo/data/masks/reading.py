@@ -75,6 +75,15 @@ def read_grey(path: Path) -> np.ndarray:
         return mask_levels(picture, str(path))
 
 
+def is_no_mask(path: Path) -> bool:
+    """Whether a file is a photograph, or cannot be read."""
+    try:
+        read_grey(path)
+    except DataError:
+        return True
+    return False
+
+
 def mask_levels(image: Image.Image, name: str) -> np.ndarray:
     """The levels of a mask as upright `(H, W)` float32 in [0, 1], whatever its mode.
 
