@@ -13,7 +13,8 @@ from torchvision.utils import save_image
 
 from inpaintzoo.commands import COMMANDS, main
 from inpaintzoo.commands.config_files import with_config_files
-from inpaintzoo.commands.training import ZooCLI
+from inpaintzoo.commands.run import parse
+from inpaintzoo.commands.training import ZooCLI, unparsed
 from inpaintzoo.data import FolderData, SceneSource
 from inpaintzoo.data.masks import CentreSquare, PENNetSquare
 
@@ -130,9 +131,9 @@ def test_commands_parse(command, workplace):
     name, *options = shlex.split(command)[1:]
     options = with_config_files(name, options)
     if name == "doctor":
-        ParsedOnly(options, run=False)
+        parse(unparsed(run=False), options)
     else:
-        assert ParsedOnly([name, *options]).subcommand == name
+        assert parse(unparsed(), [name, *options])["subcommand"] == name
 
 
 @pytest.mark.parametrize("command", [line for line in commands() if line.split()[1] in WEIGHT_COMMANDS])

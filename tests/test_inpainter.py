@@ -1,6 +1,7 @@
 """The training step: who is updated when, with which gradients, and what stops it."""
 
 import contextlib
+import functools
 
 import pytest
 import torch
@@ -12,6 +13,7 @@ from lightning.pytorch.callbacks import (
     StochasticWeightAveraging,
 )
 from lightning.pytorch.plugins.precision import MixedPrecision
+from torch import nn
 from toys import NoiseData, NormFreeGenerator, TinyDiscriminator, TinyGenerator, quiet_trainer
 
 from inpaintzoo.adversary import Adversary
@@ -341,8 +343,16 @@ def test_ema_stands_in_for_validation_only():
 
 
 @pytest.mark.filterwarnings("ignore:The .grad attribute of a Tensor")  # dynamo looks at it
-@pytest.mark.parametrize("options", [{"channels_last": True}, {"compile": True}])
-def test_layout_and_compilation_change_nothing_but_speed(options):
+@pytest.mark.parametrize(
+    ("options", "backend"),
+    [
+        ({"channels_last": True}, None),
+        ({"compile": True}, "eager"),  # the graphs are those of a real run
+        pytest.param({"compile": True}, "inductor", marks=pytest.mark.slow),  # calls a C++ compiler
+    ],
+)
+def test_layout_and_compilation_change_nothing_but_speed(options, backend, monkeypatch):
+    monkeypatch.setattr(nn.Module, "compile", functools.partialmethod(nn.Module.compile, backend=backend))
     plain, other = inpainter(generator_optimizer=sgd), inpainter(generator_optimizer=sgd, **options)
     if "compile" in options:
         torch.compiler.reset()

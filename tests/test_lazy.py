@@ -21,7 +21,7 @@ STEPS = [
     ("from inpaintzoo import Predictor, load_model", "lightning torchmetrics kornia skimage", "torch"),
     ("from inpaintzoo.commands import convert, export, inpaint", "lightning torchmetrics kornia skimage", "torch"),
     ("inpaintzoo.models.PENNet", "lightning", "torch"),
-    ("inpaintzoo.Inpainter", "nothing", "lightning inpaintzoo.teachers"),
+    ("inpaintzoo.Inpainter", "timm", "lightning inpaintzoo.teachers"),
 ]
 PACKAGES = ["inpaintzoo", "inpaintzoo.data"]
 SCRIPT = """

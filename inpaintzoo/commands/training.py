@@ -43,7 +43,7 @@ from inpaintzoo.commands import COMMANDS
 from inpaintzoo.commands.run import PARTNER_LOST, exit_code, one_sentence, parse, told
 from inpaintzoo.commands.usage import UsageError, subcommand
 from inpaintzoo.files.locks import sole_use
-from inpaintzoo.files.writing import free_path
+from inpaintzoo.files.writing import free_path, write_text
 from inpaintzoo.training_module import TrainingModule
 from inpaintzoo.types import ConfigError, InpaintzooError
 from inpaintzoo.weights.checkpoints import read_checkpoint, run_settings
@@ -78,8 +78,12 @@ class SaveConfig(SaveConfigCallback):
         checkpoint["config"] = self._settings
 
     @functools.cached_property
+    def _text(self) -> str:
+        return self.parser.dump(self.config, skip_none=False)
+
+    @functools.cached_property
     def _settings(self) -> dict[str, Any]:
-        return run_settings(yaml.safe_load(self.parser.dump(self.config, skip_none=False)))
+        return run_settings(yaml.safe_load(self._text))
 
     def on_load_checkpoint(self, trainer: Trainer, pl_module: LightningModule, checkpoint: dict[str, Any]) -> None:
         """Say which settings of a resumed run changed, and let the config's seed count as its other settings do."""
@@ -102,7 +106,7 @@ class SaveConfig(SaveConfigCallback):
         self._folder.mkdir(parents=True, exist_ok=True)
         path = free_path(self._folder / self.config_filename)
         self.config_filename = path.name
-        self.parser.save(self.config, path, skip_none=False)
+        write_text(path, self._text)
 
 
 class ZooCLI(LightningCLI):

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 import torch
-from timm.models.efficientnet import EfficientNet
 from torch import Tensor
 from torch.nn.functional import normalize
 
@@ -20,6 +19,9 @@ from inpaintzoo.metrics.base import ImageMetric, SetMetric, check_pictures
 from inpaintzoo.metrics.extractors import Extractor
 from inpaintzoo.metrics.inception import frechet_distance
 from inpaintzoo.teachers.efficientnet import efficientnet_lite0
+
+if TYPE_CHECKING:
+    from timm.models.efficientnet import EfficientNet
 
 
 class Lite0Features(NamedTuple):

