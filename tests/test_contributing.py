@@ -32,7 +32,7 @@ def copy(tmp_path_factory):
     (line,) = [text for text in blocks(GUIDE, "") if text.startswith("from ")]
     name = line.split()[-1]
     registry = (folder / REGISTRY).read_text()
-    registry = re.sub(r"(?m)^__all__ = \[(.*)\]$", rf'{line}\n__all__ = [\1, "{name}"]', registry)
+    registry = registry.replace("\n__all__ = [\n", f'\n{line}\n__all__ = [\n    "{name}",\n', 1)
     assert f'"{name}"' in registry
     (folder / REGISTRY).write_text(registry)
     done(folder, "ruff check --fix --quiet", REGISTRY)

@@ -40,6 +40,7 @@ NEEDS = {
     "PENNet": {"arguments": {"width": 8}, "losses": PYRAMID},
     "PyramidGenerator": {"losses": {"L1": {}, "PyramidL1": {}, "StructureL1": {}}},
     "SGENet": {"losses": {"L1": {"which": "pyramid"}, "SegmentationLoss": {}}},
+    "SmoothRefine": {"arguments": {"width": 6, "reduction": 2}},
     "SPL": {"losses": PRIORS},
     "SPN": {"losses": PRIORS},
     "SRPNet": {"arguments": {"width": 8}, "losses": PYRAMID, "size": 128},

@@ -198,6 +198,10 @@ class TagClassifier(LightningModule):
             raise DataError(f"the data has {found}, the network predicts {self.network.tags}; use data: ScenesData")
         return tags
 
+    def measured(self) -> list[str]:
+        """Names of the metrics that validation logs."""
+        return [str(metric.name) for metric in self.metrics.metrics]
+
     def on_train_start(self) -> None:
         """Stop at once if the checkpoint already has all iterations."""
         if self.max_iterations is not None and self.iteration >= self.max_iterations:

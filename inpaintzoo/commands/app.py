@@ -19,6 +19,7 @@ from inpaintzoo.removal import PRETRAINED, GrabCut
 from inpaintzoo.types import ConfigError, InpaintzooError
 from inpaintzoo.words import did_you_mean, listed
 
+_OFFERED = [name for name in PRETRAINED if name != "mpssd"]  # whose weights are the user's own
 _NEEDS = ("fastapi", "uvicorn", "python_multipart")
 _ENDS = [getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name)]  # Windows has no SIGHUP
 _Port = restricted_number_type("_Port", int, [(">=", 0), ("<=", 65535)])
@@ -41,7 +42,7 @@ def make_parser() -> ArgumentParser:
     parser = ArgumentParser(prog="inpaintzoo app", description="Remove objects and fill holes in the browser.")
     add = parser.add_argument
     weights = "weights to choose from on the page: a file, a run's folder, or a name of `inpaintzoo list --weights`"
-    segmenters = f"{listed([*PRETRAINED])}, in addition to grabcut; weights are downloaded if they are not there"
+    segmenters = f"{listed(_OFFERED)}, in addition to grabcut; weights are downloaded if they are not there"
     add("--model", dest="models", type=str, action="append", default=[], help=weights)
     add("--segmenter", dest="segmenters", type=str, action="append", default=[], help=segmenters)
     add("--host", type=str, default="127.0.0.1", help="the address to listen on; another one lets others in")
@@ -63,10 +64,8 @@ def _serve(config: Namespace) -> None:
     from inpaintzoo.app.workplace import Limits, Workplace
 
     for name in config.segmenters:
-        if name not in PRETRAINED:
-            raise ConfigError(
-                f"--segmenter must be {listed([*PRETRAINED])}, got {name!r}{did_you_mean(name, PRETRAINED)}"
-            )
+        if name not in _OFFERED:
+            raise ConfigError(f"--segmenter must be {listed(_OFFERED)}, got {name!r}{did_you_mean(name, _OFFERED)}")
     stems = [Path(model).stem for model in config.models]
     models = {model if stems.count(stem) > 1 else stem: model for model, stem in zip(config.models, stems, strict=True)}
     segmenters = {name: PRETRAINED[name](device=config.device) for name in config.segmenters}

@@ -10,4 +10,14 @@ from inpaintzoo.models.spl import SPL
 from inpaintzoo.models.spn import SPN
 from inpaintzoo.models.srpnet import SRPNet
 
-__all__ = ["SPL", "SPN", "AFFNet", "GatedNet", "PENNet", "PyramidGenerator", "SGENet", "SRPNet", "SmoothRefine"]
+__all__ = [
+    "SPL",
+    "SPN",
+    "AFFNet",
+    "GatedNet",
+    "PENNet",
+    "PyramidGenerator",
+    "SGENet",
+    "SRPNet",
+    "SmoothRefine",
+]

@@ -1,9 +1,10 @@
 """SmoothRefine, a small network of the zoo's own: it corrects a smooth fill instead of inventing a picture.
 
 The hole is first filled smoothly, which costs next to nothing and gives the colours that diffusion gives. The refine
-stage of the gated network (`inpaintzoo.models.gated`), with the attention feature fusion of the dissertation's chapter
-4 (`inpaintzoo.layers.fusion`), adds what is missing: a residual that is nearly zero at the start. So a few minutes of
-training already end above diffusion, where networks that begin with nothing need hours.
+stage of the gated network ("Free-Form Image Inpainting with Gated Convolution", `inpaintzoo.models.gated`), with the
+attention feature fusion of the dissertation's chapter 4 (`inpaintzoo.layers.fusion`), adds what is missing: a residual
+that is nearly zero at the start. So a few minutes of training already end above diffusion, where networks that begin
+with nothing need hours.
 """
 
 from __future__ import annotations

@@ -93,9 +93,15 @@ def works(watched):
 
 def waits(watched):
     works(watched)
+    watched._meeting._count("waits", 1)
     watched.on_train_batch_start()
     place = {"time": time}
     exec(compile("time.sleep(60)", "torch/distributed/all_reduce.py", "exec"), place)
+
+
+def other_waits(watched):
+    while not watched._meeting._count("waits"):
+        time.sleep(0.02)
 
 
 def fails(watched):
@@ -111,13 +117,13 @@ def loses_the_other(watched):
 
 def dies(watched):
     works(watched)
-    time.sleep(0.6)  # the other one has noticed that both have worked
+    other_waits(watched)
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def stops(watched):
     works(watched)
-    time.sleep(0.6)  # the other one has noticed that both have worked
+    other_waits(watched)
     os.kill(os.getpid(), signal.SIGSTOP)
 
 

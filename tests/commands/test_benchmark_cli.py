@@ -148,7 +148,7 @@ COMMANDS = re.findall(r"^(?:# +)?inpaintzoo benchmark (.*)$", PAGE + HEADERS, re
 def test_commands_of_page_and_configs_parse(flags, monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     assert make_parser().parse_args(with_config_files("benchmark", shlex.split(flags))).contenders
-    assert len(COMMANDS) == 8
+    assert len(COMMANDS) == 10
 
 
 def test_flags_that_a_config_names_parse():

@@ -78,7 +78,7 @@ def test_what_is_no_name_is_left_alone():
         ("configs/pennett.yaml", "; did you mean pennet"),
         ("folder", "; did you mean benchmark/folder or data/folder?"),
         ("data/foldr", "; did you mean data/folder"),
-        ("data", "; inpaintzoo config lists them"),
+        ("nothing-like-it", "; inpaintzoo config lists them"),
         ("../spn.yaml", "; did you mean spn?"),
     ],
 )
